@@ -1,0 +1,24 @@
+# One interface target carries the warnings, so that no flag is global but those every object needs.
+add_library(meltica_warnings INTERFACE)
+target_compile_options(meltica_warnings INTERFACE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+    -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wimplicit-fallthrough -fno-common)
+target_compile_definitions(meltica_warnings INTERFACE _GNU_SOURCE)
+if(MLT_WERROR)
+    target_compile_options(meltica_warnings INTERFACE -Werror)
+endif()
+
+add_compile_options(-fno-omit-frame-pointer "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+if(MLT_SANITIZE)
+    add_compile_options(-fsanitize=${MLT_SANITIZE} -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${MLT_SANITIZE})
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+    set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+    add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong
+        -fstack-clash-protection -fcf-protection)
+    add_link_options(-pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+endif()
+if(MLT_COVERAGE)
+    add_compile_options(--coverage)
+    add_link_options(--coverage)
+endif()

@@ -1,0 +1,415 @@
+/* See core.h. One struct instrument an instrument, found by token; a channel is an array place by
+ * type. */
+#include "core.h"
+
+#include <stdlib.h>
+
+#include "meltica/base/check.h"
+#include "meltica/base/hash.h"
+#include "meltica/base/map.h"
+
+#define TRADE_WINDOW                                                                               \
+    1024 /* ids below the highest in which an unseen one may still come, RULINGS 11 */
+#define KLINE_INTERVALS_MAX 20 /* more than Binance has */
+#define INTERVAL_BYTES_MAX 16
+/* A completion time this much below the last one is a clock that was set back, not a repeat:
+ * repeats come out of the hop's ring, which holds a few seconds. */
+#define REPEAT_WINDOW_NS (10 * MLT_NS_PER_S)
+
+struct channel {
+    uint64_t sequence; /* last given, 0: none in this epoch */
+    int64_t position;
+    bool has_position;
+    bool moved;     /* since the last HEADS */
+    bool after_gap; /* the next event is the first after a loss */
+};
+
+struct window {
+    uint64_t seen[TRADE_WINDOW / 64]; /* bit i: id (highest - i) came */
+};
+
+struct kline_position {
+    char interval[INTERVAL_BYTES_MAX];
+    size_t interval_len;
+    int64_t open_ns, event_ns;
+};
+
+struct instrument {
+    char token[MLT_INSTRUMENT_BYTES_MAX + 1];
+    size_t token_len;
+    uint32_t slot;
+    uint64_t epoch; /* 0: EPOCH_STARTED not sent yet */
+    uint64_t previous_epoch;
+    size_t previous_head_count;
+    struct mlt_head previous_heads[MLT_STATUS_HEADS_MAX];
+    struct channel channels[MLT_EVENT_TYPE_COUNT];
+    struct window trades, agg_trades;
+    int64_t
+        kline_seed_ns; /* event time up to which an earlier owner delivered; INT64_MIN: unknown */
+    size_t kline_count;
+    struct kline_position klines[KLINE_INTERVALS_MAX];
+    struct instrument *next;
+};
+
+struct mlt_conductor_core {
+    struct mlt_conductor_ports ports;
+    uint32_t partitions;
+    uint64_t epochs[MLT_SLOT_COUNT];
+    struct mlt_map map;
+    struct instrument *first, *last;
+    struct mlt_conductor_counts counts;
+    uint64_t trace_seed, trace_count;
+};
+
+enum mlt_status mlt_conductor_core_create(uint32_t partitions,
+                                          const struct mlt_conductor_ports *ports,
+                                          struct mlt_conductor_core **core)
+{
+    if (partitions == 0 || partitions > MLT_SLOT_COUNT) {
+        return MLT_E_INVALID;
+    }
+    struct mlt_conductor_core *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return MLT_E_NOMEM;
+    }
+    c->ports = *ports;
+    c->partitions = partitions;
+    c->trace_seed = mlt_random64();
+    mlt_map_init(&c->map, MLT_CONDUCTOR_INSTRUMENTS_MAX);
+    *core = c;
+    return MLT_OK;
+}
+
+void mlt_conductor_core_destroy(struct mlt_conductor_core *core)
+{
+    if (core == NULL) {
+        return;
+    }
+    struct instrument *i = core->first;
+    while (i != NULL) {
+        struct instrument *next = i->next;
+        free(i);
+        i = next;
+    }
+    mlt_map_fini(&core->map);
+    free(core);
+}
+
+void mlt_conductor_core_set_epoch(struct mlt_conductor_core *core, uint32_t slot, uint64_t epoch)
+{
+    MLT_CHECK(slot < MLT_SLOT_COUNT);
+    core->epochs[slot] = epoch;
+}
+
+static enum mlt_status instrument_of(struct mlt_conductor_core *core, struct mlt_slice token,
+                                     struct instrument **out)
+{
+    *out = mlt_map_get(&core->map, token);
+    if (*out != NULL) {
+        return MLT_OK;
+    }
+    if (!mlt_instrument_token_valid(token) || token.len > MLT_INSTRUMENT_BYTES_MAX) {
+        return MLT_E_PROTOCOL;
+    }
+    struct instrument *i = calloc(1, sizeof *i);
+    if (i == NULL) {
+        return MLT_E_NOMEM;
+    }
+    memcpy(i->token, token.data, token.len);
+    i->token_len = token.len;
+    i->slot = mlt_instrument_slot(token);
+    i->kline_seed_ns = INT64_MIN;
+    const enum mlt_status status = mlt_map_put(&core->map, token, i);
+    if (status != MLT_OK) {
+        free(i);
+        return status;
+    }
+    if (core->last != NULL) {
+        core->last->next = i;
+    } else {
+        core->first = i;
+    }
+    core->last = i;
+    *out = i;
+    return MLT_OK;
+}
+
+enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
+                                        const struct mlt_instrument_heads *heads)
+{
+    struct instrument *i = NULL;
+    const enum mlt_status status = instrument_of(core, heads->instrument, &i);
+    if (status != MLT_OK) {
+        return status;
+    }
+    i->previous_epoch = heads->epoch;
+    for (size_t h = 0; h < heads->head_count; h++) {
+        const struct mlt_head *head = &heads->heads[h];
+        if (head->type <= MLT_EVENT_NONE || head->type >= MLT_EVENT_TYPE_COUNT) {
+            continue;
+        }
+        i->channels[head->type].position = head->last;
+        i->channels[head->type].has_position = true;
+        if (head->type == MLT_EVENT_KLINE) {
+            i->kline_seed_ns = head->last;
+        }
+        if (i->previous_head_count < MLT_STATUS_HEADS_MAX) {
+            i->previous_heads[i->previous_head_count++] = *head;
+        }
+    }
+    /* What lies below a head that the Data Bus reports was delivered, or given up, by an earlier
+     * owner. */
+    memset(i->trades.seen, 0xff, sizeof i->trades.seen);
+    memset(i->agg_trades.seen, 0xff, sizeof i->agg_trades.seen);
+    return MLT_OK;
+}
+
+/* Shifts the window so that bit 0 is the new highest id. */
+static void window_advance(struct window *window, uint64_t by)
+{
+    if (by >= TRADE_WINDOW) {
+        memset(window->seen, 0, sizeof window->seen);
+    } else {
+        const size_t words = (size_t)(by / 64), bits = (size_t)(by % 64);
+        const size_t count = sizeof window->seen / sizeof window->seen[0];
+        for (size_t i = count; i-- > 0;) {
+            uint64_t value = i >= words ? window->seen[i - words] << bits : 0;
+            if (bits > 0 && i > words) {
+                value |= window->seen[i - words - 1] >> (64 - bits);
+            }
+            window->seen[i] = value;
+        }
+    }
+    window->seen[0] |= 1;
+}
+
+enum verdict { NEW, LATE, REPEAT };
+
+static enum verdict judge_trade(struct channel *channel, struct window *window, int64_t id)
+{
+    if (!channel->has_position || id > channel->position) {
+        window_advance(window, channel->has_position ? (uint64_t)id - (uint64_t)channel->position
+                                                     : TRADE_WINDOW);
+        channel->position = id;
+        channel->has_position = true;
+        return NEW;
+    }
+    const uint64_t below = (uint64_t)channel->position - (uint64_t)id;
+    if (below >= TRADE_WINDOW) {
+        return REPEAT;
+    }
+    const uint64_t bit = UINT64_C(1) << (below % 64);
+    if ((window->seen[below / 64] & bit) != 0) {
+        return REPEAT;
+    }
+    window->seen[below / 64] |= bit;
+    return LATE;
+}
+
+static struct kline_position *kline_position_of(struct instrument *i, struct mlt_slice interval)
+{
+    for (size_t k = 0; k < i->kline_count; k++) {
+        struct kline_position *p = &i->klines[k];
+        if (p->interval_len == interval.len &&
+            memcmp(p->interval, interval.data, interval.len) == 0) {
+            return p;
+        }
+    }
+    if (i->kline_count == KLINE_INTERVALS_MAX || interval.len > INTERVAL_BYTES_MAX) {
+        return NULL;
+    }
+    struct kline_position *p = &i->klines[i->kline_count++];
+    memcpy(p->interval, interval.data, interval.len);
+    p->interval_len = interval.len;
+    p->event_ns = i->kline_seed_ns;
+    p->open_ns = INT64_MIN;
+    return p;
+}
+
+static enum verdict judge_kline(struct instrument *i, struct channel *channel,
+                                const struct mlt_event *event)
+{
+    struct kline_position *p = kline_position_of(i, event->u.kline.interval);
+    if (p == NULL) {
+        return REPEAT;
+    }
+    /* At the seed itself (no open time known) the event is what the earlier owner delivered last.
+     */
+    if (event->last < p->event_ns ||
+        (event->last == p->event_ns &&
+         (p->event_ns == i->kline_seed_ns || event->first <= p->open_ns))) {
+        return REPEAT;
+    }
+    p->event_ns = event->last;
+    p->open_ns = event->first;
+    if (!channel->has_position || event->last > channel->position) {
+        channel->position = event->last;
+        channel->has_position = true;
+    }
+    return NEW;
+}
+
+static enum verdict judge(struct instrument *i, const struct mlt_event *event)
+{
+    struct channel *channel = &i->channels[event->type];
+    const int64_t position = mlt_event_position(event);
+    switch (event->type) {
+    case MLT_EVENT_TRADE:
+        return judge_trade(channel, &i->trades, position);
+    case MLT_EVENT_AGG_TRADE:
+        return judge_trade(channel, &i->agg_trades, position);
+    case MLT_EVENT_KLINE:
+        return judge_kline(i, channel, event);
+    case MLT_EVENT_BOOK_SNAPSHOT:
+    case MLT_EVENT_INSTRUMENT:
+    case MLT_EVENT_STATUS:
+        if (channel->has_position && position <= channel->position &&
+            channel->position - position < REPEAT_WINDOW_NS) {
+            return REPEAT;
+        }
+        break;
+    default:
+        if (channel->has_position && position <= channel->position) {
+            return REPEAT;
+        }
+        break;
+    }
+    channel->position = position;
+    channel->has_position = true;
+    return NEW;
+}
+
+static void number_and_emit(struct mlt_conductor_core *core, struct instrument *i,
+                            struct mlt_event *event)
+{
+    struct channel *channel = &i->channels[event->type];
+    event->epoch = i->epoch;
+    event->sequence = ++channel->sequence;
+    channel->moved = true;
+    if (channel->after_gap) {
+        event->quality |= MLT_QUALITY_AFTER_GAP;
+        channel->after_gap = false;
+    }
+    event->stamps.conducted = core->ports.clock->wall_ns(core->ports.clock->ctx);
+    core->counts.out++;
+    core->ports.emit(core->ports.ctx, i->slot % core->partitions, event);
+}
+
+/* A STATUS of our own: no source position, received is now. */
+static void status_event(struct mlt_conductor_core *core, const struct instrument *i,
+                         enum mlt_status_kind kind, const char *reason, struct mlt_event *event)
+{
+    memset(event, 0, sizeof *event);
+    event->instrument = mlt_slice_of(i->token, i->token_len);
+    event->type = MLT_EVENT_STATUS;
+    event->stamps.received = core->ports.clock->wall_ns(core->ports.clock->ctx);
+    event->stamps.exchange = MLT_STAMP_UNKNOWN;
+    event->stamps.adapted = MLT_STAMP_UNKNOWN;
+    event->stamps.dispatched = MLT_STAMP_UNKNOWN;
+    event->stamps.conducted = event->stamps.received;
+    event->stamps.published = MLT_STAMP_UNKNOWN;
+    const uint64_t low = mlt_mix64(core->trace_seed + ++core->trace_count);
+    memcpy(event->trace_id, &core->trace_seed, 8);
+    memcpy(event->trace_id + 8, &low, 8);
+    event->u.status.kind = kind;
+    event->u.status.reason = mlt_slice_of_string(reason);
+    event->key =
+        mlt_event_key(event->instrument, event->type, event->stamps.received, (int64_t)kind, 0);
+}
+
+static void start_epoch(struct mlt_conductor_core *core, struct instrument *i)
+{
+    for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
+        i->channels[t].sequence = 0;
+    }
+    struct mlt_event event;
+    status_event(core, i, MLT_STATUS_EPOCH_STARTED, "owner_started", &event);
+    event.u.status.previous_epoch = i->epoch != 0 ? i->epoch : i->previous_epoch;
+    event.u.status.head_count = i->previous_head_count;
+    memcpy(event.u.status.heads, i->previous_heads, sizeof event.u.status.heads);
+    i->epoch = core->epochs[i->slot];
+    number_and_emit(core, i, &event);
+}
+
+enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct mlt_event *event)
+{
+    core->counts.in++;
+    struct instrument *i = NULL;
+    const enum mlt_status status = instrument_of(core, event->instrument, &i);
+    if (status != MLT_OK) {
+        core->counts.refused++;
+        return status;
+    }
+    if (core->epochs[i->slot] == 0) {
+        core->counts.stale_owner++;
+        return MLT_E_STALE_OWNER;
+    }
+    const enum verdict verdict = judge(i, event);
+    if (verdict == REPEAT) {
+        core->counts.duplicates++;
+        return MLT_OK;
+    }
+    if (verdict == LATE) {
+        core->counts.late++;
+        event->quality |= MLT_QUALITY_LATE;
+    }
+    if (i->epoch != core->epochs[i->slot]) {
+        start_epoch(core, i);
+    }
+    number_and_emit(core, i, event);
+    return MLT_OK;
+}
+
+void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition,
+                             const char *reason)
+{
+    core->counts.lost_reports++;
+    for (struct instrument *i = core->first; i != NULL; i = i->next) {
+        if (i->slot % core->partitions != partition || core->epochs[i->slot] == 0) {
+            continue;
+        }
+        if (i->epoch != core->epochs[i->slot]) {
+            start_epoch(core, i);
+        }
+        struct mlt_event event;
+        status_event(core, i, MLT_STATUS_LOST, reason, &event);
+        number_and_emit(core, i, &event);
+        for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
+            i->channels[t].after_gap = t != MLT_EVENT_STATUS;
+        }
+    }
+}
+
+void mlt_conductor_core_heads(struct mlt_conductor_core *core)
+{
+    for (struct instrument *i = core->first; i != NULL; i = i->next) {
+        struct mlt_event event;
+        size_t count = 0;
+        for (size_t t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
+            struct channel *channel = &i->channels[t];
+            if (!channel->moved) {
+                continue;
+            }
+            if (count == 0) {
+                status_event(core, i, MLT_STATUS_HEADS, "heads", &event);
+            }
+            channel->moved = false;
+            event.u.status.heads[count++] = (struct mlt_head){
+                .type = (enum mlt_event_type)t,
+                .sequence = channel->sequence,
+                .last = channel->position,
+            };
+        }
+        if (count > 0) {
+            event.u.status.head_count = count;
+            event.epoch = i->epoch;
+            core->ports.emit(core->ports.ctx, i->slot % core->partitions, &event);
+        }
+    }
+}
+
+void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
+                               struct mlt_conductor_counts *out)
+{
+    *out = core->counts;
+}

@@ -1,0 +1,13 @@
+/* The subcommands of the CLI. Each takes its own arguments (argv[0] is its name), reads stdin and
+ * writes stdout as said, and returns the exit status: 0 done, 1 wrong input or a failed check, 2
+ * wrong usage. */
+#ifndef MELTICA_TOOL_COMMANDS_H
+#define MELTICA_TOOL_COMMANDS_H
+
+/* decode [--batch]: one Event (or EventBatch) on stdin, JSON lines on stdout. */
+int mlt_command_decode(int argc, char **argv);
+/* inspect [--report FILE] [--events] RECORDING...: recordings through the cores of the services, in
+ * this process; the report as JSON, or the canonical events as JSON lines. */
+int mlt_command_inspect(int argc, char **argv);
+
+#endif

@@ -29,6 +29,7 @@ struct inspect {
     struct mlt_arena arena;
     struct mlt_buf scratch, encoded, json;
     struct mlt_map rejected; /* reason -> uint64_t * */
+    struct mlt_clock clock;  /* wall and monotonic alike: now_ns */
     int64_t now_ns;          /* receive time of the record in hand: the clock of this run */
     uint64_t frames, rest_answers, answers, unreadable;
     bool print_events;
@@ -290,9 +291,10 @@ static enum mlt_status inspect_init(struct inspect *in)
     mlt_buf_init(&in->encoded, LINE_BYTES_MAX);
     mlt_buf_init(&in->json, REPORT_BYTES_MAX);
     mlt_map_init(&in->rejected, 64);
-    static struct mlt_clock clock = { now, now, NULL };
-    clock.ctx = in;
-    const struct mlt_conductor_ports ports = { .emit = on_numbered, .ctx = in, .clock = &clock };
+    in->clock = (struct mlt_clock){ now, now, in };
+    const struct mlt_conductor_ports ports = { .emit = on_numbered,
+                                               .ctx = in,
+                                               .clock = &in->clock };
     enum mlt_status status = mlt_binance_decoder_create(&in->decoder);
     if (status == MLT_OK) {
         status = mlt_tally_create(&in->tally);

@@ -202,7 +202,11 @@ static bool read_fast(struct mlt_slice text, uint64_t *value, size_t *decimals)
         *value = v;
         return text.len > 0 && text.len <= FAST_DIGITS_MAX;
     }
-    if (*p != '.' || p == text.data || ++p == end) {
+    if (*p != '.' || p == text.data) {
+        return false;
+    }
+    p++;
+    if (p == end) {
         return false;
     }
     *decimals = (size_t)(end - p);

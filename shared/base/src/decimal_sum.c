@@ -20,7 +20,7 @@ static enum mlt_status add(struct mlt_decimal_sum *sum, int128 mantissa, int64_t
 {
     int128 base = sum->mantissa;
     const int64_t finest = exponent < sum->exponent ? exponent : sum->exponent;
-    if (finest < 2 * MLT_DECIMAL_EXPONENT_MIN) {
+    if (finest < 2 * (int64_t)MLT_DECIMAL_EXPONENT_MIN) {
         return MLT_E_RANGE;
     }
     if (!scale_up(&base, sum->exponent - finest) || !scale_up(&mantissa, exponent - finest) ||

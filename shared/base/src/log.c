@@ -22,8 +22,8 @@
 struct repeat {
     uint64_t hash; /* 0: free */
     int64_t second;
-    uint32_t written;
     uint64_t suppressed;
+    uint32_t written;
     enum mlt_log_level level;
     char event[NAME_BYTES_MAX]; /* for the line that reports what was held back */
 };

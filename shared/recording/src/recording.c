@@ -40,8 +40,11 @@ static enum mlt_status unpack_zstd(FILE *file, ZSTD_DStream *stream, struct mlt_
                                    void *chunk)
 {
     size_t left = 1; /* 0: a frame is complete */
-    size_t n;
-    while ((n = fread(chunk, 1, CHUNK_BYTES, file)) > 0) {
+    while (!feof(file)) {
+        const size_t n = fread(chunk, 1, CHUNK_BYTES, file);
+        if (ferror(file)) {
+            return MLT_E_IO;
+        }
         ZSTD_inBuffer in = { chunk, n, 0 };
         while (in.pos < in.size) {
             const enum mlt_status status = mlt_buf_reserve(out, CHUNK_BYTES);
@@ -56,7 +59,7 @@ static enum mlt_status unpack_zstd(FILE *file, ZSTD_DStream *stream, struct mlt_
             out->len += to.pos;
         }
     }
-    return ferror(file) ? MLT_E_IO : left == 0 ? MLT_OK : MLT_E_PARSE;
+    return left == 0 ? MLT_OK : MLT_E_PARSE;
 }
 
 static enum mlt_status read_zstd(FILE *file, const char *path, struct mlt_buf *out,

@@ -169,7 +169,10 @@ static struct repeat *repeat_of(enum mlt_log_level level, const char *event, int
     if (free_slot == NULL) {
         return &repeats[hash % REPEAT_SLOTS];
     }
-    *free_slot = (struct repeat){ .hash = hash, .second = second, .level = level };
+    /* A thread whose second began later may have come first: what it has not reported is kept. */
+    const uint64_t unreported = free_slot->hash == hash ? free_slot->suppressed : 0;
+    *free_slot =
+        (struct repeat){ .hash = hash, .second = second, .suppressed = unreported, .level = level };
     (void)snprintf(free_slot->event, sizeof free_slot->event, "%s", event != NULL ? event : "");
     return free_slot;
 }

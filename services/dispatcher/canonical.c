@@ -1,5 +1,7 @@
 #include "canonical.h"
 
+#include "meltica/base/hash.h"
+
 enum mlt_status mlt_canonical_from_native(const struct mlt_native_event *native,
                                           struct mlt_slice exchange, uint64_t route_revision,
                                           int64_t dispatched_ns, struct mlt_event *event)
@@ -23,8 +25,12 @@ enum mlt_status mlt_canonical_from_native(const struct mlt_native_event *native,
     event->stamps.conducted = MLT_STAMP_UNKNOWN;
     event->stamps.published = MLT_STAMP_UNKNOWN;
     event->route_revision = route_revision;
-    /* Two candles of one interval may carry the same event time; the open time tells them apart. */
-    const int64_t discriminator = event->type == MLT_EVENT_KLINE ? native->u.kline.open_time_ns : 0;
+    /* Candles of two intervals may have the same open and event time; first is the open time
+     * already. */
+    const int64_t discriminator =
+        event->type == MLT_EVENT_KLINE
+            ? (int64_t)mlt_fnv1a64(MLT_FNV1A64_INIT, native->u.kline.interval)
+            : 0;
     event->key =
         mlt_event_key(event->instrument, event->type, event->first, event->last, discriminator);
     switch (event->type) {

@@ -19,17 +19,6 @@ const char *mlt_event_type_word(int type)
     return type_words[type > 0 && type < MLT_EVENT_TYPE_COUNT ? type : 0];
 }
 
-enum mlt_status mlt_event_type_parse(struct mlt_slice word, enum mlt_event_type *out)
-{
-    for (int t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
-        if (mlt_slice_equal_string(word, type_words[t])) {
-            *out = (enum mlt_event_type)t;
-            return MLT_OK;
-        }
-    }
-    return MLT_E_NOT_FOUND;
-}
-
 const char *mlt_status_kind_word(int kind)
 {
     const int count = (int)(sizeof kind_words / sizeof kind_words[0]);

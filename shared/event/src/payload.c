@@ -251,6 +251,16 @@ static int32_t take_sint32(struct take *t, const struct field *f)
     return (int32_t)v;
 }
 
+/* An exponent outside of the contract could not be printed, nor compared. */
+static int32_t take_exponent(struct take *t, const struct field *f)
+{
+    const int32_t exponent = take_sint32(t, f);
+    if (exponent < MLT_DECIMAL_EXPONENT_MIN || exponent > MLT_DECIMAL_EXPONENT_MAX) {
+        t->status = MLT_E_PARSE;
+    }
+    return exponent;
+}
+
 static uint32_t take_uint32(struct take *t, const struct field *f)
 {
     const uint64_t v = number(t, f, WIRE_VARINT);
@@ -284,11 +294,8 @@ static void take_decimal(struct take *t, const struct field *outer, struct mlt_d
         if (f.number == 1) {
             d->mantissa = take_sint(t, &f);
         } else if (f.number == 2) {
-            d->exponent = take_sint32(t, &f);
+            d->exponent = take_exponent(t, &f);
         }
-    }
-    if (d->exponent < MLT_DECIMAL_EXPONENT_MIN || d->exponent > MLT_DECIMAL_EXPONENT_MAX) {
-        t->status = MLT_E_PARSE;
     }
 }
 
@@ -333,10 +340,10 @@ static void take_levels(struct take *t, const struct field *outer, struct mlt_le
     EACH_FIELD (t, bytes, f) {
         switch (f.number) {
         case 1:
-            l->price_exponent = take_sint32(t, &f);
+            l->price_exponent = take_exponent(t, &f);
             break;
         case 2:
-            l->quantity_exponent = take_sint32(t, &f);
+            l->quantity_exponent = take_exponent(t, &f);
             break;
         case 3:
             prices = take_packed(t, &f, &l->prices);
@@ -577,9 +584,9 @@ static void take_instrument(struct take *t, struct mlt_slice bytes, void *payloa
         } else if (f.number >= 5 && f.number <= 7) {
             take_decimal(t, &f, decimals[f.number - 5]);
         } else if (f.number == 8) {
-            i->price_exponent = take_sint32(t, &f);
+            i->price_exponent = take_exponent(t, &f);
         } else if (f.number == 9) {
-            i->quantity_exponent = take_sint32(t, &f);
+            i->quantity_exponent = take_exponent(t, &f);
         }
     }
 }

@@ -204,6 +204,23 @@ static void test_what_is_missing_or_too_big_is_refused(void **state)
     assert_int_equal(mlt_event_decode(mlt_slice_of(bytes, len), &arena, &out), MLT_E_PARSE);
     free(bytes);
     assert_int_equal(mlt_event_decode(MLT_SLICE_EMPTY, &arena, &out), MLT_E_MISSING);
+    /* An exponent that could not be printed must not get in, in a scalar, a side or an instrument.
+     */
+    e = sample(MLT_EVENT_BBO);
+    e.u.bbo.ask_price.exponent = 19;
+    bytes = encode(&e, &len);
+    assert_int_equal(mlt_event_decode(mlt_slice_of(bytes, len), &arena, &out), MLT_E_PARSE);
+    free(bytes);
+    e = sample(MLT_EVENT_BOOK_DELTA);
+    e.u.book_delta.asks.quantity_exponent = -19;
+    bytes = encode(&e, &len);
+    assert_int_equal(mlt_event_decode(mlt_slice_of(bytes, len), &arena, &out), MLT_E_PARSE);
+    free(bytes);
+    e = sample(MLT_EVENT_INSTRUMENT);
+    e.u.instrument.price_exponent = 19;
+    bytes = encode(&e, &len);
+    assert_int_equal(mlt_event_decode(mlt_slice_of(bytes, len), &arena, &out), MLT_E_PARSE);
+    free(bytes);
     int64_t *many = calloc(MLT_EVENT_LEVELS_MAX + 1, sizeof *many);
     assert_non_null(many);
     e = sample(MLT_EVENT_BOOK_DELTA);

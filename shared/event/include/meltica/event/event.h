@@ -185,8 +185,8 @@ struct mlt_event {
 };
 
 /* Native instance, as the Adapter hands it to the Dispatcher. type is a canonical payload
- * shape, or one of the two below. */
-enum { MLT_NATIVE_SOURCE_STATUS = 100, MLT_NATIVE_UNPARSED = 101 };
+ * shape, or MLT_NATIVE_UNPARSED. */
+enum { MLT_NATIVE_UNPARSED = 100 };
 
 struct mlt_native_event {
     struct mlt_slice instrument;
@@ -195,7 +195,7 @@ struct mlt_native_event {
     int64_t received, exchange /* or MLT_STAMP_UNKNOWN */, adapted; /* absolute ns */
     int64_t first, last;
     struct mlt_slice rest_function;
-    int type; /* enum mlt_event_type or MLT_NATIVE_* */
+    int type; /* enum mlt_event_type or MLT_NATIVE_UNPARSED */
     union {
         struct mlt_ticker ticker;
         struct mlt_bbo bbo;
@@ -206,11 +206,6 @@ struct mlt_native_event {
         struct mlt_book_snapshot book_snapshot;
         struct mlt_instrument instrument;
         struct {
-            int state; /* 1 UP, 2 DOWN, 3 LOST */
-            struct mlt_slice reason;
-            enum mlt_event_type lost_type;
-        } source_status;
-        struct {
             struct mlt_slice reason, original, topic;
             uint32_t original_bytes;
         } unparsed;
@@ -219,9 +214,6 @@ struct mlt_native_event {
 
 /* "BOOK_DELTA"; "UNSPECIFIED" outside the list. Static. */
 const char *mlt_event_type_word(int type);
-/* Reverse; E_NOT_FOUND. */
-enum mlt_status mlt_event_type_parse(struct mlt_slice word,
-                                     enum mlt_event_type *out) MLT_MUST_CHECK;
 const char *mlt_status_kind_word(int kind);
 
 /* Instrument token of (base, quote): BASE-QUOTE with every byte outside A-Za-z0-9_ (and '-' inside
@@ -237,7 +229,7 @@ bool mlt_instrument_token_valid(struct mlt_slice token);
 uint32_t mlt_instrument_slot(struct mlt_slice token);
 
 /* Idempotency key: FNV-1a 64 over token, 0x00, type byte, first i64le, last i64le, discriminator
- * i64le. discriminator: KLINE open time ns, else 0. */
+ * i64le. discriminator: KLINE FNV-1a 64 of the interval's text, else 0. */
 uint64_t mlt_event_key(struct mlt_slice token, enum mlt_event_type type, int64_t first,
                        int64_t last, int64_t discriminator);
 

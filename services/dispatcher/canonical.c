@@ -58,6 +58,9 @@ enum mlt_status mlt_canonical_from_native(const struct mlt_native_event *native,
     case MLT_EVENT_INSTRUMENT:
         event->u.instrument = native->u.instrument;
         break;
+    case MLT_EVENT_STATUS:
+        event->u.status = native->u.status;
+        break;
     default:
         return MLT_E_UNMAPPED;
     }

@@ -205,6 +205,7 @@ struct mlt_native_event {
         struct mlt_book_delta book_delta;
         struct mlt_book_snapshot book_snapshot;
         struct mlt_instrument instrument;
+        struct mlt_status_event status; /* SOURCE_DOWN, SOURCE_UP */
         struct {
             struct mlt_slice reason, original, topic;
             uint32_t original_bytes;

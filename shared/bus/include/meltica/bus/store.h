@@ -1,0 +1,105 @@
+/*
+ * JetStream: streams and buckets, claims of ownership, and the journal. Everything here runs on
+ * CONTROL connections and may block for up to its timeout: never on a data path.
+ * Provisioning: bind first, create only what is missing, never change what exists (an operator may
+ * own it). Mode "external" never creates.
+ */
+#ifndef MELTICA_BUS_STORE_H
+#define MELTICA_BUS_STORE_H
+
+#include "meltica/bus/bus.h"
+#include "meltica/event/event.h"
+
+struct mlt_store; /* a JetStream context on a bus */
+
+/* E_UNAVAILABLE is not said here: JetStream may come later. */
+enum mlt_status mlt_store_create(struct mlt_bus *control, bool may_provision,
+                                 struct mlt_store **store, struct mlt_error *err) MLT_MUST_CHECK;
+void mlt_store_destroy(struct mlt_store *store);
+
+struct mlt_stream_spec {
+    const char *name;
+    const char *subjects[4]; /* NULL-terminated unless full */
+    bool memory;
+    int64_t max_bytes, max_age_ns, max_msgs; /* 0: no limit */
+    uint64_t first_sequence;                 /* 0: 1 */
+};
+/* E_UNAVAILABLE (no JetStream), E_NOT_FOUND (external and missing), E_AUTH. */
+enum mlt_status mlt_store_ensure_stream(struct mlt_store *store, const struct mlt_stream_spec *spec,
+                                        struct mlt_error *err) MLT_MUST_CHECK;
+/* Key-value bucket as stream KV_<name>; max_age_ns 0: for ever. */
+enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *name, bool memory,
+                                        int64_t max_age_ns, uint64_t first_sequence,
+                                        struct mlt_error *err) MLT_MUST_CHECK;
+
+/* Blocking KV calls, 1 s each at most. put: *revision of the new value. update: only when the key is
+ * at expected revision (0: must not exist); E_CONFLICT. get: value appended; E_NOT_FOUND. */
+enum mlt_status mlt_kv_put(struct mlt_store *store, const char *bucket, const char *key,
+                           struct mlt_slice value, uint64_t *revision,
+                           struct mlt_error *err) MLT_MUST_CHECK;
+enum mlt_status mlt_kv_update(struct mlt_store *store, const char *bucket, const char *key,
+                              struct mlt_slice value, uint64_t expected, uint64_t *revision,
+                              struct mlt_error *err) MLT_MUST_CHECK;
+enum mlt_status mlt_kv_get(struct mlt_store *store, const char *bucket, const char *key,
+                           struct mlt_buf *value, uint64_t *revision,
+                           struct mlt_error *err) MLT_MUST_CHECK;
+
+/* ---- claims (RULINGS 6) ---- */
+
+#define MLT_OWNERS_BUCKET "meltica-owners"
+
+struct mlt_claims;
+
+struct mlt_claims_options {
+    const char *service; /* keys "<service>.<slot>" */
+    const char *instance;
+    uint64_t boot;
+    uint64_t slots; /* bit s: slot s is wanted */
+    /* Somebody claimed a slot of ours with a higher revision: we own it no more. Thread of the
+     * watcher. */
+    void (*on_outbid)(void *ctx, uint32_t slot, uint64_t epoch);
+    void *ctx;
+};
+/* Writes the claim of every wanted slot; epochs[s] is the revision, which is the epoch (the bucket's
+ * first sequence is the time of its creation in ns, so that epochs grow over its loss). Then watches
+ * the keys. E_UNAVAILABLE without JetStream: the caller uses the start time in ns as epoch
+ * (RULINGS 17). */
+enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_claims_options *options,
+                                  uint64_t epochs[MLT_SLOT_COUNT], struct mlt_claims **claims,
+                                  struct mlt_error *err) MLT_MUST_CHECK;
+void mlt_claims_destroy(struct mlt_claims *claims);
+
+/* ---- journal (RULINGS 8) ---- */
+
+#define MLT_JOURNAL_STREAM "MELTICA_JOURNAL"
+#define MLT_JOURNAL_SUBJECT "meltica.journal"
+
+struct mlt_journal;
+
+struct mlt_journal_options {
+    struct mlt_bus_options bus; /* a connection of its own is made from it (kind is ignored) */
+    bool may_provision;
+    uint32_t partitions;
+    int64_t max_age_ns; /* of the stream, when it is created; 0: 15 min */
+    int64_t max_bytes;  /* 0: 1 GiB */
+    size_t queue_bytes; /* 0: 4 MiB: events waiting to be batched or acknowledged */
+};
+struct mlt_journal_stats {
+    uint64_t events, batches, bytes;
+    uint64_t dropped_events; /* queue full, or a batch was not acknowledged: a hole in the journal */
+    uint64_t failed_batches;
+    uint64_t in_flight;
+    bool available;
+};
+/* A thread and a bounded queue of its own; never blocks its caller, also without JetStream. Batches
+ * of 20 ms or 60 KB, at most 64 in flight, no message id. */
+enum mlt_status mlt_journal_create(const struct mlt_journal_options *options,
+                                   struct mlt_journal **journal,
+                                   struct mlt_error *err) MLT_MUST_CHECK;
+/* Sends what is queued, waits at most drain_ns for acknowledgements. */
+void mlt_journal_destroy(struct mlt_journal *journal, int64_t drain_ns);
+/* One encoded Event. False: dropped and counted. Any thread. */
+bool mlt_journal_append(struct mlt_journal *journal, uint32_t partition, struct mlt_slice event);
+void mlt_journal_get_stats(struct mlt_journal *journal, struct mlt_journal_stats *out);
+
+#endif

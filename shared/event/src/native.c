@@ -191,8 +191,7 @@ enum mlt_status mlt_native_decode(struct mlt_slice bytes, struct mlt_arena *aren
     if (e.type == MLT_EVENT_NONE || (e.instrument.len == 0 && e.type != MLT_NATIVE_UNPARSED)) {
         return MLT_E_MISSING;
     }
-    e.exchange =
-        stamps.exchange_known ? absolute(stamps.exchange, e.received) : MLT_STAMP_UNKNOWN;
+    e.exchange = stamps.exchange_known ? absolute(stamps.exchange, e.received) : MLT_STAMP_UNKNOWN;
     e.adapted = absolute(stamps.adapted, e.received);
     *out = e;
     return MLT_OK;

@@ -1,5 +1,5 @@
-/* Exponential back-off with full jitter: wait = random in [0, min(max, base x 2^attempt)], but never
- * below floor. Never gives up. One thread. */
+/* Exponential back-off with full jitter: wait = random in [0, min(max, base x 2^attempt)], but
+ * never below floor. Never gives up. One thread. */
 #ifndef MELTICA_RT_BACKOFF_H
 #define MELTICA_RT_BACKOFF_H
 

@@ -40,6 +40,8 @@ void mlt_loop_stop(struct mlt_loop *loop);
  */
 enum mlt_status mlt_loop_post(struct mlt_loop *loop, void (*fn)(void *ctx),
                               void *ctx) MLT_MUST_CHECK;
+/* Takes back every task still waiting with this fn and ctx, so that ctx may be freed. */
+void mlt_loop_unpost(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx);
 
 /* SIGINT, SIGTERM and SIGHUP as events (mlt_signals_block first). At most one handler. */
 enum mlt_status mlt_loop_on_signal(struct mlt_loop *loop, void (*fn)(void *ctx, int signal_number),
@@ -50,7 +52,8 @@ enum mlt_status mlt_timer_create(struct mlt_loop *loop, void (*fn)(void *ctx), v
                                  struct mlt_timer **timer) MLT_MUST_CHECK;
 void mlt_timer_destroy(struct mlt_timer *timer); /* NULL is fine; legal inside its own callback */
 /* One shot after delay_ns (>= 0) from now, monotonic clock; replaces what was set. Periodic work
- * starts it again in its callback. */
+ * starts it again in its callback. Never early, up to 1 ms late (poll's resolution); two that are
+ * due in the same microsecond come in any order. */
 void mlt_timer_start(struct mlt_timer *timer, int64_t delay_ns);
 void mlt_timer_stop(struct mlt_timer *timer);
 bool mlt_timer_active(const struct mlt_timer *timer);
@@ -76,5 +79,8 @@ enum mlt_status mlt_loop_listen_http(struct mlt_loop *loop, const char *host, ui
 
 /* For shared/ws and for programs that bring protocols of their own (the exchange simulator). */
 struct lws_context *mlt_loop_lws(struct mlt_loop *loop);
+/* Counts the turns of the loop. Within one turn each connection is read at most once (a TLS one as
+ * long as it holds decrypted bytes), so that one stamp a turn is one stamp a read. */
+uint64_t mlt_loop_turn(const struct mlt_loop *loop);
 
 #endif

@@ -22,9 +22,10 @@ void mlt_metrics_destroy(struct mlt_metrics *metrics);
 
 /* The series of (name, labels), made on first use: the same pair gives the same object again.
  * labels is "reason=\"parse\",side=\"bid\"" or NULL; values must be escaped by the caller. help is
- * that of the first call for a name. Never NULL: beyond MLT_METRICS_SERIES_MAX or without memory a
- * shared overflow object comes back, and meltica_metrics_overflow_total counts. Any thread (takes a
- * lock: not on a data path, keep the pointer). */
+ * that of the first call for a name. Never NULL: beyond MLT_METRICS_SERIES_MAX, without memory, for
+ * a name that is no metric name, is taken by another kind, or is longer than 1,023 bytes with its
+ * labels, a shared overflow object comes back, and meltica_metrics_overflow_total counts. Any
+ * thread (takes a lock: not on a data path, keep the pointer). */
 struct mlt_counter *mlt_metrics_counter(struct mlt_metrics *metrics, const char *name,
                                         const char *help, const char *labels);
 struct mlt_gauge *mlt_metrics_gauge(struct mlt_metrics *metrics, const char *name, const char *help,
@@ -49,7 +50,7 @@ void mlt_histogram_record_ns(struct mlt_histogram *histogram, int64_t duration_n
 enum mlt_status mlt_metrics_render(struct mlt_metrics *metrics, struct mlt_buf *out) MLT_MUST_CHECK;
 
 /* Adds process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds,
- * process_start_time_seconds, renewed at each render. */
+ * process_start_time_seconds (the time of this call), renewed at each render. Any thread. */
 void mlt_metrics_add_process(struct mlt_metrics *metrics);
 
 #endif

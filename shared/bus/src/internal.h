@@ -3,29 +3,31 @@
 #define MELTICA_BUS_INTERNAL_H
 
 #include <nats/nats.h>
+#include <pthread.h>
 
 #include "meltica/bus/bus.h"
 
 /* Converts once: status and text of nats.c into ours, with "what" as context. NATS_OK gives OK. */
 enum mlt_status mlt_bus_status(natsStatus status, struct mlt_error *err, const char *what);
 
-/* The connection itself; lives as long as the bus. */
+/* The connection itself of a CONTROL bus; lives as long as the bus. NULL for a DATA bus, which has
+ * a new one after each disconnect. */
 natsConnection *mlt_bus_nats(struct mlt_bus *bus);
 
-/* Called on the loop thread of a DATA bus just before each write, in order of adding: the place where
- * open batches are sealed and acknowledgements follow their outputs. fn may call
+/* Called on the loop thread of a DATA bus just before each write, in order of adding: the place
+ * where open batches are sealed and acknowledgements follow their outputs. fn may call
  * mlt_bus_publish_in_flush, never anything that waits. Remove returns when fn is not running. */
 struct mlt_bus_flusher {
-    /* 1: outputs (hop senders), 2: acknowledgements. Lower ones of all flushers run first; 0: before
-     * all, to take down what is handled at this moment. */
+    /* 1: outputs (hop senders), 2: acknowledgements. Lower ones of all flushers run first; 0:
+     * before all, to take down what is handled at this moment. */
     void (*fn)(void *ctx, unsigned stage);
     void *ctx;
     struct mlt_bus_flusher *next;
 };
 void mlt_bus_add_flusher(struct mlt_bus *bus, struct mlt_bus_flusher *flusher);
 void mlt_bus_remove_flusher(struct mlt_bus *bus, struct mlt_bus_flusher *flusher);
-/* Something waits to be flushed: wakes the loop, which keeps the spacing. Any thread; one atomic when
- * a flush is pending already. */
+/* Something waits to be flushed: wakes the loop, which keeps the spacing. Any thread; one atomic
+ * when a flush is pending already. */
 void mlt_bus_want_flush(struct mlt_bus *bus);
 /* As mlt_bus_publish, for flushers. E_FULL: not now, call want_flush happens by itself when the
  * buffer was written. */
@@ -39,5 +41,21 @@ struct mlt_bus_ticker {
 };
 void mlt_bus_add_ticker(struct mlt_bus *bus, struct mlt_bus_ticker *ticker);
 void mlt_bus_remove_ticker(struct mlt_bus *bus, struct mlt_bus_ticker *ticker);
+
+/* For flushers and their stages only: true when no publish of this flush was refused so far. */
+bool mlt_bus_flush_complete(const struct mlt_bus *bus);
+/* For flushers only: wants a flush at that time at the latest. */
+void mlt_bus_flush_again_at(struct mlt_bus *bus, int64_t mono_ns);
+/* Messages that wait for the handler. Not under the lock of a connection. */
+size_t mlt_bus_subscription_pending(struct mlt_bus_subscription *subscription);
+/* Waits at most timeout_ns until what was published has reached the server. Not on the loop. */
+void mlt_bus_flush(struct mlt_bus *bus, int64_t timeout_ns);
+
+/* On the monotonic clock. The wait is false once deadline_mono_ns has passed. */
+void mlt_bus_cond_init(pthread_cond_t *cond);
+bool mlt_bus_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_mono_ns);
+
+/* Counts connections: another number than before means that there was a new one. */
+unsigned mlt_bus_generation(const struct mlt_bus *bus);
 
 #endif

@@ -1,11 +1,14 @@
 /*
  * The only way to NATS. Two kinds of connection (RULINGS 3, docs/decisions/0005-hops.md):
  *  - DATA runs on an event loop of ours, one thread: what was published since the last write leaves
- *    together, at once when the last write is at least spacing_ns old, else when it is. Nothing else
- *    ever flushes.
- *  - CONTROL is nats.c's own, each publish is written at once: requests, micro service, KV, journal.
- * Both reconnect for ever (50 ms with jitter, capped at 1 s), have a write deadline, ping every 10 s
- * and give up a server that missed two. No <nats/nats.h> outside of shared/bus.
+ *    together, at once when the last write is at least spacing_ns old, else when it is. Nothing
+ * else ever flushes.
+ *  - CONTROL is nats.c's own, each publish is written at once: requests, micro service, KV,
+ * journal. Both reconnect for ever (50 ms with jitter, capped at 1 s), have a write deadline, ping
+ * every 10 s and give up a server that missed two. A CONTROL bus alone ends for good, and says so
+ * by on_state
+ * ("closed for good"), when a server refuses its credentials twice or ends it with a fatal error.
+ * No <nats/nats.h> outside of shared/bus.
  */
 #ifndef MELTICA_BUS_BUS_H
 #define MELTICA_BUS_BUS_H
@@ -17,7 +20,9 @@
 #include "meltica/base/error.h"
 
 #define MLT_BUS_SUBJECT_BYTES_MAX 255u
-#define MLT_BUS_PAYLOAD_BYTES_MAX (960u << 10) /* below the server's default max_payload of 1 MiB */
+#define MLT_BUS_PAYLOAD_BYTES_MAX                                                                  \
+    (960u << 10) /* below the server's default max_payload of 1 MiB                                \
+                  */
 #define MLT_BUS_SPACING_NS INT64_C(500000)
 #define MLT_BUS_PREFIX_INT "meltica.int"
 
@@ -43,21 +48,23 @@ struct mlt_bus_options {
 
 struct mlt_bus_stats {
     uint64_t published, published_bytes, received, received_bytes;
-    uint64_t writes;       /* DATA: write calls that carried something */
+    uint64_t writes; /* DATA: write calls that carried something */
     uint64_t reconnects, disconnects;
-    uint64_t refused_full; /* publishes that got E_FULL */
+    uint64_t refused_full;          /* publishes that got E_FULL */
     uint64_t slow_consumer_dropped; /* messages that our own limits dropped */
-    uint64_t errors;       /* asynchronous errors of nats.c (permissions, protocol) */
+    uint64_t errors;                /* asynchronous errors of nats.c (permissions, protocol) */
 };
 
 /* Starts the connection and returns without waiting for it when the server is away (on_state tells
  * when it is there). E_CONFIG (bad URL, unreadable credentials), E_AUTH, E_VERSION (server before
- * 2.10.0, said once connected by on_state instead when it is not there yet), E_NOMEM. Options are
+ * 2.10.0; DATA: or with a max_payload below MLT_BUS_PAYLOAD_BYTES_MAX; said once connected by
+ * on_state instead when it is not there yet), E_NOMEM. Options are
  * copied. Any thread. */
 enum mlt_status mlt_bus_connect(const struct mlt_bus_options *options, struct mlt_bus **bus,
                                 struct mlt_error *err) MLT_MUST_CHECK;
 /* Drains (subscriptions first, then what is buffered) for at most drain_ns, then closes; every
- * subscription ends. NULL is fine. Not from a callback of the bus. */
+ * subscription ends and those that were not unsubscribed are freed. on_state is not called any
+ * more. NULL is fine. Not from a callback of the bus. */
 void mlt_bus_destroy(struct mlt_bus *bus, int64_t drain_ns);
 
 bool mlt_bus_connected(const struct mlt_bus *bus);
@@ -69,7 +76,8 @@ void mlt_bus_server_version(const struct mlt_bus *bus, char *out, size_t size);
 /* Last round trip of a ping in ns, -1 unknown. Blocks for one round trip (2 s at most). */
 int64_t mlt_bus_rtt_ns(struct mlt_bus *bus);
 
-/* True for 1..255 bytes of dot-separated non-empty tokens without space, control bytes, '*', '>'. */
+/* True for 1..255 bytes of dot-separated non-empty tokens without space, control bytes, '*', '>'.
+ */
 bool mlt_bus_subject_valid(const char *subject);
 
 /* Hands one message to the connection. DATA: E_FULL above buffered_bytes_max, E_CLOSED while not
@@ -91,14 +99,15 @@ struct mlt_bus_message {
     const char *error_text;
     int error_code;
 };
-/* One at a time, in order, on a thread of the subscription's own. Views are valid during the call. */
+/* One at a time, in order, on a thread of the subscription's own. Views are valid during the call.
+ */
 typedef void (*mlt_bus_handler_fn)(void *ctx, const struct mlt_bus_message *message);
 
 struct mlt_bus_subscribe_options {
     const char *subject;
-    const char *queue;   /* NULL: everybody gets everything */
-    int pending_count_max;        /* 0: 65,536 */
-    size_t pending_bytes_max;     /* 0: 16 MiB; beyond either, the newest is dropped and counted */
+    const char *queue;        /* NULL: everybody gets everything */
+    int pending_count_max;    /* 0: 65,536 */
+    size_t pending_bytes_max; /* 0: 16 MiB; beyond either, the newest is dropped and counted */
 };
 enum mlt_status mlt_bus_subscribe(struct mlt_bus *bus,
                                   const struct mlt_bus_subscribe_options *options,
@@ -115,7 +124,8 @@ enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt
 
 /* One request, one answer; the payload is appended to *answer. E_TIMEOUT, E_UNAVAILABLE (nobody
  * serves the subject, or not connected), E_PROTOCOL with the peer's words in err when it answered
- * with the error headers (the payload is appended then too), E_TOO_BIG. Blocks: not in callbacks. */
+ * with the error headers (the payload is appended then too), E_TOO_BIG. Blocks: not in callbacks.
+ * Either kind of bus; on a DATA one it leaves with the next flush, and bulk is in its way. */
 enum mlt_status mlt_bus_request(struct mlt_bus *bus, const char *subject, struct mlt_slice payload,
                                 int64_t timeout_ns, struct mlt_buf *answer,
                                 struct mlt_error *err) MLT_MUST_CHECK;
@@ -149,7 +159,8 @@ struct mlt_micro_endpoint {
     const struct mlt_micro_pair *metadata;
     size_t metadata_count;
 };
-/* Registers on a CONTROL bus. Strings are copied. PING, INFO and STATS are answered from then on. */
+/* Registers on a CONTROL bus. Strings are copied. PING, INFO and STATS are answered from then on.
+ */
 enum mlt_status mlt_micro_start(struct mlt_bus *bus, const struct mlt_micro_options *options,
                                 const struct mlt_micro_endpoint *endpoints, size_t endpoint_count,
                                 struct mlt_micro **micro, struct mlt_error *err) MLT_MUST_CHECK;

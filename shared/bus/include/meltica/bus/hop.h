@@ -1,22 +1,27 @@
 /*
- * Batches between two services that lose nothing silently (RULINGS 2, 3, 7). One sender a service and
- * subject, partitions p = 0..P-1 on "<subject>.<pp>" (two digits).
+ * Batches between two services that lose nothing silently (RULINGS 2, 3, 7). One sender a service
+ * and subject, partitions p = 0..P-1 on "<subject>.<pp>" (two digits).
  *
- * Sender: elements are gathered into the open batch of their partition; the bus's loop seals the open
- * batches just before each write. Sealed batches go into a ring, which is also the queue to the
- * connection: while that is away or full they wait there. The ring keeps what was sent for keep_ns or
- * ring_bytes. A RepeatRequest {boot, from} on "meltica.int.repeat.<service>.<pp>" sets the place to
- * send from back to `from` (go-back-N): the batches come again on their own subject, in order, and
- * then what is new. While nothing leaves on a partition its head is announced every 250 ms (HOP_HEAD),
- * so that a lost last batch is found.
+ * Sender: elements are gathered into the open batch of their partition; the bus's loop seals the
+ * open batches just before each write. Sealed batches go into a ring, which is also the queue to
+ * the connection: while that is away or full they wait there. The ring keeps what was sent for
+ * keep_ns or ring_bytes. A RepeatRequest {boot, from} on "meltica.int.repeat.<service>.<pp>" sets
+ * the place to send from back to `from` (go-back-N): the batches come again on their own subject,
+ * in order, and then what is new. While nothing leaves on a partition its head is announced every
+ * 250 ms (HOP_HEAD), so that a lost last batch is found.
  *
  * Receiver: takes batch n + 1 of a boot after batch n; repeats are dropped; at a jump it asks for a
- * repeat (again every 50 ms) and drops what comes meanwhile, since it will come again. Of a boot that
- * it does not know it begins at Hop.resume, what the last receiver of its service had acknowledged.
- * Where Hop.oldest is above what it waits for, the batches between are lost and it says so. It
- * acknowledges (HopAck on "meltica.int.ack.<sender service>", at most every 5 ms) what its handler
- * took, on the same connection after the outputs that the handler produced: an acknowledged batch's
- * outputs have reached the server.
+ * repeat (again every 50 ms) and drops what comes meanwhile, since it will come again. Of a boot
+ * that it does not know it begins at Hop.resume, what the last receiver of its service had
+ * acknowledged. Where Hop.oldest is above what it waits for, the batches between are lost and it
+ * says so. It acknowledges (HopAck on "meltica.int.ack.<sender service>", at most every 5 ms) what
+ * its handler took, on the same connection after the outputs that the handler produced: an
+ * acknowledged batch's outputs have reached the server. While its handler is busy (3 s at most) it
+ * says its last acknowledgement again every 250 ms, so that the sender holds back instead of taking
+ * it for dead. A receiver that starts asks with boot 0, upon which each sender announces its heads.
+ *
+ * On a new connection a sender goes back to what is not acknowledged: what the old one had taken
+ * may not have been written.
  */
 #ifndef MELTICA_BUS_HOP_H
 #define MELTICA_BUS_HOP_H
@@ -33,17 +38,21 @@
 struct mlt_hop_sender;
 
 struct mlt_hop_sender_options {
-    const char *service; /* "adapter": serves meltica.int.repeat.adapter.<pp>, hears meltica.int.ack.adapter */
+    const char *service; /* "adapter": serves meltica.int.repeat.adapter.<pp>, hears
+                            meltica.int.ack.adapter */
     const char *subject; /* "meltica.int.native" */
     uint32_t partitions;
-    uint64_t boot;       /* random, never 0 */
-    size_t ring_bytes;   /* over all partitions; 0: 8 MiB */
-    int64_t keep_ns;     /* 0: 3 s */
+    uint64_t boot;     /* random, never 0 */
+    size_t ring_bytes; /* over all partitions; 0: 8 MiB */
+    int64_t keep_ns;   /* 0: 3 s */
+    /* Bit p: this sender speaks for partition p; 0: for all. Two senders that speak for one take it
+     * from each other. */
+    uint64_t partition_mask;
 };
 
 struct mlt_hop_sender_stats {
     uint64_t elements, batches, bytes;
-    uint64_t repeats_served;  /* requests that moved the place back */
+    uint64_t repeats_served; /* requests that moved the place back */
     uint64_t repeated_batches;
     uint64_t overrun_batches; /* left the ring unacknowledged while a receiver was known */
     uint64_t unacked_bytes;   /* now, largest partition */
@@ -55,7 +64,8 @@ enum mlt_status mlt_hop_sender_create(struct mlt_bus *bus,
                                       const struct mlt_hop_sender_options *options,
                                       struct mlt_hop_sender **sender,
                                       struct mlt_error *err) MLT_MUST_CHECK;
-/* Seals and sends what is open, waits at most flush_ns until it is written. */
+/* Seals and sends what is open, waits at most flush_ns until it is written and, where a receiver is
+ * alive, acknowledged. */
 void mlt_hop_sender_destroy(struct mlt_hop_sender *sender, int64_t flush_ns);
 
 /* Epoch that goes into every batch of the partition from the next one on. Any thread. */
@@ -63,23 +73,29 @@ void mlt_hop_sender_set_epoch(struct mlt_hop_sender *sender, uint32_t partition,
 
 /* Room for one element of `bytes` in the open batch of a partition: its tag and length are written,
  * *out is where the caller encodes exactly `bytes` bytes, then mlt_hop_end. The partition is locked
- * in between: encode and return. E_TOO_BIG above MLT_HOP_ELEMENT_BYTES_MAX, E_NOMEM; then there is
- * no end. Never blocks: what does not fit pushes the oldest batches out of the ring (overrun, the
- * receiver will say LOST). Any thread. */
+ * in between: encode and return. E_TOO_BIG above MLT_HOP_ELEMENT_BYTES_MAX or half of a partition's
+ * share of the ring (of at least 64 KiB), E_INVALID for the partition; then there is no end. Never
+ * blocks: what does not fit pushes the oldest batches out of the ring (overrun, the receiver will
+ * say LOST). Any thread. */
 enum mlt_status mlt_hop_begin(struct mlt_hop_sender *sender, uint32_t partition, size_t bytes,
                               uint8_t **out) MLT_MUST_CHECK;
 void mlt_hop_end(struct mlt_hop_sender *sender, uint32_t partition);
 
-/* Marks that something of this partition was lost before the next element (HOP_LOST on the batch that
- * begins with it: the open batch is sealed first). Any thread. */
+/* Marks that something of this partition was lost before the next element: HOP_LOST on the batch
+ * that begins with it (the open batch is sealed first), or, where none comes before the next write,
+ * on a batch without elements. Any thread. */
 void mlt_hop_mark_lost(struct mlt_hop_sender *sender, uint32_t partition);
 
-/* Back-pressure. True while a receiver is alive (it acknowledged within the last second, or has not
+/* Somebody else speaks for the partition from now on: nothing of it is sent, repeated or announced
+ * any more, elements are taken and go nowhere. Any thread. */
+void mlt_hop_sender_leave(struct mlt_hop_sender *sender, uint32_t partition);
+
+/* Back-pressure. True while a receiver is alive (it acknowledged within the last 2 s, or has not
  * yet been given anything to acknowledge for so long) and some partition has more than half of its
  * share of the ring unacknowledged. Any thread, cheap. */
 bool mlt_hop_congested(const struct mlt_hop_sender *sender);
-/* Waits until not congested, at most max_ns; true when there is room. Not on the bus's threads other
- * than a subscription's own. */
+/* Waits until not congested, at most max_ns; true when there is room. Not on the bus's threads
+ * other than a subscription's own. */
 bool mlt_hop_wait_room(struct mlt_hop_sender *sender, int64_t max_ns);
 /* Called (bus loop thread, must not block) when congestion ends. For callers that cannot wait. */
 void mlt_hop_on_room(struct mlt_hop_sender *sender, void (*fn)(void *ctx), void *ctx);
@@ -98,7 +114,8 @@ struct mlt_hop_batch {
     /* Batches of this partition were lost before this one: the ring had no more of them, the sender
      * said HOP_LOST, or an earlier boot of it ended with a hole. */
     bool lost_before;
-    const char *lost_reason; /* "hop_overrun", "upstream_lost", "sender_restarted"; "" without loss */
+    const char
+        *lost_reason; /* "hop_overrun", "upstream_lost", "sender_restarted"; "" without loss */
     uint64_t lost_from, lost_to; /* batch numbers, 0 when unknown */
 };
 
@@ -110,11 +127,13 @@ struct mlt_hop_receiver_options {
     /* In order by partition, on one thread. Outputs must be handed to `bus` (hop sender or
      * mlt_bus_publish) before it returns; it may wait for room. */
     void (*on_batch)(void *ctx, const struct mlt_hop_batch *batch);
-    /* Requests on "<subject>.<word>" with a word that is no partition, in order with the batches; NULL:
-     * ignored. */
+    /* Requests on "<subject>.<word>" with a word that is no partition, in order with the batches;
+     * NULL: ignored. */
     void (*on_other)(void *ctx, const char *word, const struct mlt_bus_message *message);
     void *ctx;
     size_t pending_bytes_max; /* 0: 16 MiB */
+    /* Bit p: takes, and acknowledges, partition p; 0: all. */
+    uint64_t partition_mask;
 };
 
 struct mlt_hop_receiver_stats {
@@ -126,8 +145,13 @@ enum mlt_status mlt_hop_receiver_create(struct mlt_bus *bus,
                                         const struct mlt_hop_receiver_options *options,
                                         struct mlt_hop_receiver **receiver,
                                         struct mlt_error *err) MLT_MUST_CHECK;
-/* When it returns no callback runs or will come; what was handled is acknowledged if the bus lives. */
+/* When it returns no callback runs or will come; what was handled is acknowledged if the bus lives.
+ */
 void mlt_hop_receiver_destroy(struct mlt_hop_receiver *receiver);
+/* From now on nothing of this partition is handed out or acknowledged, nor is the batch in hand:
+ * for a handler that does not own the partition, or that could not hand on what it got because its
+ * service ends. Whoever receives after it gets all of it. Any thread, also inside on_batch. */
+void mlt_hop_receiver_leave(struct mlt_hop_receiver *receiver, uint32_t partition);
 void mlt_hop_receiver_get_stats(const struct mlt_hop_receiver *receiver,
                                 struct mlt_hop_receiver_stats *out);
 

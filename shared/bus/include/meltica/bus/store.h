@@ -32,8 +32,12 @@ enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *nam
                                         int64_t max_age_ns, uint64_t first_sequence,
                                         struct mlt_error *err) MLT_MUST_CHECK;
 
-/* Blocking KV calls, 1 s each at most. put: *revision of the new value. update: only when the key is
- * at expected revision (0: must not exist); E_CONFLICT. get: value appended; E_NOT_FOUND. */
+/* Blocking KV calls, 1 s each at most. put: *revision of the new value. update: only when the key
+ * is at expected revision (0: must not exist, or was deleted); E_CONFLICT. get: value appended,
+ * read from the leader, so that what was put is read; E_NOT_FOUND (key or bucket). E_UNAVAILABLE
+ * (no JetStream, or the connection ended meanwhile); E_TIMEOUT of put and update: no
+ * acknowledgement. After either of them a value may be written all the same: read before writing
+ * again. E_AUTH, E_INVALID (name, key), E_TOO_BIG. */
 enum mlt_status mlt_kv_put(struct mlt_store *store, const char *bucket, const char *key,
                            struct mlt_slice value, uint64_t *revision,
                            struct mlt_error *err) MLT_MUST_CHECK;
@@ -60,19 +64,20 @@ struct mlt_claims_options {
     void (*on_outbid)(void *ctx, uint32_t slot, uint64_t epoch);
     void *ctx;
 };
-/* Writes the claim of every wanted slot; epochs[s] is the revision, which is the epoch (the bucket's
- * first sequence is the time of its creation in ns, so that epochs grow over its loss). Then watches
- * the keys. E_UNAVAILABLE without JetStream: the caller uses the start time in ns as epoch
- * (RULINGS 17). */
+/* Writes the claim of every wanted slot; epochs[s] is the revision, which is the epoch (the
+ * bucket's first sequence is the time of its creation in ns, so that epochs grow over its loss).
+ * Then watches the keys. E_UNAVAILABLE without JetStream: the caller uses the start time in ns as
+ * epoch (RULINGS 17). E_NOT_FOUND (external and no bucket), E_AUTH. */
 enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_claims_options *options,
                                   uint64_t epochs[MLT_SLOT_COUNT], struct mlt_claims **claims,
                                   struct mlt_error *err) MLT_MUST_CHECK;
+/* The claims stay: only a later one ends them. */
 void mlt_claims_destroy(struct mlt_claims *claims);
 
 /* ---- journal (RULINGS 8) ---- */
 
 #define MLT_JOURNAL_STREAM "MELTICA_JOURNAL"
-#define MLT_JOURNAL_SUBJECT "meltica.journal"
+#define MLT_JOURNAL_SUBJECT "meltica.journal" /* and ".<pp>", two digits as in hop.h */
 
 struct mlt_journal;
 
@@ -85,11 +90,13 @@ struct mlt_journal_options {
     size_t queue_bytes; /* 0: 4 MiB: events waiting to be batched or acknowledged */
 };
 struct mlt_journal_stats {
-    uint64_t events, batches, bytes;
-    uint64_t dropped_events; /* queue full, or a batch was not acknowledged: a hole in the journal */
+    uint64_t events, batches, bytes; /* acknowledged */
+    /* Queue full, or a batch was not acknowledged (it may be in the stream all the same): a hole in
+     * the journal. What is neither here nor in events waits. */
+    uint64_t dropped_events;
     uint64_t failed_batches;
-    uint64_t in_flight;
-    bool available;
+    uint64_t in_flight; /* batches */
+    bool available;     /* the stream was found, and nothing failed since */
 };
 /* A thread and a bounded queue of its own; never blocks its caller, also without JetStream. Batches
  * of 20 ms or 60 KB, at most 64 in flight, no message id. */

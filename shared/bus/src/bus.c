@@ -1,0 +1,782 @@
+/* Connections to NATS: life, state, publishing, requests. What a DATA bus does on its own thread is
+ * in loop.c. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connection.h"
+#include "meltica/base/log.h"
+
+#define BUFFERED_BYTES_MAX (4u << 20)
+
+static const struct {
+    natsStatus from;
+    enum mlt_status to;
+} status_map[] = {
+    { NATS_CONNECTION_CLOSED, MLT_E_CLOSED },
+    { NATS_CONNECTION_DISCONNECTED, MLT_E_CLOSED },
+    { NATS_DRAINING, MLT_E_CLOSED },
+    { NATS_NOT_YET_CONNECTED, MLT_E_CLOSED },
+    { NATS_NO_SERVER, MLT_E_CONNECT },
+    { NATS_STALE_CONNECTION, MLT_E_CONNECT },
+    { NATS_IO_ERROR, MLT_E_IO },
+    { NATS_SYS_ERROR, MLT_E_IO },
+    { NATS_CONNECTION_AUTH_FAILED, MLT_E_AUTH },
+    { NATS_NOT_PERMITTED, MLT_E_AUTH },
+    { NATS_SSL_ERROR, MLT_E_CONFIG },
+    { NATS_SECURE_CONNECTION_WANTED, MLT_E_CONFIG },
+    { NATS_SECURE_CONNECTION_REQUIRED, MLT_E_CONFIG },
+    { NATS_ADDRESS_MISSING, MLT_E_CONFIG },
+    { NATS_TIMEOUT, MLT_E_TIMEOUT },
+    { NATS_NO_RESPONDERS, MLT_E_UNAVAILABLE },
+    { NATS_NOT_FOUND, MLT_E_NOT_FOUND },
+    { NATS_INSUFFICIENT_BUFFER, MLT_E_FULL },
+    { NATS_SLOW_CONSUMER, MLT_E_FULL },
+    { NATS_NO_MEMORY, MLT_E_NOMEM },
+    { NATS_MAX_PAYLOAD, MLT_E_TOO_BIG },
+    { NATS_LINE_TOO_LONG, MLT_E_TOO_BIG },
+    { NATS_INVALID_ARG, MLT_E_INVALID },
+    { NATS_INVALID_SUBJECT, MLT_E_INVALID },
+    { NATS_INVALID_QUEUE_NAME, MLT_E_INVALID },
+    { NATS_INVALID_SUBSCRIPTION, MLT_E_INVALID },
+    { NATS_INVALID_TIMEOUT, MLT_E_INVALID },
+    { NATS_PROTOCOL_ERROR, MLT_E_PROTOCOL },
+    { NATS_NO_SERVER_SUPPORT, MLT_E_VERSION },
+    { NATS_LIMIT_REACHED, MLT_E_LIMIT },
+    { NATS_MISMATCH, MLT_E_CONFLICT },
+};
+
+enum mlt_status mlt_bus_status(natsStatus status, struct mlt_error *err, const char *what)
+{
+    enum mlt_status to = MLT_E_IO;
+    if (status == NATS_OK) {
+        return MLT_OK;
+    }
+    for (size_t i = 0; i < sizeof status_map / sizeof status_map[0]; i++) {
+        if (status_map[i].from == status) {
+            to = status_map[i].to;
+            break;
+        }
+    }
+    return mlt_error_set_foreign(err, to, "nats", (int)status, "%s: %s", what,
+                                 natsStatus_GetText(status));
+}
+
+void mlt_bus_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+}
+
+bool mlt_bus_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_mono_ns)
+{
+    const struct timespec at = { .tv_sec = (time_t)(deadline_mono_ns / MLT_NS_PER_S),
+                                 .tv_nsec = (long)(deadline_mono_ns % MLT_NS_PER_S) };
+    return pthread_cond_timedwait(cond, mutex, &at) != ETIMEDOUT;
+}
+
+bool mlt_bus_subject_valid(const char *subject)
+{
+    size_t len = 0;
+    char before = '.';
+    if (subject == NULL) {
+        return false;
+    }
+    for (; subject[len] != '\0'; len++) {
+        const char c = subject[len];
+        if (len == MLT_BUS_SUBJECT_BYTES_MAX || (unsigned char)c <= ' ' || c == 0x7f || c == '*' ||
+            c == '>' || (c == '.' && before == '.')) {
+            return false;
+        }
+        before = c;
+    }
+    return before != '.'; /* also when empty */
+}
+
+/* ---- the connection in use ---- */
+
+struct link *mlt_bus_link_acquire(struct mlt_bus *bus)
+{
+    (void)pthread_rwlock_rdlock(&bus->link_lock);
+    struct link *link = bus->link;
+    if (link != NULL) {
+        atomic_fetch_add(&link->refs, 1);
+    }
+    (void)pthread_rwlock_unlock(&bus->link_lock);
+    return link;
+}
+
+void mlt_bus_link_release(struct link *link)
+{
+    if (atomic_fetch_sub(&link->refs, 1) == 1) {
+        natsConnection_Destroy(link->nc);
+        free(link);
+    }
+}
+
+natsConnection *mlt_bus_nats(struct mlt_bus *bus)
+{
+    return bus->kind == MLT_BUS_CONTROL ? bus->link->nc : NULL;
+}
+
+/* ---- state ---- */
+
+void mlt_bus_signal_room(struct mlt_bus *bus)
+{
+    if (atomic_load(&bus->room_waiters) > 0) {
+        (void)pthread_mutex_lock(&bus->room_lock);
+        bus->room_turn++;
+        (void)pthread_cond_broadcast(&bus->room);
+        (void)pthread_mutex_unlock(&bus->room_lock);
+    }
+}
+
+void mlt_bus_report(struct mlt_bus *bus, bool connected, const char *reason)
+{
+    (void)pthread_mutex_lock(&bus->report_lock);
+    (void)pthread_mutex_lock(&bus->state_lock);
+    const bool change = !bus->told || bus->reported != connected;
+    bus->told = true;
+    bus->reported = connected;
+    if (bus->kind == MLT_BUS_CONTROL) {
+        atomic_store(&bus->up, connected);
+    }
+    (void)pthread_cond_broadcast(&bus->state_changed);
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    if (change && !atomic_load(&bus->destroying)) {
+        mlt_log(connected ? MLT_LOG_INFO : MLT_LOG_WARN,
+                connected ? "bus_connected" : "bus_disconnected", reason, MLT_S("bus", bus->name));
+        if (bus->on_state != NULL) {
+            bus->on_state(bus->ctx, connected, reason);
+        }
+    }
+    (void)pthread_mutex_unlock(&bus->report_lock);
+    if (connected) {
+        mlt_bus_signal_room(bus);
+    }
+}
+
+bool mlt_bus_check_server(struct mlt_bus *bus, natsConnection *nc)
+{
+    char id[sizeof bus->server_id] = "", version[BUS_VERSION_BYTES_MAX] = "";
+    if (natsConnection_GetConnectedServerId(nc, id, sizeof id) != NATS_OK) {
+        id[0] = '\0';
+    }
+    (void)pthread_mutex_lock(&bus->state_lock);
+    const bool known = id[0] != '\0' && strcmp(id, bus->server_id) == 0;
+    const bool refused_before = bus->refused;
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    if (known) {
+        return !refused_before;
+    }
+    if (!mlt_bus_server_ask_version(nc, version, sizeof version)) {
+        version[0] = '\0';
+        mlt_log(MLT_LOG_WARN, "bus_version_unknown", "the server does not tell its version",
+                MLT_S("bus", bus->name));
+    }
+    char reason[BUS_REASON_BYTES_MAX] = "";
+    const int64_t payload_max = natsConnection_GetMaxPayload(nc);
+    if (!mlt_bus_server_version_supported(version)) {
+        (void)snprintf(reason, sizeof reason, "server version %s is below 2.10.0", version);
+    } else if (bus->kind == MLT_BUS_DATA && payload_max < (int64_t)MLT_BUS_PAYLOAD_BYTES_MAX) {
+        /* A batch that does not fit would stop its hop for good, at the worst moment. */
+        (void)snprintf(reason, sizeof reason, "max_payload of the server is %lld, below %u",
+                       (long long)payload_max, MLT_BUS_PAYLOAD_BYTES_MAX);
+    }
+    (void)pthread_mutex_lock(&bus->state_lock);
+    (void)snprintf(bus->server_id, sizeof bus->server_id, "%s", id);
+    (void)snprintf(bus->version, sizeof bus->version, "%s", version);
+    (void)snprintf(bus->refusal, sizeof bus->refusal, "%s", reason);
+    bus->refused = reason[0] != '\0';
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    if (reason[0] != '\0') {
+        mlt_bus_report(bus, false, reason);
+    }
+    return reason[0] == '\0';
+}
+
+bool mlt_bus_connected(const struct mlt_bus *bus)
+{
+    return atomic_load(&bus->up);
+}
+
+enum mlt_status mlt_bus_wait_connected(struct mlt_bus *bus, int64_t timeout_ns)
+{
+    const int64_t deadline = mlt_clock_mono_ns() + timeout_ns;
+    bool in_time = true;
+    (void)pthread_mutex_lock(&bus->state_lock);
+    while (!atomic_load(&bus->up) && in_time) {
+        in_time = mlt_bus_cond_wait(&bus->state_changed, &bus->state_lock, deadline);
+    }
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    return atomic_load(&bus->up) ? MLT_OK : MLT_E_TIMEOUT;
+}
+
+unsigned mlt_bus_generation(const struct mlt_bus *bus)
+{
+    return atomic_load(&bus->generation);
+}
+
+/* ---- callbacks of nats.c, on its callback thread ---- */
+
+void mlt_bus_on_closed(natsConnection *nc, void *closure)
+{
+    struct mlt_bus *bus = closure;
+    if (bus->kind == MLT_BUS_CONTROL && !atomic_load(&bus->destroying)) {
+        const char *text = NULL;
+        const natsStatus s = natsConnection_GetLastError(nc, &text);
+        mlt_log(MLT_LOG_ERROR, "bus_closed", "nats.c gave the connection up for good",
+                MLT_S("bus", bus->name), MLT_S("reason", natsStatus_GetText(s)));
+        mlt_bus_report(bus, false, "closed for good");
+    }
+    (void)pthread_mutex_lock(&bus->state_lock);
+    bus->closed++;
+    (void)pthread_cond_broadcast(&bus->state_changed);
+    (void)pthread_mutex_unlock(&bus->state_lock);
+}
+
+/* nats.c may say an error of a connection (its drain that the end overtook) after it said that the
+ * connection is closed, when its bus may be gone: errors are for those on this list. */
+static pthread_mutex_t living_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mlt_bus *living;
+
+static void enlist(struct mlt_bus *bus)
+{
+    (void)pthread_mutex_lock(&living_lock);
+    bus->next_living = living;
+    living = bus;
+    (void)pthread_mutex_unlock(&living_lock);
+}
+
+static void delist(struct mlt_bus *bus)
+{
+    (void)pthread_mutex_lock(&living_lock);
+    struct mlt_bus **at = &living;
+    while (*at != NULL && *at != bus) {
+        at = &(*at)->next_living;
+    }
+    if (*at != NULL) {
+        *at = bus->next_living;
+    }
+    (void)pthread_mutex_unlock(&living_lock);
+}
+
+static void take_error(struct mlt_bus *bus, natsConnection *nc, natsSubscription *sub, natsStatus s)
+{
+    const char *text = NULL;
+    if (s == NATS_SLOW_CONSUMER) {
+        struct mlt_bus_stats stats; /* looks at the count while nats.c still has it */
+        mlt_bus_get_stats(bus, &stats);
+        mlt_log(MLT_LOG_WARN, "bus_slow_consumer", "a subscription's queue is full, messages drop",
+                MLT_S("bus", bus->name), MLT_S("subject", natsSubscription_GetSubject(sub)));
+        return;
+    }
+    atomic_fetch_add(&bus->counters.errors, 1);
+    (void)natsConnection_GetLastError(nc, &text);
+    mlt_log(MLT_LOG_WARN, "bus_error", natsStatus_GetText(s), MLT_S("bus", bus->name),
+            MLT_S("detail", text));
+}
+
+static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus s, void *closure)
+{
+    (void)pthread_mutex_lock(&living_lock); /* it cannot go meanwhile */
+    struct mlt_bus *bus = living;
+    while (bus != NULL && bus != closure) {
+        bus = bus->next_living;
+    }
+    if (bus != NULL) {
+        take_error(bus, nc, sub, s);
+    }
+    (void)pthread_mutex_unlock(&living_lock);
+}
+
+static void on_disconnected(natsConnection *nc, void *closure)
+{
+    struct mlt_bus *bus = closure;
+    (void)nc;
+    atomic_fetch_add(&bus->counters.disconnects, 1);
+    mlt_bus_report(bus, false, "disconnected");
+}
+
+/* The first connection of a CONTROL bus, or a later one: says so unless it is gone already. */
+static void now_connected(struct mlt_bus *bus, natsConnection *nc)
+{
+    if (!mlt_bus_check_server(bus, nc)) {
+        return; /* publishes and requests are refused from now on */
+    }
+    if (natsConnection_Status(nc) == NATS_CONN_STATUS_CONNECTED) {
+        mlt_bus_report(bus, true, "connected");
+    }
+}
+
+static void on_connected(natsConnection *nc, void *closure)
+{
+    struct mlt_bus *bus = closure;
+    atomic_fetch_add(&bus->generation, 1);
+    now_connected(bus, nc);
+}
+
+static void on_reconnected(natsConnection *nc, void *closure)
+{
+    struct mlt_bus *bus = closure;
+    atomic_fetch_add(&bus->counters.reconnects, 1);
+    on_connected(nc, bus);
+}
+
+/* ---- connect ---- */
+
+static enum mlt_status outcome(const struct mlt_bus *bus, natsStatus s, struct mlt_error *err)
+{
+    switch (s) {
+    case NATS_CONNECTION_AUTH_FAILED:
+    case NATS_SSL_ERROR:
+    case NATS_SECURE_CONNECTION_WANTED:
+    case NATS_SECURE_CONNECTION_REQUIRED:
+    case NATS_ADDRESS_MISSING:
+    case NATS_NO_MEMORY:
+        return mlt_bus_status(s, err, "connecting to NATS");
+    case NATS_INVALID_ARG:
+        return mlt_error_set_foreign(err, MLT_E_CONFIG, "nats", (int)s, "URL of the NATS server");
+    default: /* away: goes on trying */
+        return bus->refused ? mlt_error_set(err, MLT_E_VERSION, "%s", bus->refusal) : MLT_OK;
+    }
+}
+
+static enum mlt_status connect_data(struct mlt_bus *bus, struct mlt_error *err)
+{
+    enum mlt_status status = mlt_bus_loop_start(bus, err);
+    if (status != MLT_OK) {
+        return status;
+    }
+    (void)pthread_mutex_lock(&bus->state_lock);
+    while (!bus->first_done) {
+        (void)pthread_cond_wait(&bus->state_changed, &bus->state_lock);
+    }
+    status = outcome(bus, bus->first_status, err);
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    return status;
+}
+
+static natsStatus set_callbacks(struct mlt_bus *bus)
+{
+    natsStatus s = natsOptions_SetErrorHandler(bus->options, on_error, bus);
+    if (s == NATS_OK) {
+        s = natsOptions_SetClosedCB(bus->options, mlt_bus_on_closed, bus);
+    }
+    if (bus->kind == MLT_BUS_DATA) {
+        return s;
+    }
+    if (s == NATS_OK) {
+        s = natsOptions_SetDisconnectedCB(bus->options, on_disconnected, bus);
+    }
+    if (s == NATS_OK) {
+        s = natsOptions_SetReconnectedCB(bus->options, on_reconnected, bus);
+    }
+    return s;
+}
+
+/* Tries once in plain manner, so that wrong credentials are told to the caller; only then lets
+ * nats.c try for ever. */
+static enum mlt_status connect_control(struct mlt_bus *bus, struct mlt_error *err)
+{
+    struct link *link = malloc(sizeof *link);
+    natsConnection *nc = NULL;
+    if (link == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "no memory for a connection");
+    }
+    natsStatus s = natsConnection_Connect(&nc, bus->options);
+    const bool at_once = s == NATS_OK;
+    enum mlt_status status = outcome(bus, s, err);
+    if (status == MLT_OK && !at_once) {
+        mlt_bus_report(bus, false, natsStatus_GetText(s));
+        s = natsOptions_SetRetryOnFailedConnect(bus->options, true, on_connected, bus);
+        if (s == NATS_OK) {
+            s = natsConnection_Connect(&nc, bus->options);
+        }
+        s = s == NATS_NOT_YET_CONNECTED ? NATS_OK : s;
+        status = mlt_bus_status(s, err, "connecting to NATS");
+    }
+    if (status != MLT_OK) {
+        free(link);
+        return status;
+    }
+    link->nc = nc;
+    atomic_init(&link->refs, 1);
+    bus->link = link;
+    (void)pthread_mutex_lock(&bus->state_lock);
+    bus->connections = 1;
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    if (natsConnection_Status(nc) == NATS_CONN_STATUS_CONNECTED) {
+        now_connected(bus, nc);
+    }
+    (void)pthread_mutex_lock(&bus->state_lock);
+    status = outcome(bus, NATS_OK, err);
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    return status;
+}
+
+static void bus_free(struct mlt_bus *bus)
+{
+    delist(bus);
+    if (bus->kind == MLT_BUS_DATA) {
+        mlt_bus_loop_fini(bus);
+    }
+    natsOptions_Destroy(bus->options);
+    (void)pthread_rwlock_destroy(&bus->link_lock);
+    (void)pthread_mutex_destroy(&bus->report_lock);
+    (void)pthread_mutex_destroy(&bus->state_lock);
+    (void)pthread_cond_destroy(&bus->state_changed);
+    (void)pthread_mutex_destroy(&bus->room_lock);
+    (void)pthread_cond_destroy(&bus->room);
+    (void)pthread_mutex_destroy(&bus->flush_lock);
+    (void)pthread_mutex_destroy(&bus->subs_lock);
+    free(bus->name);
+    free(bus);
+}
+
+static struct mlt_bus *bus_make(const struct mlt_bus_options *options)
+{
+    struct mlt_bus *bus = calloc(1, sizeof *bus);
+    if (bus == NULL) {
+        return NULL;
+    }
+    const size_t buffered =
+        options->buffered_bytes_max > 0 ? options->buffered_bytes_max : BUFFERED_BYTES_MAX;
+    bus->kind = options->kind;
+    bus->spacing_ns = options->spacing_ns > 0 ? options->spacing_ns : MLT_BUS_SPACING_NS;
+    bus->buffered_max = buffered < INT_MAX / 4 ? (int)buffered : INT_MAX / 4;
+    bus->on_state = options->on_state;
+    bus->ctx = options->ctx;
+    bus->loop.epoll_fd = bus->loop.event_fd = bus->loop.timer_fd = -1;
+    (void)pthread_rwlock_init(&bus->link_lock, NULL);
+    (void)pthread_mutex_init(&bus->report_lock, NULL);
+    (void)pthread_mutex_init(&bus->state_lock, NULL);
+    mlt_bus_cond_init(&bus->state_changed);
+    (void)pthread_mutex_init(&bus->room_lock, NULL);
+    mlt_bus_cond_init(&bus->room);
+    (void)pthread_mutex_init(&bus->flush_lock, NULL);
+    (void)pthread_mutex_init(&bus->subs_lock, NULL);
+    bus->name = strdup(options->name != NULL ? options->name : "");
+    if (bus->name != NULL) {
+        enlist(bus);
+    }
+    return bus;
+}
+
+enum mlt_status mlt_bus_connect(const struct mlt_bus_options *options, struct mlt_bus **bus,
+                                struct mlt_error *err)
+{
+    struct mlt_bus *made = bus_make(options);
+    if (made == NULL || made->name == NULL) {
+        free(made);
+        return mlt_error_set(err, MLT_E_NOMEM, "no memory for a connection");
+    }
+    enum mlt_status status = mlt_bus_options_make(options, &made->options, err);
+    if (status == MLT_OK) {
+        status = mlt_bus_status(set_callbacks(made), err, "callbacks");
+    }
+    if (status == MLT_OK && made->kind == MLT_BUS_DATA) {
+        status = mlt_bus_loop_init(made, err);
+    }
+    if (status != MLT_OK) {
+        bus_free(made);
+        return status;
+    }
+    status = made->kind == MLT_BUS_DATA ? connect_data(made, err) : connect_control(made, err);
+    if (status != MLT_OK) {
+        mlt_bus_destroy(made, 0);
+        return status;
+    }
+    *bus = made;
+    return MLT_OK;
+}
+
+/* ---- destroy ---- */
+
+static bool all_closed(const struct mlt_bus *bus)
+{
+    return bus->closed == bus->connections &&
+           (bus->kind == MLT_BUS_CONTROL || bus->detached == bus->connections);
+}
+
+/* Until nats.c has let go of every connection, or the deadline. */
+static bool wait_closed(struct mlt_bus *bus, int64_t deadline_ns)
+{
+    bool in_time = true;
+    (void)pthread_mutex_lock(&bus->state_lock);
+    while (!all_closed(bus) && in_time) {
+        in_time = mlt_bus_cond_wait(&bus->state_changed, &bus->state_lock, deadline_ns);
+    }
+    const bool closed = all_closed(bus);
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    return closed;
+}
+
+static void end_publish_waits(struct mlt_bus *bus)
+{
+    (void)pthread_mutex_lock(&bus->room_lock);
+    bus->room_turn++;
+    (void)pthread_cond_broadcast(&bus->room);
+    while (atomic_load(&bus->room_waiters) > 0) {
+        (void)pthread_cond_wait(&bus->room, &bus->room_lock);
+    }
+    (void)pthread_mutex_unlock(&bus->room_lock);
+}
+
+static void close_link(struct mlt_bus *bus, int64_t drain_ns)
+{
+    struct link *link = mlt_bus_link_acquire(bus);
+    if (link == NULL) {
+        return;
+    }
+    if (drain_ns > 0 && atomic_load(&bus->up) &&
+        natsConnection_DrainTimeout(link->nc, drain_ns / MLT_NS_PER_MS + 1) == NATS_OK) {
+        (void)wait_closed(bus, mlt_clock_mono_ns() + drain_ns);
+    }
+    natsConnection_Close(link->nc);
+    mlt_bus_link_release(link);
+}
+
+void mlt_bus_destroy(struct mlt_bus *bus, int64_t drain_ns)
+{
+    if (bus == NULL) {
+        return;
+    }
+    atomic_store(&bus->destroying, true);
+    end_publish_waits(bus);
+    close_link(bus, drain_ns);
+    if (bus->kind == MLT_BUS_DATA) {
+        mlt_bus_loop_stop(bus);
+        close_link(bus, 0); /* one that came up meanwhile */
+    }
+    (void)wait_closed(bus, INT64_MAX);
+    (void)pthread_mutex_lock(&bus->subs_lock);
+    mlt_bus_subscriptions_end_all(bus);
+    (void)pthread_mutex_unlock(&bus->subs_lock);
+    if (bus->link != NULL) {
+        mlt_bus_link_release(bus->link);
+    }
+    bus_free(bus);
+}
+
+/* ---- figures ---- */
+
+void mlt_bus_get_stats(const struct mlt_bus *bus, struct mlt_bus_stats *out)
+{
+    struct mlt_bus *b = mlt_bus_mutable(bus);
+    const struct counters *c = &bus->counters;
+    (void)pthread_mutex_lock(&b->subs_lock);
+    const uint64_t dropped = mlt_bus_subscriptions_dropped(b);
+    (void)pthread_mutex_unlock(&b->subs_lock);
+    *out = (struct mlt_bus_stats){ .published = atomic_load(&c->published),
+                                   .published_bytes = atomic_load(&c->published_bytes),
+                                   .received = atomic_load(&c->received),
+                                   .received_bytes = atomic_load(&c->received_bytes),
+                                   .writes = atomic_load(&c->writes),
+                                   .reconnects = atomic_load(&c->reconnects),
+                                   .disconnects = atomic_load(&c->disconnects),
+                                   .refused_full = atomic_load(&c->refused_full),
+                                   .slow_consumer_dropped = atomic_load(&c->dropped) + dropped,
+                                   .errors = atomic_load(&c->errors) };
+}
+
+void mlt_bus_server_version(const struct mlt_bus *bus, char *out, size_t size)
+{
+    struct mlt_bus *b = mlt_bus_mutable(bus);
+    (void)pthread_mutex_lock(&b->state_lock);
+    (void)snprintf(out, size, "%s", b->version);
+    (void)pthread_mutex_unlock(&b->state_lock);
+}
+
+int64_t mlt_bus_rtt_ns(struct mlt_bus *bus)
+{
+    int64_t rtt = -1;
+    struct link *link = atomic_load(&bus->up) ? mlt_bus_link_acquire(bus) : NULL;
+    if (link == NULL) {
+        return -1;
+    }
+    if (natsConnection_GetRTT(link->nc, &rtt) != NATS_OK) {
+        rtt = -1;
+    }
+    mlt_bus_link_release(link);
+    return rtt;
+}
+
+void mlt_bus_flush(struct mlt_bus *bus, int64_t timeout_ns)
+{
+    struct link *link = atomic_load(&bus->up) ? mlt_bus_link_acquire(bus) : NULL;
+    if (link != NULL) {
+        if (timeout_ns >= MLT_NS_PER_MS) {
+            (void)natsConnection_FlushTimeout(link->nc, timeout_ns / MLT_NS_PER_MS);
+        }
+        mlt_bus_link_release(link);
+    }
+}
+
+/* ---- publish ---- */
+
+enum mlt_status mlt_bus_hand_over(struct mlt_bus *bus, natsConnection *nc, const char *subject,
+                                  struct mlt_slice payload)
+{
+    const natsStatus s = natsConnection_Publish(nc, subject, payload.data, (int)payload.len);
+    if (s != NATS_OK) {
+        return mlt_bus_status(s, NULL, "");
+    }
+    atomic_fetch_add_explicit(&bus->counters.published, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&bus->counters.published_bytes, payload.len, memory_order_relaxed);
+    return MLT_OK;
+}
+
+static enum mlt_status checked(const char *subject, struct mlt_slice payload)
+{
+    if (payload.len > MLT_BUS_PAYLOAD_BYTES_MAX) {
+        return MLT_E_TOO_BIG;
+    }
+    return mlt_bus_subject_valid(subject) ? MLT_OK : MLT_E_INVALID;
+}
+
+/* With room and a connection: the caller may hand over; the link is locked then. */
+static enum mlt_status lock_link(struct mlt_bus *bus)
+{
+    if (!atomic_load(&bus->up) && bus->kind == MLT_BUS_DATA) {
+        return MLT_E_CLOSED;
+    }
+    (void)pthread_rwlock_rdlock(&bus->link_lock);
+    enum mlt_status status = MLT_OK;
+    if (bus->link == NULL || bus->refused) {
+        status = MLT_E_CLOSED;
+    } else if (bus->kind == MLT_BUS_DATA &&
+               natsConnection_Buffered(bus->link->nc) > bus->buffered_max) {
+        status = MLT_E_FULL;
+        atomic_fetch_add_explicit(&bus->counters.refused_full, 1, memory_order_relaxed);
+    }
+    if (status != MLT_OK) {
+        (void)pthread_rwlock_unlock(&bus->link_lock);
+    }
+    return status;
+}
+
+static enum mlt_status publish_checked(struct mlt_bus *bus, const char *subject,
+                                       struct mlt_slice payload)
+{
+    enum mlt_status status = lock_link(bus);
+    if (status == MLT_OK) {
+        status = mlt_bus_hand_over(bus, bus->link->nc, subject, payload);
+        (void)pthread_rwlock_unlock(&bus->link_lock);
+    }
+    return status;
+}
+
+enum mlt_status mlt_bus_publish(struct mlt_bus *bus, const char *subject, struct mlt_slice payload)
+{
+    const enum mlt_status status = checked(subject, payload);
+    return status == MLT_OK ? publish_checked(bus, subject, payload) : status;
+}
+
+enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
+                                     struct mlt_slice payload, int64_t deadline_mono_ns)
+{
+    enum mlt_status status = mlt_bus_publish(bus, subject, payload);
+    if (status != MLT_E_FULL && status != MLT_E_CLOSED) {
+        return status;
+    }
+    bool in_time = true;
+    (void)pthread_mutex_lock(&bus->room_lock);
+    atomic_fetch_add(&bus->room_waiters, 1);
+    while ((status == MLT_E_FULL || status == MLT_E_CLOSED) && in_time &&
+           !atomic_load(&bus->destroying)) {
+        const uint64_t turn = bus->room_turn;
+        (void)pthread_mutex_unlock(&bus->room_lock);
+        status = publish_checked(bus, subject, payload);
+        (void)pthread_mutex_lock(&bus->room_lock);
+        while ((status == MLT_E_FULL || status == MLT_E_CLOSED) && in_time &&
+               turn == bus->room_turn && !atomic_load(&bus->destroying)) {
+            in_time = mlt_bus_cond_wait(&bus->room, &bus->room_lock, deadline_mono_ns);
+        }
+    }
+    atomic_fetch_sub(&bus->room_waiters, 1);
+    if (atomic_load(&bus->destroying)) {
+        status = status == MLT_OK ? MLT_OK : MLT_E_CLOSED;
+        (void)pthread_cond_broadcast(&bus->room);
+    }
+    (void)pthread_mutex_unlock(&bus->room_lock);
+    return status;
+}
+
+/* ---- requests ---- */
+
+enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt_slice payload,
+                              int error_code, const char *error_text)
+{
+    enum mlt_status status = checked(reply, payload);
+    if (status != MLT_OK || error_code <= 0) {
+        return status != MLT_OK ? status : publish_checked(bus, reply, payload);
+    }
+    char code[16];
+    natsMsg *msg = NULL;
+    (void)snprintf(code, sizeof code, "%d", error_code);
+    natsStatus s = natsMsg_Create(&msg, reply, NULL, (const char *)payload.data, (int)payload.len);
+    if (s == NATS_OK) {
+        s = natsMsgHeader_Set(msg, "Nats-Service-Error-Code", code);
+    }
+    if (s == NATS_OK) {
+        s = natsMsgHeader_Set(msg, "Nats-Service-Error", error_text != NULL ? error_text : "");
+    }
+    status = mlt_bus_status(s, NULL, "");
+    if (status == MLT_OK && (status = lock_link(bus)) == MLT_OK) {
+        status = mlt_bus_status(natsConnection_PublishMsg(bus->link->nc, msg), NULL, "");
+        (void)pthread_rwlock_unlock(&bus->link_lock);
+        atomic_fetch_add_explicit(&bus->counters.published, 1, memory_order_relaxed);
+    }
+    natsMsg_Destroy(msg);
+    return status;
+}
+
+static enum mlt_status take_answer(natsMsg *msg, const char *subject, struct mlt_buf *answer,
+                                   struct mlt_error *err)
+{
+    const char *code = NULL, *text = NULL;
+    const enum mlt_status status =
+        mlt_buf_append(answer, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
+    if (status != MLT_OK) {
+        return mlt_error_set(err, status, "answer on %s: %s", subject, mlt_status_text(status));
+    }
+    if (natsMsgHeader_Get(msg, "Nats-Service-Error-Code", &code) == NATS_OK) {
+        if (natsMsgHeader_Get(msg, "Nats-Service-Error", &text) != NATS_OK) {
+            text = "";
+        }
+        return mlt_error_set_foreign(err, MLT_E_PROTOCOL, "peer", (int)strtol(code, NULL, 10), "%s",
+                                     text);
+    }
+    return MLT_OK;
+}
+
+enum mlt_status mlt_bus_request(struct mlt_bus *bus, const char *subject, struct mlt_slice payload,
+                                int64_t timeout_ns, struct mlt_buf *answer, struct mlt_error *err)
+{
+    natsMsg *msg = NULL;
+    enum mlt_status status = checked(subject, payload);
+    if (status != MLT_OK) {
+        return mlt_error_set(err, status, "request: bad subject or payload");
+    }
+    struct link *link = atomic_load(&bus->up) ? mlt_bus_link_acquire(bus) : NULL;
+    if (link == NULL) {
+        return mlt_error_set(err, MLT_E_UNAVAILABLE, "%s: not connected to NATS", subject);
+    }
+    const natsStatus s =
+        natsConnection_Request(&msg, link->nc, subject, payload.data, (int)payload.len,
+                               timeout_ns > MLT_NS_PER_MS ? timeout_ns / MLT_NS_PER_MS : 1);
+    status =
+        s == NATS_OK ? take_answer(msg, subject, answer, err) : mlt_bus_status(s, err, subject);
+    if (status == MLT_E_CLOSED || status == MLT_E_IO) {
+        status = mlt_error_set(err, MLT_E_UNAVAILABLE, "%s: the connection ended", subject);
+    }
+    natsMsg_Destroy(msg);
+    mlt_bus_link_release(link);
+    return status;
+}

@@ -1,0 +1,143 @@
+/* Private to the sources of the connection itself: bus.c, loop.c, options.c, subscription.c,
+ * server.c. The other parts of shared/bus see internal.h only.
+ *
+ * A DATA bus has a new natsConnection after each disconnect, made by its loop thread: on an
+ * external event loop nats.c 3.10.1 keeps the state of its parser over a reconnect of its own, so
+ * that a connection that ended inside of a message would swallow the first bytes of the next one. A
+ * CONTROL bus has one natsConnection for its whole life, as micro services and JetStream want it.
+ *
+ * Locks, outer first: flush_lock, subs_lock, link_lock, nats.c's, socket_lock. */
+#ifndef MELTICA_BUS_CONNECTION_H
+#define MELTICA_BUS_CONNECTION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "internal.h"
+#include "meltica/base/clock.h"
+
+#define BUS_CONNECT_TIMEOUT_MS 1000
+#define BUS_WRITE_DEADLINE_MS 2000
+#define BUS_RECONNECT_MIN_MS 50
+#define BUS_RECONNECT_MAX_MS 1000
+#define BUS_IO_BYTES (128 << 10)
+#define BUS_TICK_NS (50 * MLT_NS_PER_MS)
+#define BUS_SECRET_BYTES_MAX 4096u
+#define BUS_URLS_MAX 32u
+#define BUS_REASON_BYTES_MAX 256u
+#define BUS_VERSION_BYTES_MAX 32u
+
+/* One natsConnection; ends when the last user has let go of it. */
+struct link {
+    natsConnection *nc;
+    atomic_int refs;
+};
+
+struct counters {
+    atomic_ullong published, published_bytes, received, received_bytes, writes, reconnects,
+        disconnects, refused_full, dropped, errors;
+};
+
+/* What the loop thread of a DATA bus waits on. */
+struct loop {
+    pthread_t thread;
+    bool started;
+    int epoll_fd, event_fd, timer_fd;
+    atomic_bool stop;
+    atomic_bool pending; /* a flush is wanted and the loop was told */
+    atomic_bool dead;    /* nats.c has let go of the connection */
+    atomic_bool wrote_all;
+    atomic_bool tick_wanted; /* a ticker was added */
+    bool in_flush;           /* loop thread only */
+    bool refused;            /* loop thread only: a publish of this flush found no room */
+    bool blocked;            /* loop thread only: the socket takes no more, EPOLLOUT is awaited */
+    int64_t blocked_at_ns, last_write_ns, next_tick_ns, next_attempt_ns, armed_ns, again_ns;
+    unsigned attempts; /* since the last connection */
+    pthread_mutex_t socket_lock;
+    int fd; /* socket_lock; -1: none */
+};
+
+struct mlt_bus {
+    struct mlt_bus *next_living; /* living_lock of bus.c */
+    enum mlt_bus_kind kind;
+    char *name;
+    int64_t spacing_ns;
+    int buffered_max;
+    void (*on_state)(void *ctx, bool connected, const char *reason);
+    void *ctx;
+    natsOptions *options;
+
+    pthread_rwlock_t link_lock; /* guards the pointer; the loop thread is its only writer */
+    struct link *link;
+    atomic_bool up; /* messages are taken */
+    atomic_bool destroying;
+    atomic_uint generation; /* counts connections */
+
+    pthread_mutex_t report_lock; /* one report at a time; outermost */
+    pthread_mutex_t state_lock;
+    pthread_cond_t state_changed;
+    bool told, reported; /* on_state was called, and with what */
+    bool first_done;     /* the first attempt has an outcome */
+    atomic_bool refused; /* the server is too old, or takes too little at once */
+    natsStatus first_status;
+    unsigned connections, closed, detached; /* made, and let go of by nats.c */
+    char version[BUS_VERSION_BYTES_MAX];
+    char refusal[BUS_REASON_BYTES_MAX];
+    char server_id[64];
+
+    pthread_mutex_t room_lock;
+    pthread_cond_t room;
+    uint64_t room_turn;
+    atomic_int room_waiters;
+
+    pthread_mutex_t flush_lock; /* held while flushers run and while the loop writes */
+    struct mlt_bus_flusher *flushers;
+    struct mlt_bus_ticker *tickers;
+
+    pthread_mutex_t subs_lock;
+    struct mlt_bus_subscription *subs;
+
+    struct counters counters;
+    struct loop loop;
+};
+
+/* options.c: nats.c's options from ours; E_CONFIG, E_NOMEM. */
+enum mlt_status mlt_bus_options_make(const struct mlt_bus_options *options, natsOptions **out,
+                                     struct mlt_error *err);
+
+/* server.c: version of the server that nc is connected to, read from the greeting that it gives to
+ * another connection (nats.c 3.10.1 does not tell). False when it cannot be had. */
+bool mlt_bus_server_ask_version(natsConnection *nc, char *out, size_t size);
+/* False when text is a version and below 2.10.0. */
+bool mlt_bus_server_version_supported(const char *text);
+
+/* bus.c */
+struct link *mlt_bus_link_acquire(struct mlt_bus *bus); /* NULL while there is none */
+void mlt_bus_link_release(struct link *link);
+/* Learns the version of a new connection's server; false when it is refused. */
+bool mlt_bus_check_server(struct mlt_bus *bus, natsConnection *nc);
+void mlt_bus_report(struct mlt_bus *bus, bool connected, const char *reason);
+void mlt_bus_on_closed(natsConnection *nc, void *closure);
+void mlt_bus_signal_room(struct mlt_bus *bus);
+enum mlt_status mlt_bus_hand_over(struct mlt_bus *bus, natsConnection *nc, const char *subject,
+                                  struct mlt_slice payload);
+
+/* loop.c */
+enum mlt_status mlt_bus_loop_init(struct mlt_bus *bus, struct mlt_error *err);
+enum mlt_status mlt_bus_loop_start(struct mlt_bus *bus, struct mlt_error *err);
+void mlt_bus_loop_stop(struct mlt_bus *bus); /* ends the thread */
+void mlt_bus_loop_fini(struct mlt_bus *bus);
+void mlt_bus_loop_wake(struct mlt_bus *bus);
+
+/* subscription.c; subs_lock is held. */
+void mlt_bus_subscriptions_start(struct mlt_bus *bus, natsConnection *nc);
+void mlt_bus_subscriptions_end_all(struct mlt_bus *bus);
+uint64_t mlt_bus_subscriptions_dropped(struct mlt_bus *bus);
+
+/* For locks and counters of an object that the contract hands out as const. */
+static inline struct mlt_bus *mlt_bus_mutable(const struct mlt_bus *bus)
+{
+    return (struct mlt_bus *)(uintptr_t)bus;
+}
+
+#endif

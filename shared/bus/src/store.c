@@ -1,0 +1,544 @@
+/*
+ * Streams and key-value buckets. Buckets are used with plain JetStream requests and not with
+ * nats.c's kvStore: that one loses the server's error code (a conflict could not be told from a
+ * failure) and answers gets from any replica; reads here go to the leader, so that what was put is
+ * what is read.
+ */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meltica/base/clock.h"
+#include "store_internal.h"
+
+#define REQUEST_NS MLT_NS_PER_S /* one call, with all requests it is made of */
+#define NAME_BYTES_MAX 128u
+#define STREAM_SUBJECTS_MAX 4
+#define KV_OPERATION_HEADER "KV-Operation"
+#define KV_MARKER_HEADER "Nats-Marker-Reason"
+
+/* Codes of nats-server (server/errors.json) that nats.c 3.10 does not name. */
+enum { CODE_WRONG_LAST_SEQUENCE_CONSTANT = 10164 };
+
+static const struct {
+    int code;
+    enum mlt_status status;
+    const char *advice;
+} code_map[] = {
+    { JSStreamWrongLastSequenceErr, MLT_E_CONFLICT, "somebody wrote it first: read it again" },
+    { CODE_WRONG_LAST_SEQUENCE_CONSTANT, MLT_E_CONFLICT, "somebody wrote it first: read it again" },
+    { JSStreamNotFoundErr, MLT_E_NOT_FOUND, "it does not exist" },
+    { JSNoMessageFoundErr, MLT_E_NOT_FOUND, "nothing is stored there" },
+    { JSNotEnabledErr, MLT_E_UNAVAILABLE,
+      "JetStream is not enabled: start nats-server with -js or a jetstream block" },
+    { JSNotEnabledForAccountErr, MLT_E_UNAVAILABLE,
+      "JetStream is not enabled for this account: enable it in the server's configuration" },
+    { JSClusterNotAvailErr, MLT_E_UNAVAILABLE, "the JetStream cluster has no leader at present" },
+    { JSStreamOfflineErr, MLT_E_UNAVAILABLE, "the servers that hold it are away" },
+    { JSInsufficientResourcesErr, MLT_E_LIMIT, "raise the limits of JetStream" },
+    { JSMaximumStreamsLimitErr, MLT_E_LIMIT, "raise the account's number of streams" },
+    { JSMemoryResourcesExceededErr, MLT_E_LIMIT, "raise max_memory_store of the server" },
+    { JSStorageResourcesExceededErr, MLT_E_LIMIT, "raise max_file_store of the server" },
+    { JSStreamStoreFailedErr, MLT_E_LIMIT, "the stream is full: raise its limits" },
+    { JSStreamNameExistErr, MLT_E_EXISTS, "it exists with another configuration" },
+    { JSStreamSubjectOverlapErr, MLT_E_CONFIG,
+      "another stream captures these subjects: remove it or change its subjects" },
+    { JSStreamMaxBytesRequiredErr, MLT_E_CONFIG,
+      "this account wants a size limit on every stream: create it yourself" },
+};
+
+int64_t mlt_store_left_ms(int64_t deadline_mono_ns)
+{
+    const int64_t left = (deadline_mono_ns - mlt_clock_mono_ns()) / MLT_NS_PER_MS;
+    return left > 0 ? left : 1;
+}
+
+bool mlt_store_name_valid(const char *name)
+{
+    if (name == NULL || name[0] == '\0' || strlen(name) >= NAME_BYTES_MAX) {
+        return false;
+    }
+    for (const char *c = name; *c != '\0'; c++) {
+        if (isalnum((unsigned char)*c) == 0 && *c != '-' && *c != '_') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A refused publish is told by an error on the connection, beside the request, which only times
+ * out. */
+static bool not_permitted(struct mlt_bus *bus, const char *about, char *text, size_t size)
+{
+    text[0] = '\0';
+    return natsConnection_ReadLastError(mlt_bus_nats(bus), text, size) == NATS_NOT_PERMITTED &&
+           strstr(text, about) != NULL;
+}
+
+enum mlt_status mlt_store_status(struct mlt_bus *bus, natsStatus status, int code,
+                                 struct mlt_error *err, const char *what, const char *about)
+{
+    if (status == NATS_OK) {
+        return MLT_OK;
+    }
+    for (size_t i = 0; i < sizeof code_map / sizeof code_map[0]; i++) {
+        if (code == code_map[i].code) {
+            return mlt_error_set_foreign(err, code_map[i].status, "nats", code, "%s %s: %s", what,
+                                         about, code_map[i].advice);
+        }
+    }
+    if (code != 0) {
+        natsStatus last = NATS_OK;
+        const char *text = nats_GetLastError(&last);
+        return mlt_error_set_foreign(err, MLT_E_PROTOCOL, "nats", code,
+                                     "%s %s: the server refused it: %s", what, about,
+                                     text != NULL ? text : "");
+    }
+    if (status == NATS_NO_RESPONDERS) {
+        return mlt_error_set_foreign(err, MLT_E_UNAVAILABLE, "nats", (int)status,
+                                     "%s %s: JetStream does not answer: is it enabled?", what,
+                                     about);
+    }
+    /* A request that began just as the connection ended is not failed by nats.c, it times out. */
+    const bool ended = status == NATS_CONNECTION_DISCONNECTED || status == NATS_CONNECTION_CLOSED ||
+                       (status == NATS_TIMEOUT && !mlt_bus_connected(bus));
+    if (ended) {
+        return mlt_error_set_foreign(err, MLT_E_UNAVAILABLE, "nats", (int)status,
+                                     "%s %s: the connection to NATS ended before the answer came",
+                                     what, about);
+    }
+    char text[256];
+    if (status == NATS_TIMEOUT && not_permitted(bus, about, text, sizeof text)) {
+        return mlt_error_set_foreign(err, MLT_E_AUTH, "nats", (int)NATS_NOT_PERMITTED,
+                                     "%s %s: %s: give this user the permission", what, about, text);
+    }
+    if (status == NATS_TIMEOUT) {
+        return mlt_error_set_foreign(err, MLT_E_TIMEOUT, "nats", (int)status,
+                                     "%s %s: no answer of JetStream in time", what, about);
+    }
+    const enum mlt_status result = mlt_bus_status(status, err, what);
+    (void)mlt_error_prepend(err, "%s", about);
+    return result;
+}
+
+/* Requests that change nothing: no answer in time is as good as nobody there. */
+static enum mlt_status read_status(struct mlt_bus *bus, natsStatus status, int code,
+                                   struct mlt_error *err, const char *what, const char *about)
+{
+    const enum mlt_status result = mlt_store_status(bus, status, code, err, what, about);
+    if (result != MLT_E_TIMEOUT) {
+        return result;
+    }
+    if (err != NULL) {
+        err->status = MLT_E_UNAVAILABLE;
+    }
+    return MLT_E_UNAVAILABLE;
+}
+
+static enum mlt_status check_connected(struct mlt_store *store, struct mlt_error *err,
+                                       const char *what, const char *about)
+{
+    if (mlt_bus_connected(store->bus)) {
+        return MLT_OK;
+    }
+    return mlt_error_set(err, MLT_E_UNAVAILABLE, "%s %s: not connected to NATS", what, about);
+}
+
+enum mlt_status mlt_store_create(struct mlt_bus *control, bool may_provision,
+                                 struct mlt_store **store, struct mlt_error *err)
+{
+    struct mlt_store *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "store");
+    }
+    s->bus = control;
+    s->may_provision = may_provision;
+    const natsStatus status = natsConnection_JetStream(&s->js, mlt_bus_nats(control), NULL);
+    if (status != NATS_OK) {
+        free(s);
+        return mlt_bus_status(status, err, "JetStream context");
+    }
+    *store = s;
+    return MLT_OK;
+}
+
+void mlt_store_destroy(struct mlt_store *store)
+{
+    if (store != NULL) {
+        jsCtx_Destroy(store->js);
+        free(store);
+    }
+}
+
+/* ---- streams ---- */
+
+/* True when every subject that `subject` stands for is one that `pattern` stands for. */
+static bool subject_covers(const char *pattern, const char *subject)
+{
+    for (;;) {
+        const size_t p = strcspn(pattern, ".");
+        const size_t s = strcspn(subject, ".");
+        if (p == 1 && pattern[0] == '>') {
+            return true;
+        }
+        const bool any = p == 1 && pattern[0] == '*' && !(s == 1 && subject[0] == '>');
+        if (!any && (p != s || memcmp(pattern, subject, p) != 0)) {
+            return false;
+        }
+        if (pattern[p] == '\0' || subject[s] == '\0') {
+            return pattern[p] == subject[s];
+        }
+        pattern += p + 1;
+        subject += s + 1;
+    }
+}
+
+/* What exists is used as it is, but it must be of use. */
+static enum mlt_status check_stream(const jsStreamConfig *wanted, const jsStreamConfig *found,
+                                    struct mlt_error *err)
+{
+    for (int w = 0; w < wanted->SubjectsLen; w++) {
+        bool covered = false;
+        for (int f = 0; !covered && f < found->SubjectsLen; f++) {
+            covered = subject_covers(found->Subjects[f], wanted->Subjects[w]);
+        }
+        if (!covered && found->Mirror == NULL) {
+            return mlt_error_set(
+                err, MLT_E_CONFIG,
+                "stream %s exists but does not capture %s: add it (nats stream edit %s --subjects)",
+                wanted->Name, wanted->Subjects[w], wanted->Name);
+        }
+    }
+    if (wanted->MaxMsgsPerSubject > 0 && found->MaxMsgsPerSubject < 1) {
+        return mlt_error_set(err, MLT_E_CONFIG,
+                             "stream %s exists but is no key-value bucket: it must limit the "
+                             "messages per subject",
+                             wanted->Name);
+    }
+    return MLT_OK;
+}
+
+/* What an operator has to create, as a command. */
+static enum mlt_status refuse_missing(const jsStreamConfig *c, struct mlt_error *err)
+{
+    char subjects[300] = "";
+    for (int i = 0; i < c->SubjectsLen; i++) {
+        const size_t used = strlen(subjects);
+        (void)snprintf(subjects + used, sizeof subjects - used, "%s%s", i > 0 ? "," : "",
+                       c->Subjects[i]);
+    }
+    char limits[160] = "";
+    size_t used = 0;
+    if (c->MaxAge > 0) {
+        (void)snprintf(limits, sizeof limits, " --max-age %" PRId64 "s", c->MaxAge / MLT_NS_PER_S);
+        used = strlen(limits);
+    }
+    if (c->MaxBytes > 0) {
+        (void)snprintf(limits + used, sizeof limits - used, " --max-bytes %" PRId64, c->MaxBytes);
+        used = strlen(limits);
+    }
+    if (c->FirstSeq > 1) {
+        (void)snprintf(limits + used, sizeof limits - used, " --first-sequence $(date +%%s%%N)");
+        used = strlen(limits);
+    }
+    if (c->MaxMsgsPerSubject > 0) {
+        (void)snprintf(limits + used, sizeof limits - used,
+                       " --max-msgs-per-subject 1 --allow-rollup --allow-direct");
+    }
+    return mlt_error_set(err, MLT_E_NOT_FOUND,
+                         "stream %s does not exist and provisioning is external: nats stream add "
+                         "%s --subjects '%s' --storage %s --discard %s%s --defaults",
+                         c->Name, c->Name, subjects,
+                         c->Storage == js_MemoryStorage ? "memory" : "file",
+                         c->Discard == js_DiscardNew ? "new" : "old", limits);
+}
+
+static enum mlt_status bind_stream(struct mlt_store *store, const jsStreamConfig *wanted,
+                                   int64_t deadline, struct mlt_error *err)
+{
+    jsOptions options;
+    (void)jsOptions_Init(&options);
+    options.Wait = mlt_store_left_ms(deadline);
+    jsStreamInfo *info = NULL;
+    jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
+    const natsStatus status = js_GetStreamInfo(&info, store->js, wanted->Name, &options, &code);
+    if (status == NATS_OK) {
+        const enum mlt_status result = check_stream(wanted, info->Config, err);
+        jsStreamInfo_Destroy(info);
+        return result;
+    }
+    return read_status(store->bus, status, (int)code, err, "look for stream", wanted->Name);
+}
+
+static enum mlt_status ensure(struct mlt_store *store, jsStreamConfig *wanted,
+                              struct mlt_error *err)
+{
+    const int64_t deadline = mlt_clock_mono_ns() + REQUEST_NS;
+    enum mlt_status result = check_connected(store, err, "look for stream", wanted->Name);
+    if (result == MLT_OK) {
+        result = bind_stream(store, wanted, deadline, err);
+    }
+    if (result != MLT_E_NOT_FOUND) {
+        return result;
+    }
+    if (!store->may_provision) {
+        return refuse_missing(wanted, err);
+    }
+    jsOptions options;
+    (void)jsOptions_Init(&options);
+    options.Wait = mlt_store_left_ms(deadline);
+    jsStreamInfo *info = NULL;
+    jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
+    const natsStatus status = js_AddStream(&info, store->js, wanted, &options, &code);
+    if (status == NATS_OK) {
+        /* Before 2.10 the server leaves out what it does not know, and says nothing. */
+        const bool kept = wanted->FirstSeq <= 1 || info->Config->FirstSeq == wanted->FirstSeq;
+        jsStreamInfo_Destroy(info);
+        return kept ? MLT_OK
+                    : mlt_error_set(err, MLT_E_VERSION,
+                                    "stream %s: nats-server ignored the first sequence, 2.10 or "
+                                    "later is required",
+                                    wanted->Name);
+    }
+    if ((int)code == JSStreamNameExistErr) { /* another instance created it meanwhile */
+        return bind_stream(store, wanted, deadline, err);
+    }
+    return read_status(store->bus, status, (int)code, err, "create stream", wanted->Name);
+}
+
+static bool stream_name_valid(const char *name)
+{
+    return name != NULL && name[0] != '\0' && strlen(name) < NAME_BYTES_MAX &&
+           strcspn(name, " .*>/\\\"\t\r\n") == strlen(name);
+}
+
+enum mlt_status mlt_store_ensure_stream(struct mlt_store *store, const struct mlt_stream_spec *spec,
+                                        struct mlt_error *err)
+{
+    if (!stream_name_valid(spec->name) || spec->subjects[0] == NULL) {
+        return mlt_error_set(err, MLT_E_INVALID, "stream without a valid name or without subject");
+    }
+    const char *subjects[STREAM_SUBJECTS_MAX];
+    jsStreamConfig config;
+    (void)jsStreamConfig_Init(&config);
+    config.Name = spec->name;
+    config.Subjects = subjects;
+    for (int i = 0; i < STREAM_SUBJECTS_MAX && spec->subjects[i] != NULL; i++) {
+        subjects[config.SubjectsLen++] = spec->subjects[i];
+    }
+    config.Storage = spec->memory ? js_MemoryStorage : js_FileStorage;
+    config.MaxBytes = spec->max_bytes > 0 ? spec->max_bytes : -1;
+    config.MaxAge = spec->max_age_ns;
+    config.MaxMsgs = spec->max_msgs > 0 ? spec->max_msgs : -1;
+    config.Discard = js_DiscardOld;
+    config.AllowDirect = true;
+    config.FirstSeq = spec->first_sequence;
+    return ensure(store, &config, err);
+}
+
+enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *name, bool memory,
+                                        int64_t max_age_ns, uint64_t first_sequence,
+                                        struct mlt_error *err)
+{
+    if (!mlt_store_name_valid(name)) {
+        return mlt_error_set(err, MLT_E_INVALID, "bucket name: letters, digits, '-' and '_' only");
+    }
+    char stream[NAME_BYTES_MAX + 8];
+    char subject[NAME_BYTES_MAX + 8];
+    (void)snprintf(stream, sizeof stream, "KV_%s", name);
+    (void)snprintf(subject, sizeof subject, "$KV.%s.>", name);
+    const char *subjects[] = { subject };
+    jsStreamConfig config; /* ADR-8 */
+    (void)jsStreamConfig_Init(&config);
+    config.Name = stream;
+    config.Subjects = subjects;
+    config.SubjectsLen = 1;
+    config.MaxMsgsPerSubject = 1;
+    config.MaxAge = max_age_ns;
+    config.Storage = memory ? js_MemoryStorage : js_FileStorage;
+    config.Discard = js_DiscardNew;
+    config.AllowRollup = true;
+    config.DenyDelete = true;
+    config.AllowDirect = true;
+    config.FirstSeq = first_sequence;
+    return ensure(store, &config, err);
+}
+
+/* ---- key-value ---- */
+
+/* Checked here, before nats.c, so that no byte above 0x7f and no wildcard gets into a subject. */
+static bool key_valid(const char *key)
+{
+    if (key == NULL || key[0] == '\0' || key[0] == '.' || strncmp(key, "_kv", 3) == 0) {
+        return false;
+    }
+    for (const char *c = key; *c != '\0'; c++) {
+        const bool dot = *c == '.';
+        if (dot && (c[1] == '.' || c[1] == '\0')) {
+            return false;
+        }
+        if (!dot && isalnum((unsigned char)*c) == 0 && strchr("-/_=", *c) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct kv_place {
+    char stream[NAME_BYTES_MAX + 8];
+    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+};
+
+static enum mlt_status kv_begin(struct mlt_store *store, const char *bucket, const char *key,
+                                struct kv_place *place, const char *what, struct mlt_error *err)
+{
+    if (!mlt_store_name_valid(bucket) || !key_valid(key)) {
+        return mlt_error_set(err, MLT_E_INVALID,
+                             "%s: bucket or key has bytes outside A-Z a-z 0-9 - _ (keys: / = .)",
+                             what);
+    }
+    (void)snprintf(place->stream, sizeof place->stream, "KV_%s", bucket);
+    const int n = snprintf(place->subject, sizeof place->subject, "$KV.%s.%s", bucket, key);
+    if (n < 0 || (size_t)n >= sizeof place->subject) {
+        return mlt_error_set(err, MLT_E_TOO_BIG, "%s: key is too long", what);
+    }
+    return check_connected(store, err, what, place->subject);
+}
+
+/* Nobody took the message: the bucket is missing, or JetStream is. */
+static enum mlt_status explain_no_taker(struct mlt_store *store, const struct kv_place *place,
+                                        int64_t deadline, struct mlt_error *err)
+{
+    jsOptions options;
+    (void)jsOptions_Init(&options);
+    options.Wait = mlt_store_left_ms(deadline);
+    jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
+    jsStreamInfo *info = NULL;
+    const natsStatus status = js_GetStreamInfo(&info, store->js, place->stream, &options, &code);
+    jsStreamInfo_Destroy(info);
+    if (status == NATS_OK) {
+        return mlt_error_set(err, MLT_E_UNAVAILABLE, "put %s: %s has no leader at present",
+                             place->subject, place->stream);
+    }
+    return read_status(store->bus, status, (int)code, err, "bucket", place->stream);
+}
+
+/* expected: NULL puts in any case. */
+static enum mlt_status kv_write(struct mlt_store *store, const struct kv_place *place,
+                                struct mlt_slice value, const uint64_t *expected, int64_t deadline,
+                                uint64_t *revision, struct mlt_error *err)
+{
+    if (value.len > MLT_BUS_PAYLOAD_BYTES_MAX) {
+        return mlt_error_set(err, MLT_E_TOO_BIG, "put %s: value of %zu bytes, %u are allowed",
+                             place->subject, value.len, MLT_BUS_PAYLOAD_BYTES_MAX);
+    }
+    jsPubOptions options;
+    (void)jsPubOptions_Init(&options);
+    options.MaxWait = mlt_store_left_ms(deadline);
+    if (expected != NULL) {
+        options.ExpectLastSubjectSeq = *expected;
+        options.ExpectNoMessage = *expected == 0;
+    }
+    jsPubAck *ack = NULL;
+    jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
+    const natsStatus status =
+        js_Publish(&ack, store->js, place->subject, value.data, (int)value.len, &options, &code);
+    if (status == NATS_OK) {
+        *revision = ack->Sequence;
+        jsPubAck_Destroy(ack);
+        return MLT_OK;
+    }
+    if (status == NATS_NO_RESPONDERS) {
+        return explain_no_taker(store, place, deadline, err);
+    }
+    return mlt_store_status(store->bus, status, (int)code, err, "put", place->subject);
+}
+
+enum mlt_status mlt_kv_put(struct mlt_store *store, const char *bucket, const char *key,
+                           struct mlt_slice value, uint64_t *revision, struct mlt_error *err)
+{
+    const int64_t deadline = mlt_clock_mono_ns() + REQUEST_NS;
+    struct kv_place place;
+    const enum mlt_status status = kv_begin(store, bucket, key, &place, "put", err);
+    return status == MLT_OK ? kv_write(store, &place, value, NULL, deadline, revision, err)
+                            : status;
+}
+
+static bool is_marker(natsMsg *message)
+{
+    const char *value = NULL;
+    return natsMsgHeader_Get(message, KV_OPERATION_HEADER, &value) == NATS_OK ||
+           natsMsgHeader_Get(message, KV_MARKER_HEADER, &value) == NATS_OK;
+}
+
+/* The last message of a key, which may be the marker of a deletion. */
+static enum mlt_status kv_read(struct mlt_store *store, const struct kv_place *place,
+                               int64_t deadline, natsMsg **message, struct mlt_error *err)
+{
+    jsOptions options;
+    (void)jsOptions_Init(&options);
+    options.Wait = mlt_store_left_ms(deadline);
+    jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
+    const natsStatus status =
+        js_GetLastMsg(message, store->js, place->stream, place->subject, &options, &code);
+    const char *about = (int)code == JSStreamNotFoundErr ? place->stream : place->subject;
+    if (status == NATS_TIMEOUT) { /* the request's subject names the stream */
+        about = place->stream;
+    }
+    return read_status(store->bus, status, (int)code, err, "get", about);
+}
+
+enum mlt_status mlt_kv_update(struct mlt_store *store, const char *bucket, const char *key,
+                              struct mlt_slice value, uint64_t expected, uint64_t *revision,
+                              struct mlt_error *err)
+{
+    const int64_t deadline = mlt_clock_mono_ns() + REQUEST_NS;
+    struct kv_place place;
+    enum mlt_status status = kv_begin(store, bucket, key, &place, "update", err);
+    if (status == MLT_OK) {
+        status = kv_write(store, &place, value, &expected, deadline, revision, err);
+    }
+    if (status != MLT_E_CONFLICT || expected != 0) {
+        return status;
+    }
+    /* A deleted key exists as a marker: it is replaced (ADR-8, Create). */
+    struct mlt_error read_err = MLT_ERROR_INIT;
+    natsMsg *last = NULL;
+    if (kv_read(store, &place, deadline, &last, &read_err) != MLT_OK) {
+        return status;
+    }
+    const bool marker = is_marker(last);
+    const uint64_t sequence = natsMsg_GetSequence(last);
+    natsMsg_Destroy(last);
+    return marker ? kv_write(store, &place, value, &sequence, deadline, revision, err) : status;
+}
+
+enum mlt_status mlt_kv_get(struct mlt_store *store, const char *bucket, const char *key,
+                           struct mlt_buf *value, uint64_t *revision, struct mlt_error *err)
+{
+    const int64_t deadline = mlt_clock_mono_ns() + REQUEST_NS;
+    struct kv_place place;
+    enum mlt_status status = kv_begin(store, bucket, key, &place, "get", err);
+    natsMsg *message = NULL;
+    if (status == MLT_OK) {
+        status = kv_read(store, &place, deadline, &message, err);
+    }
+    if (status != MLT_OK) {
+        return status;
+    }
+    if (is_marker(message)) {
+        status = mlt_error_set(err, MLT_E_NOT_FOUND, "get %s: it was deleted", place.subject);
+    } else {
+        status =
+            mlt_buf_append(value, natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
+        *revision = natsMsg_GetSequence(message);
+        if (status != MLT_OK) {
+            (void)mlt_error_set(err, status, "get %s: value of %d bytes", place.subject,
+                                natsMsg_GetDataLength(message));
+        }
+    }
+    natsMsg_Destroy(message);
+    return status;
+}

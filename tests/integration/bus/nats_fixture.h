@@ -1,0 +1,23 @@
+/* A nats-server of a test's own: free port of loopback, folder of its own, ended by its pid. */
+#ifndef MELTICA_NATS_FIXTURE_H
+#define MELTICA_NATS_FIXTURE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct nats_server {
+    pid_t pid; /* 0: not running */
+    int port, log_fd;
+    char url[64], dir[64], config[96];
+};
+
+/* Writes a configuration (extra: further lines of it, or NULL), starts the server and returns when
+ * it is ready. Fails the test otherwise. */
+void nats_server_init(struct nats_server *server, const char *extra);
+void nats_server_start(struct nats_server *server); /* again, on the same port */
+void nats_server_kill(struct nats_server *server);  /* -9 */
+void nats_server_fini(struct nats_server *server);
+
+int free_port(void);
+
+#endif

@@ -1,0 +1,604 @@
+/* What the two ends of a hop say, each against an other end made by hand, message by message. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hop_support.h"
+#include "meltica/base/hash.h"
+#include "meltica/event/native.h"
+#include "mlt_test.h"
+#include "nats_fixture.h"
+
+#define SEEN_MAX 512u
+
+static struct nats_server server;
+static struct mlt_bus *bus;  /* of the end under test */
+static struct mlt_bus *hand; /* of the other one; each publish is a write */
+static struct far far;
+
+/* ---- what the hand hears, in order over all subjects ---- */
+
+struct heard {
+    char subject[64];
+    uint8_t bytes[2048]; /* more than any message here */
+    size_t len;
+};
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t count, read;
+    struct heard list[SEEN_MAX];
+} ear = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void on_heard(void *ctx, const struct mlt_bus_message *message)
+{
+    (void)ctx;
+    (void)pthread_mutex_lock(&ear.lock);
+    if (ear.count < SEEN_MAX) {
+        struct heard *heard = &ear.list[ear.count++];
+        heard->len =
+            message->payload.len < sizeof heard->bytes ? message->payload.len : sizeof heard->bytes;
+        memcpy(heard->bytes, message->payload.data, heard->len);
+        (void)snprintf(heard->subject, sizeof heard->subject, "%s", message->subject);
+    }
+    (void)pthread_cond_broadcast(&ear.changed);
+    (void)pthread_mutex_unlock(&ear.lock);
+}
+
+/* The next message on that subject; others are passed over. */
+static struct heard hear(const char *subject)
+{
+    struct heard heard = { { 0 }, { 0 }, 0 };
+    const int64_t at = mlt_clock_mono_ns() + WAIT_NS;
+    const struct timespec until = { .tv_sec = at / MLT_NS_PER_S, .tv_nsec = at % MLT_NS_PER_S };
+    (void)pthread_mutex_lock(&ear.lock);
+    for (;;) {
+        while (ear.read < ear.count) {
+            heard = ear.list[ear.read++];
+            if (strcmp(heard.subject, subject) == 0) {
+                (void)pthread_mutex_unlock(&ear.lock);
+                return heard;
+            }
+        }
+        if (pthread_cond_timedwait(&ear.changed, &ear.lock, &until) != 0) {
+            fail_msg("nothing on %s", subject);
+        }
+    }
+}
+
+static void forget(void)
+{
+    (void)pthread_mutex_lock(&ear.lock);
+    ear.count = ear.read = 0;
+    (void)pthread_mutex_unlock(&ear.lock);
+}
+
+static struct mlt_bus_subscription *listen_to(const char *subject)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_bus_subscription *sub = NULL;
+    const struct mlt_bus_subscribe_options options = { .subject = subject };
+    assert_int_equal(mlt_bus_subscribe(hand, &options, on_heard, NULL, &sub, &err), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(hand) > 0);
+    return sub;
+}
+
+static void say(const char *subject, const void *bytes, size_t len)
+{
+    assert_int_equal(mlt_bus_publish(hand, subject, mlt_slice_of(bytes, len)), MLT_OK);
+}
+
+/* A batch of one numbered element, made by hand. */
+static void say_batch(const char *subject, struct mlt_hop hop, uint64_t number)
+{
+    uint8_t bytes[MLT_HOP_BYTES + MLT_ELEMENT_HEADER_BYTES_MAX + sizeof number];
+    size_t len = MLT_HOP_BYTES;
+    mlt_hop_encode(&hop, bytes);
+    if ((hop.flags & MLT_HOP_HEAD) == 0) {
+        len += mlt_batch_element_header(sizeof number, bytes + len);
+        memcpy(bytes + len, &number, sizeof number);
+        len += sizeof number;
+    }
+    say(subject, bytes, len);
+}
+
+static void put64(uint8_t *out, uint64_t value)
+{
+    for (int i = 0; i < 8; i++) {
+        out[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static uint64_t get64(const uint8_t *bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++) {
+        value |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return value;
+}
+
+static void say_repeat(const char *subject, uint64_t boot, uint64_t from)
+{
+    uint8_t bytes[18] = { 0x09 };
+    bytes[9] = 0x11;
+    put64(bytes + 1, boot);
+    put64(bytes + 10, from);
+    say(subject, bytes, sizeof bytes);
+}
+
+static void say_ack(const char *subject, uint8_t partition, uint64_t boot, uint64_t number)
+{
+    uint8_t bytes[25] = { 0x0a, 1, 'x', 0x12, 20, 0x08, partition, 0x11 };
+    bytes[16] = 0x19;
+    put64(bytes + 8, boot);
+    put64(bytes + 17, number);
+    say(subject, bytes, sizeof bytes);
+}
+
+static void assert_repeat(const struct heard *heard, uint64_t boot, uint64_t from)
+{
+    assert_int_equal(heard->len, 18);
+    assert_int_equal(heard->bytes[0], 0x09);
+    assert_int_equal(get64(heard->bytes + 1), boot);
+    assert_int_equal(heard->bytes[9], 0x11);
+    assert_int_equal(get64(heard->bytes + 10), from);
+}
+
+static struct mlt_hop hop_of(const struct heard *heard)
+{
+    struct mlt_hop hop;
+    assert_int_equal(mlt_hop_decode(mlt_slice_of(heard->bytes, heard->len), &hop), MLT_OK);
+    return hop;
+}
+
+static int setup_group(void **state)
+{
+    pthread_condattr_t attributes;
+    (void)state;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&ear.changed, &attributes);
+    nats_server_init(&server, NULL);
+    return 0;
+}
+
+static int teardown_group(void **state)
+{
+    (void)state;
+    nats_server_fini(&server);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    const struct mlt_bus_options options = { .kind = MLT_BUS_CONTROL, .url = server.url };
+    (void)state;
+    bus = test_connect(server.url, "tested");
+    if (mlt_bus_connect(&options, &hand, &err) != MLT_OK) {
+        return -1;
+    }
+    far_init(&far);
+    forget();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    mlt_bus_destroy(bus, MLT_NS_PER_S);
+    mlt_bus_destroy(hand, MLT_NS_PER_S);
+    far_fini(&far);
+    return 0;
+}
+
+/* ---- the receiver ---- */
+
+#define REPEAT_00 "meltica.int.repeat.s.00"
+
+static struct mlt_hop_receiver *receiver_under_test(void)
+{
+    struct mlt_hop_receiver *receiver = far_receiver(&far, bus, "r", "s", "t.p");
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    return receiver;
+}
+
+/* It asks everybody at its start; asks for a jump at once and again; goes on in order. */
+static void test_receiver_asks(void **state)
+{
+    (void)state;
+    struct mlt_bus_subscription *sub = listen_to("meltica.int.repeat.s.*");
+    struct mlt_hop_receiver *receiver = receiver_under_test();
+    struct heard heard = hear("meltica.int.repeat.s.03");
+    assert_repeat(&heard, 0, 0);
+    forget();
+    struct mlt_hop hop = { .boot = 7, .number = 1, .oldest = 1, .resume = 1 };
+    say_batch("t.p.00", hop, 0);
+    assert_true(far_await(&far, 1, 1));
+    hop.number = 4;
+    say_batch("t.p.00", hop, 3);
+    heard = hear(REPEAT_00);
+    assert_repeat(&heard, 7, 2);
+    heard = hear(REPEAT_00); /* nothing came of it */
+    assert_repeat(&heard, 7, 2);
+    for (hop.number = 2; hop.number <= 4; hop.number++) {
+        say_batch("t.p.00", hop, hop.number - 1);
+    }
+    assert_true(far_await(&far, 1, 4));
+    /* A head above what it has is a jump too; one that is not is nothing. */
+    hop = (struct mlt_hop){ .boot = 7, .number = 4, .oldest = 1, .flags = MLT_HOP_HEAD };
+    say_batch("t.p.00", hop, 0);
+    hop.number = 5;
+    say_batch("t.p.00", hop, 0);
+    do {
+        heard = hear(REPEAT_00);
+    } while (get64(heard.bytes + 10) == 2); /* one that was on its way */
+    assert_repeat(&heard, 7, 5);
+    hop.flags = 0;
+    say_batch("t.p.00", hop, 4);
+    assert_true(far_await(&far, 1, 5));
+    assert_int_equal(far.missing + far.repeats + far.loss_count, 0);
+    mlt_hop_receiver_destroy(receiver);
+    mlt_bus_unsubscribe(sub);
+}
+
+/* Unknown boots begin at resume; what is below oldest is lost exactly; boots that were left stay
+ * away; a hole of a boot that ended is told. */
+static void test_receiver_boots_and_losses(void **state)
+{
+    (void)state;
+    struct mlt_hop_receiver_stats stats;
+    struct mlt_bus_subscription *sub = listen_to("meltica.int.repeat.s.00");
+    struct mlt_hop_receiver *receiver = receiver_under_test();
+    /* Starts at 10: 12 is a jump. */
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 1, .number = 12, .oldest = 8, .resume = 10 }, 2);
+    struct heard heard = hear(REPEAT_00);
+    while (get64(heard.bytes + 1) == 0) {
+        heard = hear(REPEAT_00);
+    }
+    assert_repeat(&heard, 1, 10);
+    /* Its ring has passed 10: 10 and 11 are gone, 12 is taken. */
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 1, .number = 12, .oldest = 12, .resume = 10 }, 2);
+    assert_true(far_await(&far, 1, 3));
+    assert_int_equal(far.loss_count, 1);
+    assert_string_equal(far.losses[0].reason, "hop_overrun");
+    assert_int_equal(far.losses[0].from, 10);
+    assert_int_equal(far.losses[0].to, 11);
+    /* 15 leaves a hole, then the boot ends. */
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 1, .number = 15, .oldest = 12, .resume = 13 }, 9);
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 2, .number = 1, .oldest = 1, .resume = 1 }, 3);
+    assert_true(far_await_losses(&far, 2));
+    assert_string_equal(far.losses[1].reason, "sender_restarted");
+    assert_int_equal(far.losses[1].from, 13);
+    assert_int_equal(far.losses[1].to, 15);
+    assert_int_equal(far.losses[1].batch, 1);
+    /* The old one speaks again: dropped. The new one's mark is told. */
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 1, .number = 13, .oldest = 12, .resume = 13 },
+              99);
+    say_batch(
+        "t.p.00",
+        (struct mlt_hop){ .boot = 2, .number = 2, .oldest = 1, .resume = 1, .flags = MLT_HOP_LOST },
+        4);
+    assert_true(far_await_losses(&far, 3));
+    assert_string_equal(far.losses[2].reason, "upstream_lost");
+    assert_int_equal(far.losses[2].from, 0);
+    /* A single one is a loss too. */
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 2, .number = 4, .oldest = 4, .resume = 3 }, 5);
+    assert_true(far_await_losses(&far, 4));
+    assert_string_equal(far.losses[3].reason, "hop_overrun");
+    assert_int_equal(far.losses[3].from, 3);
+    assert_int_equal(far.losses[3].to, 3);
+    mlt_hop_receiver_get_stats(receiver, &stats);
+    assert_int_equal(far.next[0], 6);
+    assert_int_equal(far.elements, 4);
+    assert_int_equal(stats.boots, 2);
+    assert_int_equal(stats.duplicates, 1);
+    assert_int_equal(stats.lost_batches, 2 + 3 + 1);
+    mlt_hop_receiver_destroy(receiver);
+    mlt_bus_unsubscribe(sub);
+}
+
+/* Everything that is no batch is counted, and harms nothing. */
+static void test_receiver_malformed(void **state)
+{
+    (void)state;
+    struct mlt_hop_receiver_stats stats;
+    struct mlt_hop_receiver *receiver = receiver_under_test();
+    struct mlt_hop hop = { .boot = 7, .number = 1, .oldest = 1, .resume = 1 };
+    uint8_t bytes[MLT_HOP_BYTES];
+    say_batch("t.p.00", hop, 0);
+    say("t.p.00", "", 0);
+    say("t.p.00", "garbage that is no protobuf", 27);
+    mlt_hop_encode(&hop, bytes);
+    say("t.p.00", bytes, sizeof bytes - 3);
+    say_batch("t.p.07", hop, 0); /* beyond the partitions */
+    hop.boot = 0;
+    say_batch("t.p.00", hop, 50);
+    hop = (struct mlt_hop){ .boot = 7, .number = 0, .oldest = 1, .resume = 1 };
+    say_batch("t.p.00", hop, 51);
+    hop = (struct mlt_hop){ .boot = 7, .number = 2, .oldest = 9, .resume = 1 };
+    say_batch("t.p.00", hop, 52); /* cannot be: older than its oldest */
+    say("t.p.heads", "x", 1);
+    say("t.p.000", "x", 1); /* a word, not a partition */
+    hop = (struct mlt_hop){ .boot = 7, .number = 2, .oldest = 1, .resume = 1 };
+    say_batch("t.p.00", hop, 1);
+    assert_true(far_await(&far, 1, 2));
+    mlt_hop_receiver_get_stats(receiver, &stats);
+    assert_int_equal(stats.malformed, 7);
+    assert_int_equal(far.others, 1);
+    assert_int_equal(far.elements, 2);
+    assert_int_equal(far.missing + far.damaged + far.loss_count, 0);
+    mlt_hop_receiver_destroy(receiver);
+}
+
+/* ---- the sender ---- */
+
+/* Batches carry where the sender stands; a request moves it back; silence brings heads. */
+static void test_sender_speaks(void **state)
+{
+    (void)state;
+    struct mlt_hop_sender_stats stats;
+    struct mlt_bus_subscription *sub = listen_to("t.q.*");
+    struct mlt_hop_sender *sender = test_sender(bus, "s", "t.q", 0);
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    /* Asked by who knows nobody, before anything was sent. */
+    say_repeat("meltica.int.repeat.s.02", 0, 0);
+    struct heard heard = hear("t.q.02");
+    struct mlt_hop hop = hop_of(&heard);
+    const uint64_t boot = hop.boot;
+    assert_true(boot != 0);
+    assert_int_equal(hop.flags, MLT_HOP_HEAD);
+    assert_int_equal(hop.number, 0);
+    assert_int_equal(hop.oldest, 1);
+    assert_int_equal(hop.resume, 1);
+    for (uint64_t i = 0; i < 3; i++) {
+        mlt_hop_sender_set_epoch(sender, 2, 100 + i);
+        test_put(sender, 2, i);
+        heard = hear("t.q.02");
+        hop = hop_of(&heard);
+        assert_int_equal(hop.boot, boot);
+        assert_int_equal(hop.number, i + 1);
+        assert_int_equal(hop.oldest, 1);
+        assert_int_equal(hop.resume, 1);
+        assert_int_equal(hop.epoch, 100 + i);
+        assert_int_equal(hop.flags, 0);
+    }
+    heard = hear("t.q.02"); /* silence */
+    hop = hop_of(&heard);
+    assert_int_equal(hop.flags, MLT_HOP_HEAD);
+    assert_int_equal(hop.number, 3);
+    assert_int_equal(heard.len, MLT_HOP_BYTES);
+    say_ack("meltica.int.ack.s", 2, boot, 2);
+    say_ack("meltica.int.ack.s", 2, boot + 1, 3); /* another boot's */
+    say_ack("meltica.int.ack.s", 2, boot, 4);     /* was never sent */
+    say_ack("meltica.int.ack.s", 9, boot, 1);     /* no such partition */
+    say("meltica.int.ack.s", "\x12\x7f", 2);      /* cut off */
+    say_repeat("meltica.int.repeat.s.02", boot + 1, 1);
+    say_repeat("meltica.int.repeat.s.02", boot, 9); /* nothing to do */
+    say("meltica.int.repeat.s.02", "\x0d", 1);
+    say_repeat("meltica.int.repeat.s.xx", boot, 1);
+    say_repeat("meltica.int.repeat.s.02", boot, 1);
+    do {
+        heard = hear("t.q.02");
+        hop = hop_of(&heard);
+    } while (hop.flags == MLT_HOP_HEAD);
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(hop.number, i);
+        assert_int_equal(hop.epoch, 99 + i); /* as it was */
+        heard = hear("t.q.02");
+        hop = hop_of(&heard);
+    }
+    assert_int_equal(hop.flags, MLT_HOP_HEAD);
+    assert_int_equal(hop.number, 3);
+    assert_int_equal(hop.resume, 3); /* acknowledgements and requests come on two threads */
+    mlt_hop_mark_lost(sender, 2);
+    test_put(sender, 2, 3);
+    test_put(sender, 1, 0);
+    do {
+        heard = hear("t.q.02");
+        hop = hop_of(&heard);
+    } while (hop.flags == MLT_HOP_HEAD);
+    assert_int_equal(hop.flags, MLT_HOP_LOST);
+    assert_int_equal(hop.number, 4);
+    mlt_hop_sender_get_stats(sender, &stats);
+    assert_int_equal(stats.repeats_served, 1);
+    assert_int_equal(stats.repeated_batches, 3);
+    assert_int_equal(stats.overrun_batches, 0);
+    mlt_hop_sender_destroy(sender, MLT_NS_PER_S);
+    mlt_bus_unsubscribe(sub);
+}
+
+/* A loss leaves although no element follows it, once however often it is marked. */
+static void test_sender_says_a_loss_alone(void **state)
+{
+    (void)state;
+    struct mlt_hop_sender_stats stats;
+    struct mlt_bus_subscription *sub = listen_to("t.q.*");
+    struct mlt_hop_sender *sender = test_sender(bus, "s", "t.q", 0);
+    mlt_hop_mark_lost(sender, 2);
+    mlt_hop_mark_lost(sender, 2);
+    struct heard heard = hear("t.q.02");
+    struct mlt_hop hop = hop_of(&heard);
+    assert_int_equal(hop.flags, MLT_HOP_LOST);
+    assert_int_equal(hop.number, 1);
+    assert_int_equal(heard.len, MLT_HOP_BYTES);
+    struct mlt_slice rest = mlt_slice_of(heard.bytes, heard.len), element;
+    assert_int_equal(mlt_batch_next(&rest, &element), MLT_E_EMPTY);
+    test_put(sender, 2, 0);
+    heard = hear("t.q.02");
+    hop = hop_of(&heard);
+    assert_int_equal(hop.flags, 0);
+    assert_int_equal(hop.number, 2);
+    mlt_hop_sender_get_stats(sender, &stats);
+    assert_int_equal(stats.batches, 2);
+    assert_int_equal(stats.elements, 1);
+    mlt_hop_sender_destroy(sender, MLT_NS_PER_S);
+    mlt_bus_unsubscribe(sub);
+}
+
+/* ---- the end of a sender ---- */
+
+struct ending {
+    struct mlt_hop_sender *sender;
+    pthread_mutex_t lock;
+    bool released, early;
+};
+
+static void *end_sender(void *ctx)
+{
+    struct ending *e = ctx;
+    mlt_hop_sender_destroy(e->sender, WAIT_NS);
+    (void)pthread_mutex_lock(&e->lock);
+    e->early = !e->released;
+    (void)pthread_mutex_unlock(&e->lock);
+    return NULL;
+}
+
+/* While a receiver is at work, what it was sent is not left to itself. */
+static void test_sender_ends_when_all_is_acknowledged(void **state)
+{
+    (void)state;
+    struct mlt_bus *far_bus = test_connect(server.url, "far");
+    struct mlt_hop_receiver *receiver = far_receiver(&far, far_bus, "r", "s", "t.z");
+    struct mlt_bus_subscription *acks = listen_to("meltica.int.ack.s");
+    struct ending e = { .sender = test_sender(bus, "s", "t.z", 0),
+                        .lock = PTHREAD_MUTEX_INITIALIZER };
+    assert_true(mlt_bus_rtt_ns(bus) > 0 && mlt_bus_rtt_ns(far_bus) > 0);
+    test_put(e.sender, 0, 0);
+    assert_true(far_await(&far, 1, 1));
+    (void)hear("meltica.int.ack.s");
+    far_set_hold(&far, true);
+    test_put(e.sender, 0, 1);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, end_sender, &e), 0);
+    assert_true(far_await_handling(&far));
+    forget();
+    for (int i = 0; i < 3; i++) { /* it says what it had: the sender waits for more */
+        (void)hear("meltica.int.ack.s");
+    }
+    (void)pthread_mutex_lock(&e.lock);
+    e.released = true;
+    (void)pthread_mutex_unlock(&e.lock);
+    far_set_hold(&far, false);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(e.early);
+    assert_true(far_await(&far, 1, 2));
+    mlt_bus_unsubscribe(acks);
+    mlt_hop_receiver_destroy(receiver);
+    mlt_bus_destroy(far_bus, MLT_NS_PER_S);
+}
+
+/* A boot that ended out of hearing: what it had sent on the connection before may be gone, though
+ * nothing that was heard says so. One that ended within hearing is no loss. */
+static void test_receiver_new_boot_on_a_new_connection(void **state)
+{
+    (void)state;
+    struct mlt_hop_receiver *receiver = receiver_under_test();
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 1, .number = 1, .oldest = 1, .resume = 1 }, 0);
+    say_batch("t.p.01", (struct mlt_hop){ .boot = 1, .number = 1, .oldest = 1, .resume = 1 }, 0);
+    say_batch("t.p.01", (struct mlt_hop){ .boot = 2, .number = 1, .oldest = 1, .resume = 1 }, 1);
+    assert_true(far_await(&far, 1, 1));
+    assert_true(far_await_elements(&far, 3));
+    assert_int_equal(far.loss_count, 0);
+    nats_server_kill(&server);
+    nats_server_start(&server);
+    assert_int_equal(mlt_bus_wait_connected(bus, WAIT_NS), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(hand, WAIT_NS), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    /* Partition 1's boot is heard again first. */
+    say_batch("t.p.01", (struct mlt_hop){ .boot = 2, .number = 2, .oldest = 1, .resume = 2 }, 2);
+    say_batch("t.p.01", (struct mlt_hop){ .boot = 3, .number = 1, .oldest = 1, .resume = 1 }, 3);
+    say_batch("t.p.00", (struct mlt_hop){ .boot = 2, .number = 1, .oldest = 1, .resume = 1 }, 1);
+    assert_true(far_await_losses(&far, 1));
+    assert_true(far_await_elements(&far, 6));
+    assert_int_equal(far.loss_count, 1);
+    assert_int_equal(far.losses[0].partition, 0);
+    assert_string_equal(far.losses[0].reason, "sender_restarted");
+    mlt_hop_receiver_destroy(receiver);
+}
+
+/* ---- acknowledgements ---- */
+
+static void relay_batch(void *ctx, const struct mlt_hop_batch *batch)
+{
+    struct mlt_slice rest = batch->bytes, element;
+    while (mlt_batch_next(&rest, &element) == MLT_OK) {
+        uint8_t *out = NULL;
+        if (mlt_hop_begin(ctx, batch->partition, element.len, &out) == MLT_OK) {
+            memcpy(out, element.data, element.len);
+            mlt_hop_end(ctx, batch->partition);
+        }
+    }
+}
+
+/* Whoever hears all that is said never hears an acknowledgement before every output of what it
+ * acknowledges. */
+static void test_ack_follows_outputs(void **state)
+{
+    (void)state;
+    enum { COUNT = 150, BOOT = 77 };
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_hop_receiver *receiver = NULL;
+    struct mlt_hop_sender *sender = test_sender(bus, "m", "t.y", 0);
+    const struct mlt_hop_receiver_options options = { .service = "m",
+                                                      .sender_service = "l",
+                                                      .subject = "t.x",
+                                                      .partitions = PARTITIONS,
+                                                      .on_batch = relay_batch,
+                                                      .ctx = sender };
+    assert_int_equal(mlt_hop_receiver_create(bus, &options, &receiver, &err), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    struct mlt_bus_subscription *sub = listen_to(">");
+    struct mlt_hop hop = { .boot = BOOT, .oldest = 1, .resume = 1 };
+    for (uint64_t i = 0; i < COUNT; i++) {
+        hop.number = i + 1;
+        say_batch("t.x.00", hop, i);
+        if (i % 5 == 4) {
+            assert_true(mlt_bus_rtt_ns(hand) > 0); /* so that there are many acknowledgements */
+        }
+    }
+    uint64_t outputs = 0, acked = 0, acks = 0;
+    while (acked < COUNT) {
+        (void)pthread_mutex_lock(&ear.lock);
+        while (ear.read == ear.count) {
+            (void)pthread_cond_wait(&ear.changed, &ear.lock);
+        }
+        const struct heard heard = ear.list[ear.read++];
+        (void)pthread_mutex_unlock(&ear.lock);
+        if (strcmp(heard.subject, "t.y.00") == 0) {
+            struct mlt_slice rest = mlt_slice_of(heard.bytes, heard.len), element;
+            while (mlt_batch_next(&rest, &element) == MLT_OK) {
+                assert_int_equal(get64(element.data), outputs);
+                outputs++;
+            }
+        } else if (strcmp(heard.subject, "meltica.int.ack.l") == 0) {
+            /* service "m", one position: partition 0, boot, number */
+            assert_int_equal(heard.len, 3 + 22);
+            assert_int_equal(get64(heard.bytes + 8), BOOT);
+            acked = get64(heard.bytes + 17);
+            assert_true(acked <= outputs);
+            acks++;
+        }
+    }
+    assert_int_equal(outputs, COUNT);
+    assert_true(acks > 0 && acks < COUNT);
+    mlt_hop_receiver_destroy(receiver);
+    mlt_hop_sender_destroy(sender, MLT_NS_PER_S);
+    mlt_bus_unsubscribe(sub);
+}
+
+int main(void)
+{
+#define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        ONE(test_receiver_asks),
+        ONE(test_receiver_boots_and_losses),
+        ONE(test_receiver_malformed),
+        ONE(test_sender_speaks),
+        ONE(test_sender_says_a_loss_alone),
+        ONE(test_sender_ends_when_all_is_acknowledged),
+        ONE(test_ack_follows_outputs),
+        ONE(test_receiver_new_boot_on_a_new_connection),
+    };
+    return cmocka_run_group_tests_name("hop_protocol", tests, setup_group, teardown_group);
+}

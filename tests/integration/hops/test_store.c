@@ -1,0 +1,414 @@
+#include "server.h"
+
+#include <stdio.h>
+
+#include "meltica/base/clock.h"
+#include "meltica/bus/store.h"
+
+/* Within 1 s, and what a busy machine adds; two waits of 1 s in a row would be too much. */
+#define FAST_NS (1800 * MLT_NS_PER_MS)
+#define BIG UINT64_C(1785000000123456789)
+
+static struct server server;
+static struct mlt_bus *bus;
+static struct mlt_store *store;
+
+static int set_up(void **state)
+{
+    (void)state;
+    server_start(&server, true, "");
+    bus = server_connect(&server, NULL);
+    return mlt_store_create(bus, true, &store, NULL) == MLT_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mlt_store_destroy(store);
+    mlt_bus_destroy(bus, 0);
+    server_end(&server);
+    return 0;
+}
+
+static struct mlt_slice text(const char *s)
+{
+    return mlt_slice_of_string(s);
+}
+
+/* Answer of the JetStream API as a string. */
+static const char *api(struct mlt_bus *on, const char *subject, const char *body)
+{
+    static char out[16384];
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, sizeof out - 1);
+    struct mlt_error err = MLT_ERROR_INIT;
+    if (mlt_bus_request(on, subject, text(body), 2 * MLT_NS_PER_S, &answer, &err) != MLT_OK) {
+        fail_msg("%s: %s", subject, err.text);
+    }
+    (void)snprintf(out, sizeof out, "%.*s", MLT_SLICE_FMT(mlt_buf_view(&answer)));
+    mlt_buf_fini(&answer);
+    return out;
+}
+
+static void assert_has(const char *haystack, const char *needle)
+{
+    if (strstr(haystack, needle) == NULL) {
+        fail_msg("'%s' is not in: %s", needle, haystack);
+    }
+}
+
+/* ---- streams ---- */
+
+static void test_stream_is_created_as_asked(void **state)
+{
+    (void)state;
+    const struct mlt_stream_spec spec = { .name = "CREATED",
+                                          .subjects = { "created.*", "made.>", NULL },
+                                          .memory = true,
+                                          .max_bytes = 1 << 20,
+                                          .max_age_ns = 60 * MLT_NS_PER_S,
+                                          .max_msgs = 17,
+                                          .first_sequence = BIG };
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_store_ensure_stream(store, &spec, &err), MLT_OK);
+    assert_int_equal(mlt_store_ensure_stream(store, &spec, &err), MLT_OK);
+    const char *info = api(bus, "$JS.API.STREAM.INFO.CREATED", "");
+    assert_has(info, "\"subjects\":[\"created.*\",\"made.\\u003e\"]");
+    assert_has(info, "\"storage\":\"memory\"");
+    assert_has(info, "\"discard\":\"old\"");
+    assert_has(info, "\"max_bytes\":1048576");
+    assert_has(info, "\"max_age\":60000000000");
+    assert_has(info, "\"max_msgs\":17");
+    assert_has(info, "\"first_seq\":1785000000123456789");
+}
+
+static void test_stream_that_exists_is_bound_and_never_changed(void **state)
+{
+    (void)state;
+    (void)api(
+        bus, "$JS.API.STREAM.CREATE.OWNED",
+        "{\"name\":\"OWNED\",\"subjects\":[\"owned.>\"],\"storage\":\"file\","
+        "\"retention\":\"limits\",\"max_age\":5000000000,\"description\":\"the operator's\"}");
+    const struct mlt_stream_spec spec = { .name = "OWNED",
+                                          .subjects = { "owned.*", NULL },
+                                          .memory = true,
+                                          .max_age_ns = 60 * MLT_NS_PER_S };
+    assert_int_equal(mlt_store_ensure_stream(store, &spec, NULL), MLT_OK);
+    const char *info = api(bus, "$JS.API.STREAM.INFO.OWNED", "");
+    assert_has(info, "\"storage\":\"file\"");
+    assert_has(info, "\"max_age\":5000000000");
+    assert_has(info, "the operator's");
+}
+
+static void test_stream_that_misses_our_subject_is_a_configuration_error(void **state)
+{
+    (void)state;
+    (void)api(bus, "$JS.API.STREAM.CREATE.NARROW",
+              "{\"name\":\"NARROW\",\"subjects\":[\"narrow.a\"],\"storage\":\"memory\","
+              "\"retention\":\"limits\"}");
+    const struct mlt_stream_spec spec = { .name = "NARROW", .subjects = { "narrow.*", NULL } };
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_store_ensure_stream(store, &spec, &err), MLT_E_CONFIG);
+    assert_has(err.text, "narrow.*");
+    const struct mlt_stream_spec overlap = { .name = "OTHER", .subjects = { "narrow.>", NULL } };
+    assert_int_equal(mlt_store_ensure_stream(store, &overlap, &err), MLT_E_CONFIG);
+    assert_has(err.text, "another stream captures");
+}
+
+static void test_stream_external_mode_never_creates_and_says_what_to_create(void **state)
+{
+    (void)state;
+    struct mlt_store *external = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_store_create(bus, false, &external, &err), MLT_OK);
+    const struct mlt_stream_spec spec = { .name = "ABSENT",
+                                          .subjects = { "absent.*", NULL },
+                                          .memory = true,
+                                          .max_age_ns = 900 * MLT_NS_PER_S };
+    assert_int_equal(mlt_store_ensure_stream(external, &spec, &err), MLT_E_NOT_FOUND);
+    assert_has(err.text, "nats stream add ABSENT --subjects 'absent.*' --storage memory");
+    assert_has(err.text, "--max-age 900s");
+    assert_int_equal(mlt_store_ensure_bucket(external, "absent", true, 0, 7, &err),
+                     MLT_E_NOT_FOUND);
+    assert_has(err.text, "KV_absent");
+    assert_has(err.text, "--first-sequence");
+    assert_has(api(bus, "$JS.API.STREAM.INFO.ABSENT", ""), "\"err_code\":10059");
+    assert_int_equal(mlt_store_ensure_stream(store, &spec, &err), MLT_OK);
+    assert_int_equal(mlt_store_ensure_stream(external, &spec, &err), MLT_OK);
+    mlt_store_destroy(external);
+}
+
+/* ---- key-value ---- */
+
+static void assert_value(const char *bucket, const char *key, const char *value, uint64_t revision)
+{
+    struct mlt_buf got;
+    mlt_buf_init(&got, 4096);
+    uint64_t at = 0;
+    struct mlt_error err = MLT_ERROR_INIT;
+    if (mlt_kv_get(store, bucket, key, &got, &at, &err) != MLT_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_true(mlt_slice_equal_string(mlt_buf_view(&got), value));
+    assert_int_equal(at, revision);
+    mlt_buf_fini(&got);
+}
+
+static void test_kv_revisions_begin_at_the_first_sequence_and_grow(void **state)
+{
+    (void)state;
+    uint64_t revision = 0;
+    assert_int_equal(mlt_store_ensure_bucket(store, "big", true, 0, BIG, NULL), MLT_OK);
+    assert_int_equal(mlt_kv_put(store, "big", "a.b/c=d_e-f", text("one"), &revision, NULL), MLT_OK);
+    assert_true(revision == BIG);
+    assert_int_equal(mlt_kv_put(store, "big", "a.b/c=d_e-f", text("two"), &revision, NULL), MLT_OK);
+    assert_true(revision == BIG + 1);
+    assert_value("big", "a.b/c=d_e-f", "two", BIG + 1);
+    assert_int_equal(
+        mlt_kv_update(store, "big", "a.b/c=d_e-f", text(""), revision, &revision, NULL), MLT_OK);
+    assert_value("big", "a.b/c=d_e-f", "", BIG + 2);
+}
+
+static void test_kv_update_of_another_revision_is_a_conflict(void **state)
+{
+    (void)state;
+    uint64_t first = 0, second = 0, other = 0;
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_store_ensure_bucket(store, "cas", true, 0, 0, NULL), MLT_OK);
+    assert_int_equal(mlt_kv_update(store, "cas", "k", text("1"), 0, &first, &err), MLT_OK);
+    assert_int_equal(mlt_kv_update(store, "cas", "k", text("x"), 0, &other, &err), MLT_E_CONFLICT);
+    assert_int_equal(err.code, 10071);
+    assert_int_equal(mlt_kv_update(store, "cas", "k", text("2"), first, &second, &err), MLT_OK);
+    assert_true(second > first);
+    assert_int_equal(mlt_kv_update(store, "cas", "k", text("x"), first, &other, &err),
+                     MLT_E_CONFLICT);
+    assert_int_equal(other, 0);
+    assert_value("cas", "k", "2", second);
+}
+
+static void test_kv_deleted_key_is_not_found_and_can_be_created_again(void **state)
+{
+    (void)state;
+    uint64_t revision = 0;
+    char out[4096];
+    struct mlt_buf got;
+    mlt_buf_init(&got, 64);
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_store_ensure_bucket(store, "del", true, 0, 0, NULL), MLT_OK);
+    assert_int_equal(mlt_kv_get(store, "del", "k", &got, &revision, &err), MLT_E_NOT_FOUND);
+    assert_int_equal(mlt_kv_put(store, "del", "k", text("1"), &revision, NULL), MLT_OK);
+    raw_client(&server,
+               "SUB in 1\r\nHPUB $KV.del.k in 31 31\r\nNATS/1.0\r\nKV-Operation: DEL\r\n\r\n\r\n",
+               "\"seq\":2", 1, out, sizeof out);
+    assert_int_equal(mlt_kv_get(store, "del", "k", &got, &revision, &err), MLT_E_NOT_FOUND);
+    assert_has(err.text, "deleted");
+    assert_int_equal(mlt_kv_update(store, "del", "k", text("3"), 0, &revision, &err), MLT_OK);
+    assert_int_equal(revision, 3);
+    assert_value("del", "k", "3", 3);
+    mlt_buf_fini(&got);
+}
+
+static void test_kv_bad_names_and_sizes_are_refused_before_they_are_sent(void **state)
+{
+    (void)state;
+    static const char *const keys[] = { "",     ".a",       "a.",    "a..b", "a b", "a*",   "a.>",
+                                        "_kvx", "\xc3\xa9", "a\x80", "a\nb", "$a",  "a\\b", NULL };
+    uint64_t revision = 0;
+    struct mlt_buf got;
+    mlt_buf_init(&got, 4);
+    assert_int_equal(mlt_store_ensure_bucket(store, "names", true, 0, 0, NULL), MLT_OK);
+    for (int i = 0; keys[i] != NULL; i++) {
+        assert_int_equal(mlt_kv_put(store, "names", keys[i], text("v"), &revision, NULL),
+                         MLT_E_INVALID);
+        assert_int_equal(mlt_kv_get(store, "names", keys[i], &got, &revision, NULL), MLT_E_INVALID);
+    }
+    assert_int_equal(mlt_kv_put(store, "na.mes", "k", text("v"), &revision, NULL), MLT_E_INVALID);
+    assert_int_equal(mlt_store_ensure_bucket(store, "\xc3\xa9", true, 0, 0, NULL), MLT_E_INVALID);
+    char key[400];
+    memset(key, 'k', sizeof key);
+    key[sizeof key - 1] = '\0';
+    assert_int_equal(mlt_kv_put(store, "names", key, text("v"), &revision, NULL), MLT_E_TOO_BIG);
+    const struct mlt_slice huge = { (const uint8_t *)key, MLT_BUS_PAYLOAD_BYTES_MAX + 1 };
+    assert_int_equal(mlt_kv_put(store, "names", "k", huge, &revision, NULL), MLT_E_TOO_BIG);
+    assert_int_equal(mlt_kv_put(store, "names", "k", text("12345"), &revision, NULL), MLT_OK);
+    assert_int_equal(mlt_kv_get(store, "names", "k", &got, &revision, NULL), MLT_E_TOO_BIG);
+    mlt_buf_fini(&got);
+}
+
+static void test_kv_missing_bucket_is_not_found(void **state)
+{
+    (void)state;
+    uint64_t revision = 0;
+    struct mlt_buf got;
+    mlt_buf_init(&got, 64);
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_kv_put(store, "nowhere", "k", text("v"), &revision, &err),
+                     MLT_E_NOT_FOUND);
+    assert_has(err.text, "KV_nowhere");
+    assert_int_equal(mlt_kv_get(store, "nowhere", "k", &got, &revision, &err), MLT_E_NOT_FOUND);
+    assert_has(err.text, "KV_nowhere");
+    mlt_buf_fini(&got);
+}
+
+static void test_kv_bucket_that_exists_keeps_its_configuration(void **state)
+{
+    (void)state;
+    (void)api(bus, "$JS.API.STREAM.CREATE.KV_mine",
+              "{\"name\":\"KV_mine\",\"subjects\":[\"$KV.mine.>\"],\"storage\":\"memory\","
+              "\"retention\":\"limits\",\"max_msgs_per_subject\":5,\"max_age\":9000000000}");
+    uint64_t revision = 0;
+    assert_int_equal(mlt_store_ensure_bucket(store, "mine", true, 0, BIG, NULL), MLT_OK);
+    assert_int_equal(mlt_kv_put(store, "mine", "k", text("v"), &revision, NULL), MLT_OK);
+    assert_int_equal(revision, 1);
+    assert_value("mine", "k", "v", 1); /* without allow_direct too */
+    const char *info = api(bus, "$JS.API.STREAM.INFO.KV_mine", "");
+    assert_has(info, "\"max_msgs_per_subject\":5");
+    assert_has(info, "\"max_age\":9000000000");
+    (void)api(bus, "$JS.API.STREAM.CREATE.KV_log",
+              "{\"name\":\"KV_log\",\"subjects\":[\"$KV.log.>\"],\"storage\":\"memory\","
+              "\"retention\":\"limits\"}");
+    assert_int_equal(mlt_store_ensure_bucket(store, "log", true, 0, 0, NULL), MLT_E_CONFIG);
+}
+
+/* ---- JetStream away ---- */
+
+struct attempt {
+    enum mlt_status stream, put, update, get;
+    int64_t slowest_ns;
+    struct mlt_error err; /* of the put */
+};
+
+static void took(struct attempt *a, int64_t *since)
+{
+    const int64_t now = mlt_clock_mono_ns();
+    a->slowest_ns = now - *since > a->slowest_ns ? now - *since : a->slowest_ns;
+    *since = mlt_clock_mono_ns();
+}
+
+static void attempt_all(struct mlt_store *on, struct attempt *a)
+{
+    const struct mlt_stream_spec spec = { .name = "AWAY", .subjects = { "away.*", NULL } };
+    uint64_t revision = 0;
+    struct mlt_buf got;
+    mlt_buf_init(&got, 64);
+    a->slowest_ns = 0;
+    int64_t since = mlt_clock_mono_ns();
+    a->stream = mlt_store_ensure_stream(on, &spec, NULL);
+    took(a, &since);
+    a->put = mlt_kv_put(on, "away", "k", text("v"), &revision, &a->err);
+    took(a, &since);
+    a->update = mlt_kv_update(on, "away", "k", text("v"), 0, &revision, NULL);
+    took(a, &since);
+    a->get = mlt_kv_get(on, "away", "k", &got, &revision, NULL);
+    took(a, &since);
+    mlt_buf_fini(&got);
+}
+
+/* Stands in for a newer server, which has a second code for a conflict. */
+static void on_put(void *ctx, const struct mlt_bus_message *message)
+{
+    assert_int_equal(
+        mlt_bus_reply(ctx, message->reply,
+                      text("{\"error\":{\"code\":400,\"err_code\":10164,\"description\":"
+                           "\"wrong last sequence\"}}"),
+                      0, NULL),
+        MLT_OK);
+}
+
+static void test_jetstream_disabled_is_unavailable_at_once(void **state)
+{
+    (void)state;
+    struct server plain;
+    server_start(&plain, false, "");
+    struct mlt_bus *b = server_connect(&plain, NULL);
+    struct mlt_store *s = NULL;
+    assert_int_equal(mlt_store_create(b, true, &s, NULL), MLT_OK);
+    struct attempt a;
+    attempt_all(s, &a);
+    assert_int_equal(a.stream, MLT_E_UNAVAILABLE);
+    assert_int_equal(mlt_store_ensure_bucket(s, "away", true, 0, 0, NULL), MLT_E_UNAVAILABLE);
+    assert_int_equal(a.put, MLT_E_UNAVAILABLE);
+    assert_int_equal(a.update, MLT_E_UNAVAILABLE);
+    assert_int_equal(a.get, MLT_E_UNAVAILABLE);
+    assert_true(a.slowest_ns < 500 * MLT_NS_PER_MS);
+    assert_has(a.err.text, "-js");
+
+    struct mlt_bus_subscription *sub = NULL;
+    const struct mlt_bus_subscribe_options options = { .subject = "$KV.away.k" };
+    assert_int_equal(mlt_bus_subscribe(b, &options, on_put, b, &sub, NULL), MLT_OK);
+    uint64_t revision = 0;
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_kv_update(s, "away", "k", text("v"), 3, &revision, &err), MLT_E_CONFLICT);
+    assert_int_equal(err.code, 10164);
+    mlt_bus_unsubscribe(sub);
+
+    server_stop(&plain);
+    const int64_t begin = mlt_clock_mono_ns();
+    attempt_all(s, &a);
+    assert_int_equal(a.put, MLT_E_UNAVAILABLE);
+    assert_int_equal(a.get, MLT_E_UNAVAILABLE);
+    assert_int_equal(a.stream, MLT_E_UNAVAILABLE);
+    assert_true(mlt_clock_mono_ns() - begin < 4 * FAST_NS);
+    mlt_store_destroy(s);
+    mlt_bus_destroy(b, 0);
+    server_end(&plain);
+}
+
+static void test_jetstream_that_hangs_is_unavailable_within_a_second(void **state)
+{
+    (void)state;
+    server_pause(&server);
+    struct attempt a;
+    attempt_all(store, &a);
+    server_resume(&server);
+    assert_int_equal(a.stream, MLT_E_UNAVAILABLE);
+    assert_int_equal(a.get, MLT_E_UNAVAILABLE);
+    /* A write may have been done: that is another answer. */
+    assert_int_equal(a.put, MLT_E_TIMEOUT);
+    assert_int_equal(a.update, MLT_E_TIMEOUT);
+    assert_true(a.slowest_ns < FAST_NS);
+}
+
+static void test_missing_permission_is_unauthorized(void **state)
+{
+    (void)state;
+    struct server guarded;
+    server_start(&guarded, true,
+                 "authorization { users: [ { user: reader, permissions: { publish: { deny: "
+                 "[\"$JS.API.STREAM.INFO.AWAY\", \"$KV.>\", "
+                 "\"$JS.API.STREAM.MSG.GET.>\"] } } } ] }");
+    struct mlt_bus *b = server_connect(&guarded, "reader");
+    struct mlt_store *s = NULL;
+    assert_int_equal(mlt_store_create(b, true, &s, NULL), MLT_OK);
+    struct attempt a;
+    attempt_all(s, &a);
+    assert_int_equal(a.stream, MLT_E_AUTH);
+    assert_int_equal(a.put, MLT_E_AUTH);
+    assert_int_equal(a.update, MLT_E_AUTH);
+    assert_int_equal(a.get, MLT_E_AUTH);
+    assert_has(a.err.text, "$KV.away.k");
+    assert_has(a.err.text, "permission");
+    mlt_store_destroy(s);
+    mlt_bus_destroy(b, 0);
+    server_end(&guarded);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stream_is_created_as_asked),
+        cmocka_unit_test(test_stream_that_exists_is_bound_and_never_changed),
+        cmocka_unit_test(test_stream_that_misses_our_subject_is_a_configuration_error),
+        cmocka_unit_test(test_stream_external_mode_never_creates_and_says_what_to_create),
+        cmocka_unit_test(test_kv_revisions_begin_at_the_first_sequence_and_grow),
+        cmocka_unit_test(test_kv_update_of_another_revision_is_a_conflict),
+        cmocka_unit_test(test_kv_deleted_key_is_not_found_and_can_be_created_again),
+        cmocka_unit_test(test_kv_bad_names_and_sizes_are_refused_before_they_are_sent),
+        cmocka_unit_test(test_kv_missing_bucket_is_not_found),
+        cmocka_unit_test(test_kv_bucket_that_exists_keeps_its_configuration),
+        cmocka_unit_test(test_jetstream_disabled_is_unavailable_at_once),
+        cmocka_unit_test(test_jetstream_that_hangs_is_unavailable_within_a_second),
+        cmocka_unit_test(test_missing_permission_is_unauthorized),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

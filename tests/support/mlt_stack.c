@@ -1,0 +1,428 @@
+#include "mlt_test.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "meltica/base/clock.h"
+#include "mlt_stack.h"
+#include "scrape.h"
+
+#define START_NS (20 * MLT_NS_PER_S)
+#define BODY_BYTES_MAX (16u << 20)
+
+static const char *const names[MLT_STACK_PROCESSES] = { "nats",      "exchange", "adapter",
+                                                        "conductor", "data-bus", "control-bus",
+                                                        "dispatcher" };
+
+static struct mlt_stack_process *process_of(struct mlt_stack *stack, const char *name)
+{
+    for (unsigned i = 0; i < MLT_STACK_PROCESSES; i++) {
+        if (strcmp(stack->processes[i].name, name) == 0) {
+            return &stack->processes[i];
+        }
+    }
+    fail_msg("no process %s", name);
+    return NULL;
+}
+
+/* ---- what a process says ---- */
+
+static void keep_last_words(struct mlt_stack_process *p, const char *text, size_t len)
+{
+    if (len > sizeof p->last_words - 1) {
+        text += len - (sizeof p->last_words - 1);
+        len = sizeof p->last_words - 1;
+    }
+    const size_t room = sizeof p->last_words - 1;
+    if (p->last_words_len + len > room) {
+        const size_t drop = p->last_words_len + len - room;
+        memmove(p->last_words, p->last_words + drop, p->last_words_len - drop);
+        p->last_words_len -= drop;
+    }
+    memcpy(p->last_words + p->last_words_len, text, len);
+    p->last_words_len += len;
+    p->last_words[p->last_words_len] = '\0';
+}
+
+static void look_for_port(struct mlt_stack_process *p, const char *line)
+{
+    static const struct {
+        const char *marker, *before;
+    } shapes[] = {
+        { "\"event\":\"listening\"", "\"port\":" },                             /* a service */
+        { "\"event\":\"listening\"", "\"http\":\"http://127.0.0.1:" },          /* the simulator */
+        { "Listening for client connections on", "connections on 127.0.0.1:" }, /* nats */
+    };
+    for (unsigned i = 0; p->port[0] == '\0' && i < 3; i++) {
+        const char *at =
+            strstr(line, shapes[i].marker) != NULL ? strstr(line, shapes[i].before) : NULL;
+        if (at != NULL) {
+            at += strlen(shapes[i].before);
+            at += *at == '"' ? 1 : 0;
+            const size_t digits = strspn(at, "0123456789");
+            (void)snprintf(p->port, sizeof p->port, "%.*s", (int)digits, at);
+        }
+    }
+}
+
+static void *read_words(void *ctx)
+{
+    struct mlt_stack_process *p = ctx;
+    FILE *from = fdopen(p->said, "r");
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t len;
+    while (from != NULL && (len = getline(&line, &capacity, from)) > 0) {
+        (void)pthread_mutex_lock(&p->lock);
+        keep_last_words(p, line, (size_t)len);
+        look_for_port(p, line);
+        (void)pthread_cond_broadcast(&p->changed);
+        (void)pthread_mutex_unlock(&p->lock);
+    }
+    free(line);
+    if (from != NULL) {
+        (void)fclose(from);
+    }
+    (void)pthread_mutex_lock(&p->lock);
+    p->ended = true;
+    (void)pthread_cond_broadcast(&p->changed);
+    (void)pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* ---- life of a process ---- */
+
+static const char *binary_of(const char *name, char *out, size_t size)
+{
+    const char *build = getenv("MELTICA_BINARY_DIR");
+    if (strcmp(name, "nats") == 0) {
+        return "nats-server";
+    }
+    (void)snprintf(out, size, "%s/bin/meltica-%s", build != NULL ? build : "build/dev",
+                   strcmp(name, "exchange") == 0 ? "exchange-sim" : name);
+    return out;
+}
+
+static void spawn(struct mlt_stack_process *p)
+{
+    int said[2];
+    char path[512];
+    assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+    p->arguments[0] = binary_of(p->name, path, sizeof path);
+    p->port[0] = '\0';
+    p->ended = false;
+    p->last_words_len = 0;
+    p->pid = fork();
+    assert_true(p->pid >= 0);
+    if (p->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        const int nothing = open("/dev/null", O_RDONLY);
+        if (dup2(nothing, 0) < 0 || dup2(said[1], 1) < 0 || dup2(said[1], 2) < 0) {
+            _exit(126);
+        }
+        union {
+            const char *const *in;
+            char *const *out;
+        } arguments = { .in = p->arguments };
+        execvp(p->arguments[0], arguments.out);
+        (void)dprintf(2, "cannot run %s: %s\n", p->arguments[0], strerror(errno));
+        _exit(127);
+    }
+    (void)close(said[1]);
+    p->said = said[0];
+    assert_int_equal(pthread_create(&p->reader, NULL, read_words, p), 0);
+    p->reading = true;
+}
+
+static void wait_listening(struct mlt_stack_process *p)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += START_NS / MLT_NS_PER_S;
+    (void)pthread_mutex_lock(&p->lock);
+    while (p->port[0] == '\0' && !p->ended &&
+           pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0) {
+    }
+    const bool up = p->port[0] != '\0';
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!up) {
+        fail_msg("%s did not come up; its last words:\n%s", p->name, p->last_words);
+    }
+}
+
+static int reap(struct mlt_stack_process *p)
+{
+    int status = 0;
+    if (p->pid > 0) {
+        (void)waitpid(p->pid, &status, 0);
+        p->pid = 0;
+    }
+    if (p->reading) {
+        (void)pthread_join(p->reader, NULL);
+        p->reading = false;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void mlt_stack_run(struct mlt_stack *stack, const char *name)
+{
+    struct mlt_stack_process *p = process_of(stack, name);
+    assert_int_equal(p->pid, 0);
+    spawn(p);
+    wait_listening(p);
+}
+
+void mlt_stack_kill(struct mlt_stack *stack, const char *name)
+{
+    struct mlt_stack_process *p = process_of(stack, name);
+    if (p->pid > 0) {
+        (void)kill(p->pid, SIGKILL);
+    }
+    (void)reap(p);
+}
+
+int mlt_stack_terminate(struct mlt_stack *stack, const char *name)
+{
+    struct mlt_stack_process *p = process_of(stack, name);
+    if (p->pid == 0) {
+        return 0;
+    }
+    (void)kill(p->pid, SIGTERM);
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    (void)pthread_mutex_lock(&p->lock);
+    int waited = 0;
+    while (!p->ended && waited == 0) { /* its output ends when it does */
+        waited = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    if (waited != 0) {
+        (void)kill(p->pid, SIGKILL);
+    }
+    return reap(p);
+}
+
+/* ---- the whole ---- */
+
+static void add_argument(struct mlt_stack_process *p, const char *word)
+{
+    unsigned n = 1;
+    while (n < MLT_STACK_ARGUMENTS_MAX && p->arguments[n] != NULL) {
+        n++;
+    }
+    assert_true(n < MLT_STACK_ARGUMENTS_MAX);
+    p->arguments[n] = word;
+    p->arguments[n + 1] = NULL;
+}
+
+static void add_arguments(struct mlt_stack_process *p, const char *const *words, size_t max)
+{
+    for (size_t i = 0; i < max && words[i] != NULL; i++) {
+        add_argument(p, words[i]);
+    }
+}
+
+static void write_nats_config(const struct mlt_stack *stack, const char *path, const char *port)
+{
+    FILE *to = fopen(path, "w");
+    assert_non_null(to);
+    (void)fprintf(to, "listen: \"127.0.0.1:%s\"\nwrite_deadline: \"1s\"\nmax_pending: 256MB\n",
+                  port);
+    if (stack->jetstream) {
+        (void)fprintf(to,
+                      "jetstream { store_dir: \"%s/store\", max_memory_store: 2GB, "
+                      "max_file_store: 1GB }\n",
+                      stack->folder);
+    }
+    assert_int_equal(fclose(to), 0);
+}
+
+static void start_nats(struct mlt_stack *stack)
+{
+    static char config[128];
+    (void)snprintf(config, sizeof config, "%s/nats.conf", stack->folder);
+    write_nats_config(stack, config, "-1");
+    struct mlt_stack_process *p = process_of(stack, "nats");
+    static const char *const words[] = { "-c", config, NULL };
+    add_arguments(p, words, 2);
+    mlt_stack_run(stack, "nats");
+    (void)snprintf(stack->nats_url, sizeof stack->nats_url, "nats://127.0.0.1:%s", p->port);
+    write_nats_config(stack, config, p->port); /* one that is started again is found again */
+}
+
+void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *options)
+{
+    memset(stack, 0, sizeof *stack);
+    stack->jetstream = !options->without_jetstream;
+    (void)snprintf(stack->folder, sizeof stack->folder, "/tmp/meltica-stack.XXXXXX");
+    assert_non_null(mkdtemp(stack->folder));
+    for (unsigned i = 0; i < MLT_STACK_PROCESSES; i++) {
+        struct mlt_stack_process *p = &stack->processes[i];
+        p->name = names[i];
+        assert_int_equal(pthread_mutex_init(&p->lock, NULL), 0);
+        assert_int_equal(pthread_cond_init(&p->changed, NULL), 0);
+    }
+    start_nats(stack);
+    struct mlt_stack_process *exchange = process_of(stack, "exchange");
+    static const char *const any_port[] = { "--port", "0", NULL };
+    add_arguments(exchange, any_port, 2);
+    add_arguments(exchange, options->exchange, MLT_STACK_ARGUMENTS_MAX);
+    mlt_stack_run(stack, "exchange");
+    (void)snprintf(stack->exchange_http, sizeof stack->exchange_http, "http://127.0.0.1:%s",
+                   exchange->port);
+    (void)snprintf(stack->exchange_ws, sizeof stack->exchange_ws, "ws://127.0.0.1:%s",
+                   exchange->port);
+    const char *source = getenv("MELTICA_SOURCE_DIR");
+    (void)snprintf(stack->table, sizeof stack->table, "%s/services/dispatcher/dispatch-all.json",
+                   source != NULL ? source : ".");
+    const char *const common[] = { "--nats-url", stack->nats_url, "--http-host",
+                                   "127.0.0.1",  "--http-port",   "0" };
+    for (unsigned i = 2; i < MLT_STACK_PROCESSES; i++) {
+        add_arguments(&stack->processes[i], common, sizeof common / sizeof common[0]);
+    }
+    const char *const adapter[] = { "--ws-url", stack->exchange_ws, "--rest-url",
+                                    stack->exchange_http };
+    add_arguments(process_of(stack, "adapter"), adapter, 4);
+    add_arguments(process_of(stack, "adapter"), options->adapter, 8);
+    add_arguments(process_of(stack, "data-bus"), options->data_bus, 8);
+    const char *const table[] = { "--table",
+                                  options->table != NULL ? options->table : stack->table };
+    add_arguments(process_of(stack, "dispatcher"), table, 2);
+}
+
+void mlt_stack_run_services(struct mlt_stack *stack)
+{
+    for (unsigned i = 2; i < MLT_STACK_PROCESSES; i++) {
+        mlt_stack_run(stack, names[i]);
+    }
+}
+
+static void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        char inner[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        (void)snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+        if (unlink(inner) != 0) {
+            remove_folder(inner);
+        }
+    }
+    if (folder != NULL) {
+        (void)closedir(folder);
+    }
+    (void)rmdir(path);
+}
+
+void mlt_stack_stop(struct mlt_stack *stack)
+{
+    for (unsigned i = MLT_STACK_PROCESSES; i-- > 0;) {
+        (void)mlt_stack_terminate(stack, names[i]);
+        (void)pthread_mutex_destroy(&stack->processes[i].lock);
+        (void)pthread_cond_destroy(&stack->processes[i].changed);
+    }
+    remove_folder(stack->folder);
+}
+
+pid_t mlt_stack_pid(struct mlt_stack *stack, const char *name)
+{
+    return process_of(stack, name)->pid;
+}
+
+/* ---- HTTP ---- */
+
+static int connect_to(const char *port)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const struct timeval limit = { .tv_sec = 10 };
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+        connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+        fail_msg("cannot connect to port %s: %s", port, strerror(errno));
+    }
+    return fd;
+}
+
+void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,
+                   struct mlt_buf *body)
+{
+    const int fd = connect_to(process_of(stack, name)->port);
+    char request[512];
+    const int len =
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
+    assert_int_equal(write(fd, request, (size_t)len), len);
+    mlt_buf_clear(body);
+    ssize_t n = 1;
+    while (n > 0) {
+        assert_int_equal(mlt_buf_reserve(body, 65536), MLT_OK);
+        n = read(fd, body->data + body->len, 65536);
+        body->len += n > 0 ? (size_t)n : 0;
+    }
+    (void)close(fd);
+    const uint8_t *end = memmem(body->data, body->len, "\r\n\r\n", 4);
+    if (end == NULL || memmem(body->data, body->len, " 200 ", 5) == NULL) {
+        fail_msg("%s %s: %.*s", name, path, (int)body->len, (const char *)body->data);
+    }
+    mlt_buf_consume(body, (size_t)(end - body->data) + 4);
+}
+
+uint64_t mlt_stack_metric(struct mlt_stack *stack, const char *name, const char *metric,
+                          const char *label)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, BODY_BYTES_MAX);
+    mlt_stack_get(stack, name, "/metrics", &body);
+    const uint64_t value = mlt_scrape_sum(mlt_buf_view(&body), metric, label);
+    mlt_buf_fini(&body);
+    return value;
+}
+
+int64_t mlt_stack_exchange_status(struct mlt_stack *stack, const char *member)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, BODY_BYTES_MAX);
+    mlt_stack_get(stack, "exchange", "/sim/status", &body);
+    const int64_t value = mlt_scrape_member(mlt_buf_view(&body), member);
+    mlt_buf_fini(&body);
+    return value;
+}
+
+const char *mlt_stack_recording(const char *name)
+{
+    static char paths[4][512];
+    static unsigned next;
+    const char *folder = getenv("MELTICA_CAPTURES");
+    char *path = paths[next++ % 4];
+    (void)snprintf(path, sizeof paths[0], "%s/%s", folder != NULL ? folder : "../shared/captures",
+                   name);
+    return access(path, R_OK) == 0 ? path : NULL;
+}
+
+int mlt_stack_verdict(int result)
+{
+    if (result != 0) {
+        /* Not exit, nor fflush(NULL): the readers hold the locks of their streams. */
+        (void)fflush(stdout);
+        (void)fflush(stderr);
+        _exit(1);
+    }
+    return 0;
+}

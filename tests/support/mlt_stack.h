@@ -1,0 +1,78 @@
+/*
+ * A whole Meltica for a test: nats-server with JetStream, the exchange simulator and the five
+ * services, each a process of its own with free ports and a temporary folder. Everything ends with
+ * mlt_stack_stop, and with the test itself should it die. One thread.
+ */
+#ifndef MELTICA_TEST_STACK_H
+#define MELTICA_TEST_STACK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "meltica/base/buf.h"
+
+#define MLT_STACK_ARGUMENTS_MAX 24u
+#define MLT_STACK_PROCESSES 7u
+
+struct mlt_stack_process {
+    const char *name; /* nats, exchange, adapter, dispatcher, conductor, data-bus, control-bus */
+    const char *arguments[MLT_STACK_ARGUMENTS_MAX + 1];
+    pid_t pid; /* 0: does not run */
+    int said;  /* read end of its stdout and stderr */
+    pthread_t reader;
+    bool reading;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    char port[16]; /* as it said that it listens; "" before */
+    bool ended;    /* its output ended */
+    char last_words[4096];
+    size_t last_words_len;
+};
+
+struct mlt_stack {
+    struct mlt_stack_process processes[MLT_STACK_PROCESSES];
+    char folder[64];
+    char nats_url[64], exchange_http[64], exchange_ws[64], table[512];
+    bool jetstream;
+};
+
+struct mlt_stack_options {
+    const char *exchange[MLT_STACK_ARGUMENTS_MAX]; /* of the simulator, NULL-terminated */
+    const char *adapter[8], *data_bus[8];          /* more options */
+    const char *table; /* dispatch table; NULL: the one that is shipped */
+    bool without_jetstream;
+};
+
+/* Starts nats and the simulator; the services one by one with mlt_stack_run. Fails the test
+ * (cmocka) when something does not come up within 20 s, with its last words. */
+void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *options);
+/* Starts (again) one process by name and waits until it listens; nats where it listened before. */
+void mlt_stack_run(struct mlt_stack *stack, const char *name);
+/* All services, receivers before senders, the Dispatcher last. */
+void mlt_stack_run_services(struct mlt_stack *stack);
+/* SIGKILL, and gone when it returns. */
+void mlt_stack_kill(struct mlt_stack *stack, const char *name);
+/* SIGTERM, then waits; returns the exit status, 128 + signal when it was killed (after 10 s). */
+int mlt_stack_terminate(struct mlt_stack *stack, const char *name);
+void mlt_stack_stop(struct mlt_stack *stack);
+
+pid_t mlt_stack_pid(struct mlt_stack *stack, const char *name);
+/* Body of an HTTP GET on a service or the simulator ("exchange"); fails the test unless 200. */
+void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,
+                   struct mlt_buf *body);
+/* Sum of a metric's series whose labels contain label. */
+uint64_t mlt_stack_metric(struct mlt_stack *stack, const char *name, const char *metric,
+                          const char *label);
+/* Integer member of the simulator's status. */
+int64_t mlt_stack_exchange_status(struct mlt_stack *stack, const char *member);
+
+/* Last call of main: after a failed test nothing has been stopped, so the process ends at once (and
+ * all it started with it); else result is handed back. */
+int mlt_stack_verdict(int result);
+
+/* Recording under MELTICA_CAPTURES; NULL where it is absent. Static storage, 4 at a time. */
+const char *mlt_stack_recording(const char *name);
+
+#endif

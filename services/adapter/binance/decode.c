@@ -559,6 +559,20 @@ enum mlt_status mlt_binance_decode_frame(struct mlt_binance_decoder *decoder, ch
     return status == MLT_E_NOMEM || status == MLT_E_INTERNAL ? status : MLT_OK;
 }
 
+/* An error object in an answer's place; OK when it is none. */
+static enum mlt_status refusal(yyjson_val *root, const char *what, const char *whose,
+                               struct mlt_error *err)
+{
+    yyjson_val *code = yyjson_obj_get(root, "code");
+    if (code == NULL) {
+        return MLT_OK;
+    }
+    const char *text = yyjson_get_str(yyjson_obj_get(root, "msg"));
+    return mlt_error_set_foreign(err, MLT_E_PROTOCOL, "binance", (int)yyjson_get_sint(code),
+                                 "%s of %s: %s", what, whose,
+                                 text != NULL ? text : "error without a text");
+}
+
 enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
                                          const struct mlt_binance_symbol *symbol, char *body,
                                          size_t len, int64_t completed_ns, mlt_binance_emit_fn emit,
@@ -570,19 +584,14 @@ enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
     enum mlt_status status = parse(decoder, body, len, &doc, &memory);
     if (status == MLT_OK) {
         yyjson_val *root = yyjson_doc_get_root(doc);
-        yyjson_val *code = yyjson_obj_get(root, "code");
         struct reader r = {
             .object = root, .symbol = symbol, .decoder = decoder, .time_unit_ns = MLT_BINANCE_MS_NS
         };
         struct mlt_native_event e = { .exchange = MLT_STAMP_UNKNOWN,
                                       .received = completed_ns,
                                       .rest_function = MLT_SLICE_LITERAL("depth") };
-        if (code != NULL) {
-            const char *text = yyjson_get_str(yyjson_obj_get(root, "msg"));
-            status = mlt_error_set_foreign(
-                err, MLT_E_PROTOCOL, "binance", (int)yyjson_get_sint(code), "depth of %s: %s",
-                symbol->native, text != NULL ? text : "error without a text");
-        } else {
+        status = refusal(root, "depth", symbol->native, err);
+        if (status == MLT_OK) {
             e.instrument = mlt_slice_of_string(symbol->token);
             if (yyjson_is_obj(root)) {
                 read_snapshot(&r, &e);
@@ -597,6 +606,94 @@ enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
         }
     } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
         emit_unparsed(decoder, &target, symbol, MLT_SLICE_LITERAL("depth"), status);
+        status = MLT_OK;
+    }
+    free(memory);
+    return status;
+}
+
+#define TICKER_24HR MLT_SLICE_LITERAL("ticker/24hr")
+
+static void read_ticker_24hr(struct reader *r, struct mlt_native_event *e)
+{
+    struct mlt_ticker *t = &e->u.ticker;
+    yyjson_val *o = r->object;
+    e->type = MLT_EVENT_TICKER;
+    t->price_change = printed(r, o, "priceChange");
+    t->price_change_percent = printed(r, o, "priceChangePercent");
+    t->weighted_average = printed(r, o, "weightedAvgPrice");
+    t->previous_close = price(r, o, "prevClosePrice");
+    t->last_price = price(r, o, "lastPrice");
+    t->last_quantity = quantity(r, o, "lastQty");
+    t->bid_price = price(r, o, "bidPrice");
+    t->bid_quantity = quantity(r, o, "bidQty");
+    t->ask_price = price(r, o, "askPrice");
+    t->ask_quantity = quantity(r, o, "askQty");
+    t->open = price(r, o, "openPrice");
+    t->high = price(r, o, "highPrice");
+    t->low = price(r, o, "lowPrice");
+    t->base_volume = printed(r, o, "volume");
+    t->quote_volume = printed(r, o, "quoteVolume");
+    t->open_time_ns = time_ns(r, o, "openTime");
+    t->close_time_ns = time_ns(r, o, "closeTime");
+    t->first_trade_id = integer(r, o, "firstId");
+    t->last_trade_id = integer(r, o, "lastId");
+    t->trade_count = (uint64_t)identifier(r, o, "count");
+    e->first = e->last = t->close_time_ns;
+}
+
+static void ticker_instance(struct mlt_binance_decoder *decoder, yyjson_val *object,
+                            const struct target *target, int64_t completed_ns)
+{
+    struct reader r = { .object = object,
+                        .decoder = decoder,
+                        .time_unit_ns = MLT_BINANCE_MS_NS,
+                        .status = yyjson_is_obj(object) ? MLT_OK : MLT_E_TYPE };
+    struct mlt_native_event e = { .exchange = MLT_STAMP_UNKNOWN,
+                                  .received = completed_ns,
+                                  .rest_function = TICKER_24HR };
+    const struct mlt_slice native = text_of(&r, member(&r, object, "symbol"));
+    if (r.status == MLT_OK) {
+        r.symbol = mlt_binance_symbol_by_native(target->symbols, native);
+        r.status = r.symbol != NULL ? MLT_OK : MLT_E_NOT_FOUND;
+    }
+    if (r.status == MLT_OK) {
+        e.instrument = mlt_slice_of_string(r.symbol->token);
+        read_ticker_24hr(&r, &e);
+    }
+    if (r.status == MLT_OK) {
+        target->emit(target->ctx, r.symbol, MLT_SLICE_EMPTY, &e);
+    } else {
+        emit_unparsed(decoder, target, r.symbol, TICKER_24HR, r.status);
+    }
+}
+
+enum mlt_status mlt_binance_decode_ticker_24hr(struct mlt_binance_decoder *decoder,
+                                               const struct mlt_binance_symbols *symbols,
+                                               const char *context, char *body, size_t len,
+                                               int64_t completed_ns, mlt_binance_emit_fn emit,
+                                               void *ctx, struct mlt_error *err)
+{
+    const struct target target = { symbols, emit, ctx };
+    yyjson_doc *doc = NULL;
+    void *memory = NULL;
+    enum mlt_status status = parse(decoder, body, len, &doc, &memory);
+    if (status == MLT_OK) {
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        if (yyjson_is_arr(root)) {
+            size_t i, n;
+            yyjson_val *object;
+            yyjson_arr_foreach (root, i, n, object) {
+                ticker_instance(decoder, object, &target, completed_ns);
+            }
+        } else {
+            status = refusal(root, "ticker/24hr", context, err);
+            if (status == MLT_OK) {
+                ticker_instance(decoder, root, &target, completed_ns);
+            }
+        }
+    } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
+        emit_unparsed(decoder, &target, NULL, TICKER_24HR, status);
         status = MLT_OK;
     }
     free(memory);

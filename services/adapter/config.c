@@ -1,0 +1,78 @@
+#include "adapter.h"
+
+#include <unistd.h>
+
+#define ITEM(member, kind, default_value, low, high, unit_text, doc_text)                          \
+    { .key = #member,                                                                              \
+      .type = MLT_CONFIG_##kind,                                                                   \
+      .offset = offsetof(struct mlt_adapter_config, member),                                       \
+      .default_text = (default_value),                                                             \
+      .min = (low),                                                                                \
+      .max = (high),                                                                               \
+      .unit = (unit_text),                                                                         \
+      .doc = (doc_text) }
+
+const struct mlt_config_item mlt_adapter_items[] = {
+    ITEM(ws_url, STRING, "wss://data-stream.binance.vision", 0, 0, "",
+         "Stream host, ws:// or wss://, without a path."),
+    ITEM(rest_url, STRING, "https://data-api.binance.vision", 0, 0, "",
+         "REST host, http:// or https://, without a path."),
+    ITEM(ca_file, STRING, "", 0, 0, "",
+         "CA certificates (PEM) for both hosts; empty: the system's."),
+    ITEM(streams_per_connection, INT, "1024", 2, 1024, "streams",
+         "The exchange's limit of streams on a connection; a tenth of it is kept free."),
+    ITEM(spare_connection, BOOL, "true", 0, 0, "",
+         "Keep one empty connection up, for quick subscriptions and as a reserve."),
+    ITEM(weight_share, INT, "50", 1, 90, "percent",
+         "Share of the address's request weight that this Adapter may use."),
+    ITEM(listing_interval_ms, INT, "3600000", 1000, 86400000, "ms",
+         "How often exchangeInfo is read, unless the plan says otherwise."),
+    ITEM(silent_after_ms, INT, "60000", 100, 86400000, "ms",
+         "A topic that was acknowledged and sends nothing for so long is reported as SILENT."),
+    ITEM(rest_timeout_ms, INT, "15000", 100, 60000, "ms", "Longest REST exchange."),
+    ITEM(
+        ws_silence_ms, INT, "75000", 1000, 600000, "ms",
+        "A connection without data and pings for so long is dead (the exchange pings every 20 s)."),
+    ITEM(ws_connect_timeout_ms, INT, "10000", 100, 60000, "ms",
+         "Longest time to bring a connection up."),
+    ITEM(reconnect_base_ms, INT, "250", 50, 60000, "ms",
+         "First bound of the random wait before a connection is tried again; doubles each time."),
+    ITEM(reconnect_max_ms, INT, "5000", 100, 300000, "ms", "Largest bound of that wait."),
+    ITEM(rollover_ms, INT, "82800000", 1000, 86000000, "ms",
+         "Age at which a connection is replaced without a hole; the exchange cuts at 24 h."),
+    ITEM(ring_bytes, INT, "8388608", 1048576, 268435456, "bytes",
+         "What was sent and may have to be sent again to the Dispatcher."),
+};
+_Static_assert(sizeof mlt_adapter_items == MLT_ADAPTER_ITEM_COUNT * sizeof mlt_adapter_items[0],
+               "adapter.h counts the items");
+
+static enum mlt_status check_host(const char *key, const char *url, const char *plain,
+                                  const char *secure, struct mlt_error *err)
+{
+    const size_t skip = strncmp(url, plain, strlen(plain)) == 0     ? strlen(plain)
+                        : strncmp(url, secure, strlen(secure)) == 0 ? strlen(secure)
+                                                                    : 0;
+    if (skip == 0 || url[skip] == '\0' || strlen(url) > 255 ||
+        strpbrk(url + skip, "/?# ") != NULL) {
+        return mlt_error_set(err, MLT_E_CONFIG, "%s: \"%s\" must be %shost[:port] or %shost[:port]",
+                             key, url, plain, secure);
+    }
+    return MLT_OK;
+}
+
+enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err)
+{
+    const struct mlt_adapter_config *c = config;
+    enum mlt_status status = check_host("ws_url", c->ws_url, "ws://", "wss://", err);
+    if (status == MLT_OK) {
+        status = check_host("rest_url", c->rest_url, "http://", "https://", err);
+    }
+    if (status == MLT_OK && c->ca_file[0] != '\0' && access(c->ca_file, R_OK) != 0) {
+        status = mlt_error_set(err, MLT_E_CONFIG, "ca_file: \"%s\" cannot be read", c->ca_file);
+    }
+    if (status == MLT_OK && c->reconnect_base_ms > c->reconnect_max_ms) {
+        status = mlt_error_set(err, MLT_E_CONFIG,
+                               "reconnect_base_ms: must not be above reconnect_max_ms");
+    }
+    return status;
+}

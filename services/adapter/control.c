@@ -1,0 +1,379 @@
+/* Plans and fetches come as requests on threads of the bus; the loop reads them and answers. */
+#include "adapter.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "meltica/base/clock.h"
+#include "meltica/base/log.h"
+
+#define SUBJECT_PLAN "meltica.int.plan"
+#define SUBJECT_FETCH "meltica.int.fetch"
+#define SUBJECT_STATUS "meltica.int.plan.status"
+#define REPLY_BYTES_MAX (64u << 10)
+#define STATUS_SOON_NS (20 * MLT_NS_PER_MS)
+
+/* ---- status
+ * --------------------------------------------------------------------------------------- */
+
+_Static_assert(MLT_REST_UNKNOWN_MAX <= MLT_TOPIC_PROBLEMS_MAX, "they come first");
+
+struct status_parts {
+    Meltica__V1__PlanStatus message;
+    Meltica__V1__PlanStatus__Topic topics[MLT_TOPIC_PROBLEMS_MAX];
+    Meltica__V1__PlanStatus__Topic *pointers[MLT_TOPIC_PROBLEMS_MAX];
+    char instance[128];
+    char words[MLT_TOPIC_STATE_COUNT][16];
+    char empty[1], unknown_function[24];
+};
+
+static void fill_problems(struct mlt_adapter *adapter, struct status_parts *parts)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < adapter->rest.unknown_count; i++) {
+        Meltica__V1__PlanStatus__Topic *problem = &parts->topics[count];
+        meltica__v1__plan_status__topic__init(problem);
+        problem->route = adapter->rest.unknown[i].route;
+        problem->instrument = parts->empty;
+        problem->state = parts->words[MLT_TOPIC_FAILED];
+        problem->reason = parts->unknown_function;
+        parts->pointers[count++] = problem;
+    }
+    for (size_t i = 0; i < adapter->topics.count && count < MLT_TOPIC_PROBLEMS_MAX; i++) {
+        struct mlt_topic *topic = adapter->topics.items[i];
+        if (!mlt_topic_wanted(topic) || topic->state == MLT_TOPIC_LIVE) {
+            continue;
+        }
+        Meltica__V1__PlanStatus__Topic *problem = &parts->topics[count];
+        meltica__v1__plan_status__topic__init(problem);
+        problem->route = topic->route;
+        problem->instrument = topic->instrument != NULL ? topic->instrument->token : parts->empty;
+        problem->state = parts->words[topic->state];
+        problem->reason = topic->reason;
+        parts->pointers[count++] = problem;
+    }
+    parts->message.n_problems = count;
+    parts->message.problems = parts->pointers;
+}
+
+/* Encodes the status of now into status_bytes. reason "": applied. */
+static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
+{
+    static struct status_parts parts; /* large; the loop is its only user */
+    uint32_t counts[MLT_TOPIC_STATE_COUNT];
+    meltica__v1__plan_status__init(&parts.message);
+    mlt_topics_counts(&adapter->topics, counts);
+    for (int i = 0; i < MLT_TOPIC_STATE_COUNT; i++) {
+        (void)snprintf(parts.words[i], sizeof parts.words[i], "%s",
+                       mlt_topic_state_word((enum mlt_topic_state)i));
+    }
+    (void)snprintf(parts.unknown_function, sizeof parts.unknown_function, "unknown_function");
+    (void)snprintf(parts.instance, sizeof parts.instance, "%s",
+                   mlt_service_instance(adapter->service));
+    Meltica__V1__PlanStatus *message = &parts.message;
+    message->instance = parts.instance;
+    message->boot = mlt_service_boot(adapter->service);
+    message->revision = mlt_plans_revision(&adapter->plans);
+    message->reason = reason;
+    message->applied = reason[0] == '\0';
+    message->topics_pending = counts[MLT_TOPIC_PENDING];
+    message->topics_live = counts[MLT_TOPIC_LIVE] + counts[MLT_TOPIC_SILENT];
+    message->topics_failed = counts[MLT_TOPIC_FAILED] + (uint32_t)adapter->rest.unknown_count;
+    message->connections = mlt_lines_up_count(&adapter->lines);
+    fill_problems(adapter, &parts);
+    mlt_buf_clear(&adapter->status_bytes);
+    const size_t size = meltica__v1__plan_status__get_packed_size(message);
+    const enum mlt_status status = mlt_buf_reserve(&adapter->status_bytes, size);
+    if (status == MLT_OK) {
+        adapter->status_bytes.len =
+            meltica__v1__plan_status__pack(message, adapter->status_bytes.data);
+    }
+    return status;
+}
+
+void mlt_adapter_status_publish(void *ctx)
+{
+    struct mlt_adapter *adapter = ctx;
+    (void)mlt_lines_take_changed(&adapter->lines);
+    if (!mlt_bus_connected(adapter->control)) {
+        return; /* stale by the time it would arrive; the next second has another */
+    }
+    enum mlt_status status = encode_status(adapter, adapter->plan_reason);
+    if (status == MLT_OK) {
+        status =
+            mlt_bus_publish(adapter->control, SUBJECT_STATUS, mlt_buf_view(&adapter->status_bytes));
+    }
+    if (status != MLT_OK) {
+        mlt_log(MLT_LOG_WARN, "status_not_published", mlt_status_text(status),
+                MLT_S("subject", SUBJECT_STATUS));
+    }
+}
+
+void mlt_adapter_status_changed(struct mlt_adapter *adapter)
+{
+    if (!adapter->draining && !mlt_timer_active(adapter->status_timer)) {
+        mlt_timer_start(adapter->status_timer, STATUS_SOON_NS);
+    }
+}
+
+/* ---- plan
+ * ----------------------------------------------------------------------------------------- */
+
+static void answer(struct mlt_adapter *adapter, const char *reply, struct mlt_slice payload)
+{
+    if (reply[0] == '\0') {
+        return;
+    }
+    const enum mlt_status status = mlt_bus_reply(adapter->control, reply, payload, 0, NULL);
+    if (status != MLT_OK) {
+        mlt_log(MLT_LOG_WARN, "reply_failed", mlt_status_text(status), MLT_S("subject", reply));
+    }
+}
+
+static enum mlt_status apply(struct mlt_adapter *adapter, const Meltica__V1__NativePlan *plan)
+{
+    const int64_t now = mlt_clock_mono_ns();
+    enum mlt_status status = mlt_topics_apply(&adapter->topics, plan, adapter->symbols);
+    if (status == MLT_OK) {
+        status = mlt_rest_apply(&adapter->rest, plan, now);
+    }
+    for (size_t i = 0; i < plan->n_routes; i++) {
+        if (mlt_rest_function_of(plan->routes[i]->rest_function) == MLT_REST_EXCHANGE_INFO) {
+            adapter->listing_route = plan->routes[i]->route;
+        }
+    }
+    mlt_lines_plan_changed(&adapter->lines, now);
+    return status;
+}
+
+void mlt_adapter_plans_again(struct mlt_adapter *adapter)
+{
+    bool waiting = false;
+    for (uint32_t p = 0; p < adapter->partitions; p++) {
+        Meltica__V1__NativePlan *plan = mlt_plans_of(&adapter->plans, p);
+        if (plan == NULL) {
+            continue;
+        }
+        waiting = true;
+        const enum mlt_status status = apply(adapter, plan);
+        if (status != MLT_OK) {
+            mlt_log(MLT_LOG_ERROR, "plan_not_applied", mlt_status_text(status),
+                    MLT_U("partition", p));
+        }
+        mlt_plan_free(plan);
+    }
+    if (waiting) {
+        adapter->plan_reason[0] = '\0';
+        mlt_adapter_lines_turn(adapter);
+        mlt_adapter_rest_turn(adapter);
+    }
+}
+
+static const char *refusal_of(enum mlt_status status)
+{
+    switch (status) {
+    case MLT_E_CONFLICT:
+        return "stale_revision";
+    case MLT_E_RANGE:
+        return "bad_partition";
+    case MLT_E_INVALID:
+        return "bad_template";
+    default:
+        return mlt_status_word(status);
+    }
+}
+
+/* Reason why it is not applied; "" when it is. */
+static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes)
+{
+    Meltica__V1__NativePlan *plan = NULL;
+    bool new_boot = false;
+    enum mlt_status status = mlt_plans_read(&adapter->plans, bytes, &plan, &new_boot);
+    if (status != MLT_OK) {
+        return refusal_of(status);
+    }
+    if (adapter->listed) {
+        status = apply(adapter, plan);
+    }
+    if (status == MLT_OK) {
+        status = mlt_plans_keep(&adapter->plans, plan, bytes);
+    }
+    mlt_plan_free(plan);
+    if (status != MLT_OK) {
+        return refusal_of(status);
+    }
+    if (new_boot) {
+        mlt_log(MLT_LOG_INFO, "dispatcher_new", "a Dispatcher that was not known sends its plan",
+                MLT_U("revision", mlt_plans_revision(&adapter->plans)));
+        mlt_adapter_listing_announce(adapter);
+    }
+    return adapter->listed ? "" : "listing_not_read";
+}
+
+static void on_plan(struct mlt_adapter *adapter, const struct mlt_adapter_mail *mail)
+{
+    const char *reason = take_plan(adapter, mlt_slice_of(mail->bytes, mail->len));
+    const bool stale = strcmp(reason, "stale_revision") == 0;
+    mlt_counter_add(
+        reason[0] == '\0' ? adapter->meters.plans_applied : adapter->meters.plans_refused, 1);
+    char text[sizeof adapter->plan_reason];
+    (void)snprintf(text, sizeof text, "%s", reason);
+    if (!stale) { /* what an old Dispatcher still says does not touch the plan in force */
+        memcpy(adapter->plan_reason, text, sizeof text);
+    }
+    if (encode_status(adapter, text) == MLT_OK) {
+        answer(adapter, mail->reply, mlt_buf_view(&adapter->status_bytes));
+    }
+    mlt_adapter_lines_turn(adapter);
+    mlt_adapter_rest_turn(adapter);
+    mlt_adapter_status_changed(adapter);
+}
+
+/* ---- fetch
+ * ---------------------------------------------------------------------------------------- */
+
+static const char *take_fetch(struct mlt_adapter *adapter, const Meltica__V1__FetchRequest *request)
+{
+    const enum mlt_rest_function function = mlt_rest_function_of(request->function);
+    if (function == MLT_REST_FUNCTION_COUNT) {
+        return "unknown_function";
+    }
+    if (!adapter->listed && function != MLT_REST_EXCHANGE_INFO) {
+        return "listing_not_read";
+    }
+    const bool all = request->instrument[0] == '\0';
+    if (all && function == MLT_REST_DEPTH) {
+        return "missing_instrument";
+    }
+    if (!all && mlt_binance_symbol_by_token(adapter->symbols,
+                                            mlt_slice_of_string(request->instrument)) == NULL) {
+        return "unknown_symbol";
+    }
+    const char *token = function == MLT_REST_EXCHANGE_INFO ? "" : request->instrument;
+    const enum mlt_status status = mlt_rest_demand(&adapter->rest, function, token, request->limit,
+                                                   request->route, mlt_clock_mono_ns());
+    mlt_counter_add(adapter->meters.fetches, 1);
+    return status == MLT_OK ? "" : mlt_status_word(status);
+}
+
+static void on_fetch(struct mlt_adapter *adapter, const struct mlt_adapter_mail *mail)
+{
+    Meltica__V1__FetchRequest *request =
+        meltica__v1__fetch_request__unpack(NULL, mail->len, mail->bytes);
+    char reason[48];
+    (void)snprintf(reason, sizeof reason, "%s",
+                   request != NULL ? take_fetch(adapter, request) : "parse");
+    Meltica__V1__FetchReply reply;
+    meltica__v1__fetch_reply__init(&reply);
+    reply.accepted = reason[0] == '\0';
+    reply.reason = reason;
+    uint8_t bytes[128];
+    const size_t len = meltica__v1__fetch_reply__get_packed_size(&reply);
+    if (len <= sizeof bytes) {
+        (void)meltica__v1__fetch_reply__pack(&reply, bytes);
+        answer(adapter, mail->reply, mlt_slice_of(bytes, len));
+    }
+    if (request != NULL) {
+        meltica__v1__fetch_request__free_unpacked(request, NULL);
+    }
+    mlt_adapter_rest_turn(adapter);
+}
+
+/* ---- mail
+ * ----------------------------------------------------------------------------------------- */
+
+static bool take_mail(struct mlt_adapter *adapter, struct mlt_adapter_mail *out)
+{
+    (void)pthread_mutex_lock(&adapter->mail_lock);
+    const bool some = adapter->mail_count > 0;
+    if (some) {
+        *out = adapter->mail[adapter->mail_first];
+        adapter->mail_first = (adapter->mail_first + 1) % MLT_ADAPTER_MAIL_MAX;
+        adapter->mail_count--;
+    } else {
+        adapter->mail_posted = false;
+    }
+    (void)pthread_mutex_unlock(&adapter->mail_lock);
+    return some;
+}
+
+static void read_mail(void *ctx)
+{
+    struct mlt_adapter *adapter = ctx;
+    struct mlt_adapter_mail mail;
+    while (take_mail(adapter, &mail)) {
+        if (!adapter->draining) {
+            if (mail.fetch) {
+                on_fetch(adapter, &mail);
+            } else {
+                on_plan(adapter, &mail);
+            }
+        }
+        free(mail.bytes);
+    }
+}
+
+static void put_mail(struct mlt_adapter *adapter, bool fetch, const struct mlt_bus_message *message)
+{
+    struct mlt_adapter_mail mail = { .fetch = fetch, .len = message->payload.len };
+    const int len = snprintf(mail.reply, sizeof mail.reply, "%s", message->reply);
+    mail.bytes = malloc(mail.len + 1);
+    bool kept = false, post = false;
+    (void)pthread_mutex_lock(&adapter->mail_lock);
+    if (mail.bytes != NULL && len >= 0 && (size_t)len < sizeof mail.reply &&
+        mail.len <= MLT_PLAN_BYTES_MAX && adapter->mail_count < MLT_ADAPTER_MAIL_MAX) {
+        if (mail.len > 0) {
+            memcpy(mail.bytes, message->payload.data, mail.len);
+        }
+        adapter->mail[(adapter->mail_first + adapter->mail_count++) % MLT_ADAPTER_MAIL_MAX] = mail;
+        kept = true;
+        post = !adapter->mail_posted;
+        adapter->mail_posted = true;
+    }
+    (void)pthread_mutex_unlock(&adapter->mail_lock);
+    if (!kept) { /* the sender repeats itself */
+        free(mail.bytes);
+        mlt_counter_add(adapter->meters.mail_dropped, 1);
+        return;
+    }
+    if (post && mlt_loop_post(adapter->loop, read_mail, adapter) != MLT_OK) {
+        (void)pthread_mutex_lock(&adapter->mail_lock);
+        adapter->mail_posted = false; /* the next one posts again, and takes this one along */
+        (void)pthread_mutex_unlock(&adapter->mail_lock);
+    }
+}
+
+static void on_plan_message(void *ctx, const struct mlt_bus_message *message)
+{
+    put_mail(ctx, false, message);
+}
+
+static void on_fetch_message(void *ctx, const struct mlt_bus_message *message)
+{
+    put_mail(ctx, true, message);
+}
+
+enum mlt_status mlt_adapter_control_start(struct mlt_adapter *adapter, struct mlt_error *err)
+{
+    const struct mlt_bus_subscribe_options plan = { .subject = SUBJECT_PLAN };
+    const struct mlt_bus_subscribe_options fetch = { .subject = SUBJECT_FETCH };
+    mlt_buf_init(&adapter->status_bytes, REPLY_BYTES_MAX);
+    enum mlt_status status = mlt_bus_subscribe(adapter->control, &plan, on_plan_message, adapter,
+                                               &adapter->plan_subscription, err);
+    if (status == MLT_OK) {
+        status = mlt_bus_subscribe(adapter->control, &fetch, on_fetch_message, adapter,
+                                   &adapter->fetch_subscription, err);
+    }
+    return status;
+}
+
+void mlt_adapter_control_stop(struct mlt_adapter *adapter)
+{
+    mlt_bus_unsubscribe(adapter->plan_subscription);
+    mlt_bus_unsubscribe(adapter->fetch_subscription);
+    adapter->plan_subscription = adapter->fetch_subscription = NULL;
+    struct mlt_adapter_mail mail;
+    while (take_mail(adapter, &mail)) {
+        free(mail.bytes);
+    }
+}

@@ -1,0 +1,156 @@
+#include "governor.h"
+
+#include <string.h>
+
+#include "meltica/base/clock.h"
+
+#define RETRY_AFTER_429_S INT64_C(60)  /* where the answer names none: a whole window */
+#define RETRY_AFTER_418_S INT64_C(120) /* the shortest ban */
+#define RETRY_AFTER_403_S INT64_C(60)
+#define RETRY_AFTER_MAX_S (INT64_C(3) * 24 * 3600) /* the longest ban */
+#define REPORT_LIFE_NS (60 * MLT_NS_PER_S)
+#define URGENT_PERCENT 20u
+#define HOLD_BASE_NS (500 * MLT_NS_PER_MS)
+#define HOLD_MAX_NS (30 * MLT_NS_PER_S)
+#define HOLD_FLOOR_NS (200 * MLT_NS_PER_MS)
+
+static const char *const words[MLT_REST_FUNCTION_COUNT] = { "exchangeInfo", "depth",
+                                                            "ticker/24hr" };
+
+const char *mlt_rest_function_word(enum mlt_rest_function function)
+{
+    return (unsigned)function < MLT_REST_FUNCTION_COUNT ? words[function] : "";
+}
+
+enum mlt_rest_function mlt_rest_function_of(const char *word)
+{
+    for (int i = 0; i < MLT_REST_FUNCTION_COUNT; i++) {
+        if (strcmp(words[i], word) == 0) {
+            return (enum mlt_rest_function)i;
+        }
+    }
+    return MLT_REST_FUNCTION_COUNT;
+}
+
+uint32_t mlt_rest_weight(enum mlt_rest_function function, uint32_t limit, uint32_t symbols)
+{
+    switch (function) {
+    case MLT_REST_DEPTH:
+        return limit <= 100 ? 5 : limit <= 500 ? 25 : limit <= 1000 ? 50 : 250;
+    case MLT_REST_TICKER_24HR:
+        return symbols >= 1 && symbols <= 20 ? 2 : symbols >= 1 && symbols <= 100 ? 40 : 80;
+    case MLT_REST_EXCHANGE_INFO:
+    default:
+        return 20;
+    }
+}
+
+void mlt_governor_init(struct mlt_governor *governor, uint32_t share_percent, uint64_t seed)
+{
+    *governor = (struct mlt_governor){ .limit = MLT_GOVERNOR_LIMIT_DEFAULT,
+                                       .share_percent = share_percent };
+    mlt_backoff_init(&governor->backoff, HOLD_FLOOR_NS, HOLD_BASE_NS, HOLD_MAX_NS, seed);
+}
+
+void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit)
+{
+    if (limit > 0) {
+        governor->limit = limit;
+    }
+}
+
+/* Buckets that fell out of the last 60 seconds are emptied. */
+static void advance(struct mlt_governor *governor, int64_t now_ns)
+{
+    const int64_t second = now_ns / MLT_NS_PER_S;
+    int64_t steps = second - governor->second;
+    if (steps > (int64_t)MLT_GOVERNOR_BUCKETS) {
+        steps = MLT_GOVERNOR_BUCKETS;
+    }
+    for (int64_t i = 0; i < steps; i++) {
+        governor->buckets[(uint64_t)(second - i) % MLT_GOVERNOR_BUCKETS] = 0;
+    }
+    if (second > governor->second) {
+        governor->second = second;
+    }
+}
+
+uint32_t mlt_governor_used(struct mlt_governor *governor, int64_t now_ns)
+{
+    advance(governor, now_ns);
+    uint32_t spent = 0;
+    for (unsigned i = 0; i < MLT_GOVERNOR_BUCKETS; i++) {
+        spent += governor->buckets[i];
+    }
+    /* The exchange's minute may be another than ours, and others may share the address: the greater
+     * one counts. */
+    if (governor->has_report && now_ns - governor->reported_at_ns < REPORT_LIFE_NS &&
+        governor->reported > spent) {
+        return governor->reported;
+    }
+    return spent;
+}
+
+int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight, bool urgent,
+                           int64_t now_ns)
+{
+    const int64_t closed_until = governor->blocked_until_ns > governor->held_until_ns
+                                     ? governor->blocked_until_ns
+                                     : governor->held_until_ns;
+    if (now_ns < closed_until) {
+        return closed_until;
+    }
+    uint32_t share = (uint32_t)((uint64_t)governor->limit * governor->share_percent / 100);
+    if (!urgent) {
+        share -= share * URGENT_PERCENT / 100;
+    }
+    const uint32_t used = mlt_governor_used(governor, now_ns);
+    /* A call that is heavier than the whole share is made when nothing else was. */
+    if (used > 0 && (uint64_t)used + weight > share) {
+        return (now_ns / MLT_NS_PER_S + 1) * MLT_NS_PER_S;
+    }
+    governor->buckets[(uint64_t)governor->second % MLT_GOVERNOR_BUCKETS] += weight;
+    governor->reported += weight;
+    return 0;
+}
+
+static void block(struct mlt_governor *governor, int64_t seconds, int64_t now_ns)
+{
+    if (seconds > RETRY_AFTER_MAX_S) {
+        seconds = RETRY_AFTER_MAX_S;
+    }
+    const int64_t until = now_ns + seconds * MLT_NS_PER_S;
+    if (until > governor->blocked_until_ns) {
+        governor->blocked_until_ns = until;
+    }
+}
+
+void mlt_governor_answered(struct mlt_governor *governor, int code, int64_t retry_after_s,
+                           int64_t used_weight, int64_t now_ns)
+{
+    if (used_weight >= 0) {
+        governor->reported = used_weight > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)used_weight;
+        governor->reported_at_ns = now_ns;
+        governor->has_report = true;
+    }
+    if (code == 429) {
+        block(governor, retry_after_s >= 0 ? retry_after_s : RETRY_AFTER_429_S, now_ns);
+    } else if (code == 418) {
+        block(governor, retry_after_s >= 0 ? retry_after_s : RETRY_AFTER_418_S, now_ns);
+    } else if (code == 403) {
+        block(governor, retry_after_s >= 0 ? retry_after_s : RETRY_AFTER_403_S, now_ns);
+    } else if (code >= 500) {
+        mlt_governor_unanswered(governor, now_ns);
+        return;
+    }
+    mlt_backoff_reset(&governor->backoff);
+    governor->held_until_ns = 0;
+}
+
+void mlt_governor_unanswered(struct mlt_governor *governor, int64_t now_ns)
+{
+    /* Several calls that fail together are one failure. */
+    if (now_ns >= governor->held_until_ns) {
+        governor->held_until_ns = now_ns + mlt_backoff_next_ns(&governor->backoff);
+    }
+}

@@ -1,0 +1,61 @@
+/*
+ * The REST budget: what a call weighs, whether it may be made now, and what the exchange's answers
+ * say about it. Pure, the clock is an argument (monotonic ns). One thread. BINANCE.md 7.1 and 8.
+ */
+#ifndef MELTICA_ADAPTER_GOVERNOR_H
+#define MELTICA_ADAPTER_GOVERNOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "meltica/rt/backoff.h"
+
+#define MLT_GOVERNOR_LIMIT_DEFAULT 6000u /* REQUEST_WEIGHT a minute, until exchangeInfo says it */
+#define MLT_GOVERNOR_BUCKETS 60u         /* of a second each */
+
+enum mlt_rest_function {
+    MLT_REST_EXCHANGE_INFO,
+    MLT_REST_DEPTH,
+    MLT_REST_TICKER_24HR,
+    MLT_REST_FUNCTION_COUNT
+};
+
+/* Words as the dispatch table has them: "exchangeInfo", "depth", "ticker/24hr". */
+const char *mlt_rest_function_word(enum mlt_rest_function function);
+/* MLT_REST_FUNCTION_COUNT when unknown. */
+enum mlt_rest_function mlt_rest_function_of(const char *word);
+/* Weight of one call. limit: levels of depth (0: the exchange's default, 100). symbols: how many
+ * the call names, 0: none, which is all. */
+uint32_t mlt_rest_weight(enum mlt_rest_function function, uint32_t limit, uint32_t symbols);
+
+struct mlt_governor {
+    uint32_t limit;                         /* a minute, all users of the address together */
+    uint32_t share_percent;                 /* of it that is ours */
+    int64_t second;                         /* of the newest bucket */
+    uint32_t buckets[MLT_GOVERNOR_BUCKETS]; /* weight spent, by second */
+    uint32_t reported;                      /* what the exchange counted last, plus ours since */
+    int64_t reported_at_ns;
+    bool has_report;
+    int64_t blocked_until_ns; /* 429, 418, 403 */
+    int64_t held_until_ns;    /* the host does not answer: back-off */
+    struct mlt_backoff backoff;
+};
+
+void mlt_governor_init(struct mlt_governor *governor, uint32_t share_percent, uint64_t seed);
+/* From exchangeInfo; 0 is ignored. */
+void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit);
+
+/* 0: the call may be made and is charged. Else the earliest time at which it may be asked again.
+ * urgent: the whole share; else a fifth of it is left to what is urgent. */
+int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight, bool urgent,
+                           int64_t now_ns);
+/* Weight that counts against the share now. */
+uint32_t mlt_governor_used(struct mlt_governor *governor, int64_t now_ns);
+
+/* An HTTP answer: its code, Retry-After in s (-1: none), X-MBX-USED-WEIGHT-1M (-1: none). */
+void mlt_governor_answered(struct mlt_governor *governor, int code, int64_t retry_after_s,
+                           int64_t used_weight, int64_t now_ns);
+/* No HTTP answer at all: everything waits, longer each time, until one answers. */
+void mlt_governor_unanswered(struct mlt_governor *governor, int64_t now_ns);
+
+#endif

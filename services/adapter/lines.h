@@ -1,0 +1,137 @@
+/*
+ * Which topic stands on which connection, and what is said to the exchange about it: sharding,
+ * batches, pace, acknowledgements, back-off, hand-over. Pure: the clock is an argument, sockets are
+ * ports. One thread. Limits: BINANCE.md sections 2 to 4, RULINGS 10.
+ *
+ * The owner calls the event functions as things happen and mlt_lines_turn after each and at the
+ * time that the last turn named. Ports are called from within these calls.
+ */
+#ifndef MELTICA_ADAPTER_LINES_H
+#define MELTICA_ADAPTER_LINES_H
+
+#include "meltica/base/buf.h"
+#include "meltica/rt/backoff.h"
+#include "topics.h"
+
+#define MLT_LINES_MAX 72u
+#define MLT_LINE_REQUESTS_MAX 8u      /* in flight on a line */
+#define MLT_LINE_NAMES_MAX 200u       /* in one request */
+#define MLT_LINE_TEXT_BYTES_MAX 7500u /* of one request: front ends cut near 8,000 */
+#define MLT_LINE_OWN_PER_SECOND                                                                    \
+    3u                             /* requests of ours in any second: a pong always has its place  \
+                                    */
+#define MLT_LINE_ALL_PER_SECOND 4u /* with pongs */
+#define MLT_LINE_ATTEMPTS_MAX                                                                      \
+    240u /* in any 5 min over all lines (the exchange refuses from 300)                            \
+          */
+#define MLT_LINE_ATTEMPTS_WINDOW_NS INT64_C(300000000000)
+#define MLT_LINES_NEVER INT64_MAX
+
+struct mlt_lines_ports {
+    /* Begin to connect; mlt_lines_opened or mlt_lines_ended follows. False: it could not begin. */
+    bool (*connect)(void *ctx, uint32_t line);
+    /* Begin to close; mlt_lines_ended follows. */
+    void (*close)(void *ctx, uint32_t line);
+    bool (*send)(void *ctx, uint32_t line, struct mlt_slice text);
+    /* Data of an instrument stopped (and why), or all its topics stand again. */
+    void (*source)(void *ctx, const struct mlt_topic_instrument *instrument, bool down,
+                   const char *reason);
+    void *ctx;
+};
+
+struct mlt_lines_options {
+    uint32_t streams_per_line; /* the exchange's limit; 10 % are kept free */
+    bool spare;                /* keep one empty line connected */
+    int64_t collect_ns;        /* changes are gathered for so long */
+    int64_t ack_ns;            /* then once more; after as long again: no_ack */
+    int64_t retry_ns;          /* a failed topic is tried again after */
+    int64_t rollover_ns;       /* age at which a line is replaced (less up to 1/24, by line) */
+    int64_t linger_ns;         /* the old line stays so long after the new one has everything */
+    int64_t backoff_base_ns, backoff_max_ns;
+    uint64_t seed;
+};
+
+enum mlt_line_state {
+    MLT_LINE_FREE,
+    MLT_LINE_WAITING, /* for its next attempt */
+    MLT_LINE_CONNECTING,
+    MLT_LINE_UP,
+    MLT_LINE_CLOSING
+};
+
+struct mlt_line_request {
+    int64_t id; /* 0: free */
+    bool subscribe;
+    uint32_t names;
+    unsigned tries;
+    int64_t first_sent_ns, sent_ns;
+};
+
+struct mlt_line {
+    enum mlt_line_state state;
+    uint32_t topics;   /* seats on it, counted at each turn that needs it */
+    uint32_t replaces; /* line that this one takes over from, or MLT_LINE_NONE */
+    bool retiring;     /* somebody takes over, or it has handed over: no new topics */
+    int64_t opened_at_ns, roll_at_ns;
+    int64_t retry_at_ns;  /* WAITING */
+    int64_t close_at_ns;  /* handed over: closed then; 0: not */
+    int64_t change_at_ns; /* when its gathered changes leave; MLT_LINES_NEVER: none */
+    int64_t own_sent_ns[MLT_LINE_OWN_PER_SECOND]; /* ring of times, oldest overwritten */
+    int64_t all_sent_ns[MLT_LINE_ALL_PER_SECOND];
+    uint32_t own_next, all_next;
+    struct mlt_backoff backoff;
+    struct mlt_line_request requests[MLT_LINE_REQUESTS_MAX];
+};
+
+struct mlt_lines_counters {
+    uint64_t attempts, opened, ended, requests, resent, acks, unknown_acks, refusals, no_acks;
+    uint64_t rollovers, held_by_attempts;
+};
+
+struct mlt_lines {
+    struct mlt_lines_options options;
+    struct mlt_lines_ports ports;
+    struct mlt_topics *topics;
+    struct mlt_line lines[MLT_LINES_MAX];
+    int64_t attempts_ns[MLT_LINE_ATTEMPTS_MAX]; /* ring of times */
+    uint32_t attempts_next;
+    int64_t next_id;
+    bool placed; /* nothing to place and nothing to count since the last look */
+    bool stopping;
+    bool changed; /* some topic changed its state since mlt_lines_take_changed */
+    struct mlt_buf text;
+    struct mlt_lines_counters counters;
+};
+
+/* topics must outlive lines. */
+void mlt_lines_init(struct mlt_lines *lines, const struct mlt_lines_options *options,
+                    const struct mlt_lines_ports *ports, struct mlt_topics *topics);
+void mlt_lines_fini(struct mlt_lines *lines);
+
+/* Does what is due; returns when the next thing will be (MLT_LINES_NEVER: only after an event). */
+int64_t mlt_lines_turn(struct mlt_lines *lines, int64_t now_ns);
+
+/* ---- events ---- */
+void mlt_lines_plan_changed(struct mlt_lines *lines, int64_t now_ns);
+void mlt_lines_opened(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
+/* reason: mlt_ws_end_word, for SOURCE_DOWN. */
+void mlt_lines_ended(struct mlt_lines *lines, uint32_t line, const char *reason, int64_t now_ns);
+/* Answer to a request. error NULL: acknowledged. Without an id it goes to the oldest in flight. */
+void mlt_lines_answer(struct mlt_lines *lines, uint32_t line, bool has_id, int64_t id,
+                      const char *error, int64_t now_ns);
+void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
+void mlt_lines_server_shutdown(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
+/* Reading was stopped for a while: nothing could be acknowledged in that time. */
+void mlt_lines_resumed(struct mlt_lines *lines, int64_t now_ns);
+/* First message of a topic since it was subscribed. */
+void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic);
+/* Closes everything; nothing is connected any more. */
+void mlt_lines_stop(struct mlt_lines *lines);
+
+/* Lines that are not FREE; lines that are UP. */
+uint32_t mlt_lines_open_count(const struct mlt_lines *lines);
+uint32_t mlt_lines_up_count(const struct mlt_lines *lines);
+/* True once after a topic changed its state. */
+bool mlt_lines_take_changed(struct mlt_lines *lines);
+
+#endif

@@ -1,0 +1,165 @@
+#include "adapter.h"
+
+#include <stdio.h>
+
+#include "meltica/base/clock.h"
+
+static const char *const reasons[MLT_ADAPTER_REASON_COUNT] = {
+    "parse",          "missing_field", "wrong_type",     "out_of_range", "precision", "unmapped",
+    "unknown_symbol", "too_big",       "exchange_error", "limit",        "internal",
+};
+
+void mlt_adapter_meters_make(struct mlt_adapter *adapter)
+{
+    struct mlt_metrics *m = adapter->metrics;
+    struct mlt_adapter_meters *to = &adapter->meters;
+    char labels[64];
+    static const char frames_help[] = "Whole WebSocket messages, by what they were.";
+    to->frames_data =
+        mlt_metrics_counter(m, "meltica_adapter_frames_total", frames_help, "kind=\"data\"");
+    to->frames_answer =
+        mlt_metrics_counter(m, "meltica_adapter_frames_total", frames_help, "kind=\"answer\"");
+    to->frames_shutdown =
+        mlt_metrics_counter(m, "meltica_adapter_frames_total", frames_help, "kind=\"shutdown\"");
+    to->bytes = mlt_metrics_counter(m, "meltica_adapter_bytes_total",
+                                    "Payload bytes of WebSocket messages.", NULL);
+    for (int i = 1; i < MLT_EVENT_TYPE_COUNT; i++) {
+        (void)snprintf(labels, sizeof labels, "type=\"%s\"", mlt_event_type_word(i));
+        to->instances[i] = mlt_metrics_counter(m, "meltica_adapter_instances_total",
+                                               "Instances handed to the Dispatcher.", labels);
+    }
+    for (unsigned i = 0; i <= MLT_ADAPTER_REASON_COUNT; i++) {
+        (void)snprintf(labels, sizeof labels, "reason=\"%s\"",
+                       i < MLT_ADAPTER_REASON_COUNT ? reasons[i] : "other");
+        to->unparsed[i] = mlt_metrics_counter(
+            m, "meltica_adapter_unparsed_total",
+            "What could not become an instance; the Dispatcher rejects it.", labels);
+    }
+    to->failures = mlt_metrics_counter(m, "meltica_adapter_decode_failures_total",
+                                       "Frames that Meltica itself failed on (memory).", NULL);
+    to->not_handed_on = mlt_metrics_counter(m, "meltica_adapter_not_handed_on_total",
+                                            "Instances that the hop did not take.", NULL);
+    to->holds = mlt_metrics_counter(m, "meltica_adapter_holds_total",
+                                    "Times that reading stopped for the Dispatcher.", NULL);
+    to->mail_dropped = mlt_metrics_counter(m, "meltica_adapter_requests_dropped_total",
+                                           "Requests that found the queue to the loop full.", NULL);
+    to->plans_applied = mlt_metrics_counter(m, "meltica_adapter_plans_total",
+                                            "Plan parts received.", "outcome=\"applied\"");
+    to->plans_refused = mlt_metrics_counter(m, "meltica_adapter_plans_total",
+                                            "Plan parts received.", "outcome=\"refused\"");
+    to->listings =
+        mlt_metrics_counter(m, "meltica_adapter_listings_total", "exchangeInfo bodies read.", NULL);
+    to->fetches =
+        mlt_metrics_counter(m, "meltica_adapter_fetches_total", "Calls asked for on demand.", NULL);
+    for (int i = 0; i < MLT_REST_FUNCTION_COUNT; i++) {
+        (void)snprintf(labels, sizeof labels, "function=\"%s\"",
+                       mlt_rest_function_word((enum mlt_rest_function)i));
+        to->rest_ok[i] = mlt_metrics_counter(m, "meltica_adapter_rest_answers_total",
+                                             "REST answers that were read.", labels);
+    }
+    to->lines_up = mlt_metrics_gauge(m, "meltica_adapter_lines", "Connections up.", NULL);
+    to->adapt = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
+                                      "From the stage's input to its output.", "stage=\"adapt\"");
+    to->rest = mlt_metrics_histogram(m, "meltica_adapter_rest_duration_seconds",
+                                     "REST exchanges, answered or not.", NULL);
+}
+
+void mlt_adapter_unparsed(struct mlt_adapter *adapter, struct mlt_slice reason)
+{
+    unsigned i = 0;
+    while (i < MLT_ADAPTER_REASON_COUNT && !mlt_slice_equal_string(reason, reasons[i])) {
+        i++;
+    }
+    mlt_counter_add(adapter->meters.unparsed[i], 1);
+}
+
+void mlt_adapter_rest_failed(struct mlt_adapter *adapter, enum mlt_rest_function function,
+                             const char *reason)
+{
+    char labels[96];
+    (void)snprintf(labels, sizeof labels, "function=\"%s\",reason=\"%s\"",
+                   mlt_rest_function_word(function), reason);
+    mlt_counter_add(mlt_metrics_counter(adapter->metrics, "meltica_adapter_rest_failures_total",
+                                        "REST calls without a usable answer.", labels),
+                    1);
+}
+
+static void mirror(struct mlt_adapter *adapter, const char *name, const char *help,
+                   const char *labels, uint64_t value)
+{
+    mlt_counter_set(mlt_metrics_counter(adapter->metrics, name, help, labels), value);
+}
+
+static void gauge(struct mlt_adapter *adapter, const char *name, const char *help,
+                  const char *labels, int64_t value)
+{
+    mlt_gauge_set(mlt_metrics_gauge(adapter->metrics, name, help, labels), value);
+}
+
+static void collect_hop(struct mlt_adapter *adapter)
+{
+    static const char hop[] = "hop=\"native\"";
+    struct mlt_hop_sender_stats stats = { 0 };
+    mlt_hop_sender_get_stats(adapter->sender, &stats);
+    mirror(adapter, "meltica_hop_sent_elements_total", "Elements sent.", hop, stats.elements);
+    mirror(adapter, "meltica_hop_sent_batches_total", "Batches sent.", hop, stats.batches);
+    mirror(adapter, "meltica_hop_sent_bytes_total", "Bytes sent.", hop, stats.bytes);
+    mirror(adapter, "meltica_hop_repeats_served_total", "Requests for a repeat served.", hop,
+           stats.repeats_served);
+    mirror(adapter, "meltica_hop_repeated_batches_total", "Batches sent again.", hop,
+           stats.repeated_batches);
+    mirror(adapter, "meltica_hop_overrun_batches_total",
+           "Batches that left the ring unacknowledged: lost.", hop, stats.overrun_batches);
+    gauge(adapter, "meltica_hop_unacked_bytes", "Bytes not acknowledged, largest partition.", hop,
+          (int64_t)stats.unacked_bytes);
+}
+
+void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
+{
+    const struct mlt_lines_counters *c = &adapter->lines.counters;
+    mirror(adapter, "meltica_adapter_line_attempts_total", "Connections begun.", NULL, c->attempts);
+    mirror(adapter, "meltica_adapter_line_opened_total", "Connections that came up.", NULL,
+           c->opened);
+    mirror(adapter, "meltica_adapter_line_ended_total", "Connections that ended.", NULL, c->ended);
+    mirror(adapter, "meltica_adapter_line_rollovers_total", "Connections handed over.", NULL,
+           c->rollovers);
+    mirror(adapter, "meltica_adapter_requests_total", "SUBSCRIBE and UNSUBSCRIBE sent.", NULL,
+           c->requests);
+    mirror(adapter, "meltica_adapter_requests_repeated_total", "Requests sent once more.", NULL,
+           c->resent);
+    mirror(adapter, "meltica_adapter_acks_total", "Requests acknowledged.", NULL, c->acks);
+    mirror(adapter, "meltica_adapter_refusals_total", "Requests refused.", NULL, c->refusals);
+    mirror(adapter, "meltica_adapter_no_acks_total", "Requests given up.", NULL, c->no_acks);
+    mlt_gauge_set(adapter->meters.lines_up, mlt_lines_up_count(&adapter->lines));
+    uint32_t counts[MLT_TOPIC_STATE_COUNT];
+    mlt_topics_counts(&adapter->topics, counts);
+    for (int i = 0; i < MLT_TOPIC_STATE_COUNT; i++) {
+        char labels[32];
+        (void)snprintf(labels, sizeof labels, "state=\"%s\"",
+                       mlt_topic_state_word((enum mlt_topic_state)i));
+        gauge(adapter, "meltica_adapter_topics", "Topics that the plan wants, by state.", labels,
+              counts[i]);
+    }
+    const int64_t now = mlt_clock_mono_ns();
+    gauge(adapter, "meltica_adapter_weight_used", "Request weight that counts against the share.",
+          NULL, mlt_governor_used(&adapter->governor, now));
+    gauge(adapter, "meltica_adapter_instruments_listed", "Symbols of exchangeInfo.", NULL,
+          (int64_t)mlt_binance_symbols_count(adapter->symbols));
+}
+
+/* Also on a thread of the bus: the sender's counters have their own lock. */
+void mlt_adapter_collect(void *state)
+{
+    collect_hop(state);
+}
+
+void mlt_adapter_stats(void *state, struct mlt_buf *out)
+{
+    struct mlt_adapter *adapter = state;
+    const enum mlt_status status =
+        mlt_buf_printf(out, "{\"lines\":%lld,\"frames\":%llu,\"listings\":%llu}",
+                       (long long)mlt_gauge_get(adapter->meters.lines_up),
+                       (unsigned long long)mlt_counter_get(adapter->meters.frames_data),
+                       (unsigned long long)mlt_counter_get(adapter->meters.listings));
+    (void)status; /* an answer that does not fit stays empty */
+}

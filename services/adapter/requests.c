@@ -1,0 +1,365 @@
+/* SUBSCRIBE and UNSUBSCRIBE: what is said on a line, how fast, and what the answers mean. */
+#include "lines_internal.h"
+
+#include <stdio.h>
+
+#define PACE_WINDOW_NS INT64_C(1050000000) /* a second, and what a network may press together */
+#define LONG_AGO_NS (INT64_MIN / 2)
+#define SEND_RETRY_NS INT64_C(100000000)
+
+void mlt_lines_reset_pace(struct mlt_line *line)
+{
+    for (unsigned i = 0; i < MLT_LINE_OWN_PER_SECOND; i++) {
+        line->own_sent_ns[i] = LONG_AGO_NS;
+    }
+    for (unsigned i = 0; i < MLT_LINE_ALL_PER_SECOND; i++) {
+        line->all_sent_ns[i] = LONG_AGO_NS;
+    }
+    line->own_next = line->all_next = 0;
+}
+
+static void count_message(struct mlt_line *line, bool own, int64_t now_ns)
+{
+    line->all_sent_ns[line->all_next] = now_ns;
+    line->all_next = (line->all_next + 1) % MLT_LINE_ALL_PER_SECOND;
+    if (own) {
+        line->own_sent_ns[line->own_next] = now_ns;
+        line->own_next = (line->own_next + 1) % MLT_LINE_OWN_PER_SECOND;
+    }
+}
+
+/* When the next request may leave. */
+static int64_t pace_at(const struct mlt_line *line)
+{
+    const int64_t own = line->own_sent_ns[line->own_next] + PACE_WINDOW_NS;
+    const int64_t all = line->all_sent_ns[line->all_next] + PACE_WINDOW_NS;
+    return own > all ? own : all;
+}
+
+void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
+{
+    count_message(&lines->lines[line], false, now_ns);
+}
+
+void mlt_lines_want_by(struct mlt_line *line, int64_t at_ns)
+{
+    if (at_ns < line->change_at_ns) {
+        line->change_at_ns = at_ns;
+    }
+}
+
+void mlt_lines_forget_requests(struct mlt_line *line)
+{
+    for (unsigned i = 0; i < MLT_LINE_REQUESTS_MAX; i++) {
+        line->requests[i].id = 0;
+    }
+    line->change_at_ns = MLT_LINES_NEVER;
+}
+
+/* ---- text
+ * ----------------------------------------------------------------------------------------- */
+
+static bool candidate(const struct mlt_topic *topic, const struct mlt_seat *seat, bool subscribe)
+{
+    return subscribe ? mlt_topic_wanted(topic) && !topic->unlisted && seat->state == MLT_SEAT_OFF
+                     : !mlt_topic_wanted(topic) && seat->state == MLT_SEAT_ON;
+}
+
+static bool begin_text(struct mlt_buf *text, bool subscribe)
+{
+    mlt_buf_clear(text);
+    return mlt_buf_printf(text, "{\"method\":\"%s\",\"params\":[",
+                          subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE") == MLT_OK;
+}
+
+static bool add_name(struct mlt_buf *text, const char *name, bool first)
+{
+    return (first || mlt_buf_append_byte(text, ',') == MLT_OK) &&
+           mlt_buf_append_json_string(text, mlt_slice_of_string(name)) == MLT_OK;
+}
+
+static bool end_text(struct mlt_buf *text, int64_t id)
+{
+    return mlt_buf_printf(text, "],\"id\":%lld}", (long long)id) == MLT_OK;
+}
+
+/* Names of one request: candidates that share the batch limit of the first one, so that what was
+ * refused once never spoils others again. Takes them (seat->request = id); *next_ns: earliest
+ * candidate that may not be tried yet. */
+static uint32_t gather(struct mlt_lines *lines, uint32_t number, bool subscribe, int64_t id,
+                       int64_t now_ns, int64_t *next_ns)
+{
+    uint32_t names = 0, batch = 0, limit = MLT_LINE_NAMES_MAX;
+    EACH_SEAT(lines, number, topic, k)
+    {
+        struct mlt_seat *seat = &topic->seats[k];
+        if (!candidate(topic, seat, subscribe)) {
+            continue;
+        }
+        if (seat->retry_at_ns > now_ns) {
+            *next_ns = seat->retry_at_ns < *next_ns ? seat->retry_at_ns : *next_ns;
+            continue;
+        }
+        if (names == 0) {
+            batch = topic->batch;
+            limit = batch > 0 && batch < limit ? batch : limit;
+        }
+        if (names == limit || topic->batch != batch ||
+            lines->text.len + 6 * strlen(topic->name) > MLT_LINE_TEXT_BYTES_MAX) {
+            *next_ns = now_ns;
+            continue;
+        }
+        if (!add_name(&lines->text, topic->name, names == 0)) {
+            continue;
+        }
+        seat->request = id;
+        seat->state = subscribe ? MLT_SEAT_SUBSCRIBING : MLT_SEAT_UNSUBSCRIBING;
+        names++;
+    }
+    return names;
+}
+
+static void take_back(struct mlt_lines *lines, uint32_t number, int64_t id)
+{
+    EACH_SEAT(lines, number, topic, k)
+    {
+        struct mlt_seat *seat = &topic->seats[k];
+        if (seat->request == id) {
+            seat->request = 0;
+            seat->state = seat->state == MLT_SEAT_SUBSCRIBING ? MLT_SEAT_OFF : MLT_SEAT_ON;
+        }
+    }
+}
+
+static struct mlt_line_request *free_request(struct mlt_line *line)
+{
+    for (unsigned i = 0; i < MLT_LINE_REQUESTS_MAX; i++) {
+        if (line->requests[i].id == 0) {
+            return &line->requests[i];
+        }
+    }
+    return NULL;
+}
+
+/* One request, if there is anything to ask. True when one left. */
+static bool ask(struct mlt_lines *lines, uint32_t number, bool subscribe, int64_t now_ns,
+                int64_t *next_ns)
+{
+    struct mlt_line *line = &lines->lines[number];
+    struct mlt_line_request *request = free_request(line);
+    if (request == NULL || !begin_text(&lines->text, subscribe)) {
+        *next_ns = MLT_LINES_NEVER; /* an answer frees a place */
+        return false;
+    }
+    const int64_t id = ++lines->next_id;
+    const uint32_t names = gather(lines, number, subscribe, id, now_ns, next_ns);
+    if (names == 0) {
+        return false;
+    }
+    if (!end_text(&lines->text, id) ||
+        !lines->ports.send(lines->ports.ctx, number, mlt_buf_view(&lines->text))) {
+        take_back(lines, number, id);
+        *next_ns = now_ns + SEND_RETRY_NS;
+        return false;
+    }
+    *request = (struct mlt_line_request){ .id = id,
+                                          .subscribe = subscribe,
+                                          .names = names,
+                                          .tries = 1,
+                                          .first_sent_ns = now_ns,
+                                          .sent_ns = now_ns };
+    count_message(line, true, now_ns);
+    lines->counters.requests++;
+    return true;
+}
+
+/* The same names under the same id: either answer counts. */
+static void ask_again(struct mlt_lines *lines, uint32_t number, struct mlt_line_request *request,
+                      int64_t now_ns)
+{
+    uint32_t names = 0;
+    bool fits = begin_text(&lines->text, request->subscribe);
+    EACH_SEAT(lines, number, topic, k)
+    {
+        if (topic->seats[k].request == request->id) {
+            fits = fits && add_name(&lines->text, topic->name, names++ == 0);
+        }
+    }
+    request->tries++;
+    request->sent_ns = now_ns;
+    if (fits && end_text(&lines->text, request->id) &&
+        lines->ports.send(lines->ports.ctx, number, mlt_buf_view(&lines->text))) {
+        count_message(&lines->lines[number], true, now_ns);
+        lines->counters.resent++;
+    }
+}
+
+/* ---- answers
+ * -------------------------------------------------------------------------------------- */
+
+static void seat_acknowledged(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
+                              bool subscribe, int64_t now_ns)
+{
+    struct mlt_seat *seat = &topic->seats[k];
+    seat->failed = false;
+    seat->retry_at_ns = 0;
+    if (!subscribe) {
+        *seat = (struct mlt_seat){ .line = MLT_LINE_NONE };
+        lines->placed = false;
+        return;
+    }
+    seat->state = MLT_SEAT_ON;
+    topic->batch = 0;
+    if (k == 0) {
+        topic->acked_at_ns = now_ns;
+        if (topic->halted && !topic->seen) {
+            mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "not_trading");
+        } else {
+            mlt_lines_topic_set(lines, topic, MLT_TOPIC_LIVE, NULL);
+        }
+    }
+}
+
+/* retry_ns: when it may be asked again; MLT_LINES_NEVER for what the exchange will never accept. */
+static void seat_failed(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
+                        bool subscribe, const char *reason, int64_t retry_at_ns)
+{
+    struct mlt_seat *seat = &topic->seats[k];
+    seat->state = subscribe ? MLT_SEAT_OFF : MLT_SEAT_ON;
+    seat->failed = true;
+    seat->retry_at_ns = retry_at_ns;
+    if (k == 0 && subscribe) {
+        mlt_lines_topic_set(lines, topic, MLT_TOPIC_FAILED, reason);
+    }
+}
+
+/* A refusal of many names says nothing of which one is wrong: halves are asked until it is alone.
+ */
+static void seat_refused(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
+                         const struct mlt_line_request *request, const char *reason)
+{
+    if (request->subscribe && request->names > 1) {
+        topic->batch = (request->names + 1) / 2;
+        topic->seats[k].state = MLT_SEAT_OFF;
+    } else {
+        seat_failed(lines, topic, k, request->subscribe, reason, MLT_LINES_NEVER);
+    }
+}
+
+/* error NULL: acknowledged; "": not answered. */
+static void close_request(struct mlt_lines *lines, uint32_t number,
+                          struct mlt_line_request *request, const char *error, int64_t now_ns)
+{
+    char reason[MLT_TOPIC_REASON_BYTES_MAX];
+    (void)snprintf(reason, sizeof reason, "refused: %.48s", error != NULL ? error : "");
+    EACH_SEAT(lines, number, topic, k)
+    {
+        struct mlt_seat *seat = &topic->seats[k];
+        if (seat->request != request->id) {
+            continue;
+        }
+        seat->request = 0;
+        if (error == NULL) {
+            seat_acknowledged(lines, topic, k, request->subscribe, now_ns);
+        } else if (error[0] != '\0') {
+            seat_refused(lines, topic, k, request, reason);
+        } else {
+            seat_failed(lines, topic, k, request->subscribe, "no_ack",
+                        now_ns + lines->options.retry_ns);
+        }
+    }
+    request->id = 0;
+    mlt_lines_want_by(&lines->lines[number], now_ns);
+    mlt_lines_settle_sources(lines);
+}
+
+static struct mlt_line_request *oldest_request(struct mlt_line *line)
+{
+    struct mlt_line_request *oldest = NULL;
+    for (unsigned i = 0; i < MLT_LINE_REQUESTS_MAX; i++) {
+        struct mlt_line_request *request = &line->requests[i];
+        if (request->id != 0 && (oldest == NULL || request->id < oldest->id)) {
+            oldest = request;
+        }
+    }
+    return oldest;
+}
+
+void mlt_lines_answer(struct mlt_lines *lines, uint32_t number, bool has_id, int64_t id,
+                      const char *error, int64_t now_ns)
+{
+    struct mlt_line *line = &lines->lines[number];
+    struct mlt_line_request *request = NULL;
+    if (has_id) {
+        for (unsigned i = 0; id != 0 && i < MLT_LINE_REQUESTS_MAX && request == NULL; i++) {
+            request = line->requests[i].id == id ? &line->requests[i] : NULL;
+        }
+    } else if (error != NULL) {
+        request = oldest_request(line); /* an id that could not be read comes back as null */
+    }
+    if (request == NULL) {
+        lines->counters.unknown_acks++;
+        return;
+    }
+    if (error == NULL) {
+        lines->counters.acks++;
+    } else {
+        lines->counters.refusals++;
+    }
+    close_request(lines, number, request, error != NULL && error[0] == '\0' ? "error" : error,
+                  now_ns);
+}
+
+/* ---- turn
+ * ----------------------------------------------------------------------------------------- */
+
+static int64_t expire_requests(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
+{
+    struct mlt_line *line = &lines->lines[number];
+    int64_t next = MLT_LINES_NEVER;
+    for (unsigned i = 0; i < MLT_LINE_REQUESTS_MAX; i++) {
+        struct mlt_line_request *request = &line->requests[i];
+        if (request->id == 0) {
+            continue;
+        }
+        int64_t due = request->sent_ns + lines->options.ack_ns;
+        if (now_ns >= due && request->tries >= 2) {
+            lines->counters.no_acks++;
+            close_request(lines, number, request, "", now_ns);
+            continue;
+        }
+        if (now_ns >= due && pace_at(line) <= now_ns) {
+            ask_again(lines, number, request, now_ns);
+            due = now_ns + lines->options.ack_ns;
+        } else if (now_ns >= due) {
+            due = pace_at(line);
+        }
+        next = due < next ? due : next;
+    }
+    return next;
+}
+
+int64_t mlt_lines_converse(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
+{
+    struct mlt_line *line = &lines->lines[number];
+    int64_t next = expire_requests(lines, number, now_ns);
+    while (line->change_at_ns <= now_ns) {
+        const int64_t pace = pace_at(line);
+        if (pace > now_ns) {
+            return pace < next ? pace : next;
+        }
+        int64_t later = MLT_LINES_NEVER;
+        if (ask(lines, number, true, now_ns, &later)) {
+            const int64_t due = now_ns + lines->options.ack_ns;
+            next = due < next ? due : next;
+            continue;
+        }
+        if (ask(lines, number, false, now_ns, &later)) {
+            const int64_t due = now_ns + lines->options.ack_ns;
+            next = due < next ? due : next;
+            continue;
+        }
+        line->change_at_ns = later > now_ns ? later : now_ns + SEND_RETRY_NS;
+    }
+    return line->change_at_ns < next ? line->change_at_ns : next;
+}

@@ -1,0 +1,97 @@
+/*
+ * Which REST call is made next: what the plan schedules, spread evenly over its interval, and what
+ * was asked for on demand, which goes first. One call at a time for a (function, instrument). Pure:
+ * the clock is an argument. One thread.
+ */
+#ifndef MELTICA_ADAPTER_REST_H
+#define MELTICA_ADAPTER_REST_H
+
+#include "binance.h"
+#include "governor.h"
+#include "meltica/base/map.h"
+#include "meltica/v1/internal.pb-c.h"
+
+#define MLT_REST_ENTRIES_MAX 65536u
+#define MLT_REST_DEMAND_MAX 1024u
+#define MLT_REST_FLIGHT_MAX 8u   /* calls at once */
+#define MLT_REST_TRIES_MAX 4u    /* of a call on demand */
+#define MLT_REST_UNKNOWN_MAX 32u /* routes with functions that are not known */
+#define MLT_REST_NEVER INT64_MAX
+
+struct mlt_rest_call {
+    enum mlt_rest_function function;
+    char token[MLT_INSTRUMENT_BYTES_MAX + 1]; /* "": none */
+    uint32_t limit, route;
+    bool demand;
+    uint32_t tries; /* of this call, this one included */
+};
+
+struct mlt_rest_entry { /* of the schedule */
+    struct mlt_rest_call call;
+    uint64_t wanted_by; /* bit p: the plan of partition p */
+    uint64_t pass;
+    int64_t interval_ns, phase_ns;
+    int64_t start_ns, due_ns;
+    uint64_t rounds;
+};
+
+struct mlt_rest_demand {
+    struct mlt_rest_call call;
+    int64_t not_before_ns;
+};
+
+struct mlt_rest_unknown {
+    uint32_t route, partition;
+};
+
+struct mlt_rest {
+    uint32_t partitions;
+    struct mlt_rest_unknown unknown[MLT_REST_UNKNOWN_MAX];
+    size_t unknown_count;
+    struct mlt_rest_entry **entries; /* count */
+    size_t count, capacity;
+    struct mlt_map by_call; /* function and token to the entry: plans name thousands */
+    uint64_t pass, made;
+    struct mlt_rest_demand demands[MLT_REST_DEMAND_MAX]; /* in order of asking */
+    size_t demand_count;
+    struct mlt_rest_call flight[MLT_REST_FLIGHT_MAX];
+    bool in_flight[MLT_REST_FLIGHT_MAX];
+    struct mlt_governor *governor;
+    struct mlt_backoff backoff; /* of calls on demand that failed */
+};
+
+void mlt_rest_init(struct mlt_rest *rest, uint32_t partitions, struct mlt_governor *governor,
+                   uint64_t seed);
+void mlt_rest_fini(struct mlt_rest *rest);
+
+/* Makes the schedule of plan->partition what the plan says; what stays keeps its time, and by an
+ * expanding part (internal.proto) everything stays. Routes whose
+ * function is not known are skipped and listed in rest->unknown. E_RANGE, E_LIMIT, E_NOMEM. */
+enum mlt_status mlt_rest_apply(struct mlt_rest *rest, const Meltica__V1__NativePlan *plan,
+                               int64_t now_ns) MLT_MUST_CHECK;
+/* An entry that no plan makes (exchangeInfo of the Adapter itself): partition bit 63 is its owner.
+ */
+enum mlt_status mlt_rest_schedule(struct mlt_rest *rest, enum mlt_rest_function function,
+                                  int64_t interval_ns, int64_t first_ns) MLT_MUST_CHECK;
+
+/* A call now. One that waits or flies already is enough: OK. E_FULL. */
+enum mlt_status mlt_rest_demand(struct mlt_rest *rest, enum mlt_rest_function function,
+                                const char *token, uint32_t limit, uint32_t route,
+                                int64_t now_ns) MLT_MUST_CHECK;
+
+/* The next call, charged and in flight: its number in *flight, to be given back with mlt_rest_done.
+ * E_EMPTY: none now; *next_ns is when to ask again (MLT_REST_NEVER: after an event). */
+enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *flight,
+                              int64_t *next_ns) MLT_MUST_CHECK;
+const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigned flight);
+
+enum mlt_rest_outcome {
+    MLT_REST_DONE,   /* answered */
+    MLT_REST_RETRY,  /* no usable answer: the same again, later */
+    MLT_REST_REFUSED /* answered with no: the next round of the schedule, nothing on demand */
+};
+/* True when a call on demand is given up here. */
+bool mlt_rest_done(struct mlt_rest *rest, unsigned flight, enum mlt_rest_outcome outcome,
+                   int64_t now_ns);
+
+#endif

@@ -1,0 +1,274 @@
+#include "topics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "meltica/base/check.h"
+
+#define INSTRUMENTS_MAX 32768u
+#define PLACEHOLDER "{symbol}"
+
+void mlt_topics_init(struct mlt_topics *topics, uint32_t partitions)
+{
+    MLT_CHECK(partitions >= 1 && partitions <= MLT_SLOT_COUNT);
+    *topics = (struct mlt_topics){ .partitions = partitions };
+    mlt_map_init(&topics->by_name, MLT_TOPICS_MAX);
+    mlt_map_init(&topics->instruments, INSTRUMENTS_MAX);
+}
+
+static void topic_free(struct mlt_topic *topic)
+{
+    free(topic->name);
+    free(topic);
+}
+
+void mlt_topics_fini(struct mlt_topics *topics)
+{
+    for (size_t i = 0; i < topics->count; i++) {
+        topic_free(topics->items[i]);
+    }
+    size_t position = 0;
+    const struct mlt_map_entry *entry;
+    while ((entry = mlt_map_next(&topics->instruments, &position)) != NULL) {
+        struct mlt_topic_instrument *instrument = entry->value;
+        free(instrument->token);
+        free(instrument);
+    }
+    free(topics->items);
+    mlt_map_fini(&topics->by_name);
+    mlt_map_fini(&topics->instruments);
+    *topics = (struct mlt_topics){ 0 };
+}
+
+enum mlt_status mlt_topic_expand(const char *template_text, const char *symbol, char *out,
+                                 size_t size, bool *has_symbol)
+{
+    const char *at = strstr(template_text, PLACEHOLDER);
+    *has_symbol = at != NULL;
+    const size_t head = at != NULL ? (size_t)(at - template_text) : strlen(template_text);
+    const char *tail = at != NULL ? at + sizeof PLACEHOLDER - 1 : "";
+    if (memchr(template_text, '{', head) != NULL || memchr(template_text, '}', head) != NULL ||
+        strpbrk(tail, "{}") != NULL) {
+        return MLT_E_INVALID;
+    }
+    const int len =
+        snprintf(out, size, "%.*s%s%s", (int)head, template_text, at != NULL ? symbol : "", tail);
+    return len >= 0 && (size_t)len < size ? MLT_OK : MLT_E_TOO_BIG;
+}
+
+struct mlt_topic *mlt_topics_find(const struct mlt_topics *topics, struct mlt_slice name)
+{
+    return mlt_map_get(&topics->by_name, name);
+}
+
+bool mlt_topic_set(struct mlt_topic *topic, enum mlt_topic_state state, const char *reason)
+{
+    char text[MLT_TOPIC_REASON_BYTES_MAX];
+    (void)snprintf(text, sizeof text, "%s", reason != NULL ? reason : "");
+    if (topic->state == state && strcmp(topic->reason, text) == 0) {
+        return false;
+    }
+    topic->state = state;
+    memcpy(topic->reason, text, sizeof text);
+    return true;
+}
+
+/* Instruments are never freed: they remember that their source is down over a time without topics.
+ */
+static struct mlt_topic_instrument *instrument_of(struct mlt_topics *topics, const char *token)
+{
+    const struct mlt_slice key = mlt_slice_of_string(token);
+    struct mlt_topic_instrument *instrument = mlt_map_get(&topics->instruments, key);
+    if (instrument != NULL) {
+        return instrument;
+    }
+    instrument = calloc(1, sizeof *instrument);
+    if (instrument == NULL) {
+        return NULL;
+    }
+    instrument->token = strdup(token);
+    instrument->partition = mlt_instrument_slot(key) % topics->partitions;
+    instrument->line = MLT_LINE_NONE;
+    if (instrument->token == NULL || mlt_map_put(&topics->instruments, key, instrument) != MLT_OK) {
+        free(instrument->token);
+        free(instrument);
+        return NULL;
+    }
+    return instrument;
+}
+
+static enum mlt_status room_for_one(struct mlt_topics *topics)
+{
+    if (topics->count < topics->capacity) {
+        return MLT_OK;
+    }
+    if (topics->count >= MLT_TOPICS_MAX) {
+        return MLT_E_LIMIT;
+    }
+    const size_t capacity = topics->capacity == 0 ? 64 : topics->capacity * 2;
+    struct mlt_topic **items = realloc(topics->items, capacity * sizeof(struct mlt_topic *));
+    if (items == NULL) {
+        return MLT_E_NOMEM;
+    }
+    topics->items = items;
+    topics->capacity = capacity;
+    return MLT_OK;
+}
+
+static enum mlt_status topic_make(struct mlt_topics *topics, const char *name,
+                                  struct mlt_topic **out)
+{
+    enum mlt_status status = room_for_one(topics);
+    struct mlt_topic *topic = status == MLT_OK ? calloc(1, sizeof *topic) : NULL;
+    if (topic == NULL) {
+        return status == MLT_OK ? MLT_E_NOMEM : status;
+    }
+    topic->name = strdup(name);
+    status = topic->name == NULL ? MLT_E_NOMEM
+                                 : mlt_map_put(&topics->by_name, mlt_slice_of_string(name), topic);
+    if (status != MLT_OK) {
+        topic_free(topic);
+        return status;
+    }
+    topic->seats[0].line = topic->seats[1].line = MLT_LINE_NONE;
+    topic->index = topics->count;
+    topics->items[topics->count++] = topic;
+    *out = topic;
+    return MLT_OK;
+}
+
+/* Listings that send nothing (spot glossary): BREAK. HALT and CANCEL_ONLY still have data. */
+static bool halted(const struct mlt_binance_symbol *symbol)
+{
+    return symbol != NULL && strcmp(symbol->status, "BREAK") == 0;
+}
+
+static enum mlt_status want(struct mlt_topics *topics, const char *name, const char *token,
+                            uint32_t route, uint32_t partition,
+                            const struct mlt_binance_symbol *symbol, bool unlisted)
+{
+    struct mlt_topic *topic = mlt_topics_find(topics, mlt_slice_of_string(name));
+    if (topic == NULL) {
+        const enum mlt_status status = topic_make(topics, name, &topic);
+        if (status != MLT_OK) {
+            return status;
+        }
+    }
+    if (token != NULL && topic->instrument == NULL) {
+        topic->instrument = instrument_of(topics, token);
+        if (topic->instrument == NULL) {
+            return MLT_E_NOMEM;
+        }
+    }
+    topic->wanted_by |= UINT64_C(1) << partition;
+    if (topic->pass != topics->pass) { /* two routes on one stream: the first one names it */
+        topic->pass = topics->pass;
+        topic->route = route;
+    }
+    topic->unlisted = unlisted;
+    topic->halted = halted(symbol);
+    if (unlisted) {
+        (void)mlt_topic_set(topic, MLT_TOPIC_FAILED, "unknown_symbol");
+    }
+    return MLT_OK;
+}
+
+static enum mlt_status want_route(struct mlt_topics *topics, const Meltica__V1__PlanRoute *route,
+                                  uint32_t partition, const struct mlt_binance_symbols *symbols)
+{
+    char name[MLT_TOPIC_NAME_BYTES_MAX + 1];
+    bool has_symbol = false;
+    enum mlt_status status = mlt_topic_expand(route->ws_topic, "", name, sizeof name, &has_symbol);
+    if (status == MLT_OK && !has_symbol) {
+        return want(topics, name, NULL, route->route, partition, NULL, false);
+    }
+    for (size_t i = 0; i < route->n_instruments && status == MLT_OK; i++) {
+        const char *token = route->instruments[i];
+        const struct mlt_binance_symbol *symbol =
+            mlt_binance_symbol_by_token(symbols, mlt_slice_of_string(token));
+        if (symbol != NULL) {
+            status = mlt_topic_expand(route->ws_topic, symbol->native_lower, name, sizeof name,
+                                      &has_symbol);
+        } else {
+            /* Spaces are in no stream name: this cannot be taken for one. */
+            const int len = snprintf(name, sizeof name, "%s %s", route->ws_topic, token);
+            status = len > 0 && (size_t)len < sizeof name ? MLT_OK : MLT_E_TOO_BIG;
+        }
+        if (status == MLT_OK) {
+            status = want(topics, name, token, route->route, partition, symbol, symbol == NULL);
+        }
+    }
+    return status;
+}
+
+enum mlt_status mlt_topics_apply(struct mlt_topics *topics, const Meltica__V1__NativePlan *plan,
+                                 const struct mlt_binance_symbols *symbols)
+{
+    if (plan->partition >= topics->partitions) {
+        return MLT_E_RANGE;
+    }
+    const uint64_t bit = UINT64_C(1) << plan->partition;
+    topics->pass++;
+    enum mlt_status status = MLT_OK;
+    for (size_t i = 0; i < plan->n_routes && status == MLT_OK; i++) {
+        if (plan->routes[i]->ws_topic[0] != '\0') {
+            status = want_route(topics, plan->routes[i], plan->partition, symbols);
+        }
+    }
+    /* After a failure nothing is taken away: the plan comes again. By an expanding part only what
+     * stands for no stream is: a symbol that was not listed and is now would be told twice. */
+    for (size_t i = 0; i < topics->count && status == MLT_OK; i++) {
+        struct mlt_topic *topic = topics->items[i];
+        if (topic->pass != topics->pass && (!plan->expanding || topic->unlisted)) {
+            topic->wanted_by &= ~bit;
+        }
+    }
+    mlt_topics_sweep(topics);
+    return status;
+}
+
+void mlt_topics_sweep(struct mlt_topics *topics)
+{
+    size_t i = 0;
+    while (i < topics->count) {
+        struct mlt_topic *topic = topics->items[i];
+        if (topic->wanted_by != 0 || topic->seats[0].state != MLT_SEAT_OFF ||
+            topic->seats[1].state != MLT_SEAT_OFF) {
+            i++;
+            continue;
+        }
+        (void)mlt_map_remove(&topics->by_name, mlt_slice_of_string(topic->name));
+        topics->items[i] = topics->items[--topics->count];
+        topics->items[i]->index = i;
+        topic_free(topic);
+    }
+}
+
+bool mlt_topics_watch(struct mlt_topics *topics, int64_t before_ns)
+{
+    bool changed = false;
+    for (size_t i = 0; i < topics->count; i++) {
+        struct mlt_topic *topic = topics->items[i];
+        if (topic->state == MLT_TOPIC_LIVE && !topic->seen &&
+            topic->seats[0].state == MLT_SEAT_ON && topic->acked_at_ns < before_ns) {
+            changed = mlt_topic_set(topic, MLT_TOPIC_SILENT, "no_message") || changed;
+        }
+    }
+    return changed;
+}
+
+void mlt_topics_counts(const struct mlt_topics *topics, uint32_t counts[MLT_TOPIC_STATE_COUNT])
+{
+    memset(counts, 0, MLT_TOPIC_STATE_COUNT * sizeof counts[0]);
+    for (size_t i = 0; i < topics->count; i++) {
+        if (mlt_topic_wanted(topics->items[i])) {
+            counts[topics->items[i]->state]++;
+        }
+    }
+}
+
+const char *mlt_topic_state_word(enum mlt_topic_state state)
+{
+    static const char *const words[] = { "PENDING", "LIVE", "SILENT", "FAILED" };
+    return (unsigned)state < MLT_TOPIC_STATE_COUNT ? words[state] : "PENDING";
+}

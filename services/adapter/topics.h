@@ -1,0 +1,118 @@
+/*
+ * What the Adapter is asked to keep open: native stream topics by name, made from the Dispatcher's
+ * plan, and what is known of each. Pure: no sockets, no clock of its own. One thread.
+ * A plan part is the whole desired state of one partition: applying it twice changes nothing.
+ */
+#ifndef MELTICA_ADAPTER_TOPICS_H
+#define MELTICA_ADAPTER_TOPICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "binance.h"
+#include "meltica/base/map.h"
+#include "meltica/v1/internal.pb-c.h"
+
+#define MLT_TOPICS_MAX 65536u
+#define MLT_TOPIC_NAME_BYTES_MAX 160u /* of a stream name */
+#define MLT_TOPIC_REASON_BYTES_MAX 64u
+#define MLT_TOPIC_PROBLEMS_MAX 100u /* in one PlanStatus */
+#define MLT_LINE_NONE UINT32_MAX
+
+enum mlt_topic_state {
+    MLT_TOPIC_PENDING, /* not acknowledged yet */
+    MLT_TOPIC_LIVE,    /* acknowledged, or its data is here */
+    MLT_TOPIC_SILENT,  /* acknowledged, and no message came; a halted listing is silent at once */
+    MLT_TOPIC_FAILED,  /* see reason */
+    MLT_TOPIC_STATE_COUNT
+};
+
+/* What a line was asked about a topic. */
+enum mlt_seat_state { MLT_SEAT_OFF, MLT_SEAT_SUBSCRIBING, MLT_SEAT_ON, MLT_SEAT_UNSUBSCRIBING };
+
+/* Place of a topic on a line (lines.h keeps it). The second one is used while a line is replaced.
+ */
+struct mlt_seat {
+    uint32_t line; /* MLT_LINE_NONE: no place */
+    enum mlt_seat_state state;
+    bool failed;         /* the last request about it was refused or not answered */
+    int64_t request;     /* id, while SUBSCRIBING or UNSUBSCRIBING */
+    int64_t retry_at_ns; /* after a failure */
+};
+
+struct mlt_topic_instrument {
+    char *token;
+    uint32_t partition;
+    bool down;          /* SOURCE_DOWN was said and SOURCE_UP was not */
+    bool pending, used; /* scratch of lines.c */
+    uint32_t line;      /* where its last topic was placed */
+};
+
+struct mlt_topic {
+    char *name; /* "btcusdt@depth@100ms"; for what cannot be expanded the template and the token */
+    struct mlt_topic_instrument *instrument; /* NULL: a topic that names none */
+    uint32_t route;
+    uint64_t wanted_by; /* bit p: the plan of partition p wants it */
+    uint64_t pass;      /* of the last plan that named it */
+    enum mlt_topic_state state;
+    char reason[MLT_TOPIC_REASON_BYTES_MAX];
+    bool seen;      /* data came since it was subscribed */
+    bool halted;    /* listed, not trading: silence is normal */
+    bool unlisted;  /* its symbol is not in exchangeInfo: never subscribed */
+    uint32_t batch; /* at most so many names in its request; halved after a refusal, 0: no limit */
+    int64_t acked_at_ns;
+    size_t index;
+    struct mlt_seat seats[2];
+};
+
+struct mlt_topics {
+    uint32_t partitions;
+    struct mlt_map by_name, instruments;
+    struct mlt_topic **items; /* count */
+    size_t count, capacity;
+    uint64_t pass;
+};
+
+/* partitions 1..64. Allocates nothing yet. */
+void mlt_topics_init(struct mlt_topics *topics, uint32_t partitions);
+void mlt_topics_fini(struct mlt_topics *topics);
+
+/* Makes the topics of plan->partition what the plan says; those that it no longer names lose their
+ * bit and stay until their line has let them go, unless the plan is expanding (internal.proto):
+ * then every stream stays wanted. Symbols that exchangeInfo does not list give a
+ * FAILED topic (unknown_symbol), halted ones are marked. E_RANGE (partition), E_LIMIT, E_NOMEM:
+ * what was done stays, the same plan may be applied again. */
+enum mlt_status mlt_topics_apply(struct mlt_topics *topics, const Meltica__V1__NativePlan *plan,
+                                 const struct mlt_binance_symbols *symbols) MLT_MUST_CHECK;
+
+/* By stream name; NULL when unknown. No allocation: the frame path. */
+struct mlt_topic *mlt_topics_find(const struct mlt_topics *topics, struct mlt_slice name);
+
+static inline bool mlt_topic_wanted(const struct mlt_topic *topic)
+{
+    return topic->wanted_by != 0;
+}
+
+/* State and reason (NULL: none); true when either changed. */
+bool mlt_topic_set(struct mlt_topic *topic, enum mlt_topic_state state, const char *reason);
+
+/* Frees the topics that nobody wants and no line has. */
+void mlt_topics_sweep(struct mlt_topics *topics);
+
+/* LIVE topics that were acknowledged before `before_ns` and sent nothing become SILENT. True when
+ * one did. */
+bool mlt_topics_watch(struct mlt_topics *topics, int64_t before_ns);
+
+/* Wanted topics by state. */
+void mlt_topics_counts(const struct mlt_topics *topics, uint32_t counts[MLT_TOPIC_STATE_COUNT]);
+
+/* "PENDING", ... */
+const char *mlt_topic_state_word(enum mlt_topic_state state);
+
+/* Writes template with {symbol} replaced. E_TOO_BIG; E_INVALID for a template with another or a
+ * second brace. *has_symbol: whether there was one. */
+enum mlt_status mlt_topic_expand(const char *template_text, const char *symbol, char *out,
+                                 size_t size, bool *has_symbol) MLT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,549 @@
+#include "mlt_test.h"
+
+#include "lines.h"
+#include "meltica/base/clock.h"
+#include "plan_maker.h"
+
+#define S MLT_NS_PER_S
+#define MS MLT_NS_PER_MS
+#define HOUR (INT64_C(3600) * S)
+#define SENT_MAX 4096
+
+/* A scripted exchange: connections that come up when told, and all that was sent on them. */
+struct sent {
+    uint32_t line;
+    int64_t at, id;
+    bool subscribe;
+    unsigned names;
+    char text[256];
+};
+
+static struct {
+    struct mlt_topics topics;
+    struct mlt_lines lines;
+    struct mlt_binance_symbols *symbols;
+    int64_t now, next;
+    bool auto_open, auto_ack, refuse;
+    int64_t ack_delay;
+    struct sent sent[SENT_MAX];
+    unsigned sent_count, connects, closes, acked;
+    bool connecting[MLT_LINES_MAX], closing[MLT_LINES_MAX];
+    char sources[400][64];
+    unsigned source_count;
+} x;
+
+static bool port_connect(void *ctx, uint32_t line)
+{
+    (void)ctx;
+    x.connects++;
+    x.connecting[line] = !x.refuse;
+    return !x.refuse;
+}
+
+static void port_close(void *ctx, uint32_t line)
+{
+    (void)ctx;
+    x.closes++;
+    x.closing[line] = true;
+}
+
+static bool port_send(void *ctx, uint32_t line, struct mlt_slice text)
+{
+    (void)ctx;
+    assert_true(x.sent_count < SENT_MAX);
+    assert_true(text.len <= MLT_LINE_TEXT_BYTES_MAX + 64);
+    struct sent *sent = &x.sent[x.sent_count++];
+    *sent = (struct sent){ .line = line, .at = x.now };
+    (void)snprintf(sent->text, sizeof sent->text, "%.*s", MLT_SLICE_FMT(text));
+    sent->subscribe = strstr(sent->text, "\"SUBSCRIBE\"") != NULL;
+    for (size_t i = 0; i < text.len; i++) {
+        sent->names += text.data[i] == '@' ? 1 : 0;
+    }
+    char tail[32];
+    const size_t n = text.len < sizeof tail - 1 ? text.len : sizeof tail - 1;
+    memcpy(tail, text.data + text.len - n, n);
+    tail[n] = '\0';
+    const char *id = strstr(tail, "\"id\":");
+    assert_non_null(id);
+    sent->id = strtoll(id + 5, NULL, 10);
+    return true;
+}
+
+static void port_source(void *ctx, const struct mlt_topic_instrument *instrument, bool down,
+                        const char *reason)
+{
+    (void)ctx;
+    assert_true(x.source_count < 400);
+    (void)snprintf(x.sources[x.source_count++], 64, "%s %s %s", instrument->token,
+                   down ? "down" : "up", reason);
+}
+
+static void start(uint32_t streams, bool spare)
+{
+    const struct mlt_lines_options options = { .streams_per_line = streams,
+                                               .spare = spare,
+                                               .collect_ns = 200 * MS,
+                                               .ack_ns = 700 * MS,
+                                               .retry_ns = 10 * S,
+                                               .rollover_ns = 23 * HOUR,
+                                               .linger_ns = 2 * S,
+                                               .backoff_base_ns = 250 * MS,
+                                               .backoff_max_ns = 5 * S,
+                                               .seed = 42 };
+    const struct mlt_lines_ports ports = { port_connect, port_close, port_send, port_source, NULL };
+    mlt_lines_init(&x.lines, &options, &ports, &x.topics);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&x, 0, sizeof x);
+    mlt_topics_init(&x.topics, 4);
+    x.symbols = make_symbols(1000);
+    x.now = 1000 * S;
+    x.auto_open = x.auto_ack = true;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mlt_lines_fini(&x.lines);
+    mlt_topics_fini(&x.topics);
+    mlt_binance_symbols_destroy(x.symbols);
+    return 0;
+}
+
+static void deliver(void)
+{
+    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
+        if (x.connecting[n] && x.auto_open) {
+            x.connecting[n] = false;
+            mlt_lines_opened(&x.lines, n, x.now);
+        }
+        if (x.closing[n]) {
+            x.closing[n] = x.connecting[n] = false;
+            mlt_lines_ended(&x.lines, n, "by_us", x.now);
+        }
+    }
+    while (x.auto_ack && x.acked < x.sent_count && x.sent[x.acked].at + x.ack_delay <= x.now) {
+        const struct sent *sent = &x.sent[x.acked++];
+        if (x.lines.lines[sent->line].state == MLT_LINE_UP) {
+            mlt_lines_answer(&x.lines, sent->line, true, sent->id, NULL, x.now);
+        }
+    }
+}
+
+/* Lets time pass, turn by turn. */
+static void run(int64_t for_ns)
+{
+    const int64_t end = x.now + for_ns;
+    for (unsigned guard = 0;; guard++) {
+        assert_true(guard < 100000);
+        x.next = mlt_lines_turn(&x.lines, x.now);
+        deliver();
+        x.next = mlt_lines_turn(&x.lines, x.now);
+        int64_t then = x.next < x.now + 10 * MS ? x.next : x.now + 10 * MS;
+        if (x.next > x.now + S && then < x.next) { /* quiet: skip ahead */
+            then = x.next < x.now + 500 * MS ? x.next : x.now + 500 * MS;
+        }
+        if (then >= end) {
+            break;
+        }
+        x.now = then > x.now ? then : x.now + MS;
+    }
+    x.now = end;
+}
+
+static void plan(uint32_t partition, const char *topic, unsigned first, unsigned count)
+{
+    struct plan *p = make_plan(partition, 1, 7);
+    if (count > 0) {
+        (void)add_route(p, 1, topic, first, count);
+    }
+    assert_int_equal(mlt_topics_apply(&x.topics, &p->message, x.symbols), MLT_OK);
+    mlt_lines_plan_changed(&x.lines, x.now);
+    free(p);
+}
+
+static unsigned in_state(enum mlt_topic_state state)
+{
+    uint32_t counts[MLT_TOPIC_STATE_COUNT];
+    mlt_topics_counts(&x.topics, counts);
+    return counts[state];
+}
+
+static struct mlt_topic *named(const char *name)
+{
+    return mlt_topics_find(&x.topics, mlt_slice_of_string(name));
+}
+
+static void test_subscribes_and_is_acknowledged(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    x.auto_ack = false;
+    run(S);
+    assert_int_equal(x.connects, 1);
+    assert_int_equal(x.sent_count, 2); /* the second is the repeat after 700 ms */
+    assert_string_equal(x.sent[0].text, "{\"method\":\"SUBSCRIBE\",\"params\":[\"c000usdt@trade\","
+                                        "\"c001usdt@trade\"],\"id\":1}");
+    assert_int_equal(in_state(MLT_TOPIC_PENDING), 2);
+    mlt_lines_answer(&x.lines, x.sent[0].line, true, 1, NULL, x.now);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 2);
+    assert_true(mlt_lines_take_changed(&x.lines));
+    run(30 * S);
+    assert_int_equal(x.sent_count, 2);
+    assert_int_equal(x.source_count, 0);
+}
+
+static void test_missing_ack_is_asked_once_more_then_reported(void **state)
+{
+    (void)state;
+    start(1024, false);
+    x.auto_ack = false;
+    plan(0, "{symbol}@trade", 0, 1);
+    run(2 * S);
+    assert_int_equal(x.sent_count, 2);
+    assert_int_equal(x.sent[1].id, x.sent[0].id);
+    assert_int_equal(x.sent[1].at - x.sent[0].at, 700 * MS);
+    assert_int_equal(named("c000usdt@trade")->state, MLT_TOPIC_FAILED);
+    assert_string_equal(named("c000usdt@trade")->reason, "no_ack");
+    run(8 * S);
+    assert_int_equal(x.sent_count, 2);
+    x.auto_ack = true;
+    x.acked = x.sent_count;
+    run(5 * S); /* asked again after retry_ns */
+    assert_int_equal(x.sent_count, 3);
+    assert_int_equal(named("c000usdt@trade")->state, MLT_TOPIC_LIVE);
+}
+
+static void test_data_before_the_ack_makes_it_live(void **state)
+{
+    (void)state;
+    start(1024, false);
+    x.auto_ack = false;
+    plan(0, "{symbol}@trade", 0, 1);
+    run(100 * MS);
+    mlt_lines_seen(&x.lines, named("c000usdt@trade"));
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 1);
+    mlt_lines_answer(&x.lines, x.sent[0].line, true, x.sent[0].id, NULL, x.now);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 1);
+}
+
+static void test_shards_leave_a_tenth_free_and_batch_by_two_hundred(void **state)
+{
+    (void)state;
+    start(100, true);
+    plan(0, "{symbol}@trade", 0, 250);
+    run(20 * S);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 250);
+    unsigned used = 0, empty = 0;
+    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
+        if (x.lines.lines[n].state == MLT_LINE_UP) {
+            assert_true(x.lines.lines[n].topics <= 90);
+            used += x.lines.lines[n].topics > 0 ? 1u : 0u;
+            empty += x.lines.lines[n].topics == 0 ? 1u : 0u;
+        }
+    }
+    assert_int_equal(used, 3);
+    assert_int_equal(empty, 1);
+    plan(0, "{symbol}@trade", 0, 0);
+    run(20 * S);
+    assert_int_equal(x.topics.count, 0);
+    assert_int_equal(mlt_lines_up_count(&x.lines), 1); /* the spare one */
+}
+
+static void test_names_of_one_request_are_bounded(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 900);
+    run(10 * S);
+    unsigned names = 0;
+    for (unsigned i = 0; i < x.sent_count; i++) {
+        assert_true(x.sent[i].names <= 200);
+        names += x.sent[i].names;
+    }
+    assert_int_equal(names, 900);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 900);
+}
+
+/* Plans that change all the time, and pongs: no second of any line holds more than four messages,
+ * and never more than three of ours. */
+static void test_pace_holds_in_every_second(void **state)
+{
+    (void)state;
+    start(1024, false);
+    static int64_t pongs[64];
+    unsigned pong_count = 0;
+    for (unsigned round = 0; round < 120; round++) {
+        plan(round % 4, "{symbol}@trade", (round * 37) % 500, 60 + round % 40);
+        run(130 * MS);
+        if (round % 30 == 0) {
+            pongs[pong_count++] = x.now;
+            for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
+                mlt_lines_pong(&x.lines, n, x.now);
+            }
+        }
+    }
+    run(10 * S);
+    assert_true(x.sent_count > 20);
+    for (unsigned i = 0; i < x.sent_count; i++) {
+        unsigned own = 0, all = 0;
+        for (unsigned j = 0; j < x.sent_count; j++) {
+            own += x.sent[j].line == x.sent[i].line && x.sent[j].at >= x.sent[i].at &&
+                           x.sent[j].at < x.sent[i].at + S
+                       ? 1u
+                       : 0u;
+        }
+        for (unsigned j = 0; j < pong_count; j++) {
+            all += pongs[j] >= x.sent[i].at && pongs[j] < x.sent[i].at + S ? 1u : 0u;
+        }
+        assert_true(own <= 3);
+        assert_true(own + all <= 4);
+    }
+    assert_int_equal(in_state(MLT_TOPIC_PENDING), 0);
+}
+
+static void test_changes_are_gathered_and_pairs_cancelled(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 1);
+    run(2 * S);
+    const unsigned before = x.sent_count;
+    plan(0, "{symbol}@trade", 0, 5);
+    run(50 * MS);
+    plan(0, "{symbol}@trade", 0, 3);
+    run(50 * MS);
+    plan(0, "{symbol}@trade", 1, 3); /* 0 goes, 1 to 3 come */
+    assert_int_equal(x.sent_count, before);
+    run(S);
+    assert_int_equal(x.sent_count, before + 2);
+    assert_true(x.sent[before].subscribe); /* subscribe before unsubscribe */
+    assert_int_equal(x.sent[before].names, 3);
+    assert_false(x.sent[before + 1].subscribe);
+    assert_int_equal(x.sent[before + 1].names, 1);
+    assert_true(x.sent[before].at - (x.now - S) <= 150 * MS); /* 200 ms after the first change */
+    assert_int_equal(x.topics.count, 3);
+}
+
+static void test_refused_name_is_found_and_the_others_live(void **state)
+{
+    (void)state;
+    start(1024, false);
+    x.auto_ack = false;
+    plan(0, "{symbol}@trade", 0, 40);
+    unsigned seen = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        run(100 * MS);
+        for (; seen < x.sent_count; seen++) {
+            const struct sent *sent = &x.sent[seen];
+            bool bad = false;
+            for (size_t t = 0; t < x.topics.count; t++) {
+                const struct mlt_topic *topic = x.topics.items[t];
+                bad = bad || (topic->seats[0].request == sent->id &&
+                              strcmp(topic->name, "c023usdt@trade") == 0);
+            }
+            mlt_lines_answer(&x.lines, sent->line, !bad, bad ? 0 : sent->id,
+                             bad ? "Invalid request: invalid stream" : NULL, x.now);
+            if (bad) { /* and the exchange closes */
+                mlt_lines_ended(&x.lines, sent->line, "closed", x.now);
+                seen++;
+                break;
+            }
+        }
+    }
+    assert_int_equal(in_state(MLT_TOPIC_FAILED), 1);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 39);
+    assert_string_equal(named("c023usdt@trade")->reason,
+                        "refused: Invalid request: invalid stream");
+    const unsigned connects = x.connects;
+    x.auto_ack = true;
+    x.acked = x.sent_count;
+    run(120 * S);
+    assert_int_equal(x.connects, connects); /* it is not tried for ever */
+}
+
+static void test_line_that_ends_is_down_then_up(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    run(20 * S);
+    const unsigned before = x.sent_count;
+    mlt_lines_ended(&x.lines, 0, "closed", x.now);
+    assert_int_equal(x.source_count, 2);
+    assert_string_equal(x.sources[0], "C000-USDT down closed");
+    assert_int_equal(in_state(MLT_TOPIC_PENDING), 2);
+    run(6 * S);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 2);
+    assert_int_equal(x.sent_count, before + 1);
+    assert_int_equal(x.source_count, 4);
+    assert_string_equal(x.sources[2], "C000-USDT up subscribed");
+}
+
+static void test_source_is_up_only_when_all_its_topics_are(void **state)
+{
+    (void)state;
+    start(1024, false);
+    struct plan *p = make_plan(0, 1, 7);
+    (void)add_route(p, 1, "{symbol}@trade", 0, 1);
+    (void)add_route(p, 2, "{symbol}@depth", 0, 1);
+    assert_int_equal(mlt_topics_apply(&x.topics, &p->message, x.symbols), MLT_OK);
+    free(p);
+    mlt_lines_plan_changed(&x.lines, x.now);
+    run(S);
+    mlt_lines_ended(&x.lines, 0, "lost", x.now);
+    assert_int_equal(x.source_count, 1);
+    x.auto_ack = false;
+    named("c000usdt@depth")->batch = 1; /* goes in a request of its own */
+    run(S);
+    const struct sent *last = &x.sent[x.sent_count - 1];
+    mlt_lines_answer(&x.lines, last->line, true, last->id, NULL, x.now);
+    assert_int_equal(x.source_count, 1);
+    for (unsigned i = 0; i < x.sent_count; i++) {
+        mlt_lines_answer(&x.lines, x.sent[i].line, true, x.sent[i].id, NULL, x.now);
+    }
+    assert_int_equal(x.source_count, 2);
+    assert_string_equal(x.sources[1], "C000-USDT up subscribed");
+}
+
+static void test_spare_line_takes_over_at_once(void **state)
+{
+    (void)state;
+    start(1024, true);
+    plan(0, "{symbol}@trade", 0, 3);
+    run(5 * S);
+    const uint32_t used = named("c000usdt@trade")->seats[0].line;
+    const int64_t cut = x.now;
+    const unsigned before = x.sent_count;
+    mlt_lines_ended(&x.lines, used, "closed", x.now);
+    x.auto_open = false; /* no new connection comes up */
+    run(S);
+    assert_true(named("c000usdt@trade")->seats[0].line != used);
+    assert_int_equal(x.sent_count, before + 1);
+    assert_int_equal(x.sent[before].at, cut);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 3);
+}
+
+static void test_attempts_stay_below_the_exchanges_limit(void **state)
+{
+    (void)state;
+    start(10, true);
+    x.refuse = true;
+    plan(0, "{symbol}@trade", 0, 400); /* 45 lines */
+    static int64_t attempts[10000];
+    unsigned count = 0;
+    const int64_t end = x.now + 1800 * S;
+    while (x.now < end) {
+        const unsigned before = x.connects;
+        const int64_t next = mlt_lines_turn(&x.lines, x.now);
+        for (unsigned i = before; i < x.connects; i++) {
+            attempts[count++] = x.now;
+        }
+        assert_true(next != MLT_LINES_NEVER);
+        x.now = next > x.now ? next : x.now + MS;
+    }
+    assert_true(count > 1000);                   /* never gives up */
+    for (unsigned i = 0; i + 299 < count; i++) { /* the exchange refuses the 300th */
+        assert_true(attempts[i + 299] - attempts[i] >= 300 * S);
+    }
+}
+
+static void test_rollover_before_the_cut_has_no_hole(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    run(5 * S);
+    const unsigned before = x.sent_count;
+    x.now += 23 * HOUR;
+    x.auto_ack = false;
+    (void)mlt_lines_turn(&x.lines, x.now);
+    run(500 * MS);
+    assert_int_equal(mlt_lines_up_count(&x.lines), 2);
+    assert_int_equal(x.sent_count, before + 1);
+    assert_int_equal(named("c000usdt@trade")->seats[0].line, 0);
+    assert_int_equal(x.closes, 0); /* not before the new one has everything */
+    x.auto_ack = true;
+    run(S);
+    assert_int_equal(named("c000usdt@trade")->seats[0].line, 1);
+    assert_int_equal(named("c000usdt@trade")->seats[0].state, MLT_SEAT_ON);
+    run(3 * S);
+    assert_int_equal(x.closes, 1);
+    assert_int_equal(mlt_lines_up_count(&x.lines), 1);
+    assert_int_equal(mlt_lines_open_count(&x.lines), 1);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 2);
+    assert_int_equal(x.source_count, 0);
+    assert_int_equal(x.lines.counters.rollovers, 1);
+}
+
+static void test_old_line_that_dies_in_the_hand_over_costs_only_what_was_not_taken(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 300);
+    run(5 * S);
+    x.auto_ack = false;
+    x.acked = x.sent_count;
+    const unsigned before = x.sent_count;
+    mlt_lines_server_shutdown(&x.lines, 0, x.now);
+    run(100 * MS);
+    assert_true(x.sent_count >= before + 2);
+    mlt_lines_answer(&x.lines, 1, true, x.sent[before].id, NULL, x.now); /* the first 200 */
+    mlt_lines_ended(&x.lines, 0, "closed", x.now);
+    assert_int_equal(x.lines.lines[0].state, MLT_LINE_FREE);
+    assert_int_equal(x.source_count, 300 - x.sent[before].names);
+}
+
+static void test_halted_symbol_is_silent_at_once(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 998, 2);
+    run(S);
+    assert_int_equal(named("c999usdt@trade")->state, MLT_TOPIC_SILENT);
+    assert_string_equal(named("c999usdt@trade")->reason, "not_trading");
+    mlt_lines_seen(&x.lines, named("c999usdt@trade"));
+    assert_int_equal(named("c999usdt@trade")->state, MLT_TOPIC_LIVE);
+}
+
+static void test_stop_closes_every_line(void **state)
+{
+    (void)state;
+    start(100, true);
+    plan(0, "{symbol}@trade", 0, 200);
+    run(10 * S);
+    mlt_lines_stop(&x.lines);
+    deliver();
+    assert_int_equal(mlt_lines_open_count(&x.lines), 0);
+    assert_int_equal(mlt_lines_turn(&x.lines, x.now), MLT_LINES_NEVER);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_subscribes_and_is_acknowledged),
+        TEST(test_missing_ack_is_asked_once_more_then_reported),
+        TEST(test_data_before_the_ack_makes_it_live),
+        TEST(test_shards_leave_a_tenth_free_and_batch_by_two_hundred),
+        TEST(test_names_of_one_request_are_bounded),
+        TEST(test_pace_holds_in_every_second),
+        TEST(test_changes_are_gathered_and_pairs_cancelled),
+        TEST(test_refused_name_is_found_and_the_others_live),
+        TEST(test_line_that_ends_is_down_then_up),
+        TEST(test_source_is_up_only_when_all_its_topics_are),
+        TEST(test_spare_line_takes_over_at_once),
+        TEST(test_attempts_stay_below_the_exchanges_limit),
+        TEST(test_rollover_before_the_cut_has_no_hole),
+        TEST(test_old_line_that_dies_in_the_hand_over_costs_only_what_was_not_taken),
+        TEST(test_halted_symbol_is_silent_at_once),
+        TEST(test_stop_closes_every_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

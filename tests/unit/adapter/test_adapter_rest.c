@@ -1,0 +1,466 @@
+#include "mlt_test.h"
+
+#include "meltica/base/clock.h"
+#include "plan_maker.h"
+#include "rest.h"
+
+#define S MLT_NS_PER_S
+#define T0 (1000 * S)
+
+/* ---- comparisons of our own code (the linker gives us its calls) ---- */
+
+static size_t comparisons;
+int __real_strcmp(const char *a, const char *b);
+int __real_memcmp(const void *a, const void *b, size_t len);
+int __real_bcmp(const void *a, const void *b, size_t len);
+int __wrap_strcmp(const char *a, const char *b);
+int __wrap_memcmp(const void *a, const void *b, size_t len);
+int __wrap_bcmp(const void *a, const void *b, size_t len);
+
+int __wrap_strcmp(const char *a, const char *b)
+{
+    comparisons++;
+    return __real_strcmp(a, b);
+}
+
+int __wrap_memcmp(const void *a, const void *b, size_t len)
+{
+    comparisons++;
+    return __real_memcmp(a, b, len);
+}
+
+int __wrap_bcmp(const void *a, const void *b, size_t len) /* what clang makes of memcmp == 0 */
+{
+    comparisons++;
+    return __real_bcmp(a, b, len);
+}
+
+static struct mlt_governor governor;
+static struct mlt_rest rest;
+
+static int set_up(void **state)
+{
+    (void)state;
+    mlt_governor_init(&governor, 50, 1);
+    mlt_rest_init(&rest, 4, &governor, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mlt_rest_fini(&rest);
+    return 0;
+}
+
+/* ---- governor ---- */
+
+static void test_weights_are_the_exchanges(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mlt_rest_function function;
+        uint32_t limit, symbols, weight;
+    } table[] = {
+        { MLT_REST_DEPTH, 0, 1, 5 },          { MLT_REST_DEPTH, 100, 1, 5 },
+        { MLT_REST_DEPTH, 101, 1, 25 },       { MLT_REST_DEPTH, 500, 1, 25 },
+        { MLT_REST_DEPTH, 501, 1, 50 },       { MLT_REST_DEPTH, 1000, 1, 50 },
+        { MLT_REST_DEPTH, 1001, 1, 250 },     { MLT_REST_DEPTH, 5000, 1, 250 },
+        { MLT_REST_EXCHANGE_INFO, 0, 0, 20 }, { MLT_REST_TICKER_24HR, 0, 1, 2 },
+        { MLT_REST_TICKER_24HR, 0, 20, 2 },   { MLT_REST_TICKER_24HR, 0, 21, 40 },
+        { MLT_REST_TICKER_24HR, 0, 101, 80 }, { MLT_REST_TICKER_24HR, 0, 0, 80 },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        assert_int_equal(mlt_rest_weight(table[i].function, table[i].limit, table[i].symbols),
+                         table[i].weight);
+    }
+    assert_int_equal(mlt_rest_function_of("ticker/24hr"), MLT_REST_TICKER_24HR);
+    assert_int_equal(mlt_rest_function_of("klines"), MLT_REST_FUNCTION_COUNT);
+}
+
+/* Every second of ten minutes as much as is admitted: no 60 s hold more than the share. */
+static void test_share_of_the_budget_is_never_exceeded(void **state)
+{
+    (void)state;
+    static uint32_t spent[700];
+    for (unsigned s = 0; s < 600; s++) {
+        for (unsigned i = 0; i < 100; i++) {
+            if (mlt_governor_admit(&governor, 50, true, T0 + s * S + i) == 0) {
+                spent[s] += 50;
+            }
+        }
+    }
+    uint32_t total = 0, highest = 0;
+    for (unsigned s = 0; s < 600; s++) {
+        total += spent[s];
+        total -= s >= 60 ? spent[s - 60] : 0;
+        highest = total > highest ? total : highest;
+    }
+    assert_int_equal(highest, 3000);
+}
+
+static void test_a_fifth_is_left_to_what_is_urgent(void **state)
+{
+    (void)state;
+    unsigned admitted = 0;
+    while (mlt_governor_admit(&governor, 50, false, T0) == 0) {
+        admitted++;
+    }
+    assert_int_equal(admitted, 48);
+    assert_int_equal(mlt_governor_admit(&governor, 50, true, T0), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 50, false, T0 + 61 * S), 0);
+}
+
+static void test_what_others_used_counts(void **state)
+{
+    (void)state;
+    mlt_governor_set_limit(&governor, 1000);
+    mlt_governor_set_limit(&governor, 0); /* not said: stays */
+    assert_int_equal(mlt_governor_admit(&governor, 20, true, T0), 0);
+    mlt_governor_answered(&governor, 200, -1, 490, T0);
+    assert_int_equal(mlt_governor_used(&governor, T0), 490);
+    assert_int_equal(mlt_governor_admit(&governor, 5, true, T0), 0);
+    assert_true(mlt_governor_admit(&governor, 20, true, T0) > T0);
+    assert_int_equal(mlt_governor_admit(&governor, 20, true, T0 + 61 * S), 0);
+}
+
+static void test_call_heavier_than_the_share_is_made_alone(void **state)
+{
+    (void)state;
+    mlt_governor_set_limit(&governor, 100);
+    assert_int_equal(mlt_governor_admit(&governor, 250, false, T0), 0);
+    assert_true(mlt_governor_admit(&governor, 5, true, T0 + 59 * S) > 0);
+    assert_int_equal(mlt_governor_admit(&governor, 250, false, T0 + 61 * S), 0);
+}
+
+static void test_429_and_418_are_obeyed_to_the_second(void **state)
+{
+    (void)state;
+    mlt_governor_answered(&governor, 429, 7, -1, T0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 1), T0 + 7 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 7 * S - 1), T0 + 7 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 7 * S), 0);
+    mlt_governor_answered(&governor, 418, 130, -1, T0 + 8 * S);
+    mlt_governor_answered(&governor, 200, -1, 1,
+                          T0 + 9 * S); /* an older call's answer frees nothing */
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 137 * S), T0 + 138 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 138 * S), 0);
+    mlt_governor_answered(&governor, 429, -1, -1,
+                          T0 + 140 * S); /* no Retry-After: a whole window */
+    assert_true(mlt_governor_admit(&governor, 1, true, T0 + 199 * S) > 0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 200 * S), 0);
+}
+
+static void test_host_that_does_not_answer_is_asked_less_and_less(void **state)
+{
+    (void)state;
+    int64_t now = T0;
+    unsigned calls = 0;
+    while (now < T0 + 600 * S) {
+        const int64_t later = mlt_governor_admit(&governor, 1, true, now);
+        if (later != 0) {
+            now = later;
+            continue;
+        }
+        calls++;
+        mlt_governor_unanswered(&governor, now);
+        mlt_governor_unanswered(&governor, now); /* a second call that failed with it */
+        now += 1;
+    }
+    assert_in_range(calls, 15, 120);
+    mlt_governor_answered(&governor, 200, -1, -1, now);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, now), 0);
+}
+
+/* ---- schedule ---- */
+
+static void apply_depth(unsigned count, uint32_t interval_ms, uint32_t limit, int64_t now)
+{
+    struct plan *plan = make_plan(0, 1, 7);
+    Meltica__V1__PlanRoute *route = add_route(plan, 6, "", 0, count);
+    char function[] = "depth";
+    route->rest_function = function;
+    route->rest_interval_ms = interval_ms;
+    route->rest_limit = limit;
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, now), MLT_OK);
+    assert_int_equal(rest.unknown_count, 0);
+    free(plan);
+}
+
+static void test_calls_are_spread_over_the_interval(void **state)
+{
+    (void)state;
+    mlt_governor_set_limit(&governor, 1000000);
+    apply_depth(100, 60000, 100, T0);
+    static unsigned per_second[240];
+    int64_t now = T0;
+    while (now < T0 + 240 * S) {
+        unsigned flight = 0;
+        int64_t next = 0;
+        if (mlt_rest_next(&rest, now, &flight, &next) == MLT_OK) {
+            per_second[(now - T0) / S]++;
+            (void)mlt_rest_done(&rest, flight, MLT_REST_DONE, now);
+            continue;
+        }
+        assert_true(next > now);
+        now = next;
+    }
+    unsigned first = 0, minute = 0, highest = 0;
+    for (unsigned s = 0; s < 240; s++) {
+        first += s < 5 ? per_second[s] : 0;
+        minute += s >= 120 && s < 180 ? per_second[s] : 0;
+        highest = s >= 60 && per_second[s] > highest ? per_second[s] : highest;
+    }
+    assert_int_equal(first, 100);  /* the first round soon */
+    assert_int_equal(minute, 100); /* then each once a minute */
+    assert_in_range(highest, 1, 4);
+}
+
+static void test_plan_again_keeps_the_times(void **state)
+{
+    (void)state;
+    apply_depth(10, 10000, 100, T0);
+    int64_t due[10];
+    for (unsigned i = 0; i < 10; i++) {
+        due[i] = rest.entries[i]->due_ns;
+    }
+    apply_depth(10, 10000, 500, T0 + 3 * S);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(rest.entries[i]->due_ns, due[i]);
+        assert_int_equal(rest.entries[i]->call.limit, 500);
+    }
+    apply_depth(4, 10000, 500, T0 + 4 * S);
+    assert_int_equal(rest.count, 4);
+    apply_depth(0, 10000, 500, T0 + 4 * S);
+    assert_int_equal(rest.count, 0);
+}
+
+static void test_expanding_part_ends_no_call(void **state)
+{
+    (void)state;
+    apply_depth(10, 10000, 100, T0);
+    struct plan *part = make_plan(0, 2, 8);
+    part->message.expanding = true;
+    assert_int_equal(mlt_rest_apply(&rest, &part->message, T0), MLT_OK);
+    assert_int_equal(rest.count, 10);
+    part->message.expanding = false;
+    assert_int_equal(mlt_rest_apply(&rest, &part->message, T0), MLT_OK);
+    assert_int_equal(rest.count, 0);
+    free(part);
+}
+
+static void test_first_of_two_routes_names_their_call(void **state)
+{
+    (void)state;
+    struct plan *plan = make_plan(0, 1, 7);
+    char function[] = "depth";
+    for (unsigned r = 0; r < 2; r++) {
+        Meltica__V1__PlanRoute *route = add_route(plan, 5 + r, "", 0, 2);
+        route->rest_function = function;
+        route->rest_interval_ms = 1000 + 1000 * r;
+        route->rest_limit = 100 + 400 * r;
+    }
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0), MLT_OK);
+    assert_int_equal(rest.count, 2);
+    assert_int_equal(rest.entries[1]->call.route, 5);
+    assert_int_equal(rest.entries[1]->call.limit, 100);
+    assert_int_equal(rest.entries[1]->interval_ns, S);
+    const int64_t due = rest.entries[1]->due_ns;
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0 + S), MLT_OK);
+    assert_int_equal(rest.entries[1]->due_ns, due);
+    free(plan);
+}
+
+#define MANY 5000u
+
+/* Every instrument of an exchange twice: the work grows with the plan, not with its square. */
+static void test_large_plan_costs_a_few_comparisons_an_entry(void **state)
+{
+    (void)state;
+    static char tokens[MANY][24];
+    static char *pointers[MANY];
+    static const char *const functions[] = { "depth", "ticker/24hr" };
+    struct plan *plan = make_plan(0, 1, 7);
+    char texts[2][24];
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(tokens[i], sizeof tokens[i], "C%04u-USDT", i);
+        pointers[i] = tokens[i];
+    }
+    for (unsigned r = 0; r < 2; r++) {
+        Meltica__V1__PlanRoute *route = add_route(plan, 1 + r, "", 0, 0);
+        (void)snprintf(texts[r], sizeof texts[r], "%s", functions[r]);
+        route->rest_function = texts[r];
+        route->rest_interval_ms = 60000;
+        route->instruments = pointers;
+        route->n_instruments = MANY;
+    }
+    comparisons = 0;
+    for (unsigned again = 0; again < 2; again++) {
+        assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0 + again), MLT_OK);
+        assert_int_equal(rest.count, 2 * MANY);
+    }
+    plan->routes[0].n_instruments = 1; /* most of one function goes */
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0 + 2), MLT_OK);
+    assert_int_equal(rest.count, MANY + 1);
+    assert_in_range(comparisons, 1, 10 * (2 * MANY));
+    free(plan);
+}
+
+static void test_end_of_an_entry_leaves_the_others_findable(void **state)
+{
+    (void)state;
+    apply_depth(100, 10000, 100, T0);
+    apply_depth(50, 10000, 100, T0);
+    const uint64_t made = rest.made;
+    apply_depth(50, 10000, 100, T0); /* all of them are known */
+    assert_int_equal(rest.made, made);
+    apply_depth(51, 10000, 100, T0); /* what ended begins anew */
+    assert_int_equal(rest.made, made + 1);
+    assert_int_equal(rest.count, 51);
+}
+
+static void test_token_longer_than_an_instruments_is_refused(void **state)
+{
+    (void)state;
+    char token[MLT_INSTRUMENT_BYTES_MAX + 2];
+    memset(token, 'A', sizeof token);
+    token[sizeof token - 1] = '\0';
+    struct plan *plan = make_plan(0, 1, 7);
+    Meltica__V1__PlanRoute *route = add_route(plan, 6, "", 0, 1);
+    char function[] = "depth";
+    route->rest_function = function;
+    route->rest_interval_ms = 1000;
+    route->instruments[0] = token;
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0), MLT_E_TOO_BIG);
+    token[sizeof token - 2] = '\0';
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0), MLT_OK);
+    assert_string_equal(rest.entries[0]->call.token, token);
+    free(plan);
+}
+
+static void test_unknown_function_is_listed_until_the_plan_drops_it(void **state)
+{
+    (void)state;
+    struct plan *plan = make_plan(2, 1, 7);
+    Meltica__V1__PlanRoute *route = add_route(plan, 8, "", 0, 1);
+    char function[] = "bananas";
+    route->rest_function = function;
+    route->rest_interval_ms = 1000;
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0), MLT_OK);
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0), MLT_OK);
+    assert_int_equal(rest.unknown_count, 1);
+    assert_int_equal(rest.unknown[0].route, 8);
+    assert_int_equal(rest.count, 0);
+    plan->message.n_routes = 0;
+    assert_int_equal(mlt_rest_apply(&rest, &plan->message, T0), MLT_OK);
+    assert_int_equal(rest.unknown_count, 0);
+    free(plan);
+}
+
+static unsigned take(int64_t now)
+{
+    unsigned flight = 99;
+    int64_t next = 0;
+    assert_int_equal(mlt_rest_next(&rest, now, &flight, &next), MLT_OK);
+    return flight;
+}
+
+static void test_demand_goes_first_and_once(void **state)
+{
+    (void)state;
+    apply_depth(2, 1000, 100, T0);
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 500, 9, T0), MLT_OK);
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 1000, 9, T0), MLT_OK);
+    const unsigned flight = take(T0 + 2 * S);
+    const struct mlt_rest_call *call = mlt_rest_flight(&rest, flight);
+    assert_true(call->demand);
+    assert_int_equal(call->limit, 1000);
+    assert_string_equal(call->token, "C001-USDT");
+    /* The schedule's call for the same book waits for it. */
+    assert_string_equal(mlt_rest_flight(&rest, take(T0 + 2 * S))->token, "C000-USDT");
+    unsigned none = 0;
+    int64_t next = 0;
+    assert_int_equal(mlt_rest_next(&rest, T0 + 2 * S, &none, &next), MLT_E_EMPTY);
+    assert_false(mlt_rest_done(&rest, flight, MLT_REST_DONE, T0 + 2 * S));
+    assert_string_equal(mlt_rest_flight(&rest, take(T0 + 2 * S))->token, "C001-USDT");
+}
+
+static void test_demand_is_tried_again_and_given_up(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 100, 0, T0), MLT_OK);
+    int64_t now = T0;
+    for (unsigned i = 1; i <= MLT_REST_TRIES_MAX; i++) {
+        const unsigned flight = take(now);
+        assert_int_equal(mlt_rest_flight(&rest, flight)->tries, i);
+        assert_int_equal(mlt_rest_done(&rest, flight, MLT_REST_RETRY, now),
+                         i == MLT_REST_TRIES_MAX);
+        now += 20 * S;
+    }
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 100, 0, now), MLT_OK);
+    assert_true(mlt_rest_done(&rest, take(now), MLT_REST_REFUSED, now));
+    assert_int_equal(rest.demand_count, 0);
+}
+
+static void test_demand_queue_is_bounded(void **state)
+{
+    (void)state;
+    char token[24];
+    for (unsigned i = 0; i < MLT_REST_DEMAND_MAX; i++) {
+        (void)snprintf(token, sizeof token, "D%u-USDT", i);
+        assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, token, 100, 0, T0), MLT_OK);
+    }
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "E-USDT", 100, 0, T0), MLT_E_FULL);
+}
+
+static void test_failed_round_comes_again_before_its_interval(void **state)
+{
+    (void)state;
+    apply_depth(1, 3600000, 100, T0);
+    const unsigned flight = take(T0);
+    (void)mlt_rest_done(&rest, flight, MLT_REST_RETRY, T0);
+    assert_true(rest.entries[0]->due_ns <= T0 + 10 * S);
+    (void)mlt_rest_done(&rest, take(T0 + 10 * S), MLT_REST_REFUSED, T0 + 10 * S);
+    assert_true(rest.entries[0]->due_ns >= T0 + 3600 * S);
+}
+
+static void test_listing_stays_without_a_plan(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_rest_schedule(&rest, MLT_REST_EXCHANGE_INFO, 3600 * S, T0), MLT_OK);
+    apply_depth(1, 1000, 100, T0);
+    apply_depth(0, 1000, 100, T0);
+    assert_int_equal(rest.count, 1);
+    const unsigned flight = take(T0);
+    assert_int_equal(mlt_rest_flight(&rest, flight)->function, MLT_REST_EXCHANGE_INFO);
+    assert_int_equal(rest.entries[0]->due_ns, T0 + 3600 * S);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_weights_are_the_exchanges),
+        TEST(test_share_of_the_budget_is_never_exceeded),
+        TEST(test_a_fifth_is_left_to_what_is_urgent),
+        TEST(test_what_others_used_counts),
+        TEST(test_call_heavier_than_the_share_is_made_alone),
+        TEST(test_429_and_418_are_obeyed_to_the_second),
+        TEST(test_host_that_does_not_answer_is_asked_less_and_less),
+        TEST(test_calls_are_spread_over_the_interval),
+        TEST(test_plan_again_keeps_the_times),
+        TEST(test_expanding_part_ends_no_call),
+        TEST(test_first_of_two_routes_names_their_call),
+        TEST(test_large_plan_costs_a_few_comparisons_an_entry),
+        TEST(test_end_of_an_entry_leaves_the_others_findable),
+        TEST(test_token_longer_than_an_instruments_is_refused),
+        TEST(test_unknown_function_is_listed_until_the_plan_drops_it),
+        TEST(test_demand_goes_first_and_once),
+        TEST(test_demand_is_tried_again_and_given_up),
+        TEST(test_demand_queue_is_bounded),
+        TEST(test_failed_round_comes_again_before_its_interval),
+        TEST(test_listing_stays_without_a_plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

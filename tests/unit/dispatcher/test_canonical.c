@@ -67,11 +67,25 @@ static void test_what_has_no_canonical_type_is_no_event(void **state)
     struct mlt_native_event n;
     memset(&n, 0, sizeof n);
     struct mlt_event e;
-    const int types[] = { MLT_EVENT_NONE, MLT_NATIVE_UNPARSED, MLT_EVENT_BOOK, MLT_EVENT_STATUS };
+    const int types[] = { MLT_EVENT_NONE, MLT_NATIVE_UNPARSED, MLT_EVENT_BOOK };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         n.type = types[i];
         assert_int_equal(mlt_canonical_from_native(&n, MLT_SLICE_EMPTY, 0, 0, &e), MLT_E_UNMAPPED);
     }
+}
+
+static void test_source_state_is_carried_over(void **state)
+{
+    (void)state;
+    struct mlt_native_event n;
+    memset(&n, 0, sizeof n);
+    struct mlt_event e;
+    n.type = MLT_EVENT_STATUS;
+    n.u.status.kind = MLT_STATUS_SOURCE_DOWN;
+    n.u.status.reason = MLT_SLICE_LITERAL("closed");
+    assert_int_equal(mlt_canonical_from_native(&n, MLT_SLICE_EMPTY, 0, 0, &e), MLT_OK);
+    assert_int_equal(e.u.status.kind, MLT_STATUS_SOURCE_DOWN);
+    assert_true(mlt_slice_equal_string(e.u.status.reason, "closed"));
 }
 
 int main(void)
@@ -80,6 +94,7 @@ int main(void)
         cmocka_unit_test(test_key_is_equal_on_a_retry_and_differs_by_interval_and_position),
         cmocka_unit_test(test_envelope_is_carried_over_and_rest_function_named),
         cmocka_unit_test(test_what_has_no_canonical_type_is_no_event),
+        cmocka_unit_test(test_source_state_is_carried_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

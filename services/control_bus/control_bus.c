@@ -1,0 +1,335 @@
+/* Wiring: what others announce is kept, the table is asked for with each request, so that an answer
+ * is never older than its question. Threads: the loop (start, stop), one a subscription, one an
+ * endpoint; what they share is behind a lock that is never held while the bus is called. */
+#include "control_bus.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cjson/cJSON.h>
+
+#include "answer.h"
+#include "meltica/base/clock.h"
+#include "meltica/base/log.h"
+
+#define SUBJECT_TABLE "meltica.int.table"
+#define SUBJECT_TABLE_CHANGED "meltica.int.table.changed"
+#define SUBJECT_PLAN_STATUS "meltica.int.plan.status"
+/* An answer within a second: the table, then one PING for each service in what is left. */
+#define TABLE_TIMEOUT_NS (400 * MLT_NS_PER_MS)
+#define PING_TIMEOUT_NS (100 * MLT_NS_PER_MS)
+#define ADAPTERS_MAX 16u
+#define ADAPTER_FORGOTTEN_NS (60 * MLT_NS_PER_S)
+#define MESSAGE_BYTES_MAX (256u << 10)
+
+static const char *const service_names[] = { "meltica-adapter", "meltica-dispatcher",
+                                             "meltica-conductor", "meltica-data-bus" };
+#define SERVICE_COUNT (sizeof service_names / sizeof service_names[0])
+
+struct heard_adapter {
+    Meltica__V1__PlanStatus *status;
+    int64_t heard_ns;
+};
+
+struct control_bus {
+    struct mlt_service *service;
+    struct mlt_bus *control;
+    struct mlt_bus_subscription *tables, *plans;
+    struct mlt_counter *refused, *unavailable;
+
+    pthread_mutex_t lock;
+    int64_t dispatcher_heard_ns; /* monotonic; 0: never */
+    uint64_t revision;           /* last announced */
+    size_t adapter_count;
+    struct heard_adapter adapters[ADAPTERS_MAX];
+};
+
+static void lock(struct control_bus *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+}
+
+static void unlock(struct control_bus *c)
+{
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- what others announce ---- */
+
+static void on_table_changed(void *ctx, const struct mlt_bus_message *message)
+{
+    struct control_bus *c = ctx;
+    Meltica__V1__Table *table =
+        message->payload.len > MESSAGE_BYTES_MAX
+            ? NULL
+            : meltica__v1__table__unpack(NULL, message->payload.len, message->payload.data);
+    if (table == NULL) {
+        mlt_log(MLT_LOG_WARN, "table_unreadable", "an announcement of the table cannot be read",
+                MLT_U("bytes", message->payload.len));
+        return;
+    }
+    lock(c);
+    c->dispatcher_heard_ns = mlt_clock_mono_ns();
+    c->revision = table->revision;
+    unlock(c);
+    meltica__v1__table__free_unpacked(table, NULL);
+}
+
+/* With the lock: the place of an instance; a new one takes that of the one heard least recently. */
+static struct heard_adapter *place_of(struct control_bus *c, const char *instance)
+{
+    struct heard_adapter *oldest = &c->adapters[0];
+    for (size_t i = 0; i < c->adapter_count; i++) {
+        if (strcmp(c->adapters[i].status->instance, instance) == 0) {
+            return &c->adapters[i];
+        }
+        if (c->adapters[i].heard_ns < oldest->heard_ns) {
+            oldest = &c->adapters[i];
+        }
+    }
+    return c->adapter_count < ADAPTERS_MAX ? &c->adapters[c->adapter_count++] : oldest;
+}
+
+static void free_status(Meltica__V1__PlanStatus *status)
+{
+    if (status != NULL) {
+        meltica__v1__plan_status__free_unpacked(status, NULL);
+    }
+}
+
+static void on_plan_status(void *ctx, const struct mlt_bus_message *message)
+{
+    struct control_bus *c = ctx;
+    Meltica__V1__PlanStatus *status =
+        message->payload.len > MESSAGE_BYTES_MAX
+            ? NULL
+            : meltica__v1__plan_status__unpack(NULL, message->payload.len, message->payload.data);
+    if (status == NULL) {
+        mlt_log(MLT_LOG_WARN, "plan_status_unreadable", "a PlanStatus cannot be read",
+                MLT_U("bytes", message->payload.len));
+        return;
+    }
+    lock(c);
+    struct heard_adapter *place = place_of(c, status->instance);
+    Meltica__V1__PlanStatus *before = place->status;
+    place->status = status;
+    place->heard_ns = mlt_clock_mono_ns();
+    unlock(c);
+    free_status(before);
+}
+
+/* ---- asking ---- */
+
+static Meltica__V1__Table *ask_table(struct control_bus *c)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf answer;
+    Meltica__V1__Table *table = NULL;
+    mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
+    if (mlt_bus_request(c->control, SUBJECT_TABLE, MLT_SLICE_EMPTY, TABLE_TIMEOUT_NS, &answer,
+                        &err) == MLT_OK) {
+        table = meltica__v1__table__unpack(NULL, answer.len, answer.data);
+    }
+    mlt_buf_fini(&answer);
+    return table;
+}
+
+static void copy_member(const cJSON *object, const char *name, char *out, size_t size)
+{
+    const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
+    (void)snprintf(out, size, "%s", cJSON_IsString(member) ? member->valuestring : "");
+}
+
+/* Any one instance that answers the micro PING of its name; where nobody serves it the server says
+ * so at once. */
+static void ping(struct control_bus *c, struct mlt_control_service *service)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf answer;
+    char subject[64];
+    (void)snprintf(subject, sizeof subject, "$SRV.PING.%s", service->name);
+    mlt_buf_init(&answer, MESSAGE_BYTES_MAX);
+    service->up = mlt_bus_request(c->control, subject, MLT_SLICE_EMPTY, PING_TIMEOUT_NS, &answer,
+                                  &err) == MLT_OK;
+    cJSON *tree = service->up && answer.len > 0
+                      ? cJSON_ParseWithLength((const char *)answer.data, answer.len)
+                      : NULL;
+    copy_member(tree, "id", service->id, sizeof service->id);
+    copy_member(tree, "version", service->version, sizeof service->version);
+    cJSON_Delete(tree);
+    mlt_buf_fini(&answer);
+}
+
+/* ---- answers ---- */
+
+static void respond(struct mlt_micro_request *to, enum mlt_status made,
+                    const struct mlt_buf *answer, const struct mlt_control_refusal *refusal)
+{
+    struct mlt_control_refusal failed;
+    struct mlt_buf body;
+    if (made == MLT_OK && answer != NULL) {
+        made = mlt_micro_respond(to, mlt_buf_view(answer), 0, NULL);
+    } else {
+        if (refusal == NULL) {
+            (void)mlt_control_refuse(&failed, 500, "", "the answer cannot be made: %s",
+                                     mlt_status_text(made));
+            refusal = &failed;
+        }
+        mlt_buf_init(&body, MLT_CONTROL_REQUEST_BYTES_MAX);
+        made = mlt_control_refusal_json(refusal, &body);
+        if (made == MLT_OK) {
+            made = mlt_micro_respond(to, mlt_buf_view(&body), refusal->code, refusal->message);
+        }
+        mlt_buf_fini(&body);
+    }
+    if (made != MLT_OK) {
+        mlt_log(MLT_LOG_WARN, "not_answered", "a request was not answered",
+                MLT_S("reason", mlt_status_word(made)));
+    }
+}
+
+/* With the lock. Those that said nothing for a minute are left out. */
+static size_t view_adapters(struct control_bus *c, struct mlt_control_adapter *out)
+{
+    const int64_t now_ns = mlt_clock_mono_ns();
+    size_t count = 0;
+    for (size_t i = 0; i < c->adapter_count; i++) {
+        const int64_t ago_ns = now_ns - c->adapters[i].heard_ns;
+        if (ago_ns < ADAPTER_FORGOTTEN_NS) {
+            out[count].status = c->adapters[i].status;
+            out[count++].heard_ms = ago_ns / MLT_NS_PER_MS;
+        }
+    }
+    return count;
+}
+
+static void on_status(void *ctx, const struct mlt_bus_message *request,
+                      struct mlt_micro_request *to)
+{
+    struct control_bus *c = ctx;
+    struct mlt_control_refusal refusal;
+    enum mlt_status status = mlt_control_check_empty(request->payload, "status", &refusal);
+    if (status != MLT_OK) {
+        mlt_counter_add(c->refused, 1);
+        respond(to, status, NULL, &refusal);
+        return;
+    }
+    struct mlt_control_service services[SERVICE_COUNT];
+    struct mlt_control_adapter adapters[ADAPTERS_MAX];
+    Meltica__V1__Table *table = ask_table(c);
+    for (size_t i = 0; i < SERVICE_COUNT; i++) {
+        services[i].name = service_names[i];
+        ping(c, &services[i]);
+    }
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
+    lock(c);
+    const struct mlt_control_view view = {
+        .version = MLT_VERSION,
+        .instance = mlt_service_instance(c->service),
+        .table = table,
+        .dispatcher_heard_ms = c->dispatcher_heard_ns == 0
+                                   ? -1
+                                   : (mlt_clock_mono_ns() - c->dispatcher_heard_ns) / MLT_NS_PER_MS,
+        .last_revision = c->revision,
+        .adapters = adapters,
+        .adapter_count = view_adapters(c, adapters),
+        .services = services,
+        .service_count = SERVICE_COUNT,
+    };
+    status = mlt_control_status_json(&view, &answer);
+    unlock(c);
+    respond(to, status, &answer, NULL);
+    mlt_buf_fini(&answer);
+    if (table != NULL) {
+        meltica__v1__table__free_unpacked(table, NULL);
+    }
+}
+
+static void on_describe(void *ctx, const struct mlt_bus_message *request,
+                        struct mlt_micro_request *to)
+{
+    struct control_bus *c = ctx;
+    struct mlt_control_refusal refusal;
+    enum mlt_status status = mlt_control_check_empty(request->payload, "describe", &refusal);
+    if (status != MLT_OK) {
+        mlt_counter_add(c->refused, 1);
+        respond(to, status, NULL, &refusal);
+        return;
+    }
+    Meltica__V1__Table *table = ask_table(c);
+    if (table == NULL) {
+        mlt_counter_add(c->unavailable, 1);
+        status = mlt_control_refuse(&refusal, 503, "",
+                                    "the Dispatcher does not answer, so the dispatch table is not "
+                                    "known: see that meltica-dispatcher runs, then ask again");
+        respond(to, status, NULL, &refusal);
+        return;
+    }
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
+    respond(to, mlt_control_describe_json(table, &answer), &answer, NULL);
+    mlt_buf_fini(&answer);
+    meltica__v1__table__free_unpacked(table, NULL);
+}
+
+/* ---- life ---- */
+
+static void stop(void *state)
+{
+    struct control_bus *c = state;
+    mlt_bus_unsubscribe(c->tables);
+    mlt_bus_unsubscribe(c->plans);
+    for (size_t i = 0; i < c->adapter_count; i++) {
+        free_status(c->adapters[i].status);
+    }
+    (void)pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static enum mlt_status start(struct mlt_service *service, const void *config, void **state,
+                             struct mlt_error *err)
+{
+    (void)config;
+    static const struct mlt_bus_subscribe_options tables = { .subject = SUBJECT_TABLE_CHANGED };
+    static const struct mlt_bus_subscribe_options plans = { .subject = SUBJECT_PLAN_STATUS };
+    struct control_bus *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "no memory for the Control Bus");
+    }
+    c->service = service;
+    c->control = mlt_service_control_bus(service);
+    (void)pthread_mutex_init(&c->lock, NULL);
+    struct mlt_metrics *metrics = mlt_service_metrics(service);
+    c->refused = mlt_metrics_counter(metrics, "meltica_control_refused_total",
+                                     "Requests answered with an error", "code=\"400\"");
+    c->unavailable = mlt_metrics_counter(metrics, "meltica_control_refused_total",
+                                         "Requests answered with an error", "code=\"503\"");
+    enum mlt_status status =
+        mlt_bus_subscribe(c->control, &tables, on_table_changed, c, &c->tables, err);
+    if (status == MLT_OK) {
+        status = mlt_bus_subscribe(c->control, &plans, on_plan_status, c, &c->plans, err);
+    }
+    if (status != MLT_OK) {
+        stop(c);
+        return status;
+    }
+    *state = c;
+    return MLT_OK;
+}
+
+static const struct mlt_micro_endpoint endpoints[] = {
+    { .name = "status", .subject = "meltica.control.status", .handler = on_status },
+    { .name = "describe", .subject = "meltica.control.describe", .handler = on_describe },
+};
+
+const struct mlt_service_spec mlt_control_bus_spec = {
+    .name = "control_bus",
+    .micro_name = "meltica-control",
+    .description = "Says what Meltica does and offers, over NATS.",
+    .start = start,
+    .stop = stop,
+    .endpoints = endpoints,
+    .endpoint_count = sizeof endpoints / sizeof endpoints[0],
+};

@@ -1,0 +1,6 @@
+#include "control_bus.h"
+
+int main(int argc, char **argv)
+{
+    return mlt_service_main(&mlt_control_bus_spec, argc, argv);
+}

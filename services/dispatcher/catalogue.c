@@ -1,0 +1,229 @@
+#include "catalogue.h"
+
+#include <stdlib.h>
+
+#include "meltica/base/map.h"
+
+struct wildcard {
+    struct mlt_slice pattern; /* view of the table */
+    uint32_t types;
+};
+
+struct mlt_catalogue {
+    const struct mlt_table *table;
+    struct mlt_map map;
+    struct mlt_catalogue_entry *first, *last;
+    struct wildcard *wildcards;
+    size_t wildcard_count;
+    uint64_t revision;
+    bool bumped; /* since begin */
+    struct mlt_catalogue_counts counts;
+};
+
+static void changed(struct mlt_catalogue *catalogue)
+{
+    if (!catalogue->bumped) {
+        catalogue->revision++;
+        catalogue->bumped = true;
+    }
+}
+
+static uint32_t wildcard_types(const struct mlt_catalogue *catalogue, struct mlt_slice token)
+{
+    uint32_t types = 0;
+    for (size_t i = 0; i < catalogue->wildcard_count; i++) {
+        if (mlt_pattern_match(catalogue->wildcards[i].pattern, token)) {
+            types |= catalogue->wildcards[i].types;
+        }
+    }
+    return types;
+}
+
+static enum mlt_status add(struct mlt_catalogue *catalogue, struct mlt_slice token, uint32_t types,
+                           struct mlt_catalogue_entry **out)
+{
+    struct mlt_catalogue_entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL) {
+        return MLT_E_NOMEM;
+    }
+    const enum mlt_status status = mlt_map_put(&catalogue->map, token, entry);
+    if (status != MLT_OK) {
+        catalogue->counts.refused += status == MLT_E_LIMIT;
+        free(entry);
+        return status;
+    }
+    if (token.len > 0) {
+        memcpy(entry->token, token.data, token.len);
+    }
+    entry->slot = mlt_instrument_slot(token);
+    entry->types = types;
+    if (catalogue->last == NULL) {
+        catalogue->first = entry;
+    } else {
+        catalogue->last->next = entry;
+    }
+    catalogue->last = entry;
+    catalogue->counts.known++;
+    if (types != 0) {
+        catalogue->counts.subscribed++;
+        changed(catalogue);
+    }
+    *out = entry;
+    return MLT_OK;
+}
+
+static enum mlt_status add_pattern(struct mlt_catalogue *catalogue, struct mlt_slice pattern,
+                                   uint32_t types)
+{
+    if (mlt_pattern_wild(pattern)) {
+        catalogue->wildcards[catalogue->wildcard_count].pattern = pattern;
+        catalogue->wildcards[catalogue->wildcard_count++].types = types;
+        return MLT_OK;
+    }
+    struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, pattern);
+    if (entry != NULL) {
+        entry->types |= types;
+        return MLT_OK;
+    }
+    return add(catalogue, pattern, types, &entry);
+}
+
+static enum mlt_status add_subscriptions(struct mlt_catalogue *catalogue)
+{
+    const struct mlt_table *table = catalogue->table;
+    size_t wild = 0;
+    for (size_t i = 0; i < table->subscription_count; i++) {
+        for (size_t k = 0; k < table->subscriptions[i].pattern_count; k++) {
+            wild += mlt_pattern_wild(mlt_slice_of_string(table->subscriptions[i].patterns[k]));
+        }
+    }
+    catalogue->wildcards = calloc(wild > 0 ? wild : 1, sizeof *catalogue->wildcards);
+    if (catalogue->wildcards == NULL) {
+        return MLT_E_NOMEM;
+    }
+    for (size_t i = 0; i < table->subscription_count; i++) {
+        const struct mlt_subscription *subscription = &table->subscriptions[i];
+        const uint32_t types = mlt_table_types_of(subscription->type);
+        for (size_t k = 0; k < subscription->pattern_count; k++) {
+            const enum mlt_status status =
+                add_pattern(catalogue, mlt_slice_of_string(subscription->patterns[k]), types);
+            if (status != MLT_OK) {
+                return status;
+            }
+        }
+    }
+    /* Names in one subscription that another one's pattern covers. */
+    for (struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
+        e->types |= wildcard_types(catalogue, mlt_slice_of_string(e->token));
+    }
+    return MLT_OK;
+}
+
+enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t first_revision,
+                                     struct mlt_catalogue **catalogue)
+{
+    struct mlt_catalogue *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return MLT_E_NOMEM;
+    }
+    c->table = table;
+    c->revision = first_revision;
+    c->bumped = true; /* what the table names is the first revision */
+    mlt_map_init(&c->map, MLT_CATALOGUE_INSTRUMENTS_MAX);
+    const enum mlt_status status = add_subscriptions(c);
+    if (status != MLT_OK) {
+        mlt_catalogue_destroy(c);
+        return status;
+    }
+    c->bumped = false;
+    *catalogue = c;
+    return MLT_OK;
+}
+
+void mlt_catalogue_destroy(struct mlt_catalogue *catalogue)
+{
+    if (catalogue == NULL) {
+        return;
+    }
+    struct mlt_catalogue_entry *entry = catalogue->first;
+    while (entry != NULL) {
+        struct mlt_catalogue_entry *next = entry->next;
+        free(entry);
+        entry = next;
+    }
+    mlt_map_fini(&catalogue->map);
+    free(catalogue->wildcards);
+    free(catalogue);
+}
+
+uint64_t mlt_catalogue_revision(const struct mlt_catalogue *catalogue)
+{
+    return catalogue->revision;
+}
+
+void mlt_catalogue_bump(struct mlt_catalogue *catalogue)
+{
+    catalogue->revision++;
+}
+
+void mlt_catalogue_begin(struct mlt_catalogue *catalogue)
+{
+    catalogue->bumped = false;
+}
+
+const struct mlt_catalogue_entry *mlt_catalogue_find(struct mlt_catalogue *catalogue,
+                                                     struct mlt_slice token)
+{
+    struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, token);
+    if (entry != NULL || catalogue->wildcard_count == 0 || !mlt_instrument_token_valid(token)) {
+        return entry;
+    }
+    const uint32_t types = wildcard_types(catalogue, token);
+    return types != 0 && add(catalogue, token, types, &entry) == MLT_OK ? entry : NULL;
+}
+
+enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct mlt_slice token,
+                                      const struct mlt_instrument *instrument,
+                                      const struct mlt_catalogue_entry **out)
+{
+    struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, token);
+    if (entry == NULL) {
+        if (!mlt_instrument_token_valid(token)) {
+            return MLT_E_PROTOCOL;
+        }
+        const enum mlt_status status =
+            add(catalogue, token, wildcard_types(catalogue, token), &entry);
+        if (status != MLT_OK) {
+            return status;
+        }
+    }
+    catalogue->counts.listed += !entry->listed;
+    entry->listed = true;
+    const size_t len = instrument->status.len < MLT_CATALOGUE_STATUS_BYTES_MAX
+                           ? instrument->status.len
+                           : MLT_CATALOGUE_STATUS_BYTES_MAX;
+    if (len > 0) {
+        memcpy(entry->status, instrument->status.data, len);
+    }
+    entry->status[len] = '\0';
+    entry->halted = !mlt_slice_equal_string(instrument->status, "TRADING");
+    entry->price_exponent = instrument->price_exponent;
+    entry->quantity_exponent = instrument->quantity_exponent;
+    *out = entry;
+    return MLT_OK;
+}
+
+void mlt_catalogue_counts(const struct mlt_catalogue *catalogue, struct mlt_catalogue_counts *out)
+{
+    *out = catalogue->counts;
+}
+
+bool mlt_catalogue_has_wildcards(const struct mlt_catalogue *catalogue)
+{
+    return catalogue->wildcard_count > 0;
+}
+
+const struct mlt_catalogue_entry *mlt_catalogue_first(const struct mlt_catalogue *catalogue)
+{
+    return catalogue->first;
+}

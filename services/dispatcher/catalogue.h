@@ -1,0 +1,61 @@
+/*
+ * Instruments that the Dispatcher knows, and which types of each are subscribed. An instrument is
+ * known when a subscription names it, when the listing (INSTRUMENT events) has it, or when an
+ * instance of it came and a pattern covers it: a Dispatcher that starts anew routes what flows
+ * before it has heard the listing. Also holds the revision: it begins at the wall clock in ms, so
+ * that it grows over restarts, and grows by one whenever what flows may change. Pure; the caller
+ * locks.
+ */
+#ifndef MELTICA_DISPATCHER_CATALOGUE_H
+#define MELTICA_DISPATCHER_CATALOGUE_H
+
+#include "table.h"
+
+#define MLT_CATALOGUE_INSTRUMENTS_MAX 16384u
+#define MLT_CATALOGUE_STATUS_BYTES_MAX 23u
+
+struct mlt_catalogue_entry {
+    char token[MLT_INSTRUMENT_BYTES_MAX + 1];
+    uint32_t slot;
+    uint32_t types; /* subscribed, bit per enum mlt_event_type; what BOOK is made of included */
+    bool listed;    /* an INSTRUMENT event was seen; the rest is then set */
+    bool halted;    /* listed with a status other than TRADING */
+    char status[MLT_CATALOGUE_STATUS_BYTES_MAX + 1];
+    int32_t price_exponent, quantity_exponent;
+    struct mlt_catalogue_entry *next;
+};
+
+struct mlt_catalogue;
+
+/* table must outlive the catalogue. E_NOMEM, E_LIMIT (subscriptions name more instruments than
+ * MLT_CATALOGUE_INSTRUMENTS_MAX). */
+enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t first_revision,
+                                     struct mlt_catalogue **catalogue) MLT_MUST_CHECK;
+void mlt_catalogue_destroy(struct mlt_catalogue *catalogue); /* NULL is fine */
+
+uint64_t mlt_catalogue_revision(const struct mlt_catalogue *catalogue);
+/* What flows changes for a reason outside (the listing is complete): one up. */
+void mlt_catalogue_bump(struct mlt_catalogue *catalogue);
+/* Changes from here to the next call make one revision, counted at the first of them. */
+void mlt_catalogue_begin(struct mlt_catalogue *catalogue);
+
+/* The entry of a token, made now if a pattern covers it; NULL: not known and not covered, or no
+ * token, or no room (counted). */
+const struct mlt_catalogue_entry *mlt_catalogue_find(struct mlt_catalogue *catalogue,
+                                                     struct mlt_slice token);
+
+/* Takes over what an INSTRUMENT event says. E_PROTOCOL (no token), E_LIMIT, E_NOMEM: not taken. */
+enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct mlt_slice token,
+                                      const struct mlt_instrument *instrument,
+                                      const struct mlt_catalogue_entry **entry) MLT_MUST_CHECK;
+
+struct mlt_catalogue_counts {
+    uint32_t known, listed, subscribed;
+    uint64_t refused; /* instruments beyond the limit */
+};
+void mlt_catalogue_counts(const struct mlt_catalogue *catalogue, struct mlt_catalogue_counts *out);
+bool mlt_catalogue_has_wildcards(const struct mlt_catalogue *catalogue);
+/* In order of becoming known; follow next. NULL when empty. */
+const struct mlt_catalogue_entry *mlt_catalogue_first(const struct mlt_catalogue *catalogue);
+
+#endif

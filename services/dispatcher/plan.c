@@ -1,0 +1,201 @@
+#include "plan.h"
+
+#include <stdlib.h>
+
+#include "meltica/v1/internal.pb-c.h"
+
+/* protobuf-c has char * where it only reads. */
+static char *unconst(const char *text)
+{
+    union {
+        const char *in;
+        char *out;
+    } u = { text };
+    return u.out;
+}
+
+static enum mlt_status append_packed(const ProtobufCMessage *message, size_t bytes,
+                                     struct mlt_buf *out)
+{
+    const enum mlt_status status = mlt_buf_reserve(out, bytes);
+    if (status == MLT_OK) {
+        out->len += protobuf_c_message_pack(message, out->data + out->len);
+    }
+    return status;
+}
+
+/* ---- plan ---- */
+
+static bool is_listing(const struct mlt_route *route)
+{
+    return route->ws_topic[0] == '\0' && strcmp(route->rest_function, "exchangeInfo") == 0;
+}
+
+static size_t collect(const struct mlt_catalogue *catalogue, const struct mlt_route *route,
+                      uint32_t partition, uint32_t partitions, char **tokens)
+{
+    size_t count = 0;
+    for (const struct mlt_catalogue_entry *e = mlt_catalogue_first(catalogue); e != NULL;
+         e = e->next) {
+        if (e->slot % partitions == partition && (e->types & UINT32_C(1) << route->type) != 0) {
+            tokens[count++] = unconst(e->token);
+        }
+    }
+    return count;
+}
+
+struct plan_memory {
+    Meltica__V1__PlanRoute routes[MLT_TABLE_ROUTES_MAX];
+    Meltica__V1__PlanRoute *list[MLT_TABLE_ROUTES_MAX];
+    char *tokens[]; /* one run of `known` places for each route */
+};
+
+enum mlt_status mlt_plan_encode(const struct mlt_table *table,
+                                const struct mlt_catalogue *catalogue, uint64_t boot,
+                                uint32_t partition, uint32_t partitions, bool expanding,
+                                size_t payload_max, struct mlt_buf *out, struct mlt_error *err)
+{
+    struct mlt_catalogue_counts counts;
+    mlt_catalogue_counts(catalogue, &counts);
+    struct plan_memory *memory =
+        malloc(sizeof *memory + table->route_count * counts.known * sizeof(char *));
+    if (memory == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "no memory for the plan");
+    }
+    Meltica__V1__NativePlan plan;
+    meltica__v1__native_plan__init(&plan);
+    plan.revision = mlt_catalogue_revision(catalogue);
+    plan.boot = boot;
+    plan.partition = partition;
+    plan.expanding = expanding;
+    plan.routes = memory->list;
+    for (size_t i = 0; i < table->route_count; i++) {
+        const struct mlt_route *route = &table->routes[i];
+        Meltica__V1__PlanRoute *part = &memory->routes[plan.n_routes];
+        meltica__v1__plan_route__init(part);
+        part->instruments = memory->tokens + i * counts.known;
+        if (!is_listing(route)) {
+            part->n_instruments =
+                collect(catalogue, route, partition, partitions, part->instruments);
+            if (part->n_instruments == 0) {
+                continue;
+            }
+        }
+        part->route = route->number;
+        part->type = (Meltica__V1__EventType)route->type;
+        part->ws_topic = unconst(route->ws_topic);
+        part->rest_function = unconst(route->rest_function);
+        part->rest_interval_ms = route->rest_interval_ms;
+        part->rest_limit = route->rest_limit;
+        memory->list[plan.n_routes++] = part;
+    }
+    const size_t bytes = meltica__v1__native_plan__get_packed_size(&plan);
+    enum mlt_status status;
+    if (bytes > payload_max) {
+        status =
+            mlt_error_set(err, MLT_E_TOO_BIG,
+                          "the plan of partition %u has %zu bytes, a message at most %zu: raise "
+                          "--partitions of all services, or subscribe to fewer instruments",
+                          partition, bytes, payload_max);
+    } else {
+        status = append_packed(&plan.base, bytes, out);
+        if (status != MLT_OK) {
+            status = mlt_error_set(err, status, "no memory for the plan");
+        }
+    }
+    free(memory);
+    return status;
+}
+
+/* ---- table ---- */
+
+struct table_memory {
+    Meltica__V1__TableRoute routes[MLT_TABLE_ROUTES_MAX];
+    Meltica__V1__TableRoute *route_list[MLT_TABLE_ROUTES_MAX];
+    char policies[MLT_TABLE_ROUTES_MAX][MLT_DISCARD_COUNT + 1 + MLT_TABLE_FILTERS_MAX]
+                 [MLT_TABLE_POLICY_BYTES_MAX];
+    char *policy_list[MLT_TABLE_ROUTES_MAX][MLT_DISCARD_COUNT + 1 + MLT_TABLE_FILTERS_MAX];
+};
+
+static void table_routes(const struct mlt_table *table, struct table_memory *memory,
+                         Meltica__V1__Table *message)
+{
+    for (size_t i = 0; i < table->route_count; i++) {
+        const struct mlt_route *route = &table->routes[i];
+        Meltica__V1__TableRoute *part = &memory->routes[i];
+        meltica__v1__table_route__init(part);
+        part->route = route->number;
+        part->type = (Meltica__V1__EventType)route->type;
+        part->ws_topic = unconst(route->ws_topic);
+        part->rest_function = unconst(route->rest_function);
+        part->rest_interval_ms = route->rest_interval_ms;
+        part->policies = memory->policy_list[i];
+        while (mlt_table_policy_text(route, part->n_policies, memory->policies[i][part->n_policies],
+                                     MLT_TABLE_POLICY_BYTES_MAX)) {
+            part->policies[part->n_policies] = memory->policies[i][part->n_policies];
+            part->n_policies++;
+        }
+        memory->route_list[i] = part;
+    }
+    message->n_routes = table->route_count;
+    message->routes = memory->route_list;
+}
+
+/* A subscription to BOOK stands in the table also as what the book is made of, so that a reader
+ * needs no rule of its own. */
+static size_t table_subscriptions(const struct mlt_table *table,
+                                  Meltica__V1__TableSubscription *parts,
+                                  Meltica__V1__TableSubscription **list)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < table->subscription_count; i++) {
+        const struct mlt_subscription *subscription = &table->subscriptions[i];
+        const uint32_t types = mlt_table_types_of(subscription->type);
+        for (int type = 1; type < MLT_EVENT_TYPE_COUNT; type++) {
+            if ((types & UINT32_C(1) << type) == 0) {
+                continue;
+            }
+            Meltica__V1__TableSubscription *part = &parts[count];
+            meltica__v1__table_subscription__init(part);
+            part->id = unconst(subscription->id);
+            part->type = (Meltica__V1__EventType)type;
+            part->implied = type != (int)subscription->type;
+            part->n_instruments = subscription->pattern_count;
+            part->instruments = subscription->patterns;
+            list[count++] = part;
+        }
+    }
+    return count;
+}
+
+enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
+                                      const struct mlt_catalogue *catalogue, uint64_t boot,
+                                      bool with_lists, struct mlt_buf *out)
+{
+    struct mlt_catalogue_counts counts;
+    mlt_catalogue_counts(catalogue, &counts);
+    Meltica__V1__Table message;
+    meltica__v1__table__init(&message);
+    message.revision = mlt_catalogue_revision(catalogue);
+    message.boot = boot;
+    message.instruments_listed = counts.listed;
+    message.instruments_subscribed = counts.subscribed;
+    if (!with_lists) {
+        return append_packed(&message.base, meltica__v1__table__get_packed_size(&message), out);
+    }
+    const size_t parts_max = table->subscription_count * 3 + 1;
+    struct table_memory *memory = malloc(sizeof *memory);
+    Meltica__V1__TableSubscription *parts = malloc(parts_max * sizeof *parts);
+    Meltica__V1__TableSubscription **list = malloc(parts_max * sizeof *list);
+    enum mlt_status status = MLT_E_NOMEM;
+    if (memory != NULL && parts != NULL && list != NULL) {
+        table_routes(table, memory, &message);
+        message.subscriptions = list;
+        message.n_subscriptions = table_subscriptions(table, parts, list);
+        status = append_packed(&message.base, meltica__v1__table__get_packed_size(&message), out);
+    }
+    free(list);
+    free(parts);
+    free(memory);
+    return status;
+}

@@ -1,0 +1,25 @@
+/* What the Dispatcher says to Adapters and to readers of the table, as encoded messages of
+ * internal.proto. Cold path, pure; the caller locks the catalogue. */
+#ifndef MELTICA_DISPATCHER_PLAN_H
+#define MELTICA_DISPATCHER_PLAN_H
+
+#include "catalogue.h"
+
+#include "meltica/base/buf.h"
+
+/* Appends the NativePlan of one partition: each route that has subscribed instruments in it, with
+ * their tokens, and the listing (exchangeInfo, which is for no instrument) always. expanding: the
+ * listing is not known yet, nothing that runs may be ended. E_TOO_BIG above payload_max with what
+ * to do in err; E_NOMEM. */
+enum mlt_status mlt_plan_encode(const struct mlt_table *table,
+                                const struct mlt_catalogue *catalogue, uint64_t boot,
+                                uint32_t partition, uint32_t partitions, bool expanding,
+                                size_t payload_max, struct mlt_buf *out,
+                                struct mlt_error *err) MLT_MUST_CHECK;
+
+/* Appends a Table: with_lists the routes and subscriptions too. E_TOO_BIG, E_NOMEM. */
+enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
+                                      const struct mlt_catalogue *catalogue, uint64_t boot,
+                                      bool with_lists, struct mlt_buf *out) MLT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,257 @@
+#include "router.h"
+
+#include <stdlib.h>
+
+#include "canonical.h"
+#include "meltica/base/check.h"
+
+#define ARENA_BLOCK_BYTES (64u << 10)
+#define EXCHANGE_BYTES_MAX 31u
+
+struct mlt_router {
+    const struct mlt_table *table;
+    struct mlt_catalogue *catalogue;
+    struct mlt_rejector *rejector;
+    uint32_t partitions;
+    char exchange[EXCHANGE_BYTES_MAX + 1];
+    struct mlt_slice exchange_view;
+    struct mlt_router_ports ports;
+    struct mlt_arena arena;
+    struct mlt_router_counts counts;
+};
+
+enum mlt_status mlt_router_create(const struct mlt_table *table, struct mlt_catalogue *catalogue,
+                                  struct mlt_rejector *rejector, uint32_t partitions,
+                                  const char *exchange, const struct mlt_router_ports *ports,
+                                  struct mlt_router **router)
+{
+    const size_t exchange_len = strlen(exchange);
+    if (partitions == 0 || partitions > MLT_SLOT_COUNT || exchange_len > EXCHANGE_BYTES_MAX) {
+        return MLT_E_INVALID;
+    }
+    struct mlt_router *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return MLT_E_NOMEM;
+    }
+    r->table = table;
+    r->catalogue = catalogue;
+    r->rejector = rejector;
+    r->partitions = partitions;
+    memcpy(r->exchange, exchange, exchange_len + 1);
+    r->exchange_view = mlt_slice_of(r->exchange, exchange_len);
+    r->ports = *ports;
+    mlt_arena_init(&r->arena, ARENA_BLOCK_BYTES, MLT_ROUTER_ARENA_BYTES_MAX);
+    *router = r;
+    return MLT_OK;
+}
+
+void mlt_router_destroy(struct mlt_router *router)
+{
+    if (router == NULL) {
+        return;
+    }
+    mlt_arena_fini(&router->arena);
+    free(router);
+}
+
+/* ---- refusals ---- */
+
+static void refuse(struct mlt_router *r, const struct mlt_rejection *rejection)
+{
+    r->counts.rejected++;
+    if (mlt_reject(r->rejector, rejection)) {
+        r->ports.rejected(r->ports.ctx, rejection);
+    }
+}
+
+/* What no instance could be made of: the bytes themselves are the original. */
+static void refuse_bytes(struct mlt_router *r, const char *reason, struct mlt_slice bytes)
+{
+    const struct mlt_rejection rejection = {
+        .stage = "dispatcher",
+        .reason = mlt_slice_of_string(reason),
+        .original = bytes,
+        .original_bytes = bytes.len < UINT32_MAX ? (uint32_t)bytes.len : UINT32_MAX,
+        .received = r->ports.clock->wall_ns(r->ports.clock->ctx),
+    };
+    refuse(r, &rejection);
+}
+
+static void refuse_instance(struct mlt_router *r, const char *reason,
+                            const struct mlt_native_event *native, struct mlt_slice element)
+{
+    const struct mlt_rejection rejection = {
+        .stage = "dispatcher",
+        .reason = mlt_slice_of_string(reason),
+        .instrument = native->instrument,
+        .topic = native->rest_function.len > 0
+                     ? native->rest_function
+                     : mlt_slice_of_string(mlt_event_type_word((int)native->type)),
+        .original = element,
+        .original_bytes = (uint32_t)element.len,
+        .received = native->received,
+        .trace_id = native->trace_id,
+    };
+    refuse(r, &rejection);
+}
+
+static void refuse_unparsed(struct mlt_router *r, const struct mlt_native_event *native)
+{
+    const struct mlt_rejection rejection = {
+        .stage = "adapter",
+        .reason = native->u.unparsed.reason,
+        .instrument = native->instrument,
+        .topic = native->u.unparsed.topic,
+        .original = native->u.unparsed.original,
+        .original_bytes = native->u.unparsed.original_bytes,
+        .received = native->received,
+        .trace_id = native->trace_id,
+    };
+    refuse(r, &rejection);
+}
+
+/* ---- routing ---- */
+
+enum decision { DECISION_DROP, DECISION_SEND };
+
+struct routed {
+    const struct mlt_catalogue_entry *entry;
+    const struct mlt_route *route; /* NULL for STATUS, which follows whatever is subscribed */
+};
+
+static bool is_unmapped(const struct mlt_router *r, int type)
+{
+    return type <= MLT_EVENT_NONE || type >= MLT_EVENT_TYPE_COUNT ||
+           (type != MLT_EVENT_STATUS && r->table->first_of_type[type] == NULL);
+}
+
+static bool is_subscribed(const struct mlt_native_event *native, const struct routed *to)
+{
+    /* Listings and source states belong to an instrument, whatever of it is subscribed. */
+    if (native->type == MLT_EVENT_INSTRUMENT || native->type == MLT_EVENT_STATUS) {
+        return to->entry->types != 0;
+    }
+    return to->route != NULL && (to->entry->types & UINT32_C(1) << native->type) != 0;
+}
+
+static enum decision decide(struct mlt_router *r, const struct mlt_native_event *native,
+                            struct mlt_slice element, struct routed *to)
+{
+    if (native->type == MLT_EVENT_INSTRUMENT) {
+        const enum mlt_status status = mlt_catalogue_listing(r->catalogue, native->instrument,
+                                                             &native->u.instrument, &to->entry);
+        if (status != MLT_OK) {
+            refuse_instance(r, mlt_status_word(status), native, element);
+            return DECISION_DROP;
+        }
+    } else {
+        to->entry = mlt_catalogue_find(r->catalogue, native->instrument);
+    }
+    if (is_unmapped(r, native->type)) {
+        refuse_instance(r, "unmapped", native, element);
+        return DECISION_DROP;
+    }
+    to->route = mlt_table_route(r->table, (enum mlt_event_type)native->type,
+                                native->type == MLT_EVENT_KLINE ? native->u.kline.interval
+                                                                : MLT_SLICE_EMPTY);
+    if (to->entry == NULL || !is_subscribed(native, to)) {
+        r->counts.unsubscribed++;
+        return DECISION_DROP;
+    }
+    return DECISION_SEND;
+}
+
+static bool pass_policies(struct mlt_router *r, const struct routed *to, struct mlt_event *event)
+{
+    if (to->route == NULL) {
+        return true;
+    }
+    const struct mlt_policy_outcome outcome = mlt_policy_apply(to->route, event, to->entry->halted);
+    r->counts.enrich_failed += outcome.enrich_failed;
+    if (outcome.verdict == MLT_VERDICT_DISCARDED) {
+        r->counts.discarded[outcome.discard]++;
+    } else if (outcome.verdict == MLT_VERDICT_FILTERED) {
+        r->counts.filtered[event->type]++;
+    }
+    return outcome.verdict == MLT_VERDICT_PASS;
+}
+
+static enum mlt_status send(struct mlt_router *r, const struct routed *to,
+                            const struct mlt_event *event)
+{
+    const uint32_t partition = to->entry->slot % r->partitions;
+    const size_t bytes = mlt_event_encoded_size(event);
+    uint8_t *place;
+    const enum mlt_status status = r->ports.begin(r->ports.ctx, partition, bytes, &place);
+    if (status != MLT_OK) {
+        return status;
+    }
+    MLT_CHECK(mlt_event_encode(event, place) == bytes);
+    r->ports.end(r->ports.ctx, partition);
+    r->counts.out++;
+    return MLT_OK;
+}
+
+static void dispatch(struct mlt_router *r, struct mlt_slice element)
+{
+    struct mlt_native_event native;
+    struct mlt_event event;
+    struct routed to = { NULL, NULL };
+    mlt_arena_reset(&r->arena);
+    enum mlt_status status = mlt_native_decode(element, &r->arena, &native);
+    if (status != MLT_OK) {
+        refuse_bytes(r, mlt_status_word(status), element);
+        return;
+    }
+    if (native.type == MLT_NATIVE_UNPARSED) {
+        refuse_unparsed(r, &native);
+        return;
+    }
+    if (decide(r, &native, element, &to) != DECISION_SEND) {
+        return;
+    }
+    const int64_t now_ns = r->ports.clock->wall_ns(r->ports.clock->ctx);
+    native.route = to.route != NULL ? to.route->number : 0;
+    status = mlt_canonical_from_native(&native, r->exchange_view,
+                                       mlt_catalogue_revision(r->catalogue), now_ns, &event);
+    if (status == MLT_OK) {
+        if (!pass_policies(r, &to, &event)) {
+            return;
+        }
+        status = send(r, &to, &event);
+    }
+    if (status != MLT_OK) {
+        refuse_instance(r, mlt_status_word(status), &native, element);
+        return;
+    }
+    if (r->ports.stage != NULL) {
+        r->ports.stage(r->ports.ctx, now_ns - native.adapted);
+    }
+}
+
+void mlt_router_batch(struct mlt_router *router, uint32_t partition, struct mlt_slice batch,
+                      bool lost_before)
+{
+    struct mlt_slice rest = batch, element;
+    enum mlt_status status;
+    mlt_catalogue_begin(router->catalogue);
+    if (lost_before) {
+        router->counts.lost++;
+        router->ports.lost(router->ports.ctx, partition);
+    }
+    while ((status = mlt_batch_next(&rest, &element)) == MLT_OK) {
+        router->counts.in++;
+        dispatch(router, element);
+    }
+    if (status != MLT_E_EMPTY) {
+        /* How many elements the rest held is not known: it counts as a loss. */
+        refuse_bytes(router, mlt_status_word(status), rest);
+        router->counts.lost++;
+        router->ports.lost(router->ports.ctx, partition);
+    }
+}
+
+void mlt_router_counts(const struct mlt_router *router, struct mlt_router_counts *out)
+{
+    *out = router->counts;
+}

@@ -1,0 +1,135 @@
+/* What a parsed table answers; table_parse.c makes it. */
+#include "table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const discard_words[] = { "zero", "crossed", "stale", "not_trading" };
+_Static_assert(sizeof discard_words / sizeof discard_words[0] == MLT_DISCARD_COUNT,
+               "one word each");
+
+const char *mlt_discard_word(enum mlt_discard discard)
+{
+    return (unsigned)discard < MLT_DISCARD_COUNT ? discard_words[discard] : "unknown";
+}
+
+void mlt_table_destroy(struct mlt_table *table)
+{
+    if (table == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < table->subscription_count; i++) {
+        struct mlt_subscription *subscription = &table->subscriptions[i];
+        for (size_t k = 0; k < subscription->pattern_count; k++) {
+            free(subscription->patterns[k]);
+        }
+        free(subscription->patterns);
+    }
+    free(table->subscriptions);
+    free(table);
+}
+
+const struct mlt_route *mlt_table_route(const struct mlt_table *table, enum mlt_event_type type,
+                                        struct mlt_slice interval)
+{
+    const struct mlt_route *route = table->first_of_type[type];
+    if (type != MLT_EVENT_KLINE) {
+        return route;
+    }
+    while (route != NULL && !mlt_slice_equal_string(interval, route->interval)) {
+        route = route->next_of_type;
+    }
+    return route;
+}
+
+uint32_t mlt_table_types_of(enum mlt_event_type type)
+{
+    const uint32_t own = UINT32_C(1) << type;
+    return type == MLT_EVENT_BOOK
+               ? own | UINT32_C(1) << MLT_EVENT_BOOK_DELTA | UINT32_C(1) << MLT_EVENT_BOOK_SNAPSHOT
+               : own;
+}
+
+static void discard_text(const struct mlt_route *route, enum mlt_discard discard, char *out,
+                         size_t size)
+{
+    if (discard == MLT_DISCARD_STALE) {
+        (void)snprintf(out, size, "discard:stale max_age_ms %lld",
+                       (long long)(route->stale_after_ns / 1000000));
+    } else {
+        (void)snprintf(out, size, "discard:%s", mlt_discard_word(discard));
+    }
+}
+
+bool mlt_table_policy_text(const struct mlt_route *route, size_t i, char *out, size_t size)
+{
+    for (unsigned d = 0; d < MLT_DISCARD_COUNT; d++) {
+        if ((route->discards & UINT32_C(1) << d) != 0 && i-- == 0) {
+            discard_text(route, (enum mlt_discard)d, out, size);
+            return true;
+        }
+    }
+    if (route->enrich_notional && i-- == 0) {
+        (void)snprintf(out, size, "enrich:notional");
+        return true;
+    }
+    if (i < route->filter_count) {
+        const struct mlt_filter *filter = &route->filters[i];
+        (void)snprintf(out, size, "filter:%s %s %s", filter->field->name,
+                       mlt_event_op_word(filter->op), filter->text);
+        return true;
+    }
+    return false;
+}
+
+/* ---- patterns ---- */
+
+/* A token is BASE-QUOTE with exactly one '-': dashes inside an asset are written =2D. */
+static bool split(struct mlt_slice text, struct mlt_slice *base, struct mlt_slice *quote)
+{
+    const uint8_t *dash = text.len > 0 ? memchr(text.data, '-', text.len) : NULL;
+    if (dash == NULL) {
+        return false;
+    }
+    const size_t before = (size_t)(dash - text.data);
+    *base = mlt_slice_of(text.data, before);
+    *quote = mlt_slice_of(dash + 1, text.len - before - 1);
+    return base->len > 0 && quote->len > 0 && memchr(quote->data, '-', quote->len) == NULL;
+}
+
+static bool is_star(struct mlt_slice text)
+{
+    return text.len == 1 && text.data[0] == '*';
+}
+
+bool mlt_pattern_valid(struct mlt_slice pattern)
+{
+    struct mlt_slice base, quote;
+    if (is_star(pattern)) {
+        return true;
+    }
+    if (pattern.len > MLT_INSTRUMENT_BYTES_MAX || !split(pattern, &base, &quote) ||
+        (is_star(base) && is_star(quote))) {
+        return false;
+    }
+    return (is_star(base) || mlt_instrument_token_valid(base)) &&
+           (is_star(quote) || mlt_instrument_token_valid(quote));
+}
+
+bool mlt_pattern_wild(struct mlt_slice pattern)
+{
+    return mlt_pattern_valid(pattern) && memchr(pattern.data, '*', pattern.len) != NULL;
+}
+
+bool mlt_pattern_match(struct mlt_slice pattern, struct mlt_slice token)
+{
+    struct mlt_slice base, quote, token_base, token_quote;
+    if (is_star(pattern)) {
+        return true;
+    }
+    if (!split(pattern, &base, &quote) || !split(token, &token_base, &token_quote)) {
+        return false;
+    }
+    return (is_star(base) || mlt_slice_equal(base, token_base)) &&
+           (is_star(quote) || mlt_slice_equal(quote, token_quote));
+}

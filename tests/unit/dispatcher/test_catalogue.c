@@ -1,0 +1,315 @@
+#include "support.h"
+
+#include "plan.h"
+
+#include "meltica/v1/internal.pb-c.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct mlt_catalogue *catalogue_of(const struct mlt_table *table, uint64_t revision)
+{
+    struct mlt_catalogue *catalogue = NULL;
+    assert_int_equal(mlt_catalogue_create(table, revision, &catalogue), MLT_OK);
+    return catalogue;
+}
+
+static const struct mlt_catalogue_entry *list(struct mlt_catalogue *catalogue, const char *token,
+                                              const char *status)
+{
+    const struct mlt_instrument instrument = { .status = mlt_slice_of_string(status),
+                                               .price_exponent = -2,
+                                               .quantity_exponent = -5 };
+    const struct mlt_catalogue_entry *entry = NULL;
+    assert_int_equal(
+        mlt_catalogue_listing(catalogue, mlt_slice_of_string(token), &instrument, &entry), MLT_OK);
+    return entry;
+}
+
+static void test_names_of_subscriptions_are_known_at_once_with_their_types(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(
+        ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\",\"ETH-USDT\"") "," SUBSCRIPTION(
+            "b", "BOOK", "\"BTC-USDT\"") "," SUBSCRIPTION("c", "BBO", "\"*-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    const struct mlt_catalogue_entry *btc =
+        mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("BTC-USDT"));
+    assert_int_equal(btc->types, TYPE_BIT(TRADE) | TYPE_BIT(BOOK) | TYPE_BIT(BOOK_DELTA) |
+                                     TYPE_BIT(BOOK_SNAPSHOT) | TYPE_BIT(BBO));
+    assert_false(btc->listed);
+    assert_int_equal(btc->slot, mlt_instrument_slot(MLT_SLICE_LITERAL("BTC-USDT")));
+    assert_int_equal(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("ETH-USDT"))->types,
+                     TYPE_BIT(TRADE) | TYPE_BIT(BBO));
+    assert_null(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("BTC-EUR")));
+    assert_true(mlt_catalogue_has_wildcards(catalogue));
+    assert_int_equal(mlt_catalogue_revision(catalogue), 1000);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+static void test_revision_grows_once_a_batch_and_only_when_what_flows_changes(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(ALL_ROUTES SUBSCRIPTION(
+        "a", "TRADE", "\"*-USDT\"") "," SUBSCRIPTION("b", "BBO", "\"BTC-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    mlt_catalogue_begin(catalogue);
+    (void)list(catalogue, "BTC-USDT", "TRADING"); /* named already */
+    (void)list(catalogue, "BTC-EUR", "TRADING");  /* nobody wants it */
+    assert_int_equal(mlt_catalogue_revision(catalogue), 1000);
+    (void)list(catalogue, "ETH-USDT", "TRADING");
+    assert_int_equal(mlt_catalogue_revision(catalogue), 1001);
+    (void)list(catalogue, "SOL-USDT", "TRADING");
+    assert_int_equal(mlt_catalogue_revision(catalogue), 1001);
+    mlt_catalogue_begin(catalogue);
+    (void)list(catalogue, "SOL-USDT", "HALT");
+    assert_int_equal(mlt_catalogue_revision(catalogue), 1001);
+    (void)list(catalogue, "XRP-USDT", "TRADING");
+    assert_int_equal(mlt_catalogue_revision(catalogue), 1002);
+    mlt_catalogue_bump(catalogue);
+    assert_int_equal(mlt_catalogue_revision(catalogue), 1003);
+    struct mlt_catalogue_counts counts;
+    mlt_catalogue_counts(catalogue, &counts);
+    assert_int_equal(counts.known, 5);
+    assert_int_equal(counts.listed, 5);
+    assert_int_equal(counts.subscribed, 4);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+/* A Dispatcher that starts anew gets what flows before it has heard the listing. */
+static void test_what_a_pattern_covers_is_known_when_its_first_instance_comes(void **state)
+{
+    (void)state;
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"*-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 5);
+    const struct mlt_catalogue_entry *entry =
+        mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("ETH-USDT"));
+    assert_int_equal(entry->types, TYPE_BIT(TRADE));
+    assert_false(entry->listed);
+    assert_int_equal(mlt_catalogue_revision(catalogue), 6);
+    assert_ptr_equal(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("ETH-USDT")), entry);
+    assert_null(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("ETH.X-USDT")));
+    assert_ptr_equal(list(catalogue, "ETH-USDT", "TRADING"), entry);
+    assert_true(entry->listed && !entry->halted);
+    assert_int_equal(entry->price_exponent, -2);
+    (void)list(catalogue, "ETH-USDT", "A_STATUS_LONGER_THAN_ANY_WORD");
+    assert_true(entry->halted);
+    assert_string_equal(entry->status, "A_STATUS_LONGER_THAN_AN");
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+static void test_limit_is_counted_and_leaves_the_rest_alone(void **state)
+{
+    (void)state;
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"*-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 5);
+    char token[32];
+    const struct mlt_instrument instrument = { .status = MLT_SLICE_LITERAL("TRADING") };
+    const struct mlt_catalogue_entry *entry;
+    for (unsigned i = 0; i < MLT_CATALOGUE_INSTRUMENTS_MAX; i++) {
+        (void)snprintf(token, sizeof token, "T%u-USDT", i);
+        (void)list(catalogue, token, "TRADING");
+    }
+    assert_int_equal(
+        mlt_catalogue_listing(catalogue, MLT_SLICE_LITERAL("ONE-USDT"), &instrument, &entry),
+        MLT_E_LIMIT);
+    assert_null(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("TWO-USDT")));
+    assert_int_equal(
+        mlt_catalogue_listing(catalogue, MLT_SLICE_LITERAL("a.b"), &instrument, &entry),
+        MLT_E_PROTOCOL);
+    struct mlt_catalogue_counts counts;
+    mlt_catalogue_counts(catalogue, &counts);
+    assert_int_equal(counts.refused, 2);
+    assert_int_equal(counts.known, MLT_CATALOGUE_INSTRUMENTS_MAX);
+    assert_non_null(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("T7-USDT")));
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+/* ---- plan ---- */
+
+#define PARTITIONS 4u
+
+static Meltica__V1__NativePlan *plan_of(const struct mlt_table *table,
+                                        const struct mlt_catalogue *catalogue, uint32_t partition,
+                                        bool expanding)
+{
+    struct mlt_buf bytes;
+    struct mlt_error err = MLT_ERROR_INIT;
+    mlt_buf_init(&bytes, 1u << 20);
+    assert_int_equal(mlt_plan_encode(table, catalogue, 77, partition, PARTITIONS, expanding,
+                                     1u << 20, &bytes, &err),
+                     MLT_OK);
+    Meltica__V1__NativePlan *plan = meltica__v1__native_plan__unpack(NULL, bytes.len, bytes.data);
+    assert_non_null(plan);
+    mlt_buf_fini(&bytes);
+    return plan;
+}
+
+static const Meltica__V1__PlanRoute *route_in(const Meltica__V1__NativePlan *plan, uint32_t number)
+{
+    for (size_t i = 0; i < plan->n_routes; i++) {
+        if (plan->routes[i]->route == number) {
+            return plan->routes[i];
+        }
+    }
+    return NULL;
+}
+
+static bool names(const Meltica__V1__PlanRoute *route, const char *token)
+{
+    for (size_t i = 0; route != NULL && i < route->n_instruments; i++) {
+        if (strcmp(route->instruments[i], token) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_plan_has_each_subscribed_instrument_in_its_partition_under_each_route(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(ALL_ROUTES SUBSCRIPTION(
+        "a", "TRADE", "\"*-USDT\"") "," SUBSCRIPTION("b", "BOOK", "\"BTC-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 9);
+    (void)list(catalogue, "ETH-USDT", "TRADING");
+    (void)list(catalogue, "SOL-USDT", "TRADING");
+    (void)list(catalogue, "SOL-EUR", "TRADING");
+    static const char *const tokens[] = { "BTC-USDT", "ETH-USDT", "SOL-USDT" };
+    size_t trades = 0;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        Meltica__V1__NativePlan *plan = plan_of(table, catalogue, p, p == 1);
+        assert_int_equal(plan->revision, 10);
+        assert_int_equal(plan->boot, 77);
+        assert_int_equal(plan->partition, p);
+        assert_int_equal(plan->expanding, p == 1);
+        const Meltica__V1__PlanRoute *listing = route_in(plan, 7);
+        assert_non_null(listing);
+        assert_int_equal(listing->n_instruments, 0);
+        assert_string_equal(listing->rest_function, "exchangeInfo");
+        assert_int_equal(listing->rest_interval_ms, 60000);
+        for (size_t i = 0; i < 3; i++) {
+            const bool here = mlt_instrument_slot(mlt_slice_of_string(tokens[i])) % PARTITIONS == p;
+            assert_int_equal(names(route_in(plan, 3), tokens[i]), here);
+            trades += here;
+            const bool book = here && i == 0;
+            assert_int_equal(names(route_in(plan, 5), tokens[i]), book);
+            assert_int_equal(names(route_in(plan, 6), tokens[i]), book);
+        }
+        const Meltica__V1__PlanRoute *trade = route_in(plan, 3);
+        if (trade != NULL) {
+            assert_string_equal(trade->ws_topic, "{symbol}@trade");
+            assert_int_equal(trade->type, MLT_EVENT_TRADE);
+        }
+        const Meltica__V1__PlanRoute *snapshot = route_in(plan, 6);
+        if (snapshot != NULL) {
+            assert_string_equal(snapshot->rest_function, "depth");
+            assert_int_equal(snapshot->rest_limit, 100);
+        }
+        assert_null(route_in(plan, 1)); /* nobody asked for TICKER */
+        assert_false(names(trade, "SOL-EUR"));
+        meltica__v1__native_plan__free_unpacked(plan, NULL);
+    }
+    assert_int_equal(trades, 3);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+static void test_plan_above_the_payload_says_what_to_do(void **state)
+{
+    (void)state;
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"*-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 9);
+    char token[32];
+    for (unsigned i = 0; i < 500; i++) {
+        (void)snprintf(token, sizeof token, "T%u-USDT", i);
+        (void)list(catalogue, token, "TRADING");
+    }
+    struct mlt_buf bytes;
+    struct mlt_error err = MLT_ERROR_INIT;
+    mlt_buf_init(&bytes, 1u << 20);
+    assert_int_equal(mlt_plan_encode(table, catalogue, 1, 0, 1, false, 1u << 20, &bytes, &err),
+                     MLT_OK);
+    const size_t whole = bytes.len;
+    assert_true(whole < 65536);
+    mlt_buf_clear(&bytes);
+    assert_int_equal(mlt_plan_encode(table, catalogue, 1, 0, 1, false, whole, &bytes, &err),
+                     MLT_OK);
+    mlt_buf_clear(&bytes);
+    assert_int_equal(mlt_plan_encode(table, catalogue, 1, 0, 1, false, whole - 1, &bytes, &err),
+                     MLT_E_TOO_BIG);
+    assert_non_null(strstr(err.text, "raise --partitions"));
+    assert_int_equal(bytes.len, 0);
+    mlt_buf_fini(&bytes);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+static void test_table_message_has_routes_policies_and_what_a_book_is_made_of(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(
+        "{\"version\":1,\"routes\":["
+        "{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\",\"discard\":[{\"reason\":\"crossed\"}],"
+        "\"filter\":[{\"field\":\"bid_price\",\"op\":\"gt\",\"value\":\"0.5\"}]},"
+        "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"
+        "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"interval_ms\":5000}}],"
+        "\"subscriptions\":[" SUBSCRIPTION("x", "BBO", "\"*\"") "," SUBSCRIPTION(
+            "y", "BOOK", "\"BTC-USDT\",\"ETH-*\"") "]}");
+    struct mlt_catalogue *catalogue = catalogue_of(table, 42);
+    (void)list(catalogue, "SOL-EUR", "TRADING");
+    struct mlt_buf bytes;
+    mlt_buf_init(&bytes, 1u << 20);
+    assert_int_equal(mlt_plan_encode_table(table, catalogue, 5, true, &bytes), MLT_OK);
+    Meltica__V1__Table *message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
+    assert_int_equal(message->revision, 43);
+    assert_int_equal(message->boot, 5);
+    assert_int_equal(message->n_routes, 3);
+    assert_int_equal(message->routes[0]->n_policies, 2);
+    assert_string_equal(message->routes[0]->policies[0], "discard:crossed");
+    assert_string_equal(message->routes[0]->policies[1], "filter:bid_price gt 0.5");
+    assert_int_equal(message->routes[2]->rest_interval_ms, 5000);
+    assert_int_equal(message->instruments_listed, 1);
+    assert_int_equal(message->instruments_subscribed, 2);
+    assert_int_equal(message->n_subscriptions, 4);
+    unsigned implied = 0;
+    for (size_t i = 0; i < 4; i++) {
+        const Meltica__V1__TableSubscription *s = message->subscriptions[i];
+        implied += s->implied != 0;
+        assert_int_equal(s->implied, strcmp(s->id, "y") == 0 && s->type != (int)MLT_EVENT_BOOK);
+        assert_int_equal(s->n_instruments, strcmp(s->id, "y") == 0 ? 2 : 1);
+    }
+    assert_int_equal(implied, 2);
+    meltica__v1__table__free_unpacked(message, NULL);
+
+    mlt_buf_clear(&bytes);
+    assert_int_equal(mlt_plan_encode_table(table, catalogue, 5, false, &bytes), MLT_OK);
+    message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
+    assert_int_equal(message->revision, 43);
+    assert_int_equal(message->n_routes + message->n_subscriptions, 0);
+    meltica__v1__table__free_unpacked(message, NULL);
+    mlt_buf_fini(&bytes);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_of_subscriptions_are_known_at_once_with_their_types),
+        cmocka_unit_test(test_revision_grows_once_a_batch_and_only_when_what_flows_changes),
+        cmocka_unit_test(test_what_a_pattern_covers_is_known_when_its_first_instance_comes),
+        cmocka_unit_test(test_limit_is_counted_and_leaves_the_rest_alone),
+        cmocka_unit_test(
+            test_plan_has_each_subscribed_instrument_in_its_partition_under_each_route),
+        cmocka_unit_test(test_plan_above_the_payload_says_what_to_do),
+        cmocka_unit_test(test_table_message_has_routes_policies_and_what_a_book_is_made_of),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

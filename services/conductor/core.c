@@ -44,8 +44,7 @@ struct instrument {
     struct mlt_head previous_heads[MLT_STATUS_HEADS_MAX];
     struct channel channels[MLT_EVENT_TYPE_COUNT];
     struct window trades, agg_trades;
-    int64_t
-        kline_seed_ns; /* event time up to which an earlier owner delivered; INT64_MIN: unknown */
+    enum mlt_status_kind status_kind; /* of the STATUS at the channel's position; NONE: seeded */
     size_t kline_count;
     struct kline_position klines[KLINE_INTERVALS_MAX];
     struct instrument *next;
@@ -118,7 +117,6 @@ static enum mlt_status instrument_of(struct mlt_conductor_core *core, struct mlt
     memcpy(i->token, token.data, token.len);
     i->token_len = token.len;
     i->slot = mlt_instrument_slot(token);
-    i->kline_seed_ns = INT64_MIN;
     const enum mlt_status status = mlt_map_put(&core->map, token, i);
     if (status != MLT_OK) {
         free(i);
@@ -134,6 +132,45 @@ static enum mlt_status instrument_of(struct mlt_conductor_core *core, struct mlt
     return MLT_OK;
 }
 
+static struct kline_position *kline_position_of(struct instrument *i, struct mlt_slice interval)
+{
+    for (size_t k = 0; k < i->kline_count; k++) {
+        struct kline_position *p = &i->klines[k];
+        if (p->interval_len == interval.len &&
+            memcmp(p->interval, interval.data, interval.len) == 0) {
+            return p;
+        }
+    }
+    if (i->kline_count == KLINE_INTERVALS_MAX || interval.len == 0 ||
+        interval.len > INTERVAL_BYTES_MAX) {
+        return NULL;
+    }
+    struct kline_position *p = &i->klines[i->kline_count++];
+    memcpy(p->interval, interval.data, interval.len);
+    p->interval_len = interval.len;
+    p->event_ns = INT64_MIN;
+    p->open_ns = INT64_MIN;
+    return p;
+}
+
+static void seed_channel(struct instrument *i, const struct mlt_head *head)
+{
+    /* STATUS events of Meltica's own have no source position; 0 says that no other was there. */
+    if (head->type != MLT_EVENT_STATUS || head->last != 0) {
+        i->channels[head->type].position = head->last;
+        i->channels[head->type].has_position = true;
+    }
+    /* What lies below a head was delivered, or given up, by an earlier owner. */
+    if (head->type == MLT_EVENT_TRADE) {
+        memset(i->trades.seen, 0xff, sizeof i->trades.seen);
+    } else if (head->type == MLT_EVENT_AGG_TRADE) {
+        memset(i->agg_trades.seen, 0xff, sizeof i->agg_trades.seen);
+    }
+    if (head->sequence > 0 && i->previous_head_count < MLT_STATUS_HEADS_MAX) {
+        i->previous_heads[i->previous_head_count++] = *head;
+    }
+}
+
 enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
                                         const struct mlt_instrument_heads *heads)
 {
@@ -142,25 +179,24 @@ enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
     if (status != MLT_OK) {
         return status;
     }
+    if (i->epoch != 0) {
+        return MLT_E_EXISTS;
+    }
     i->previous_epoch = heads->epoch;
+    i->previous_head_count = 0;
     for (size_t h = 0; h < heads->head_count; h++) {
-        const struct mlt_head *head = &heads->heads[h];
-        if (head->type <= MLT_EVENT_NONE || head->type >= MLT_EVENT_TYPE_COUNT) {
-            continue;
-        }
-        i->channels[head->type].position = head->last;
-        i->channels[head->type].has_position = true;
-        if (head->type == MLT_EVENT_KLINE) {
-            i->kline_seed_ns = head->last;
-        }
-        if (i->previous_head_count < MLT_STATUS_HEADS_MAX) {
-            i->previous_heads[i->previous_head_count++] = *head;
+        if (heads->heads[h].type > MLT_EVENT_NONE && heads->heads[h].type < MLT_EVENT_TYPE_COUNT) {
+            seed_channel(i, &heads->heads[h]);
         }
     }
-    /* What lies below a head that the Data Bus reports was delivered, or given up, by an earlier
-     * owner. */
-    memset(i->trades.seen, 0xff, sizeof i->trades.seen);
-    memset(i->agg_trades.seen, 0xff, sizeof i->agg_trades.seen);
+    for (size_t c = 0; c < heads->candle_count; c++) {
+        struct kline_position *p = kline_position_of(i, heads->candles[c].interval);
+        if (p == NULL) {
+            return MLT_E_LIMIT;
+        }
+        p->open_ns = heads->candles[c].open_ns;
+        p->event_ns = heads->candles[c].event_ns;
+    }
     return MLT_OK;
 }
 
@@ -183,7 +219,7 @@ static void window_advance(struct window *window, uint64_t by)
     window->seen[0] |= 1;
 }
 
-enum verdict { NEW, LATE, REPEAT };
+enum verdict { NEW, LATE, REPEAT, REFUSED };
 
 static enum verdict judge_trade(struct channel *channel, struct window *window, int64_t id)
 {
@@ -206,38 +242,14 @@ static enum verdict judge_trade(struct channel *channel, struct window *window, 
     return LATE;
 }
 
-static struct kline_position *kline_position_of(struct instrument *i, struct mlt_slice interval)
-{
-    for (size_t k = 0; k < i->kline_count; k++) {
-        struct kline_position *p = &i->klines[k];
-        if (p->interval_len == interval.len &&
-            memcmp(p->interval, interval.data, interval.len) == 0) {
-            return p;
-        }
-    }
-    if (i->kline_count == KLINE_INTERVALS_MAX || interval.len > INTERVAL_BYTES_MAX) {
-        return NULL;
-    }
-    struct kline_position *p = &i->klines[i->kline_count++];
-    memcpy(p->interval, interval.data, interval.len);
-    p->interval_len = interval.len;
-    p->event_ns = i->kline_seed_ns;
-    p->open_ns = INT64_MIN;
-    return p;
-}
-
 static enum verdict judge_kline(struct instrument *i, struct channel *channel,
                                 const struct mlt_event *event)
 {
     struct kline_position *p = kline_position_of(i, event->u.kline.interval);
     if (p == NULL) {
-        return REPEAT;
+        return REFUSED;
     }
-    /* At the seed itself (no open time known) the event is what the earlier owner delivered last.
-     */
-    if (event->last < p->event_ns ||
-        (event->last == p->event_ns &&
-         (p->event_ns == i->kline_seed_ns || event->first <= p->open_ns))) {
+    if (event->last < p->event_ns || (event->last == p->event_ns && event->first <= p->open_ns)) {
         return REPEAT;
     }
     p->event_ns = event->last;
@@ -246,6 +258,30 @@ static enum verdict judge_kline(struct instrument *i, struct channel *channel,
         channel->position = event->last;
         channel->has_position = true;
     }
+    return NEW;
+}
+
+/* A completion or event time of our own making: later is new, and so is one so much earlier that a
+ * clock must have been set back. */
+static bool timed_repeat(const struct channel *channel, int64_t position)
+{
+    return channel->has_position && position <= channel->position &&
+           (uint64_t)channel->position - (uint64_t)position < (uint64_t)REPEAT_WINDOW_NS;
+}
+
+static enum verdict judge_status(struct instrument *i, struct channel *channel,
+                                 const struct mlt_event *event, int64_t position)
+{
+    /* A line that ends and one that comes back may share a stamp: then the kind tells. */
+    const bool another_kind = channel->has_position && position == channel->position &&
+                              i->status_kind != MLT_STATUS_KIND_NONE &&
+                              i->status_kind != event->u.status.kind;
+    if (!another_kind && timed_repeat(channel, position)) {
+        return REPEAT;
+    }
+    channel->position = position;
+    channel->has_position = true;
+    i->status_kind = event->u.status.kind;
     return NEW;
 }
 
@@ -260,11 +296,11 @@ static enum verdict judge(struct instrument *i, const struct mlt_event *event)
         return judge_trade(channel, &i->agg_trades, position);
     case MLT_EVENT_KLINE:
         return judge_kline(i, channel, event);
+    case MLT_EVENT_STATUS:
+        return judge_status(i, channel, event, position);
     case MLT_EVENT_BOOK_SNAPSHOT:
     case MLT_EVENT_INSTRUMENT:
-    case MLT_EVENT_STATUS:
-        if (channel->has_position && position <= channel->position &&
-            channel->position - position < REPEAT_WINDOW_NS) {
+        if (timed_repeat(channel, position)) {
             return REPEAT;
         }
         break;
@@ -319,12 +355,23 @@ static void status_event(struct mlt_conductor_core *core, const struct instrumen
 
 static void start_epoch(struct mlt_conductor_core *core, struct instrument *i)
 {
-    for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
+    if (i->epoch != 0) { /* ours before: then we know better than what we were seeded with */
+        i->previous_epoch = i->epoch;
+        i->previous_head_count = 0;
+    }
+    for (size_t t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
+        if (i->channels[t].sequence > 0) {
+            i->previous_heads[i->previous_head_count++] = (struct mlt_head){
+                .type = (enum mlt_event_type)t,
+                .sequence = i->channels[t].sequence,
+                .last = i->channels[t].position,
+            };
+        }
         i->channels[t].sequence = 0;
     }
     struct mlt_event event;
     status_event(core, i, MLT_STATUS_EPOCH_STARTED, "owner_started", &event);
-    event.u.status.previous_epoch = i->epoch != 0 ? i->epoch : i->previous_epoch;
+    event.u.status.previous_epoch = i->previous_epoch;
     event.u.status.head_count = i->previous_head_count;
     memcpy(event.u.status.heads, i->previous_heads, sizeof event.u.status.heads);
     i->epoch = core->epochs[i->slot];
@@ -348,6 +395,10 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
     if (verdict == REPEAT) {
         core->counts.duplicates++;
         return MLT_OK;
+    }
+    if (verdict == REFUSED) {
+        core->counts.refused++;
+        return MLT_E_LIMIT;
     }
     if (verdict == LATE) {
         core->counts.late++;
@@ -383,6 +434,9 @@ void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition
 void mlt_conductor_core_heads(struct mlt_conductor_core *core)
 {
     for (struct instrument *i = core->first; i != NULL; i = i->next) {
+        if (i->epoch == 0 || i->epoch != core->epochs[i->slot]) {
+            continue;
+        }
         struct mlt_event event;
         size_t count = 0;
         for (size_t t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {

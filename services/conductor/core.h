@@ -22,12 +22,22 @@ struct mlt_conductor_ports {
     const struct mlt_clock *clock;
 };
 
-/* Where a consumer-facing channel of an instrument stood when an earlier owner stopped. */
+/* Where the candles of one interval stood: KLINE is one channel, but repeats within an interval. */
+struct mlt_candle_head {
+    struct mlt_slice interval;
+    int64_t open_ns, event_ns;
+};
+
+/* Where the channels of an instrument stood when an earlier owner stopped. */
 struct mlt_instrument_heads {
     struct mlt_slice instrument;
     uint64_t epoch;
     size_t head_count;
+    /* last is mlt_event_position of the last event; sequence 0: the channel did not move in
+     * `epoch`, its position is that of an earlier one. */
     const struct mlt_head *heads;
+    size_t candle_count;
+    const struct mlt_candle_head *candles;
 };
 
 struct mlt_conductor_counts {
@@ -45,12 +55,13 @@ void mlt_conductor_core_set_epoch(struct mlt_conductor_core *core, uint32_t slot
 
 /* Where the Data Bus stands for an instrument: repeats of what it delivered are dropped, and
  * EPOCH_STARTED names the previous epoch and its last sequences. Before the instrument's first
- * event. */
+ * event (E_EXISTS after it). E_PROTOCOL for a token that is none, E_LIMIT, E_NOMEM. */
 enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
                                         const struct mlt_instrument_heads *heads) MLT_MUST_CHECK;
 
 /* Number one event, or drop it as a repeat. event is changed (epoch, sequence, stamp, quality).
- * E_STALE_OWNER: slot not owned; E_LIMIT, E_NOMEM: refused and counted. */
+ * E_STALE_OWNER: slot not owned; E_LIMIT (instruments, candle intervals), E_NOMEM, E_PROTOCOL:
+ * refused and counted. */
 enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core,
                                          struct mlt_event *event) MLT_MUST_CHECK;
 
@@ -59,8 +70,8 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core,
 void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition,
                              const char *reason);
 
-/* Once a second: STATUS HEADS (sequence 0) for each instrument with a channel that moved since the
- * last call. */
+/* Once a second: STATUS HEADS (sequence 0) for each owned instrument with a channel that moved
+ * since the last call. */
 void mlt_conductor_core_heads(struct mlt_conductor_core *core);
 
 void mlt_conductor_core_counts(const struct mlt_conductor_core *core,

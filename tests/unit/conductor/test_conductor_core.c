@@ -160,7 +160,9 @@ static void test_a_new_owner_goes_on_where_the_heads_say(void **state)
     struct mlt_conductor_core *core = core_with_epoch(12);
     const struct mlt_head heads[] = { { MLT_EVENT_BOOK_DELTA, 40, 500 },
                                       { MLT_EVENT_TRADE, 9, 77 } };
-    const struct mlt_instrument_heads from = { MLT_SLICE_LITERAL("BTC-USDT"), 11, 2, heads };
+    const struct mlt_instrument_heads from = {
+        .instrument = MLT_SLICE_LITERAL("BTC-USDT"), .epoch = 11, .head_count = 2, .heads = heads
+    };
     assert_int_equal(mlt_conductor_core_seed(core, &from), MLT_OK);
     assert_int_equal(send_event(core, MLT_EVENT_BOOK_DELTA, 490, 500),
                      MLT_OK); /* delivered before */
@@ -221,6 +223,250 @@ static void test_heads_name_the_channels_that_moved_and_no_others(void **state)
     mlt_conductor_core_destroy(core);
 }
 
+static struct mlt_event candle(const char *interval, int64_t open, int64_t event_time)
+{
+    struct mlt_event e;
+    memset(&e, 0, sizeof e);
+    e.instrument = MLT_SLICE_LITERAL("BTC-USDT");
+    e.type = MLT_EVENT_KLINE;
+    e.first = open;
+    e.last = event_time;
+    e.u.kline.interval = mlt_slice_of_string(interval);
+    return e;
+}
+
+static void test_a_new_owner_tells_delivered_candles_by_their_interval(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(12);
+    const struct mlt_head heads[] = { { MLT_EVENT_KLINE, 7, 100 } };
+    const struct mlt_candle_head candles[] = {
+        { MLT_SLICE_LITERAL("1m"), 60, 100 },
+        { MLT_SLICE_LITERAL("5m"), 0, 98 },
+    };
+    const struct mlt_instrument_heads from = { .instrument = MLT_SLICE_LITERAL("BTC-USDT"),
+                                               .epoch = 11,
+                                               .head_count = 1,
+                                               .heads = heads,
+                                               .candle_count = 2,
+                                               .candles = candles };
+    assert_int_equal(mlt_conductor_core_seed(core, &from), MLT_OK);
+    static const struct {
+        const char *interval;
+        int64_t open, event_time;
+        bool passes;
+    } steps[] = {
+        { "1m", 60, 100, false }, /* delivered */
+        { "5m", 0, 98, false },   /* delivered */
+        { "5m", 0, 100, true },   /* the same event time as the last of 1m, but not delivered */
+        { "1h", 0, 100, true },   /* an interval that was never delivered */
+        { "1m", 60, 102, true },
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct mlt_event e = candle(steps[i].interval, steps[i].open, steps[i].event_time);
+        struct mlt_conductor_counts before, after;
+        mlt_conductor_core_counts(core, &before);
+        assert_int_equal(mlt_conductor_core_event(core, &e), MLT_OK);
+        mlt_conductor_core_counts(core, &after);
+        assert_int_equal(after.duplicates - before.duplicates, steps[i].passes ? 0 : 1);
+    }
+    assert_int_equal(seen.count, 4); /* EPOCH_STARTED and three candles */
+    struct mlt_event late_seed = candle("1m", 60, 104);
+    assert_int_equal(mlt_conductor_core_event(core, &late_seed), MLT_OK);
+    assert_int_equal(mlt_conductor_core_seed(core, &from), MLT_E_EXISTS);
+    mlt_conductor_core_destroy(core);
+}
+
+static void test_more_candle_intervals_than_the_exchange_has_are_refused_not_swallowed(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(1);
+    static const char *const intervals[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "j",
+                                             "k", "l", "m", "n", "o", "p", "q", "r", "s", "t" };
+    for (size_t i = 0; i < sizeof intervals / sizeof intervals[0]; i++) {
+        struct mlt_event e = candle(intervals[i], 1, 1);
+        assert_int_equal(mlt_conductor_core_event(core, &e), MLT_OK);
+    }
+    struct mlt_event e = candle("u", 1, 1);
+    assert_int_equal(mlt_conductor_core_event(core, &e), MLT_E_LIMIT);
+    struct mlt_conductor_counts counts;
+    mlt_conductor_core_counts(core, &counts);
+    assert_int_equal(counts.refused, 1);
+    assert_int_equal(counts.duplicates, 0);
+    mlt_conductor_core_destroy(core);
+}
+
+static enum mlt_status send_status(struct mlt_conductor_core *core, enum mlt_status_kind kind,
+                                   int64_t received)
+{
+    struct mlt_event e;
+    memset(&e, 0, sizeof e);
+    e.instrument = MLT_SLICE_LITERAL("BTC-USDT");
+    e.type = MLT_EVENT_STATUS;
+    e.stamps.received = received;
+    e.u.status.kind = kind;
+    return mlt_conductor_core_event(core, &e);
+}
+
+static void test_a_line_that_ends_and_comes_back_is_said_each_time_and_once(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(2);
+    const struct mlt_head heads[] = { { MLT_EVENT_STATUS, 3, 0 } }; /* none with a position */
+    const struct mlt_instrument_heads from = {
+        .instrument = MLT_SLICE_LITERAL("BTC-USDT"), .epoch = 1, .head_count = 1, .heads = heads
+    };
+    assert_int_equal(mlt_conductor_core_seed(core, &from), MLT_OK);
+    static const struct {
+        enum mlt_status_kind kind;
+        int64_t received;
+        bool passes;
+    } steps[] = {
+        { MLT_STATUS_SOURCE_DOWN, 50, true }, /* though Meltica's own STATUS came at 1000 */
+        { MLT_STATUS_SOURCE_DOWN, 50, false }, { MLT_STATUS_SOURCE_UP, 50, true },
+        { MLT_STATUS_SOURCE_UP, 50, false },   { MLT_STATUS_SOURCE_DOWN, 49, false },
+        { MLT_STATUS_SOURCE_DOWN, 51, true },
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct mlt_conductor_counts before, after;
+        mlt_conductor_core_counts(core, &before);
+        assert_int_equal(send_status(core, steps[i].kind, steps[i].received), MLT_OK);
+        mlt_conductor_core_counts(core, &after);
+        assert_int_equal(after.out - before.out, (steps[i].passes ? 1 : 0) + (i == 0 ? 1 : 0));
+    }
+    mlt_conductor_core_destroy(core);
+}
+
+static void test_heads_are_not_sent_for_what_another_owns(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(3);
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 1, 1), MLT_OK);
+    const size_t before = seen.count;
+    mlt_conductor_core_set_epoch(core, mlt_instrument_slot(MLT_SLICE_LITERAL("BTC-USDT")), 0);
+    mlt_conductor_core_heads(core);
+    assert_int_equal(seen.count, before);
+    mlt_conductor_core_destroy(core);
+}
+
+static void test_a_second_epoch_of_the_same_owner_names_where_its_first_ended(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(3);
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 1, 1), MLT_OK);
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 2, 2), MLT_OK);
+    mlt_conductor_core_set_epoch(core, mlt_instrument_slot(MLT_SLICE_LITERAL("BTC-USDT")), 9);
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 3, 3), MLT_OK);
+    assert_int_equal(seen.count, 5);
+    const struct mlt_event *started = &seen.events[3];
+    assert_int_equal(started->u.status.kind, MLT_STATUS_EPOCH_STARTED);
+    assert_int_equal(started->u.status.previous_epoch, 3);
+    assert_int_equal(started->u.status.head_count, 2);
+    assert_int_equal(started->u.status.heads[0].type, MLT_EVENT_BBO);
+    assert_int_equal(started->u.status.heads[0].sequence, 2);
+    assert_int_equal(last_seen()->epoch, 9);
+    assert_int_equal(last_seen()->sequence, 1);
+    mlt_conductor_core_destroy(core);
+}
+
+static void
+test_a_channel_that_rested_in_the_last_epoch_is_no_head_but_keeps_its_position(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(12);
+    const struct mlt_head heads[] = { { MLT_EVENT_BBO, 0, 500 }, { MLT_EVENT_TRADE, 9, 77 } };
+    const struct mlt_instrument_heads from = {
+        .instrument = MLT_SLICE_LITERAL("BTC-USDT"), .epoch = 11, .head_count = 2, .heads = heads
+    };
+    assert_int_equal(mlt_conductor_core_seed(core, &from), MLT_OK);
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 500, 500), MLT_OK);
+    assert_int_equal(seen.count, 0);
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 501, 501), MLT_OK);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.events[0].u.status.head_count, 1);
+    assert_int_equal(seen.events[0].u.status.heads[0].type, MLT_EVENT_TRADE);
+    mlt_conductor_core_destroy(core);
+}
+
+/* ---- allocations ---- */
+
+static size_t allocations;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    allocations++;
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    allocations++;
+    return __real_realloc(memory, size);
+}
+
+static uint8_t encoded[4096];
+
+static void on_emit_encode(void *ctx, uint32_t partition, const struct mlt_event *event)
+{
+    size_t *bytes = ctx;
+    (void)partition;
+    assert_true(mlt_event_encoded_size(event) <= sizeof encoded);
+    *bytes += mlt_event_encode(event, encoded);
+}
+
+static void test_after_warm_up_an_event_costs_no_allocation(void **state)
+{
+    (void)state;
+    size_t bytes = 0;
+    struct mlt_conductor_core *core = NULL;
+    const struct mlt_conductor_ports ports = { on_emit_encode, &bytes, &clock_fixed };
+    assert_int_equal(mlt_conductor_core_create(4, &ports, &core), MLT_OK);
+    for (uint32_t s = 0; s < MLT_SLOT_COUNT; s++) {
+        mlt_conductor_core_set_epoch(core, s, 5);
+    }
+    struct mlt_arena arena;
+    mlt_arena_init(&arena, 4096, 1u << 20);
+    const int64_t prices[] = { 100, 99 }, quantities[] = { 5, 0 };
+    size_t before = 0;
+    for (int64_t n = 1; n <= 1000; n++) {
+        struct mlt_event e;
+        memset(&e, 0, sizeof e);
+        e.instrument = MLT_SLICE_LITERAL("BTC-USDT");
+        e.type = MLT_EVENT_BOOK_DELTA;
+        e.first = n;
+        e.last = n;
+        e.u.book_delta.bids = (struct mlt_levels){ -2, -8, 2, prices, quantities };
+        uint8_t wire[512];
+        const size_t size = mlt_event_encode(&e, wire);
+        mlt_arena_reset(&arena);
+        struct mlt_event decoded;
+        assert_int_equal(mlt_event_decode(mlt_slice_of(wire, size), &arena, &decoded), MLT_OK);
+        assert_int_equal(mlt_conductor_core_event(core, &decoded), MLT_OK);
+        mlt_conductor_core_heads(core);
+        if (n == 1) {
+            assert_true(allocations > 0); /* the counter counts */
+            before = allocations;
+        }
+    }
+    assert_int_equal(allocations, before);
+    assert_true(bytes > 1000);
+    mlt_arena_fini(&arena);
+    mlt_conductor_core_destroy(core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +478,15 @@ int main(void)
         cmocka_unit_test(test_a_loss_is_said_in_place_and_marks_what_follows),
         cmocka_unit_test(test_an_owner_that_was_outbid_emits_nothing),
         cmocka_unit_test(test_heads_name_the_channels_that_moved_and_no_others),
+        cmocka_unit_test(test_a_new_owner_tells_delivered_candles_by_their_interval),
+        cmocka_unit_test(
+            test_more_candle_intervals_than_the_exchange_has_are_refused_not_swallowed),
+        cmocka_unit_test(test_a_line_that_ends_and_comes_back_is_said_each_time_and_once),
+        cmocka_unit_test(test_heads_are_not_sent_for_what_another_owns),
+        cmocka_unit_test(test_a_second_epoch_of_the_same_owner_names_where_its_first_ended),
+        cmocka_unit_test(
+            test_a_channel_that_rested_in_the_last_epoch_is_no_head_but_keeps_its_position),
+        cmocka_unit_test(test_after_warm_up_an_event_costs_no_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

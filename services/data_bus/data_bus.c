@@ -1,0 +1,566 @@
+/*
+ * Pipeline and life of the service. Threads:
+ *  - loop: start, stop, drain, readiness, metrics;
+ *  - receiver (the hop's): the core, the journal's and the live lane's bytes; it alone touches the
+ * core;
+ *  - reader (reader.c): the dispatch table;
+ *  - closer: ends the intake while draining, which may have to wait.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core.h"
+#include "data_bus.h"
+#include "heads.h"
+#include "meltica/base/log.h"
+#include "meltica/bus/hop.h"
+#include "meltica/bus/store.h"
+#include "meltica/service/hop_metrics.h"
+#include "reader.h"
+
+#define HOP_SERVICE "data_bus"
+#define SUBJECT_PREFIX "meltica.data."
+#define ARENA_BLOCK_BYTES (64u << 10)
+#define ARENA_BYTES_MAX (4u << 20)
+#define TABLE_WAIT_NS (500 * MLT_NS_PER_MS) /* RULINGS 18 */
+#define PUBLISH_SLICE_NS (200 * MLT_NS_PER_MS)
+#define PAUSE_NS (20 * MLT_NS_PER_MS)
+#define HEADS_REPLY_BYTES_MAX MLT_BUS_PAYLOAD_BYTES_MAX
+
+struct data_bus_config {
+    bool journal;
+    int64_t journal_max_age_s, journal_max_bytes, journal_drain_ms;
+};
+
+struct data_bus_metrics {
+    struct mlt_counter *in, *validated, *out, *unrouted, *late, *undelivered, *duplicates;
+    struct mlt_counter *stale_owner, *refused, *lost, *lost_events, *waits, *timeouts, *undecodable;
+    struct mlt_counter *table_reads, *table_failures;
+    struct mlt_counter *journal_events, *journal_batches, *journal_bytes, *journal_dropped,
+        *journal_failed;
+    struct mlt_gauge *journal_in_flight, *journal_available, *revision;
+    struct mlt_histogram *stage;
+    struct mlt_hop_receiver_metrics receiver;
+};
+
+struct data_bus {
+    struct mlt_service *service;
+    const struct data_bus_config *config;
+    struct mlt_bus *data;
+    uint32_t partitions;
+    struct data_bus_metrics metrics;
+    struct mlt_table_reader *reader;
+    struct mlt_journal *journal; /* NULL: off */
+
+    /* Of the receiver's thread. */
+    struct mlt_data_bus_core *core;
+    struct mlt_arena arena;
+    struct mlt_buf encoded, reply;
+    bool abandoned; /* the batch in hand could not be handed on */
+
+    atomic_bool stopping;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* monotonic clock */
+    struct mlt_hop_receiver *receiver;
+    bool receiver_open;
+    pthread_t closer;
+    bool closer_started;
+};
+
+static const struct mlt_config_item items[] = {
+    { .key = "journal",
+      .type = MLT_CONFIG_BOOL,
+      .offset = offsetof(struct data_bus_config, journal),
+      .default_text = "true",
+      .doc = "Whether what is published also goes, in batches, to the stream MELTICA_JOURNAL." },
+    { .key = "journal_max_age_s",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct data_bus_config, journal_max_age_s),
+      .default_text = "900",
+      .min = 1,
+      .max = 31536000,
+      .unit = "s",
+      .doc = "How long the journal keeps events; used when the stream is created." },
+    { .key = "journal_max_bytes",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct data_bus_config, journal_max_bytes),
+      .default_text = "1073741824",
+      .min = 1 << 20,
+      .max = INT64_C(1) << 50,
+      .unit = "bytes",
+      .doc = "How much the journal keeps; used when the stream is created." },
+    { .key = "journal_drain_ms",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct data_bus_config, journal_drain_ms),
+      .default_text = "1000",
+      .min = 0,
+      .max = 60000,
+      .unit = "ms",
+      .doc = "How long an ending service waits for the journal's acknowledgements." },
+};
+
+/* ---- hot path ---- */
+
+/* For what tells us that it is closed before it was waited for. */
+static void pause_shortly(struct data_bus *d)
+{
+    const int64_t at = mlt_clock_mono_ns() + PAUSE_NS;
+    const struct timespec until = { .tv_sec = (time_t)(at / MLT_NS_PER_S),
+                                    .tv_nsec = (long)(at % MLT_NS_PER_S) };
+    (void)pthread_mutex_lock(&d->lock);
+    if (!atomic_load(&d->stopping)) {
+        (void)pthread_cond_timedwait(&d->changed, &d->lock, &until);
+    }
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
+/* Waits for room and for a connection as long as it takes: meanwhile nothing is acknowledged, and
+ * the hops hold back or say what they lose. Gives up only where the service ends. */
+static enum mlt_status publish(struct data_bus *d, const char *subject, struct mlt_slice payload)
+{
+    for (;;) {
+        const int64_t deadline = mlt_clock_mono_ns() + PUBLISH_SLICE_NS;
+        const enum mlt_status status = mlt_bus_publish_wait(d->data, subject, payload, deadline);
+        if (mlt_status_class(status) != MLT_CLASS_RETRY) {
+            return status;
+        }
+        if (atomic_load(&d->stopping)) {
+            d->abandoned = true;
+            return status;
+        }
+        if (mlt_clock_mono_ns() < deadline) {
+            pause_shortly(d);
+        }
+    }
+}
+
+static bool on_publish(void *ctx, uint32_t partition, const struct mlt_event *event)
+{
+    struct data_bus *d = ctx;
+    char subject[sizeof SUBJECT_PREFIX + MLT_INSTRUMENT_BYTES_MAX];
+    memcpy(subject, SUBJECT_PREFIX, sizeof SUBJECT_PREFIX - 1);
+    memcpy(subject + sizeof SUBJECT_PREFIX - 1, event->instrument.data, event->instrument.len);
+    subject[sizeof SUBJECT_PREFIX - 1 + event->instrument.len] = '\0';
+    mlt_buf_clear(&d->encoded);
+    enum mlt_status status = mlt_buf_reserve(&d->encoded, mlt_event_encoded_size(event));
+    if (status == MLT_OK) {
+        d->encoded.len = mlt_event_encode(event, d->encoded.data);
+        status = publish(d, subject, mlt_buf_view(&d->encoded));
+    }
+    if (status != MLT_OK) {
+        if (!d->abandoned) {
+            mlt_log(MLT_LOG_ERROR, "publish_refused", "an event cannot be published",
+                    MLT_S("subject", subject), MLT_S("status", mlt_status_word(status)),
+                    MLT_U("bytes", d->encoded.len));
+        }
+        return false;
+    }
+    if (d->journal != NULL) {
+        (void)mlt_journal_append(d->journal, partition, mlt_buf_view(&d->encoded)); /* it counts */
+    }
+    if (event->stamps.conducted != MLT_STAMP_UNKNOWN) {
+        mlt_histogram_record_ns(d->metrics.stage,
+                                event->stamps.published - event->stamps.conducted);
+    }
+    return true;
+}
+
+static void take_table(struct data_bus *d)
+{
+    struct mlt_routing *routing = mlt_table_reader_take(d->reader);
+    if (routing != NULL) {
+        mlt_data_bus_core_set_table(d->core, routing);
+    }
+}
+
+static void on_await_table(void *ctx, uint64_t revision)
+{
+    struct data_bus *d = ctx;
+    if (mlt_table_reader_await(d->reader, revision, TABLE_WAIT_NS)) {
+        take_table(d);
+    } else {
+        mlt_log(MLT_LOG_WARN, "table_late", "an event names a table that does not come",
+                MLT_U("revision", revision));
+    }
+}
+
+static void mirror_counts(struct data_bus *d)
+{
+    struct mlt_data_bus_counts counts;
+    const struct data_bus_metrics *m = &d->metrics;
+    mlt_data_bus_core_counts(d->core, &counts);
+    mlt_counter_set(m->in, counts.in);
+    mlt_counter_set(m->validated, counts.validated);
+    mlt_counter_set(m->out, counts.out);
+    mlt_counter_set(m->unrouted, counts.unrouted);
+    mlt_counter_set(m->late, counts.late);
+    mlt_counter_set(m->undelivered, counts.undelivered);
+    mlt_counter_set(m->duplicates, counts.duplicates);
+    mlt_counter_set(m->stale_owner, counts.stale_owner);
+    mlt_counter_set(m->refused, counts.refused);
+    mlt_counter_set(m->lost, counts.lost);
+    mlt_counter_set(m->lost_events, counts.lost_events);
+    mlt_counter_set(m->waits, counts.table_waits);
+    mlt_counter_set(m->timeouts, counts.table_timeouts);
+}
+
+static void take_elements(struct data_bus *d, const struct mlt_hop_batch *batch)
+{
+    struct mlt_slice rest = batch->bytes, element;
+    enum mlt_status status = MLT_OK, trouble = MLT_OK;
+    while (!d->abandoned && (status = mlt_batch_next(&rest, &element)) == MLT_OK) {
+        struct mlt_event event;
+        mlt_arena_reset(&d->arena);
+        status = mlt_event_decode(element, &d->arena, &event);
+        if (status == MLT_OK) {
+            status = mlt_data_bus_core_event(d->core, &event);
+        } else {
+            mlt_counter_add(d->metrics.undecodable, 1); /* its channel will show a jump */
+        }
+        trouble = status != MLT_OK ? status : trouble;
+    }
+    if (!d->abandoned && status != MLT_E_EMPTY) {
+        mlt_counter_add(d->metrics.undecodable, 1);
+        trouble = status;
+    }
+    if (trouble != MLT_OK) {
+        mlt_log(MLT_LOG_ERROR, "element_refused", "an element of the hop is of no use",
+                MLT_U("partition", batch->partition), MLT_U("batch", batch->hop.number),
+                MLT_S("status", mlt_status_word(trouble)));
+    }
+}
+
+/* What could not be handed on is not acknowledged: the next process gets all of it. */
+static void leave(struct data_bus *d, uint32_t partition)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    while (d->receiver == NULL) { /* being created at this moment */
+        (void)pthread_cond_wait(&d->changed, &d->lock);
+    }
+    struct mlt_hop_receiver *receiver = d->receiver;
+    (void)pthread_mutex_unlock(&d->lock);
+    mlt_hop_receiver_leave(receiver, partition);
+}
+
+static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
+{
+    struct data_bus *d = ctx;
+    take_table(d);
+    if (mlt_data_bus_core_table(d->core) == NULL) {
+        /* Nothing can be judged without a table: everything waits, and nothing is lost silently. */
+        if (!mlt_table_reader_wait(d->reader)) {
+            leave(d, batch->partition);
+            return;
+        }
+        take_table(d);
+    }
+    (void)mlt_data_bus_core_fence(d->core, batch->partition, batch->hop.epoch);
+    if (batch->lost_before) {
+        mlt_log(MLT_LOG_WARN, "hop_lost", "batches of the Conductor were lost",
+                MLT_U("partition", batch->partition), MLT_S("reason", batch->lost_reason),
+                MLT_U("from", batch->lost_from), MLT_U("to", batch->lost_to));
+        mlt_data_bus_core_lost(d->core, batch->partition, batch->lost_reason);
+    }
+    take_elements(d, batch);
+    mirror_counts(d);
+    if (d->abandoned) {
+        leave(d, batch->partition);
+    }
+}
+
+static void on_other(void *ctx, const char *word, const struct mlt_bus_message *message)
+{
+    struct data_bus *d = ctx;
+    if (strcmp(word, "heads") != 0 || message->reply[0] == '\0') {
+        return;
+    }
+    mlt_buf_clear(&d->reply);
+    enum mlt_status status =
+        mlt_data_bus_heads_answer(d->core, d->partitions, message->payload, &d->reply);
+    const bool ok = status == MLT_OK;
+    mlt_log(ok ? MLT_LOG_INFO : MLT_LOG_WARN, "heads_asked", "a Conductor takes a partition over",
+            MLT_S("status", mlt_status_word(status)), MLT_U("reply_bytes", d->reply.len));
+    status = mlt_bus_reply(d->data, message->reply, mlt_buf_view(&d->reply), ok ? 0 : 400,
+                           ok ? "" : mlt_status_text(status));
+    if (status != MLT_OK) { /* it will ask again */
+        mlt_log(MLT_LOG_WARN, "heads_unsent", "an answer could not be sent",
+                MLT_S("status", mlt_status_word(status)));
+    }
+}
+
+/* ---- health ---- */
+
+static bool ready(void *state, const char **reason)
+{
+    struct data_bus *d = state;
+    struct mlt_table_reader_stats stats;
+    mlt_table_reader_get_stats(d->reader, &stats);
+    *reason = stats.reads == 0 ? "no dispatch table yet" : NULL;
+    return *reason == NULL;
+}
+
+static void make_metrics(struct data_bus *d)
+{
+    struct mlt_metrics *m = mlt_service_metrics(d->service);
+    struct data_bus_metrics *to = &d->metrics;
+    const struct {
+        struct mlt_counter **counter;
+        const char *name, *help, *labels;
+    } counters[] = {
+        { &to->in, "meltica_bus_in_total", "New events", NULL },
+        { &to->validated, "meltica_bus_validated_total", "Events that the table routes", NULL },
+        { &to->out, "meltica_bus_out_total", "Events published", NULL },
+        { &to->unrouted, "meltica_bus_unrouted_total", "Events that no subscription asks for",
+          NULL },
+        { &to->late, "meltica_bus_late_total", "Events of a route that just ended", NULL },
+        { &to->undelivered, "meltica_bus_undelivered_total", "Events that could not be published",
+          NULL },
+        { &to->duplicates, "meltica_bus_duplicates_total", "Repeats by epoch and sequence", NULL },
+        { &to->stale_owner, "meltica_bus_stale_owner_total", "Events of an owner that was replaced",
+          NULL },
+        { &to->refused, "meltica_bus_refused_total", "Events beyond a limit of the Data Bus",
+          NULL },
+        { &to->lost, "meltica_bus_lost_total", "STATUS LOST published", NULL },
+        { &to->lost_events, "meltica_bus_lost_events_total", "Sequences that LOST notices name",
+          NULL },
+        { &to->waits, "meltica_bus_table_waits_total", "Events that waited for a newer table",
+          NULL },
+        { &to->timeouts, "meltica_bus_table_timeouts_total", "Waits for a table that did not come",
+          NULL },
+        { &to->undecodable, "meltica_rejected_total", "What could not become an event, by reason",
+          "stage=\"data_bus\",reason=\"parse\"" },
+        { &to->table_reads, "meltica_bus_table_reads_total", "Dispatch tables read", NULL },
+        { &to->table_failures, "meltica_bus_table_failures_total", "Reads of the table that failed",
+          NULL },
+        { &to->journal_events, "meltica_journal_events_total", "Events handed to the journal",
+          NULL },
+        { &to->journal_batches, "meltica_journal_batches_total", "Batches acknowledged", NULL },
+        { &to->journal_bytes, "meltica_journal_bytes_total", "Bytes of batches", NULL },
+        { &to->journal_dropped, "meltica_journal_dropped_events_total", "Holes in the journal",
+          NULL },
+        { &to->journal_failed, "meltica_journal_failed_batches_total", "Batches not acknowledged",
+          NULL },
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        *counters[i].counter =
+            mlt_metrics_counter(m, counters[i].name, counters[i].help, counters[i].labels);
+    }
+    to->journal_in_flight = mlt_metrics_gauge(m, "meltica_journal_in_flight_batches",
+                                              "Batches that wait for their acknowledgement", NULL);
+    to->journal_available =
+        mlt_metrics_gauge(m, "meltica_journal_available", "1: the stream takes batches", NULL);
+    to->revision = mlt_metrics_gauge(m, "meltica_bus_table_revision", "Of the newest table", NULL);
+    to->stage = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
+                                      "From the stamp of the stage before to this one's",
+                                      "stage=\"publish\"");
+    mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"out\"");
+}
+
+static void collect_journal(struct data_bus *d)
+{
+    struct mlt_journal_stats stats;
+    mlt_journal_get_stats(d->journal, &stats);
+    mlt_counter_set(d->metrics.journal_events, stats.events);
+    mlt_counter_set(d->metrics.journal_batches, stats.batches);
+    mlt_counter_set(d->metrics.journal_bytes, stats.bytes);
+    mlt_counter_set(d->metrics.journal_dropped, stats.dropped_events);
+    mlt_counter_set(d->metrics.journal_failed, stats.failed_batches);
+    mlt_gauge_set(d->metrics.journal_in_flight, (int64_t)stats.in_flight);
+    mlt_gauge_set(d->metrics.journal_available, stats.available ? 1 : 0);
+}
+
+/* The core's counts are mirrored by its own thread, after each batch. */
+static void collect(void *state)
+{
+    struct data_bus *d = state;
+    struct mlt_table_reader_stats table;
+    mlt_table_reader_get_stats(d->reader, &table);
+    mlt_counter_set(d->metrics.table_reads, table.reads);
+    mlt_counter_set(d->metrics.table_failures, table.failures);
+    mlt_gauge_set(d->metrics.revision, (int64_t)table.revision);
+    if (d->journal != NULL) {
+        collect_journal(d);
+    }
+    (void)pthread_mutex_lock(&d->lock);
+    if (d->receiver_open) {
+        struct mlt_hop_receiver_stats stats;
+        mlt_hop_receiver_get_stats(d->receiver, &stats);
+        mlt_hop_receiver_metrics_set(&d->metrics.receiver, &stats);
+    }
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
+static void stats(void *state, struct mlt_buf *out)
+{
+    const struct data_bus *d = state;
+    const enum mlt_status status =
+        mlt_buf_printf(out,
+                       "{\"in\":%llu,\"validated\":%llu,\"out\":%llu,\"unrouted\":%llu,"
+                       "\"lost\":%llu}",
+                       (unsigned long long)mlt_counter_get(d->metrics.in),
+                       (unsigned long long)mlt_counter_get(d->metrics.validated),
+                       (unsigned long long)mlt_counter_get(d->metrics.out),
+                       (unsigned long long)mlt_counter_get(d->metrics.unrouted),
+                       (unsigned long long)mlt_counter_get(d->metrics.lost));
+    if (status != MLT_OK) { /* then there are no figures this time */
+        mlt_log(MLT_LOG_WARN, "stats_failed", "no room for the figures",
+                MLT_S("status", mlt_status_word(status)));
+    }
+}
+
+/* ---- life ---- */
+
+static void close_receiver(struct data_bus *d)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    const bool open = d->receiver_open;
+    struct mlt_hop_receiver *receiver = d->receiver;
+    d->receiver_open = false;
+    (void)pthread_mutex_unlock(&d->lock);
+    if (open) {
+        mlt_table_reader_end(d->reader); /* who waits for a table lets go */
+        mlt_hop_receiver_destroy(receiver);
+    }
+}
+
+static void *close_intake(void *arg)
+{
+    struct data_bus *d = arg;
+    close_receiver(d);
+    mlt_service_drained(d->service);
+    return NULL;
+}
+
+static void drain(void *state)
+{
+    struct data_bus *d = state;
+    d->closer_started = pthread_create(&d->closer, NULL, close_intake, d) == 0;
+    if (!d->closer_started) {
+        mlt_service_drained(d->service); /* stop() closes it */
+    }
+}
+
+static void stop(void *state)
+{
+    struct data_bus *d = state;
+    (void)pthread_mutex_lock(&d->lock);
+    atomic_store(&d->stopping, true);
+    (void)pthread_cond_broadcast(&d->changed);
+    (void)pthread_mutex_unlock(&d->lock);
+    if (d->closer_started) {
+        (void)pthread_join(d->closer, NULL);
+    }
+    close_receiver(d);
+    mlt_table_reader_destroy(d->reader);
+    if (d->journal != NULL) {
+        mlt_journal_destroy(d->journal, d->config->journal_drain_ms * MLT_NS_PER_MS);
+    }
+    mlt_data_bus_core_destroy(d->core);
+    mlt_buf_fini(&d->encoded);
+    mlt_buf_fini(&d->reply);
+    mlt_arena_fini(&d->arena);
+    (void)pthread_cond_destroy(&d->changed);
+    (void)pthread_mutex_destroy(&d->lock);
+    free(d);
+}
+
+static enum mlt_status open_journal(struct data_bus *d, struct mlt_error *err)
+{
+    struct mlt_journal_options options = {
+        .may_provision = mlt_service_may_provision(d->service),
+        .partitions = d->partitions,
+        .max_age_ns = d->config->journal_max_age_s * MLT_NS_PER_S,
+        .max_bytes = d->config->journal_max_bytes,
+    };
+    mlt_service_bus_options(d->service, &options.bus);
+    options.bus.name = "meltica-data-bus/journal";
+    return mlt_journal_create(&options, &d->journal, err);
+}
+
+static enum mlt_status open_receiver(struct data_bus *d, struct mlt_error *err)
+{
+    const struct mlt_hop_receiver_options options = {
+        .service = HOP_SERVICE,
+        .sender_service = "conductor",
+        .subject = "meltica.int.out",
+        .partitions = d->partitions,
+        .on_batch = on_batch,
+        .on_other = on_other,
+        .ctx = d,
+    };
+    struct mlt_hop_receiver *receiver = NULL;
+    const enum mlt_status status = mlt_hop_receiver_create(d->data, &options, &receiver, err);
+    if (status == MLT_OK) {
+        (void)pthread_mutex_lock(&d->lock);
+        d->receiver = receiver;
+        d->receiver_open = true;
+        (void)pthread_cond_broadcast(&d->changed);
+        (void)pthread_mutex_unlock(&d->lock);
+    }
+    return status;
+}
+
+static enum mlt_status build(struct data_bus *d, struct mlt_error *err)
+{
+    const struct mlt_data_bus_ports ports = { on_publish, on_await_table, d, mlt_clock_system() };
+    enum mlt_status status = mlt_data_bus_core_create(d->partitions, &ports, &d->core);
+    if (status != MLT_OK) {
+        return mlt_error_set(err, status, "core");
+    }
+    status = mlt_table_reader_create(mlt_service_control_bus(d->service), &d->reader, err);
+    if (status == MLT_OK && d->config->journal) {
+        status = open_journal(d, err);
+    }
+    if (status == MLT_OK) {
+        status = open_receiver(d, err);
+    }
+    return status;
+}
+
+static enum mlt_status start(struct mlt_service *service, const void *config, void **state,
+                             struct mlt_error *err)
+{
+    struct data_bus *d = calloc(1, sizeof *d);
+    if (d == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "data bus");
+    }
+    d->service = service;
+    d->config = config;
+    d->data = mlt_service_data_bus(service);
+    d->partitions = mlt_service_partitions(service);
+    mlt_arena_init(&d->arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
+    mlt_buf_init(&d->encoded, MLT_BUS_PAYLOAD_BYTES_MAX);
+    mlt_buf_init(&d->reply, HEADS_REPLY_BYTES_MAX);
+    atomic_init(&d->stopping, false);
+    (void)pthread_mutex_init(&d->lock, NULL);
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&d->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    make_metrics(d);
+    const enum mlt_status status = build(d, err);
+    if (status != MLT_OK) {
+        stop(d);
+        return status;
+    }
+    *state = d;
+    return MLT_OK;
+}
+
+const struct mlt_service_spec mlt_data_bus_spec = {
+    .name = "data-bus",
+    .description = "Publishes validated events in order on meltica.data.*",
+    .items = items,
+    .item_count = sizeof items / sizeof items[0],
+    .config_bytes = sizeof(struct data_bus_config),
+    .start = start,
+    .drain = drain,
+    .stop = stop,
+    .ready = ready,
+    .collect = collect,
+    .stats = stats,
+};

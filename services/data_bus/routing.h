@@ -1,0 +1,34 @@
+/*
+ * What the dispatch table lets through, as the Data Bus needs it: for an instrument the set of
+ * types that some subscription asks for. Made from a Table message
+ * (proto/meltica/v1/internal.proto), never changed afterwards. Any thread.
+ */
+#ifndef MELTICA_DATA_BUS_ROUTING_H
+#define MELTICA_DATA_BUS_ROUTING_H
+
+#include "meltica/event/event.h"
+
+#define MLT_ROUTING_INSTRUMENTS_MAX 16384u /* named one by one */
+#define MLT_ROUTING_PATTERNS_MAX 4096u
+
+struct mlt_routing;
+
+#define MLT_TYPE_BIT(type) (UINT32_C(1) << (unsigned)(type))
+
+/* *routing is the caller's. E_PARSE, E_LIMIT (more instruments or patterns than the maxima),
+ * E_NOMEM. Subscriptions of types or with patterns that this version does not know are left out and
+ * counted: what they would let through shows as unrouted, and the rest of the table stands. */
+enum mlt_status mlt_routing_decode(struct mlt_slice table,
+                                   struct mlt_routing **routing) MLT_MUST_CHECK;
+void mlt_routing_destroy(struct mlt_routing *routing); /* NULL is fine */
+
+uint64_t mlt_routing_revision(const struct mlt_routing *routing);
+uint64_t mlt_routing_boot(const struct mlt_routing *routing); /* of the Dispatcher */
+size_t mlt_routing_ignored(const struct mlt_routing *routing);
+
+/* MLT_TYPE_BIT of each type that leaves for the instrument, 0: none. What is derived belongs to it:
+ * BOOK brings BOOK_DELTA and BOOK_SNAPSHOT, and any subscription brings STATUS, INSTRUMENT and
+ * BOOK. */
+uint32_t mlt_routing_types(const struct mlt_routing *routing, struct mlt_slice instrument);
+
+#endif

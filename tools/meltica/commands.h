@@ -10,4 +10,13 @@ int mlt_command_decode(int argc, char **argv);
  * this process; the report as JSON, or the canonical events as JSON lines. */
 int mlt_command_inspect(int argc, char **argv);
 
+/* tail [INSTRUMENT] [--json]: the live lane as a table that is redrawn, or as JSON lines. */
+int mlt_command_tail(int argc, char **argv);
+/* collect: follows the live lane and writes a report (docs/report.md); 1 when anything was lost. */
+int mlt_command_collect(int argc, char **argv);
+/* record FILE [INSTRUMENT]: the live lane to a file that is one EventBatch. */
+int mlt_command_record(int argc, char **argv);
+/* replay FILE: a recorded file onto meltica.replay.<instrument>. */
+int mlt_command_replay(int argc, char **argv);
+
 #endif

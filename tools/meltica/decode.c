@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "connection.h"
 #include "meltica/base/buf.h"
 #include "meltica/event/event.h"
 
@@ -61,9 +62,10 @@ static enum mlt_status print_batch(struct mlt_slice rest, struct mlt_arena *aren
 int mlt_command_decode(int argc, char **argv)
 {
     const int batch = argc == 2 && strcmp(argv[1], "--batch") == 0;
-    if (argc > 1 && !batch) {
-        (void)fprintf(stderr, "usage: meltica decode [--batch] < message\n");
-        return 2;
+    const bool help = mlt_tool_help(argc, argv);
+    if (help || (argc > 1 && !batch)) {
+        (void)fprintf(help ? stdout : stderr, "usage: meltica decode [--batch] < message\n");
+        return help ? 0 : 2;
     }
     struct mlt_buf input, json;
     struct mlt_arena arena;

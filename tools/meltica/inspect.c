@@ -11,6 +11,7 @@
 #include "binance.h"
 #include "canonical.h"
 #include "commands.h"
+#include "connection.h"
 #include "core.h"
 #include "listing.h"
 #include "meltica/base/map.h"
@@ -33,6 +34,7 @@ struct inspect {
     int64_t now_ns;          /* receive time of the record in hand: the clock of this run */
     uint64_t frames, rest_answers, answers, unreadable;
     bool print_events;
+    FILE *record;           /* NULL: not asked for */
     enum mlt_status status; /* first failure of ours */
 };
 
@@ -65,6 +67,14 @@ static void on_numbered(void *ctx, uint32_t partition, const struct mlt_event *n
     }
     if (status == MLT_OK) {
         status = mlt_tally_event(in->tally, &event);
+    }
+    if (status == MLT_OK && in->record != NULL) {
+        uint8_t header[MLT_ELEMENT_HEADER_BYTES_MAX];
+        const size_t n = mlt_batch_element_header(size, header);
+        if (fwrite(header, 1, n, in->record) != n ||
+            fwrite(in->encoded.data, 1, size, in->record) != size) {
+            status = MLT_E_IO;
+        }
     }
     if (status == MLT_OK && in->print_events) {
         mlt_buf_clear(&in->json);
@@ -375,11 +385,21 @@ static int run(struct inspect *in, char **paths, size_t count, const char *repor
     return verdict(in);
 }
 
+static int usage(FILE *to, int status)
+{
+    (void)fprintf(to, "usage: meltica inspect [--report FILE] [--events] [--record FILE] "
+                      "RECORDING...\n");
+    return status;
+}
+
 int mlt_command_inspect(int argc, char **argv)
 {
     struct inspect in = { 0 };
-    const char *report = NULL;
+    const char *report = NULL, *record = NULL;
     int first = 1;
+    if (mlt_tool_help(argc, argv)) {
+        return usage(stdout, 0);
+    }
     while (first < argc && strncmp(argv[first], "--", 2) == 0) {
         if (strcmp(argv[first], "--events") == 0) {
             in.print_events = true;
@@ -387,15 +407,25 @@ int mlt_command_inspect(int argc, char **argv)
         } else if (strcmp(argv[first], "--report") == 0 && first + 1 < argc) {
             report = argv[first + 1];
             first += 2;
+        } else if (strcmp(argv[first], "--record") == 0 && first + 1 < argc) {
+            record = argv[first + 1];
+            first += 2;
         } else {
             break;
         }
     }
     if (first >= argc || strncmp(argv[first], "--", 2) == 0) {
-        (void)fprintf(stderr, "usage: meltica inspect [--report FILE] [--events] RECORDING...\n");
-        return 2;
+        return usage(stderr, 2);
     }
-    const int result = run(&in, argv + first, (size_t)(argc - first), report);
+    if (record != NULL && (in.record = fopen(record, "wb")) == NULL) {
+        (void)fprintf(stderr, "meltica inspect: cannot write %s\n", record);
+        return 1;
+    }
+    int result = run(&in, argv + first, (size_t)(argc - first), report);
+    if (in.record != NULL && fclose(in.record) != 0) {
+        (void)fprintf(stderr, "meltica inspect: cannot write %s\n", record);
+        result = 1;
+    }
     inspect_fini(&in);
     return result;
 }

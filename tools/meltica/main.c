@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "meltica/base/log.h"
 
 static const struct {
     const char *name;
@@ -11,6 +12,14 @@ static const struct {
 } commands[] = {
     { "decode", mlt_command_decode,
       "decode [--batch]                            one event on stdin, JSON on stdout" },
+    { "tail", mlt_command_tail,
+      "tail [INSTRUMENT] [--json]                  the live lane as a table, or as JSON lines" },
+    { "collect", mlt_command_collect,
+      "collect --seconds N | --simulator URL       follow the live lane, report as JSON" },
+    { "record", mlt_command_record,
+      "record FILE [INSTRUMENT]                    the live lane to a file" },
+    { "replay", mlt_command_replay,
+      "replay FILE [--speed N|max]                 a recorded file to meltica.replay.*" },
     { "inspect", mlt_command_inspect,
       "inspect [--report FILE | --events] FILE...  recordings through the cores, report as JSON" },
 };
@@ -21,7 +30,7 @@ static int usage(FILE *to, int status)
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         (void)fprintf(to, "  meltica %s\n", commands[i].usage);
     }
-    (void)fprintf(to, "  meltica --version\n");
+    (void)fprintf(to, "  meltica COMMAND --help | --version\n");
     return status;
 }
 
@@ -30,7 +39,8 @@ int main(int argc, char **argv)
     if (argc < 2) {
         return usage(stderr, 2);
     }
-    if (strcmp(argv[1], "--help") == 0) {
+    mlt_log_init("meltica", "", MLT_LOG_ERROR); /* a person reads this, not a collector of logs */
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         return usage(stdout, 0);
     }
     if (strcmp(argv[1], "--version") == 0) {

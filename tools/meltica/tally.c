@@ -12,6 +12,7 @@
 
 struct channel {
     uint64_t events, epoch, first_sequence, last_sequence;
+    uint64_t head_epoch, head_sequence; /* as the last HEADS named them */
     int64_t first_id, last_id;
     EVP_MD_CTX *hash; /* source-derived types only */
 };
@@ -124,23 +125,69 @@ static enum mlt_status hash_event(struct mlt_tally *tally, struct channel *chann
                                                                            : MLT_E_INTERNAL;
 }
 
-static void check_sequence(struct mlt_tally *tally, struct channel *channel,
+/* False for a repeat: docs/wire-format.md has consumers ignore what is not greater. */
+static bool check_sequence(struct mlt_tally *tally, struct channel *channel,
                            const struct mlt_event *event)
 {
     if (channel->events == 0) {
         channel->first_sequence = event->sequence;
-        tally->totals.sequence_holes += event->sequence - 1;
-    } else if (event->epoch == channel->epoch) {
-        if (event->sequence <= channel->last_sequence) {
-            tally->totals.duplicates++;
-        } else {
-            tally->totals.sequence_holes += event->sequence - channel->last_sequence - 1;
-        }
-    } else if (event->epoch < channel->epoch) {
+    } else if (event->epoch < channel->epoch ||
+               (event->epoch == channel->epoch && event->sequence <= channel->last_sequence)) {
         tally->totals.duplicates++;
+        return false;
     }
+    const uint64_t before =
+        channel->events > 0 && event->epoch == channel->epoch ? channel->last_sequence : 0;
+    tally->totals.sequence_holes += event->sequence - before - 1;
     channel->epoch = event->epoch;
     channel->last_sequence = event->sequence;
+    return true;
+}
+
+static void take_heads(struct instrument *i, const struct mlt_event *event)
+{
+    for (size_t h = 0; h < event->u.status.head_count; h++) {
+        const struct mlt_head *head = &event->u.status.heads[h];
+        if (head->type > MLT_EVENT_NONE && head->type < MLT_EVENT_TYPE_COUNT) {
+            i->channels[head->type].head_epoch = event->epoch;
+            i->channels[head->type].head_sequence = head->sequence;
+        }
+    }
+}
+
+/* What a head names and the channel did not get. */
+static uint64_t missing_below(const struct channel *c, uint64_t epoch, uint64_t sequence)
+{
+    if (c->events == 0 || c->epoch < epoch) {
+        return sequence; /* nothing of that epoch */
+    }
+    return c->epoch == epoch && sequence > c->last_sequence ? sequence - c->last_sequence : 0;
+}
+
+/* EPOCH_STARTED names where the epoch before ended: what is missing there is found now or never.
+ * One that names another epoch than the last one seen leaves that one's end unknown. */
+static void end_epoch(struct mlt_tally *tally, struct instrument *i, const struct mlt_event *event)
+{
+    const struct mlt_status_event *status = &event->u.status;
+    uint64_t last_epoch = 0;
+    for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
+        struct channel *c = &i->channels[t];
+        last_epoch = c->events > 0 && c->epoch > last_epoch ? c->epoch : last_epoch;
+    }
+    if (last_epoch == 0 || event->epoch <= last_epoch) {
+        return; /* we begin here, or it is a repeat */
+    }
+    if (status->previous_epoch < last_epoch) {
+        tally->totals.epoch_ends_unknown++;
+        return;
+    }
+    for (size_t h = 0; h < status->head_count; h++) {
+        const struct mlt_head *head = &status->heads[h];
+        if (head->type > MLT_EVENT_NONE && head->type < MLT_EVENT_TYPE_COUNT) {
+            tally->totals.sequence_holes +=
+                missing_below(&i->channels[head->type], status->previous_epoch, head->sequence);
+        }
+    }
 }
 
 static void check_ids(struct mlt_tally *tally, struct channel *channel,
@@ -156,20 +203,31 @@ static void check_ids(struct mlt_tally *tally, struct channel *channel,
 
 enum mlt_status mlt_tally_event(struct mlt_tally *tally, const struct mlt_event *event)
 {
-    if (event->sequence == 0) {
-        return MLT_OK; /* a notice, not part of a channel */
-    }
     struct instrument *i = NULL;
     enum mlt_status status = instrument_of(tally, event->instrument, &i);
     if (status != MLT_OK) {
         return status;
     }
+    if (event->type == MLT_EVENT_STATUS) {
+        tally->totals.lost += event->u.status.kind == MLT_STATUS_LOST ? 1 : 0;
+        if (event->u.status.kind == MLT_STATUS_HEADS) {
+            take_heads(i, event);
+        } else if (event->u.status.kind == MLT_STATUS_EPOCH_STARTED) {
+            end_epoch(tally, i, event);
+        }
+    }
+    if (event->sequence == 0) {
+        return MLT_OK; /* a notice, not part of a channel */
+    }
     struct channel *channel = &i->channels[event->type];
-    check_sequence(tally, channel, event);
+    if (!check_sequence(tally, channel, event)) {
+        return MLT_OK;
+    }
     check_ids(tally, channel, event);
     channel->events++;
     tally->totals.events++;
     if (source_derived(event->type)) {
+        tally->totals.source_derived++;
         status = hash_event(tally, channel, event);
     }
     if (status == MLT_OK && event->type == MLT_EVENT_TRADE) {
@@ -186,6 +244,15 @@ enum mlt_status mlt_tally_event(struct mlt_tally *tally, const struct mlt_event 
 void mlt_tally_totals(const struct mlt_tally *tally, struct mlt_tally_totals *out)
 {
     *out = tally->totals;
+    size_t position = 0;
+    const struct mlt_map_entry *entry;
+    while ((entry = mlt_map_next(&tally->map, &position)) != NULL) {
+        const struct instrument *i = entry->value;
+        for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
+            const struct channel *c = &i->channels[t];
+            out->sequence_holes += missing_below(c, c->head_epoch, c->head_sequence);
+        }
+    }
 }
 
 /* ---- report
@@ -355,8 +422,13 @@ enum mlt_status mlt_tally_report(struct mlt_tally *tally, struct mlt_buf *buf)
     char hex[65] = "";
     struct out o = { buf, list == NULL ? MLT_E_NOMEM : stream_hash(list, hex) };
     if (o.status == MLT_OK) {
-        PRINT(&o, "\"duplicates\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"sequence_holes\":%" PRIu64,
-              tally->totals.duplicates, tally->totals.gaps, tally->totals.sequence_holes);
+        struct mlt_tally_totals totals;
+        mlt_tally_totals(tally, &totals);
+        PRINT(&o,
+              "\"duplicates\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"sequence_holes\":%" PRIu64
+              ",\"lost\":%" PRIu64 ",\"epoch_ends_unknown\":%" PRIu64,
+              totals.duplicates, totals.gaps, totals.sequence_holes, totals.lost,
+              totals.epoch_ends_unknown);
         print_map(&o, "events_out", list, print_counts);
         print_map(&o, "sequence", list, print_sequence);
         print_map(&o, "exchange_ids", list, print_ids);

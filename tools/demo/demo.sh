@@ -1,0 +1,313 @@
+#!/usr/bin/env bash
+# Runs the whole of Meltica on this machine: NATS with JetStream in a temporary store, an exchange (the
+# simulator, or Binance itself), the five services, and a consumer in front. Called by ./dev demo inside
+# the platform; everything it starts ends with it.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: ./dev demo [options]
+  (none)                 a recording where one is found, else a synthetic market; meltica tail in front
+  --live                 Binance itself (needs the internet) instead of the simulator
+  --capture FILE...      replay these recordings, to their end
+  --synthetic            a synthetic market even where a recording is found
+  --symbols N            synthetic: instruments (5)
+  --rate N               synthetic: events a second over all (500)
+  --speed N|max          replay N times as fast as recorded (1); max: as fast as it is read
+  --seconds N            stop after N seconds
+  --report FILE          no table: run unattended and write a JSON report (docs/report.md); the exit
+                         status is 0 only if nothing was lost
+  --table FILE           dispatch table (services/dispatcher/dispatch-all.json; with --live dispatch.json,
+                         two instruments: Binance lists thousands)
+  --adapter-option=WORD  one more option for the Adapter; repeatable. Likewise --simulator-option=WORD
+  --keep DIR             keep logs and the store in DIR, a new or empty folder, or one of an earlier demo
+NATS listens on port 4222 where that is free, else on another, which is said. Ctrl-C ends everything.
+TEXT
+}
+
+die() {
+    printf 'demo: %s\n' "$*" >&2
+    exit 2
+}
+
+bin=$1 source_dir=$2 # given by ./dev
+shift 2
+captures=() simulator_options=() adapter_options=()
+speed=1 seconds='' report='' table=''
+symbols=5 rate=500 mode='' keep=''
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --live) mode=live ;;
+    --synthetic) mode=synthetic ;;
+    --capture)
+        mode=replay
+        while [ $# -gt 1 ] && [ "${2#--}" = "$2" ]; do
+            [ -r "$2" ] || die "cannot read the recording $2"
+            captures+=("$2")
+            shift
+        done
+        ;;
+    --symbols | --rate | --speed | --seconds | --report | --table | --keep)
+        [ $# -gt 1 ] || die "$1 needs a value"
+        printf -v "${1#--}" '%s' "$2"
+        shift
+        ;;
+    --adapter-option=*) adapter_options+=("${1#*=}") ;;
+    --simulator-option=*) simulator_options+=("${1#*=}") ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    *)
+        usage >&2
+        die "no option \"$1\""
+        ;;
+    esac
+    shift
+done
+[[ "$symbols" =~ ^[1-9][0-9]*$ ]] || die "--symbols takes a whole number from 1, not \"$symbols\""
+[[ "$rate" =~ ^[1-9][0-9]*$ ]] || die "--rate takes a whole number from 1, not \"$rate\""
+[[ "$speed" =~ ^([1-9][0-9]*|max)$ ]] || die "--speed takes a whole number from 1, or max, not \"$speed\""
+[[ "$seconds" =~ ^([1-9][0-9]*)?$ ]] || die "--seconds takes a whole number from 1, not \"$seconds\""
+if [ "$mode" = replay ] && [ ${#captures[@]} -eq 0 ]; then
+    die "--capture needs at least one file"
+fi
+if [ -z "$mode" ]; then
+    mode=synthetic
+    folder=${MELTICA_CAPTURES:-}
+    if [ -r "$folder/btcusdt_20240808.gz" ] && [ -r "$folder/btcusdt_20240809.gz" ]; then
+        mode=replay
+        captures=("$folder/btcusdt_20240808.gz" "$folder/btcusdt_20240809.gz")
+    fi
+fi
+if [ -n "$report" ] && [ -z "$seconds" ] && [ "$mode" != replay ]; then
+    die "--report needs --seconds or --capture: a $mode market has no end"
+fi
+if [ -n "$report" ]; then
+    [ -d "$(dirname -- "$report")" ] || die "no folder $(dirname -- "$report") for the report"
+    [ ! -d "$report" ] || die "--report names a file, and $report is a folder"
+fi
+if [ -z "$table" ]; then
+    table="$source_dir/services/dispatcher/dispatch-all.json"
+    [ "$mode" != live ] || table="$source_dir/services/dispatcher/dispatch.json"
+fi
+# sentence < LOG: what the last warning or error says, in words
+sentence() {
+    sed -nE '/"level":"(warn|error)"/s/.*"text":"(([^"\\]|\\.)*)".*/\1/p' | sed 's/\\"/"/g' | tail -n 1
+}
+if ! words=$("$bin/meltica-dispatcher" --check-config --table "$table" 2>&1); then
+    die "wrong dispatch table: $(sentence <<<"$words")"
+fi
+if [ -n "$keep" ]; then
+    if [ -d "$keep" ] && [ -n "$(ls -A -- "$keep")" ] && [ ! -f "$keep/.meltica-demo" ]; then
+        die "--keep wants a folder of its own, and $keep holds other things"
+    fi
+    { mkdir -p -- "$keep" && touch -- "$keep/.meltica-demo"; } 2>/dev/null || die "cannot write to $keep"
+    keep=$(cd -- "$keep" && pwd -P)
+fi
+
+# ---- what runs ----------------------------------------------------------------------------------------
+
+work=${keep:-$(mktemp -d "${TMPDIR:-/tmp}/meltica-demo.XXXXXX")}
+rm -rf "$work/log" "$work/store" "$work"/services "$work"/*.ports
+mkdir -p "$work/log" "$work/store"
+pids=()
+names=()
+
+# end NAME...: SIGTERM to those of them that run, SIGKILL to what is there 8 s later
+# shellcheck disable=SC2317 # reached from the trap
+end() {
+    local name pid list=() deadline=$((SECONDS + 8))
+    for name in "$@"; do
+        pid=$(pid_of "$name")
+        if [ -n "$pid" ] && kill -TERM "$pid" 2>/dev/null; then
+            list+=("$pid")
+        fi
+    done
+    for pid in ${list[@]+"${list[@]}"}; do
+        while kill -0 "$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do
+            sleep 0.02
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+}
+
+# shellcheck disable=SC2317 # it is the trap's own
+finish() {
+    local status=$?
+    ending=1
+    trap '' HUP INT TERM
+    trap - EXIT
+    end tail
+    if kill -0 "$(pid_of collect)" 2>/dev/null; then
+        end collect # while the services can still tell what they counted
+        cat "$work/log/collect.err" >&2
+    fi
+    end dispatcher control-bus data-bus conductor adapter # while they still have NATS to say goodbye to
+    end exchange nats
+    wait 2>/dev/null || true
+    [ -n "$keep" ] || rm -rf "$work"
+    exit "$status"
+}
+# The first signal ends all; another one, or one while all ends anyway, must not leave half of it behind.
+# shellcheck disable=SC2317 # it is the traps' own
+on_signal() {
+    trap '' HUP INT TERM
+    [ -n "$ending" ] || exit "$1"
+}
+
+ending=''
+trap finish EXIT
+trap 'on_signal 129' HUP
+trap 'on_signal 130' INT
+trap 'on_signal 143' TERM
+
+# start NAME COMMAND...: in the background, its words in log/NAME.out and log/NAME.err. In a session of its own:
+# Ctrl-C is for this script, which ends all in order.
+start() {
+    local name=$1
+    shift
+    setsid "$@" </dev/null >"$work/log/$name.out" 2>"$work/log/$name.err" &
+    pids+=($!)
+    names+=("$name")
+}
+
+pid_of() {
+    local i
+    for i in "${!names[@]}"; do
+        if [ "${names[i]}" = "$1" ]; then
+            printf '%s' "${pids[i]}"
+        fi
+    done
+}
+
+# wait_for NAME FILE PATTERN: until FILE has a line with PATTERN, at most 20 s, or NAME is gone
+wait_for() {
+    local name=$1 file=$2 pattern=$3 deadline=$((SECONDS + 20))
+    until grep -q -- "$pattern" "$file" 2>/dev/null; do
+        if ! kill -0 "$(pid_of "$name")" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
+            printf 'demo: %s did not come up; its last words:\n' "$name" >&2
+            tail -n 5 "$work/log/$name.err" "$work/log/$name.out" >&2 || true
+            exit 1
+        fi
+        sleep 0.02
+    done
+}
+
+port_free() {
+    ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+nats() {
+    cat >"$work/nats.conf" <<CONF
+listen: "127.0.0.1:$1"
+server_name: meltica-demo
+ports_file_dir: "$work"
+jetstream { store_dir: "$work/store", max_memory_store: 2GB, max_file_store: 2GB }
+# A consumer that stops reading is cut after a second; what a busy second weighs fits in between.
+write_deadline: "1s"
+max_pending: 256MB
+CONF
+    start nats nats-server -c "$work/nats.conf"
+}
+
+# The usual port where it is free, so that `nats sub` needs no option. Somebody may be quicker: then another one.
+nats_port=-1
+if port_free 4222; then
+    nats_port=4222
+fi
+nats "$nats_port"
+if [ "$nats_port" = 4222 ] && ! (wait_for nats "$work/log/nats.err" 'Server is ready') 2>/dev/null; then
+    kill -KILL "${pids[@]}" 2>/dev/null || true
+    pids=() names=() nats_port=-1
+    nats "$nats_port"
+fi
+wait_for nats "$work/log/nats.err" 'Server is ready'
+if [ "$nats_port" = -1 ]; then
+    nats_port=$(sed -nE 's#.*nats://[^:]*:([0-9]+).*#\1#p' "$work"/nats-server_*.ports | head -n 1)
+fi
+export MELTICA_NATS_URL="nats://127.0.0.1:$nats_port"
+
+# service NAME BINARY OPTIONS...: starts it and notes where its metrics are
+service() {
+    local name=$1 binary=$2 url
+    shift 2
+    start "$name" "$bin/$binary" --nats-url "$MELTICA_NATS_URL" --http-host 127.0.0.1 --http-port 0 "$@"
+    wait_for "$name" "$work/log/$name.err" '"event":"listening"'
+    url=$(sed -nE 's/.*"event":"listening".*"port":"?([0-9]+).*/http:\/\/127.0.0.1:\1/p' "$work/log/$name.err" | head -n 1)
+    printf '%s=%s=%s\n' "$name" "$(pid_of "$name")" "$url" >>"$work/services"
+    printf '  %-12s %s\n' "$name" "$url/metrics"
+}
+
+printf 'Meltica demo\n  %-12s %s\n' nats "$MELTICA_NATS_URL"
+[ "$nats_port" = 4222 ] || printf '  %-12s %s\n' '' "(port 4222 is taken: name this one with --nats-url, or set MELTICA_NATS_URL)"
+simulator=''
+case "$mode" in
+replay)
+    start exchange "$bin/meltica-exchange-sim" --port 0 --replay "${captures[@]}" --speed "$speed" --send-all \
+        ${simulator_options[@]+"${simulator_options[@]}"}
+    ;;
+synthetic)
+    start exchange "$bin/meltica-exchange-sim" --port 0 --synthetic --symbols "$symbols" --rate "$rate" --seed 1 \
+        ${simulator_options[@]+"${simulator_options[@]}"}
+    ;;
+esac
+exchange_options=()
+if [ "$mode" != live ]; then
+    wait_for exchange "$work/log/exchange.out" '"event":"listening"'
+    simulator=$(sed -nE 's/.*"http":"([^"]*)".*/\1/p' "$work/log/exchange.out" | head -n 1)
+    exchange_options=(--ws-url "${simulator/http/ws}" --rest-url "$simulator")
+    printf '  %-12s %s (%s)\n' exchange "$simulator/sim/status" "$mode"
+else
+    printf '  %-12s %s\n' exchange 'Binance'
+fi
+# Says so where the exchange cannot be reached: the services try on by themselves.
+warn_of_no_line() {
+    if [ "$mode" = live ] && ! grep -q '"event":"line_up"' "$work/log/adapter.err"; then
+        printf 'demo: Binance is not reached: %s\n' "$(sentence <"$work/log/adapter.err")" >&2
+    fi
+}
+
+# Consumers first, the Dispatcher last: nothing is asked of the exchange before somebody listens.
+service adapter meltica-adapter ${exchange_options[@]+"${exchange_options[@]}"} \
+    ${adapter_options[@]+"${adapter_options[@]}"}
+service conductor meltica-conductor
+if [ -n "$report" ]; then
+    start collect "$bin/meltica" collect --report "$report" --services "$work/services" \
+        ${seconds:+--seconds "$seconds"} ${simulator:+--simulator "$simulator"}
+    wait_for collect "$work/log/collect.err" 'following'
+fi
+service data-bus meltica-data-bus
+service control-bus meltica-control-bus
+service dispatcher meltica-dispatcher --table "$table"
+
+if [ -n "$report" ]; then
+    printf '  unattended: the report goes to %s\n' "$report"
+    result=0
+    wait "$(pid_of collect)" || result=$?
+    trap '' HUP INT TERM
+    cat "$work/log/collect.err" >&2
+    warn_of_no_line
+    exit "$result"
+fi
+
+cat <<TEXT
+Try, in another terminal (./dev meltica runs the tool; nats is the NATS command line):
+  ./dev meltica tail BTC-USDT --json --nats-url $MELTICA_NATS_URL
+  nats --server $MELTICA_NATS_URL sub 'meltica.data.*' --translate '$bin/meltica decode'
+  nats --server $MELTICA_NATS_URL micro ls
+  nats --server $MELTICA_NATS_URL request meltica.control.status ''
+Logs: $work/log   Ctrl-C ends everything.
+TEXT
+if [ -t 1 ]; then
+    sleep 3 # time to read the lines above before the table takes the screen
+    warn_of_no_line
+fi
+"$bin/meltica" tail ${seconds:+--seconds "$seconds"} &
+tail_pid=$!
+pids+=("$tail_pid")
+names+=(tail)
+result=0
+wait "$tail_pid" || result=$?
+trap '' HUP INT TERM
+exit "$result"

@@ -1,0 +1,162 @@
+#include "connection.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "meltica/base/clock.h"
+
+/* 5 s in all, in pieces between which a signal is noticed. */
+#define CONNECT_TRIES 50
+#define CONNECT_WAIT_NS (100 * MLT_NS_PER_MS)
+
+static const char *environment_url(void)
+{
+    static const char *const names[] = { "MELTICA_NATS_URL", "NATS_URL" };
+    for (unsigned i = 0; i < 2; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && value[0] != '\0') {
+            return value;
+        }
+    }
+    return "nats://127.0.0.1:4222";
+}
+
+void mlt_tool_connection_init(struct mlt_tool_connection *connection)
+{
+    *connection = (struct mlt_tool_connection){ .bus = { .kind = MLT_BUS_CONTROL } };
+    connection->bus.url = environment_url();
+}
+
+bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc, char **argv,
+                                int *i, bool *wrong)
+{
+    const struct {
+        const char *name;
+        const char **value;
+    } options[] = {
+        { "--nats-url", &connection->bus.url },
+        { "--creds", &connection->bus.creds_file },
+        { "--nkey", &connection->bus.nkey_seed_file },
+        { "--user", &connection->bus.user },
+        { "--password-file", &connection->bus.password_file },
+        { "--token-file", &connection->bus.token_file },
+        { "--tls-ca", &connection->bus.tls_ca_file },
+    };
+    for (size_t o = 0; o < sizeof options / sizeof options[0]; o++) {
+        if (strcmp(argv[*i], options[o].name) == 0) {
+            if (*i + 1 >= argc) {
+                *wrong = true;
+                return false;
+            }
+            *options[o].value = argv[++*i];
+            return true;
+        }
+    }
+    return false;
+}
+
+bool mlt_tool_count(const char *text, int64_t max, int64_t *out)
+{
+    char *end = NULL;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > max) {
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+bool mlt_tool_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last thing that was wrong with the connection, in the server's or the system's words. */
+struct trouble {
+    pthread_mutex_t lock;
+    char text[160];
+};
+
+static void on_state(void *ctx, bool connected, const char *reason)
+{
+    struct trouble *t = ctx;
+    (void)pthread_mutex_lock(&t->lock);
+    (void)snprintf(t->text, sizeof t->text, "%s", connected || reason == NULL ? "" : reason);
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static bool is_told_to_end(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
+}
+
+/* Without the password that a URL may hold. */
+static void say_no_server(const char *command, const char *url, const char *why)
+{
+    const char *scheme = strstr(url, "://");
+    const char *at = strrchr(url, '@');
+    if (scheme != NULL && at != NULL) {
+        (void)fprintf(stderr, "meltica %s: no NATS server at %.*s%s: %s\n", command,
+                      (int)(scheme + 3 - url), url, at + 1, why);
+    } else {
+        (void)fprintf(stderr, "meltica %s: no NATS server at %s: %s\n", command, url, why);
+    }
+}
+
+struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, const char *command)
+{
+    static struct trouble trouble = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct mlt_bus_options options = connection->bus;
+    char name[64];
+    (void)snprintf(name, sizeof name, "meltica-cli/%s", command);
+    options.name = name;
+    options.on_state = on_state;
+    options.ctx = &trouble;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_bus *bus = NULL;
+    enum mlt_status status = mlt_bus_connect(&options, &bus, &err);
+    for (int tries = 0; status == MLT_OK && tries < CONNECT_TRIES; tries++) {
+        status = mlt_bus_wait_connected(bus, CONNECT_WAIT_NS);
+        if (status != MLT_E_TIMEOUT || is_told_to_end()) {
+            break;
+        }
+        status = tries + 1 < CONNECT_TRIES ? MLT_OK : MLT_E_TIMEOUT;
+    }
+    if (status != MLT_OK) {
+        (void)pthread_mutex_lock(&trouble.lock);
+        say_no_server(command, options.url,
+                      err.text[0] != '\0'       ? err.text
+                      : trouble.text[0] != '\0' ? trouble.text
+                                                : mlt_status_text(status));
+        (void)pthread_mutex_unlock(&trouble.lock);
+        mlt_bus_destroy(bus, 0);
+        return NULL;
+    }
+    return bus;
+}
+
+int mlt_tool_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+        return -1;
+    }
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}

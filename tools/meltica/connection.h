@@ -1,0 +1,36 @@
+/* How the subcommands reach NATS: the same options everywhere. */
+#ifndef MELTICA_TOOL_CONNECTION_H
+#define MELTICA_TOOL_CONNECTION_H
+
+#include "meltica/bus/bus.h"
+
+struct mlt_tool_connection {
+    struct mlt_bus_options bus; /* url from --nats-url, MELTICA_NATS_URL, NATS_URL or the default */
+};
+
+/* Text for usage lines. */
+#define MLT_TOOL_CONNECTION_USAGE                                                                  \
+    "[--nats-url URL] [--creds FILE] [--nkey FILE] [--user NAME --password-file FILE] "            \
+    "[--token-file FILE] [--tls-ca FILE]"
+
+void mlt_tool_connection_init(struct mlt_tool_connection *connection);
+/* True when argv[*i] is one of the options above: *i then stands on its value. False with *wrong
+ * set when the value is missing. */
+bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc, char **argv,
+                                int *i, bool *wrong);
+/* Connects and waits 5 s for the server, less when SIGINT or SIGTERM is pending. Says on stderr
+ * what is wrong. NULL on failure. */
+struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, const char *command);
+
+/* The whole text as an integer from 1 to max, else false. */
+bool mlt_tool_count(const char *text, int64_t max, int64_t *out);
+#define MLT_TOOL_SECONDS_MAX 31536000 /* a year */
+
+/* True when a command was asked for --help (or -h). */
+bool mlt_tool_help(int argc, char **argv);
+
+/* SIGINT and SIGTERM as a descriptor to read from (they are blocked in every thread); -1 on
+ * failure. Before any thread is made. */
+int mlt_tool_signals(void);
+
+#endif

@@ -1,0 +1,231 @@
+/* meltica tail: the live lane as a table that is redrawn, or as JSON lines. */
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "board.h"
+#include "commands.h"
+#include "connection.h"
+#include "meltica/base/clock.h"
+
+#define REDRAW_NS (250 * MLT_NS_PER_MS)
+#define REDRAW_PLAIN_NS (1000 * MLT_NS_PER_MS)
+#define FLUSH_NS (20 * MLT_NS_PER_MS)
+#define ARENA_BYTES_MAX (16u << 20)
+#define PICTURE_BYTES_MAX (8u << 20)
+
+struct tail {
+    pthread_mutex_t lock; /* what the subscription's thread writes and the main thread draws */
+    struct mlt_board *board;
+    struct mlt_arena arena;
+    struct mlt_buf json;
+    bool as_json, broken; /* broken: stdout is gone */
+    uint64_t foreign;     /* messages that are no events */
+    uint64_t events, events_max;
+};
+
+static void print_json(struct tail *t, const struct mlt_event *event)
+{
+    mlt_buf_clear(&t->json);
+    if (mlt_event_to_json(event, &t->json) != MLT_OK ||
+        mlt_buf_append_byte(&t->json, '\n') != MLT_OK) {
+        t->foreign++;
+        return;
+    }
+    if (fwrite(t->json.data, 1, t->json.len, stdout) != t->json.len) {
+        t->broken = true;
+    }
+}
+
+static void on_event(void *ctx, const struct mlt_bus_message *message)
+{
+    struct tail *t = ctx;
+    const int64_t now = mlt_clock_wall_ns();
+    (void)pthread_mutex_lock(&t->lock);
+    struct mlt_event event;
+    mlt_arena_reset(&t->arena);
+    if (mlt_event_decode(message->payload, &t->arena, &event) != MLT_OK) {
+        t->foreign++;
+    } else if (t->events_max == 0 || t->events < t->events_max) {
+        t->events++;
+        if (t->as_json) {
+            print_json(t, &event);
+        } else if (mlt_board_event(t->board, &event, now) != MLT_OK) {
+            t->foreign++;
+        }
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static bool draw(struct tail *t, struct mlt_bus *bus, const char *title, int64_t elapsed_ns,
+                 bool terminal, struct mlt_buf *picture)
+{
+    struct winsize size = { .ws_row = 0, .ws_col = 0 };
+    if (terminal) {
+        (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    }
+    const struct mlt_board_view view = { .columns = size.ws_col,
+                                         .rows = size.ws_row,
+                                         .colours = terminal,
+                                         .elapsed_ns = elapsed_ns,
+                                         .title = title,
+                                         .connected = mlt_bus_connected(bus) };
+    mlt_buf_clear(picture);
+    (void)pthread_mutex_lock(&t->lock);
+    const enum mlt_status status = mlt_board_draw(t->board, &view, picture);
+    (void)pthread_mutex_unlock(&t->lock);
+    return status == MLT_OK && fwrite(picture->data, 1, picture->len, stdout) == picture->len &&
+           fflush(stdout) == 0;
+}
+
+static void say_summary(struct tail *t, struct mlt_buf *text)
+{
+    mlt_buf_clear(text);
+    (void)pthread_mutex_lock(&t->lock);
+    const enum mlt_status status = mlt_board_summary(t->board, text);
+    (void)pthread_mutex_unlock(&t->lock);
+    if (status == MLT_OK) {
+        (void)fwrite(text->data, 1, text->len, stdout);
+    }
+    (void)fflush(stdout);
+}
+
+/* Redraws (or flushes the JSON lines) until a signal, the time, the count, or a closed stdout. */
+static void show(struct tail *t, struct mlt_bus *bus, const char *title, int signals,
+                 int64_t seconds)
+{
+    struct mlt_buf picture;
+    mlt_buf_init(&picture, PICTURE_BYTES_MAX);
+    const bool terminal = !t->as_json && isatty(STDOUT_FILENO) != 0;
+    const int64_t start = mlt_clock_mono_ns();
+    const int64_t every = t->as_json ? FLUSH_NS : terminal ? REDRAW_NS : REDRAW_PLAIN_NS;
+    if (terminal) {
+        (void)fputs("\x1b[?1049h\x1b[?25l\x1b[2J", stdout); /* a screen of its own, no cursor */
+    }
+    struct pollfd fd = { .fd = signals, .events = POLLIN };
+    int64_t last = start;
+    bool going = true, first = true;
+    while (going) {
+        going = poll(&fd, 1, (int)(every / MLT_NS_PER_MS)) <= 0;
+        const int64_t now = mlt_clock_mono_ns();
+        if (t->as_json) {
+            (void)pthread_mutex_lock(&t->lock);
+            going = going && fflush(stdout) == 0 && !t->broken &&
+                    (t->events_max == 0 || t->events < t->events_max);
+            (void)pthread_mutex_unlock(&t->lock);
+        } else {
+            if (!terminal && !first) {
+                (void)fputc('\n', stdout); /* one table below the other */
+            }
+            first = false;
+            going = draw(t, bus, title, now - last, terminal, &picture) && going;
+        }
+        last = now;
+        going = going && (seconds == 0 || now - start < seconds * MLT_NS_PER_S);
+    }
+    if (terminal) {
+        (void)fputs("\x1b[?25h\x1b[?1049l", stdout);
+        say_summary(t, &picture); /* the table is gone with its screen */
+    }
+    mlt_buf_fini(&picture);
+}
+
+static int run(struct tail *t, struct mlt_bus *bus, const char *subject, const char *url,
+               int signals, int64_t seconds)
+{
+    const struct mlt_bus_subscribe_options options = { .subject = subject,
+                                                       .pending_count_max = 1 << 20,
+                                                       .pending_bytes_max = 256u << 20 };
+    struct mlt_bus_subscription *subscription = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    if (mlt_bus_subscribe(bus, &options, on_event, t, &subscription, &err) != MLT_OK) {
+        (void)fprintf(stderr, "meltica tail: %s\n", err.text);
+        return 1;
+    }
+    char title[MLT_BUS_SUBJECT_BYTES_MAX + 256];
+    (void)snprintf(title, sizeof title, "%s at %.200s | Ctrl-C ends", subject, url);
+    show(t, bus, title, signals, seconds);
+    mlt_bus_unsubscribe(subscription);
+    if (fflush(stdout) != 0) {
+        return 1;
+    }
+    struct mlt_bus_stats stats;
+    mlt_bus_get_stats(bus, &stats);
+    if (t->foreign + stats.slow_consumer_dropped > 0) {
+        (void)fprintf(stderr,
+                      "meltica tail: %" PRIu64 " messages were no events, %" PRIu64
+                      " were dropped because this terminal is slow\n",
+                      t->foreign, stats.slow_consumer_dropped);
+    }
+    return 0;
+}
+
+static int usage(FILE *to, int status)
+{
+    (void)fprintf(to,
+                  "usage: meltica tail [INSTRUMENT] [--json [--count N]] [--seconds N] "
+                  "[--prefix SUBJECT]\n       %s\n"
+                  "(the prefix, meltica.data by default, is what comes before the instrument)\n",
+                  MLT_TOOL_CONNECTION_USAGE);
+    return status;
+}
+
+int mlt_command_tail(int argc, char **argv)
+{
+    struct mlt_tool_connection connection;
+    mlt_tool_connection_init(&connection);
+    struct tail t = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    const char *instrument = "*", *prefix = "meltica.data";
+    int64_t seconds = 0, count = 0;
+    bool wrong = false;
+    if (mlt_tool_help(argc, argv)) {
+        return usage(stdout, 0);
+    }
+    for (int i = 1; i < argc && !wrong; i++) {
+        if (mlt_tool_connection_option(&connection, argc, argv, &i, &wrong)) {
+            continue;
+        }
+        const bool value = i + 1 < argc;
+        if (strcmp(argv[i], "--json") == 0) {
+            t.as_json = true;
+        } else if (strcmp(argv[i], "--seconds") == 0 && value) {
+            wrong = !mlt_tool_count(argv[++i], MLT_TOOL_SECONDS_MAX, &seconds);
+        } else if (strcmp(argv[i], "--count") == 0 && value) {
+            wrong = !mlt_tool_count(argv[++i], INT64_MAX, &count);
+            t.events_max = (uint64_t)count;
+        } else if (strcmp(argv[i], "--prefix") == 0 && value) {
+            prefix = argv[++i];
+            wrong = !mlt_bus_subject_valid(prefix);
+        } else if (argv[i][0] != '-') {
+            instrument = argv[i];
+            wrong = strcmp(instrument, "*") != 0 &&
+                    !mlt_instrument_token_valid(mlt_slice_of_string(instrument));
+        } else {
+            wrong = true;
+        }
+    }
+    if (wrong || (t.events_max > 0 && !t.as_json)) {
+        return usage(stderr, 2);
+    }
+    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    (void)snprintf(subject, sizeof subject, "%s.%s", prefix, instrument);
+    mlt_arena_init(&t.arena, 64u << 10, ARENA_BYTES_MAX);
+    mlt_buf_init(&t.json, PICTURE_BYTES_MAX);
+    const int signals = mlt_tool_signals();
+    struct mlt_bus *bus = signals >= 0 && mlt_board_create(&t.board) == MLT_OK
+                              ? mlt_tool_connect(&connection, "tail")
+                              : NULL;
+    const int result =
+        bus != NULL ? run(&t, bus, subject, connection.bus.url, signals, seconds) : 1;
+    mlt_bus_destroy(bus, 0);
+    mlt_board_destroy(t.board);
+    mlt_buf_fini(&t.json);
+    mlt_arena_fini(&t.arena);
+    return result;
+}

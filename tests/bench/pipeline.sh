@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# ./dev bench pipeline [--report FILE] [--seconds N]: the five services and, in the same run on the same
+# machine, the bare chain of three nats.c relays that moves the same messages. docs/benchmarks.md says how
+# to read it.
+set -euo pipefail
+
+bin=$1 source_dir=$2
+shift 2
+report='' seconds=15
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --report | --seconds)
+        [ $# -gt 1 ] || { printf 'bench pipeline: %s needs a value\n' "$1" >&2; exit 2; }
+        printf -v "${1#--}" '%s' "$2"
+        shift
+        ;;
+    *)
+        printf 'usage: ./dev bench pipeline [--report FILE] [--seconds N]\n' >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+captures=${MELTICA_CAPTURES:-}
+first="$captures/btcusdt_20240808.gz" second="$captures/btcusdt_20240809.gz"
+if [ ! -r "$first" ] || [ ! -r "$second" ]; then
+    printf 'bench pipeline: needs the main recording in MELTICA_CAPTURES (now "%s")\n' "$captures" >&2
+    exit 2
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/meltica-bench.XXXXXX")
+server=''
+# shellcheck disable=SC2317 # it is the trap's own
+finish() {
+    trap - EXIT INT TERM
+    [ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+"$bin/meltica" inspect --record "$work/events" --report "$work/inspect.json" "$first" "$second"
+
+# ---- the bare chain ------------------------------------------------------------------------------------
+chain() {
+    "$bin/bench_chain" --nats-url "$chain_url" --events "$work/events" "$@" | tee -a "$work/chain.json" >&2
+}
+cat >"$work/nats.conf" <<CONF
+listen: "127.0.0.1:-1"
+ports_file_dir: "$work"
+max_pending: 256MB
+CONF
+nats-server -c "$work/nats.conf" >"$work/nats.log" 2>&1 &
+server=$!
+deadline=$((SECONDS + 10))
+until chain_url=$(sed -nE 's#.*(nats://127[^"]*).*#\1#p' "$work"/nats-server_*.ports 2>/dev/null | head -n 1) && [ -n "$chain_url" ]; do
+    [ "$SECONDS" -lt "$deadline" ] || { cat "$work/nats.log" >&2; exit 1; }
+    sleep 0.05
+done
+for way in '' --asap; do
+    chain $way --count 300000
+    chain $way --rate 1000 --count $((1000 * seconds))
+    chain $way --rate 3000 --count $((3000 * seconds))
+    chain $way --rate 10000 --count $((10000 * seconds))
+done
+kill -TERM "$server"
+wait "$server" 2>/dev/null || true
+server=''
+
+# ---- the pipeline --------------------------------------------------------------------------------------
+demo() {
+    local name=$1
+    shift
+    "$source_dir/tools/demo/demo.sh" "$bin" "$source_dir" --report "$work/$name.json" "$@" >"$work/$name.log" 2>&1 || {
+        printf 'bench pipeline: %s lost something or failed:\n' "$name" >&2
+        cat "$work/$name.log" >&2
+        failed=1
+    }
+}
+failed=0
+demo flat_out --capture "$first" "$second" --speed max
+demo at_1k --synthetic --symbols 20 --rate 1000 --seconds "$seconds"
+demo at_3k --synthetic --symbols 20 --rate 3000 --seconds "$seconds"
+demo at_10k --synthetic --symbols 20 --rate 10000 --seconds "$seconds"
+
+python3 - "$work" "${report:-/dev/stdout}" <<'PYTHON'
+import json, sys
+
+work, report = sys.argv[1:]
+chain = [json.loads(line) for line in open(f"{work}/chain.json")]
+best = lambda rate, key, pick: pick(c[key] for c in chain if c["rate"] == rate)
+bare = {
+    "events_per_s": best(0, "events_per_s", max),
+    "runs": chain,
+}
+rates = {"1k": 1000, "3k": 3000, "10k": 10000}
+for name, rate in rates.items():
+    for key in ("p50", "p99", "p999"):
+        bare[f"{key}_us_at_{name}"] = best(rate, f"{key}_us", min)
+def load(name):
+    try:
+        return json.load(open(f"{work}/{name}.json"))
+    except (OSError, ValueError):
+        return None
+runs = {name: load(name) for name in ("flat_out", "at_1k", "at_3k", "at_10k")}
+def latency(name, key):
+    return runs[name] and runs[name]["latency_us"]["total"][key]
+def events(run):
+    return sum(n for types in run["events_out"].values() for n in types.values())
+pipeline = {
+    "events_per_s": runs["flat_out"] and runs["flat_out"]["events_per_s"],
+    "nothing_lost": all(r and r["nothing_lost"] for r in runs.values()),
+}
+for rate in rates:
+    for key in ("p50", "p99", "p999"):
+        pipeline[f"{key}_us_at_{rate}"] = latency(f"at_{rate}", key)
+if runs["at_10k"]:
+    run = runs["at_10k"]
+    pipeline["events_per_s_at_10k"] = run["events_per_s"]
+    pipeline["stages_us_at_10k"] = run["latency_us"]
+    pipeline["cpu_us_per_event_at_10k"] = {k: round(v * 1000 / events(run), 2) for k, v in run["cpu_ms"].items()}
+    pipeline["resident_bytes"] = run["resident_bytes"]
+if runs["flat_out"]:
+    run = runs["flat_out"]
+    pipeline["cpu_us_per_event_flat_out"] = {k: round(v * 1000 / events(run), 2) for k, v in run["cpu_ms"].items()}
+ratio = {}
+if pipeline["events_per_s"]:
+    ratio["events_per_s"] = round(pipeline["events_per_s"] / bare["events_per_s"], 3)
+for key in ("p99_us_at_1k", "p99_us_at_3k", "p99_us_at_10k"):
+    if pipeline[key]:
+        ratio[key] = round(pipeline[key] / max(bare[key], 1), 2)
+result = {"pipeline": pipeline, "bare_chain": bare, "pipeline_to_bare_chain": ratio}
+print(f"{'':28}{'pipeline':>14}{'bare chain':>14}", file=sys.stderr)
+for key in ("events_per_s", "p50_us_at_1k", "p99_us_at_1k", "p999_us_at_1k", "p50_us_at_3k", "p99_us_at_3k", "p999_us_at_3k", "p50_us_at_10k", "p99_us_at_10k", "p999_us_at_10k"):
+    print(f"{key:28}{str(pipeline[key]):>14}{str(bare[key]):>14}", file=sys.stderr)
+json.dump(result, open(report, "w"), indent=2)
+print(file=open(report, "a") if report != "/dev/stdout" else sys.stdout)
+PYTHON
+exit "$failed"

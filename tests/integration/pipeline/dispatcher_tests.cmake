@@ -1,0 +1,10 @@
+if(TARGET meltica-dispatcher AND TARGET meltica-control-bus AND TARGET mlt_test_server)
+    foreach(name flow control)
+        mlt_add_test(NAME test_dispatcher_${name} SOURCES test_dispatcher_${name}.c dispatcher_rig.c
+            LIBS mlt_test_server mlt_bus mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 120
+            DEPENDS meltica-dispatcher meltica-control-bus)
+        target_compile_definitions(test_dispatcher_${name} PRIVATE
+            MELTICA_DISPATCHER="$<TARGET_FILE:meltica-dispatcher>"
+            MELTICA_CONTROL_BUS="$<TARGET_FILE:meltica-control-bus>")
+    endforeach()
+endif()

@@ -1,0 +1,189 @@
+#include "mlt_test.h"
+
+#include "adapter_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "meltica/base/clock.h"
+
+static struct rig rig;
+static const char *const none[] = { NULL };
+
+static bool bbo_at_least(const struct rig_seen *seen, uint64_t value)
+{
+    return seen->by_type[MLT_EVENT_BBO] >= value;
+}
+
+static bool snapshots_at_least(const struct rig_seen *seen, uint64_t value)
+{
+    return seen->snapshots_scheduled >= value;
+}
+
+static bool tickers_at_least(const struct rig_seen *seen, uint64_t value)
+{
+    return seen->tickers_rest >= value;
+}
+
+static bool instruments_at_least(const struct rig_seen *seen, uint64_t value)
+{
+    return seen->by_type[MLT_EVENT_INSTRUMENT] >= value;
+}
+
+static const struct rig_route streams[] = {
+    { 1, "{symbol}@bookTicker", "", 0, 0 },
+    { 2, "{symbol}@trade", "", 0, 0 },
+    { 3, "{symbol}@depth@100ms", "", 0, 0 },
+};
+
+static int tear_down(void **state)
+{
+    (void)state;
+    rig_stop(&rig);
+    return 0;
+}
+
+static const char *const small[] = { "--synthetic",           "--symbols", "5", "--rate", "500",
+                                     "--start-subscriptions", "1",         NULL };
+static const char *const symbols[] = { "SYM0001-USDT", "SYM0002-USDT", "SYM0003-USDT",
+                                       "SYM0004-USDT", "SYM0005-USDT" };
+
+static void test_rest_answers_carry_their_function(void **state)
+{
+    (void)state;
+    const struct rig_route routes[] = {
+        { 6, "", "depth", 300, 20 },
+        { 7, "", "ticker/24hr", 300, 0 },
+    };
+    rig_start(&rig, small, none);
+    rig_plan(&rig, 1, routes, 2, symbols, 2);
+    rig_wait(&rig, snapshots_at_least, 6, "scheduled depth");
+    rig_wait(&rig, tickers_at_least, 6, "scheduled ticker/24hr");
+    struct rig_seen seen = rig_seen(&rig);
+    assert_int_equal(seen.depth, 20);
+    assert_int_equal(seen.snapshot_levels, 20);
+    assert_int_equal(seen.missing, 0);
+    rig_plan(&rig, 2, routes, 0, symbols, 2);
+    seen = rig_seen(&rig);
+    assert_string_equal(rig_fetch(&rig, "depth", "SYM0001-USDT", 50), "");
+    rig_wait(&rig, snapshots_at_least, seen.snapshots_scheduled + 1, "depth on demand");
+    assert_string_equal(rig_fetch(&rig, "depth", "NO-SUCH", 50), "unknown_symbol");
+    assert_string_equal(rig_fetch(&rig, "klines", "SYM0001-USDT", 0), "unknown_function");
+    assert_string_equal(rig_fetch(&rig, "depth", "", 0), "missing_instrument");
+    assert_int_equal(rig_end_adapter(&rig), 0);
+}
+
+static void test_plan_is_answered_and_level_triggered(void **state)
+{
+    (void)state;
+    rig_start(&rig, small, none);
+    const char *const wanted[] = { "SYM0001-USDT", "SYM0002-USDT", "NO-SUCH" };
+    rig_plan(&rig, 5, streams, 1, wanted, 3);
+    rig_wait(&rig, instruments_at_least, 5, "the listing");
+    rig_wait(&rig, bbo_at_least, 20, "BBO");
+    Meltica__V1__NativePlan plan;
+    meltica__v1__native_plan__init(&plan);
+    plan.boot = 77;
+    plan.revision = 4;
+    Meltica__V1__PlanStatus *status = rig_plan_part(&rig, &plan);
+    assert_false(status->applied);
+    assert_string_equal(status->reason, "stale_revision");
+    assert_string_equal(status->instance, "adapter-test");
+    assert_true(status->boot != 0);
+    assert_int_equal(status->revision, 5);
+    assert_int_equal(status->topics_live, 2);
+    assert_int_equal(status->topics_failed, 1);
+    assert_int_equal(status->n_problems, 1);
+    assert_string_equal(status->problems[0]->state, "FAILED");
+    assert_string_equal(status->problems[0]->reason, "unknown_symbol");
+    assert_string_equal(status->problems[0]->instrument, "NO-SUCH");
+    meltica__v1__plan_status__free_unpacked(status, NULL);
+
+    /* A Dispatcher that was not known gets the whole listing again. */
+    const uint64_t before = rig_seen(&rig).by_type[MLT_EVENT_INSTRUMENT];
+    plan.boot = 78;
+    status = rig_plan_part(&rig, &plan);
+    assert_true(status->applied);
+    meltica__v1__plan_status__free_unpacked(status, NULL);
+    rig_wait(&rig, instruments_at_least, before + 5, "the listing again");
+}
+
+/* ---- an exchange that says wait ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    unsigned depth_calls;
+    int64_t at[16]; /* monotonic, of the depth calls */
+} stub_state = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void script(void *ctx, const char *path, int *status, char *headers, char *body, size_t size)
+{
+    (void)ctx;
+    if (strncmp(path, "/api/v3/exchangeInfo", 20) == 0) {
+        *status = 200;
+        (void)snprintf(body, size,
+                       "{\"symbols\":[{\"symbol\":\"SYM0001USDT\",\"status\":\"TRADING\","
+                       "\"baseAsset\":\"SYM0001\",\"quoteAsset\":\"USDT\"}]}");
+        return;
+    }
+    (void)pthread_mutex_lock(&stub_state.lock);
+    const unsigned n = stub_state.depth_calls++;
+    if (n < 16) {
+        stub_state.at[n] = mlt_clock_mono_ns();
+    }
+    (void)pthread_mutex_unlock(&stub_state.lock);
+    if (n == 0) {
+        *status = 429;
+        (void)snprintf(headers, 256, "Retry-After: 2\r\n");
+        (void)snprintf(body, size, "{\"code\":-1003,\"msg\":\"Too many requests.\"}");
+    } else if (n == 1) {
+        *status = 418;
+        (void)snprintf(headers, 256, "Retry-After: 1\r\n");
+        (void)snprintf(body, size, "{\"code\":-1003,\"msg\":\"Banned.\"}");
+    } else if (n == 2) {
+        *status = 400;
+        (void)snprintf(body, size, "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}");
+    } else {
+        *status = 200;
+        (void)snprintf(body, size, "{\"lastUpdateId\":7,\"bids\":[[\"1.0\",\"2.0\"]],\"asks\":[]}");
+    }
+}
+
+static void test_429_and_418_are_obeyed_and_an_error_is_handed_on(void **state)
+{
+    (void)state;
+    struct rig_stub stub = { .script = script };
+    rig_stub_start(&stub);
+    (void)snprintf(rig.rest_url, sizeof rig.rest_url, "http://127.0.0.1:%s", stub.port);
+    rig_start(&rig, small, none);
+    const struct rig_route routes[] = { { 6, "", "depth", 100, 20 } };
+    rig_plan(&rig, 1, routes, 1, symbols, 1);
+    rig_wait(&rig, snapshots_at_least, 1, "the answer after the waits");
+    const struct rig_seen seen = rig_seen(&rig);
+    (void)pthread_mutex_lock(&stub_state.lock);
+    assert_true(stub_state.depth_calls >= 4);
+    assert_true(stub_state.at[1] - stub_state.at[0] >= 2 * MLT_NS_PER_S);
+    assert_true(stub_state.at[1] - stub_state.at[0] < 4 * MLT_NS_PER_S);
+    assert_true(stub_state.at[2] - stub_state.at[1] >= MLT_NS_PER_S);
+    (void)pthread_mutex_unlock(&stub_state.lock);
+    assert_int_equal(seen.unparsed, 1);
+    assert_string_equal(seen.unparsed_reason, "exchange_error");
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_rest_failures_total", "reason=\"http_429\""),
+                     1);
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_rest_failures_total", "reason=\"http_418\""),
+                     1);
+    assert_int_equal(rig_end_adapter(&rig), 0);
+    rig_stub_stop(&stub);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_rest_answers_carry_their_function),
+        TEST(test_plan_is_answered_and_level_triggered),
+        TEST(test_429_and_418_are_obeyed_and_an_error_is_handed_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,351 @@
+/* The real Data Bus: killed under load, with a table that comes late, with its journal and without;
+ * and a Conductor of our own where the real one would not do what is asked here. */
+#include "flow_peers.h"
+
+#include <stdlib.h>
+
+#include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
+#include "meltica/bus/store.h"
+#include "meltica/v1/internal.pb-c.h"
+
+#define RATE 300u
+#define SECOND MLT_NS_PER_S
+
+static struct {
+    struct server server;
+    struct feeder feeder;
+    struct consumer consumer, journal;
+    struct process conductor, data_bus;
+    struct mlt_bus *bus, *data;
+    struct mlt_bus_subscription *sub;
+    struct mlt_hop_sender *sender;
+
+} flow;
+
+static void flow_start(bool jetstream, const char *const *arguments)
+{
+    server_start(&flow.server, jetstream, "");
+    feeder_start(&flow.feeder, flow.server.url);
+    consumer_start(&flow.consumer, flow.server.url);
+    process_start(&flow.data_bus, "meltica-data-bus", flow.server.url, arguments);
+}
+
+static int flow_end(void **state)
+{
+    (void)state;
+    process_kill(&flow.conductor);
+    process_kill(&flow.data_bus);
+    mlt_hop_sender_destroy(flow.sender, 0);
+    mlt_bus_unsubscribe(flow.sub);
+    mlt_bus_destroy(flow.data, 0);
+    mlt_bus_destroy(flow.bus, 0);
+    consumer_end(&flow.consumer);
+    consumer_end(&flow.journal);
+    feeder_end(&flow.feeder);
+    server_end(&flow.server);
+    memset(&flow, 0, sizeof flow);
+    return 0;
+}
+
+static void test_a_data_bus_killed_under_load_delivers_every_event(void **state)
+{
+    (void)state;
+    flow_start(true, NULL);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+    feeder_run(&flow.feeder, RATE);
+    for (unsigned kill = 0; kill < 3; kill++) {
+        assert_true(consumer_wait_events(&flow.consumer, consumer_events(&flow.consumer) + 3000));
+        process_kill(&flow.data_bus);
+        process_start(&flow.data_bus, "meltica-data-bus", flow.server.url, NULL);
+    }
+    assert_true(consumer_wait_events(&flow.consumer, consumer_events(&flow.consumer) + 3000));
+    feeder_pause(&flow.feeder);
+    consumer_wait(&flow.consumer, &flow.feeder);
+    /* What comes twice has the same epoch and sequence; numbers are never made anew. */
+    consumer_assert_clean(&flow.consumer);
+    assert_int_equal(flow.consumer.epochs, FLOW_INSTRUMENTS);
+}
+
+/* ---- journal ---- */
+
+static void on_journal(void *ctx, const struct mlt_bus_message *message)
+{
+    (void)ctx;
+    struct mlt_slice rest = message->payload, element;
+    while (mlt_batch_next(&rest, &element) == MLT_OK) {
+        consumer_take(&flow.journal, element);
+    }
+}
+
+static void test_the_journal_holds_the_same_events_in_order(void **state)
+{
+    (void)state;
+    flow_start(true, NULL);
+    consumer_start(&flow.journal, NULL);
+    /* The stream is fed by publishing: who listens sees what it stores. */
+    flow.bus = server_connect(&flow.server, NULL);
+    const struct mlt_bus_subscribe_options options = { .subject = "meltica.journal.*" };
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_bus_subscribe(flow.bus, &options, on_journal, NULL, &flow.sub, &err),
+                     MLT_OK);
+    assert_true(mlt_bus_rtt_ns(flow.bus) >= 0);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+    for (unsigned round = 0; round < 300; round++) {
+        for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+            feeder_send(&flow.feeder, i);
+        }
+    }
+    consumer_wait(&flow.consumer, &flow.feeder);
+    consumer_wait(&flow.journal, &flow.feeder);
+    consumer_assert_clean(&flow.journal);
+    assert_int_equal(flow.journal.events, flow.consumer.events);
+    assert_int_equal(flow.journal.ignored, 0);
+    /* And the stream has acknowledged all of it. */
+    assert_int_equal(process_end(&flow.data_bus), 0);
+    struct mlt_buf info;
+    mlt_buf_init(&info, 1u << 20);
+    assert_int_equal(mlt_bus_request(flow.bus, "$JS.API.STREAM.INFO.MELTICA_JOURNAL",
+                                     MLT_SLICE_EMPTY, 2 * SECOND, &info, &err),
+                     MLT_OK);
+    assert_int_equal(mlt_buf_append_byte(&info, '\0'), MLT_OK);
+    assert_non_null(strstr((const char *)info.data, "\"last_seq\":"));
+    assert_null(strstr((const char *)info.data, "\"last_seq\":0"));
+    mlt_buf_fini(&info);
+}
+
+static void test_a_journal_that_is_off_or_away_does_not_touch_the_live_lane(void **state)
+{
+    (void)state;
+    const char *const off[] = { "--journal", "false", NULL };
+    flow_start(false, off);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+    for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+        feeder_send(&flow.feeder, i);
+    }
+    consumer_wait(&flow.consumer, &flow.feeder);
+    assert_int_equal(process_end(&flow.data_bus), 0);
+    process_start(&flow.data_bus, "meltica-data-bus", flow.server.url, NULL); /* on, no JetStream */
+    for (unsigned round = 0; round < 100; round++) {
+        for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+            feeder_send(&flow.feeder, i);
+        }
+    }
+    consumer_wait(&flow.consumer, &flow.feeder);
+    consumer_assert_clean(&flow.consumer);
+}
+
+/* ---- table ---- */
+
+static void test_everything_waits_for_the_first_table_and_nothing_is_lost(void **state)
+{
+    (void)state;
+    server_start(&flow.server, true, "");
+    feeder_start(&flow.feeder, flow.server.url);
+    feeder_set_table(&flow.feeder, 1, flow.feeder.types, true); /* does not answer */
+    consumer_start(&flow.consumer, flow.server.url);
+    process_start(&flow.data_bus, "meltica-data-bus", flow.server.url, NULL);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+    for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+        feeder_send(&flow.feeder, i);
+    }
+    size_t from = 0;
+    process_wait_log(&flow.data_bus, "\"event\":\"table_unanswered\"", &from);
+    char page[65536];
+    assert_int_equal(process_get(&flow.data_bus, "/readyz", page, sizeof page), 503);
+    assert_non_null(strstr(page, "no dispatch table yet"));
+    assert_int_equal(flow.consumer.events, 0);
+    feeder_set_table(&flow.feeder, 1, flow.feeder.types, false); /* and says so */
+    consumer_wait(&flow.consumer, &flow.feeder);
+    consumer_assert_clean(&flow.consumer);
+    assert_int_equal(flow.consumer.events, 4 * FLOW_INSTRUMENTS);
+}
+
+static void test_an_event_of_a_newer_table_waits_for_it_and_routes_that_end_are_late(void **state)
+{
+    (void)state;
+    flow_start(true, NULL);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+    feeder_send(&flow.feeder, 0);
+    assert_true(consumer_wait_events(&flow.consumer, 4));
+    /* The new table is not announced: only the event speaks of it. */
+    (void)pthread_mutex_lock(&flow.feeder.mutex);
+    flow.feeder.revision = 2;
+    flow.feeder.types = 1u << MLT_EVENT_TRADE | 1u << MLT_EVENT_KLINE;
+    (void)pthread_mutex_unlock(&flow.feeder.mutex);
+    feeder_send(&flow.feeder, 0);
+    assert_true(consumer_wait_events(&flow.consumer, 6)); /* no BOOK_DELTA any more */
+    char page[65536];
+    assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
+    assert_non_null(strstr(page, "\nmeltica_bus_in_total 7\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_validated_total 6\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_out_total 6\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_late_total 1\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_unrouted_total 0\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_table_waits_total 1\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_table_timeouts_total 0\n"));
+    /* The route comes back: what was withheld meanwhile is said before the channel goes on. */
+    feeder_set_table(&flow.feeder, 3,
+                     1u << MLT_EVENT_TRADE | 1u << MLT_EVENT_KLINE | 1u << MLT_EVENT_BOOK_DELTA,
+                     false);
+    feeder_send(&flow.feeder, 0);
+    assert_true(consumer_wait_events(&flow.consumer, 9));
+    assert_int_equal(flow.consumer.lost, 1);
+    assert_int_equal(flow.consumer.channels[0][MLT_EVENT_BOOK_DELTA].sequence, 3);
+}
+
+/* ---- a Conductor of our own ---- */
+
+static void own_conductor(uint64_t epoch)
+{
+    const struct mlt_bus_options data = { .kind = MLT_BUS_DATA,
+                                          .url = flow.server.url,
+                                          .name = "conductor" };
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_bus_connect(&data, &flow.data, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(flow.data, 10 * SECOND), MLT_OK);
+    flow.bus = server_connect(&flow.server, NULL);
+    const struct mlt_hop_sender_options options = { .service = "conductor",
+                                                    .subject = "meltica.int.out",
+                                                    .partitions = FLOW_PARTITIONS,
+                                                    .boot = mlt_random64() };
+    assert_int_equal(mlt_hop_sender_create(flow.data, &options, &flow.sender, &err), MLT_OK);
+    for (uint32_t p = 0; p < FLOW_PARTITIONS; p++) {
+        mlt_hop_sender_set_epoch(flow.sender, p, epoch);
+    }
+}
+
+static void send_out(enum mlt_event_type type, uint64_t epoch, uint64_t sequence)
+{
+    struct mlt_event e;
+    memset(&e, 0, sizeof e);
+    e.instrument = mlt_slice_of_string(feeder_token(0));
+    e.type = type;
+    e.epoch = epoch;
+    e.sequence = sequence;
+    e.first = e.last = (int64_t)sequence;
+    e.route_revision = 1;
+    e.stamps.received = e.stamps.conducted = mlt_clock_wall_ns();
+    e.stamps.exchange = e.stamps.adapted = e.stamps.dispatched = e.stamps.published =
+        MLT_STAMP_UNKNOWN;
+    if (type == MLT_EVENT_STATUS) {
+        e.u.status.kind = sequence == 0 ? MLT_STATUS_HEADS : MLT_STATUS_EPOCH_STARTED;
+        if (sequence == 0) {
+            e.u.status.head_count = 1;
+            e.u.status.heads[0] = (struct mlt_head){ MLT_EVENT_TRADE, 5, 5 };
+        }
+    }
+    const uint32_t partition = mlt_instrument_slot(e.instrument) % FLOW_PARTITIONS;
+    uint8_t *out = NULL;
+    assert_int_equal(mlt_hop_begin(flow.sender, partition, mlt_event_encoded_size(&e), &out),
+                     MLT_OK);
+    (void)mlt_event_encode(&e, out);
+    mlt_hop_end(flow.sender, partition);
+}
+
+static Meltica__V1__HeadsReply *ask_heads(uint64_t epoch, uint32_t partition,
+                                          enum mlt_status *status)
+{
+    Meltica__V1__HeadsRequest request = MELTICA__V1__HEADS_REQUEST__INIT;
+    request.epoch = epoch;
+    request.partition = partition;
+    uint8_t bytes[64];
+    const size_t len = meltica__v1__heads_request__pack(&request, bytes);
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, 1u << 20);
+    struct mlt_error err = MLT_ERROR_INIT;
+    *status = mlt_bus_request(flow.bus, "meltica.int.out.heads", mlt_slice_of(bytes, len),
+                              5 * SECOND, &answer, &err);
+    Meltica__V1__HeadsReply *reply =
+        meltica__v1__heads_reply__unpack(NULL, answer.len, answer.data);
+    mlt_buf_fini(&answer);
+    return reply;
+}
+
+static void test_losses_are_said_in_their_place_and_replaced_owners_are_fenced(void **state)
+{
+    (void)state;
+    flow_start(true, NULL);
+    own_conductor(10);
+    send_out(MLT_EVENT_STATUS, 10, 1);
+    send_out(MLT_EVENT_TRADE, 10, 1);
+    send_out(MLT_EVENT_TRADE, 10, 2);
+    send_out(MLT_EVENT_TRADE, 10, 2);
+    send_out(MLT_EVENT_TRADE, 10, 4); /* 3 is missing */
+    assert_true(consumer_wait_events(&flow.consumer, 4));
+    assert_int_equal(flow.consumer.lost, 1);
+    assert_int_equal(flow.consumer.ignored, 0);
+    send_out(MLT_EVENT_STATUS, 10, 0); /* HEADS: TRADE stands at 5, which never came */
+    send_out(MLT_EVENT_STATUS, 10, 2);
+    assert_true(consumer_wait_events(&flow.consumer, 5));
+    assert_int_equal(flow.consumer.lost, 2);
+
+    const uint32_t partition =
+        mlt_instrument_slot(mlt_slice_of_string(feeder_token(0))) % FLOW_PARTITIONS;
+    enum mlt_status status = MLT_OK;
+    Meltica__V1__HeadsReply *reply = ask_heads(11, partition, &status);
+    assert_int_equal(status, MLT_OK);
+    assert_int_equal(reply->n_instruments, 1);
+    assert_string_equal(reply->instruments[0]->instrument, feeder_token(0));
+    assert_int_equal(reply->instruments[0]->epoch, 10);
+    assert_int_equal(reply->instruments[0]->heads[0]->type, MLT_EVENT_TRADE);
+    assert_int_equal(reply->instruments[0]->heads[0]->sequence, 5);
+    meltica__v1__heads_reply__free_unpacked(reply, NULL);
+    send_out(MLT_EVENT_TRADE, 10, 6); /* the replaced one speaks on */
+    send_out(MLT_EVENT_STATUS, 11, 1);
+    send_out(MLT_EVENT_TRADE, 11, 1);
+    assert_true(consumer_wait_events(&flow.consumer, 7));
+    assert_int_equal(flow.consumer.channels[0][MLT_EVENT_TRADE].epoch, 11);
+    assert_int_equal(flow.consumer.channels[0][MLT_EVENT_TRADE].sequence, 1);
+
+    reply = ask_heads(11, 77, &status); /* no such partition */
+    assert_int_equal(status, MLT_E_PROTOCOL);
+    meltica__v1__heads_reply__free_unpacked(reply, NULL);
+    char page[65536];
+    assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
+    assert_non_null(strstr(page, "\nmeltica_bus_lost_total 2\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_lost_events_total 2\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_duplicates_total 1\n"));
+    assert_non_null(strstr(page, "\nmeltica_bus_stale_owner_total 1\n"));
+}
+
+static void test_bytes_that_are_no_event_are_counted_and_the_rest_flows(void **state)
+{
+    (void)state;
+    flow_start(true, NULL);
+    own_conductor(10);
+    send_out(MLT_EVENT_STATUS, 10, 1);
+    send_out(MLT_EVENT_TRADE, 10, 1);
+    const uint32_t partition =
+        mlt_instrument_slot(mlt_slice_of_string(feeder_token(0))) % FLOW_PARTITIONS;
+    uint8_t *out = NULL;
+    assert_int_equal(mlt_hop_begin(flow.sender, partition, 64, &out), MLT_OK);
+    memset(out, 0xff, 64);
+    mlt_hop_end(flow.sender, partition);
+    send_out(MLT_EVENT_TRADE, 10, 2);
+    assert_true(consumer_wait_events(&flow.consumer, 3));
+    char page[65536];
+    assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
+    assert_non_null(
+        strstr(page, "\nmeltica_rejected_total{stage=\"data_bus\",reason=\"parse\"} 1\n"));
+    assert_int_equal(flow.consumer.lost, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_a_data_bus_killed_under_load_delivers_every_event, flow_end),
+        cmocka_unit_test_teardown(test_the_journal_holds_the_same_events_in_order, flow_end),
+        cmocka_unit_test_teardown(test_a_journal_that_is_off_or_away_does_not_touch_the_live_lane,
+                                  flow_end),
+        cmocka_unit_test_teardown(test_everything_waits_for_the_first_table_and_nothing_is_lost,
+                                  flow_end),
+        cmocka_unit_test_teardown(
+            test_an_event_of_a_newer_table_waits_for_it_and_routes_that_end_are_late, flow_end),
+        cmocka_unit_test_teardown(
+            test_losses_are_said_in_their_place_and_replaced_owners_are_fenced, flow_end),
+        cmocka_unit_test_teardown(test_bytes_that_are_no_event_are_counted_and_the_rest_flows,
+                                  flow_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,113 @@
+/*
+ * The two acceptance scenarios, through the real processes:
+ *  - a WebSocket ticker frame arrives, and a subscriber gets the canonical event;
+ *  - a scheduled REST poll returns an order-book snapshot, and a subscriber gets a canonical event
+ * that names the REST function.
+ */
+#include "mlt_test.h"
+
+#include <stdio.h>
+
+#include "mlt_consumer.h"
+#include "mlt_stack.h"
+
+struct seen {
+    bool ticker, snapshot;
+    struct mlt_stamps ticker_stamps;
+    uint32_t ticker_route, snapshot_route;
+    uint64_t ticker_revision;
+    bool ticker_traced, ticker_from_rest;
+    char instrument[64], function[64], exchange[32];
+    struct mlt_decimal last_price, bid, ask;
+    size_t bids, asks;
+    int64_t snapshot_id;
+};
+
+static void look(void *ctx, const struct mlt_event *event, struct mlt_slice bytes)
+{
+    struct seen *s = ctx;
+    (void)bytes;
+    if (event->type == MLT_EVENT_TICKER && !s->ticker) {
+        static const uint8_t none[MLT_TRACE_ID_BYTES];
+        s->ticker = true;
+        s->ticker_stamps = event->stamps;
+        s->ticker_route = event->route;
+        s->ticker_revision = event->route_revision;
+        s->ticker_traced = memcmp(event->trace_id, none, sizeof none) != 0;
+        s->ticker_from_rest = event->rest_function.len > 0;
+        s->last_price = event->u.ticker.last_price;
+        s->bid = event->u.ticker.bid_price;
+        s->ask = event->u.ticker.ask_price;
+        (void)snprintf(s->exchange, sizeof s->exchange, "%.*s", MLT_SLICE_FMT(event->exchange));
+    } else if (event->type == MLT_EVENT_BOOK_SNAPSHOT && !s->snapshot) {
+        s->snapshot = true;
+        s->snapshot_route = event->route;
+        s->bids = event->u.book_snapshot.bids.count;
+        s->asks = event->u.book_snapshot.asks.count;
+        s->snapshot_id = event->u.book_snapshot.last_update_id;
+        (void)snprintf(s->function, sizeof s->function, "%.*s",
+                       MLT_SLICE_FMT(event->rest_function));
+        (void)snprintf(s->instrument, sizeof s->instrument, "%.*s",
+                       MLT_SLICE_FMT(event->instrument));
+    }
+}
+
+static bool both_seen(void *ctx)
+{
+    const struct seen *s = ctx;
+    return s->ticker && s->snapshot;
+}
+
+static void test_ticker_frame_and_scheduled_snapshot_reach_a_subscriber(void **state)
+{
+    (void)state;
+    static struct mlt_stack stack;
+    static struct mlt_consumer consumer;
+    static struct seen seen;
+    const struct mlt_stack_options options = { .exchange = { "--synthetic", "--symbols", "3",
+                                                             "--rate", "300", "--seed", "7" } };
+    consumer.look = look;
+    consumer.ctx = &seen;
+    mlt_stack_start(&stack, &options);
+    mlt_consumer_start(&consumer, stack.nats_url);
+    mlt_stack_run_services(&stack);
+    assert_true(mlt_consumer_wait(&consumer, both_seen, &seen, 60));
+
+    assert_string_equal(seen.exchange, "binance");
+    assert_true(seen.ticker_traced);
+    assert_false(seen.ticker_from_rest);
+    assert_true(seen.ticker_route > 0 && seen.ticker_revision > 0);
+    assert_true(seen.last_price.mantissa > 0);
+    assert_true(mlt_decimal_compare(seen.bid, seen.ask) < 0);
+    const struct mlt_stamps *s = &seen.ticker_stamps;
+    assert_true(s->exchange != MLT_STAMP_UNKNOWN && s->received > 0);
+    assert_true(s->received <= s->adapted && s->adapted <= s->dispatched &&
+                s->dispatched <= s->conducted && s->conducted <= s->published);
+
+    assert_string_equal(seen.function, "depth");
+    assert_true(seen.bids > 0 && seen.asks > 0 && seen.snapshot_id > 0);
+    assert_true(seen.snapshot_route > 0 && seen.snapshot_route != seen.ticker_route);
+    assert_non_null(strstr(seen.instrument, "-USDT"));
+
+    struct mlt_tally_totals totals;
+    mlt_consumer_totals(&consumer, &totals);
+    assert_int_equal(totals.gaps + totals.duplicates + totals.sequence_holes + totals.lost, 0);
+    /* Every channel begins with the word of its owner. */
+    assert_true(mlt_consumer_status_count(&consumer, MLT_STATUS_EPOCH_STARTED) >= 3);
+    /* And everybody leaves when told to. */
+    static const char *const services[] = { "dispatcher", "control-bus", "data-bus", "conductor",
+                                            "adapter" };
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(mlt_stack_terminate(&stack, services[i]), 0);
+    }
+    mlt_consumer_stop(&consumer);
+    mlt_stack_stop(&stack);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ticker_frame_and_scheduled_snapshot_reach_a_subscriber),
+    };
+    return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
+}

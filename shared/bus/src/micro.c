@@ -238,6 +238,11 @@ enum mlt_status mlt_micro_respond(struct mlt_micro_request *to, struct mlt_slice
     return MLT_OK;
 }
 
+void mlt_micro_defer(struct mlt_micro_request *to)
+{
+    to->answered = true;
+}
+
 static void on_request(void *ctx, const struct mlt_bus_message *message)
 {
     struct endpoint *e = ctx;

@@ -213,9 +213,9 @@ static enum mlt_status check_stream(const jsStreamConfig *wanted, const jsStream
     }
     if (wanted->MaxMsgsPerSubject > 0 && found->MaxMsgsPerSubject < 1) {
         return mlt_error_set(err, MLT_E_CONFIG,
-                             "stream %s exists but is no key-value bucket: it must limit the "
-                             "messages per subject",
-                             wanted->Name);
+                             "stream %s exists but keeps any number of messages per subject: limit "
+                             "them (nats stream edit %s --max-msgs-per-subject %" PRId64 ")",
+                             wanted->Name, wanted->Name, wanted->MaxMsgsPerSubject);
     }
     return MLT_OK;
 }
@@ -245,7 +245,8 @@ static enum mlt_status refuse_missing(const jsStreamConfig *c, struct mlt_error 
     }
     if (c->MaxMsgsPerSubject > 0) {
         (void)snprintf(limits + used, sizeof limits - used,
-                       " --max-msgs-per-subject 1 --allow-rollup --allow-direct");
+                       " --max-msgs-per-subject %" PRId64 "%s --allow-direct", c->MaxMsgsPerSubject,
+                       c->AllowRollup ? " --allow-rollup" : "");
     }
     return mlt_error_set(err, MLT_E_NOT_FOUND,
                          "stream %s does not exist and provisioning is external: nats stream add "
@@ -332,10 +333,80 @@ enum mlt_status mlt_store_ensure_stream(struct mlt_store *store, const struct ml
     config.MaxBytes = spec->max_bytes > 0 ? spec->max_bytes : -1;
     config.MaxAge = spec->max_age_ns;
     config.MaxMsgs = spec->max_msgs > 0 ? spec->max_msgs : -1;
+    config.MaxMsgsPerSubject = spec->max_msgs_per_subject > 0 ? spec->max_msgs_per_subject : -1;
+    config.Duplicates = spec->duplicates_ns;
     config.Discard = js_DiscardOld;
     config.AllowDirect = true;
     config.FirstSeq = spec->first_sequence;
     return ensure(store, &config, err);
+}
+
+enum mlt_status mlt_stream_append(struct mlt_store *store, const char *subject,
+                                  const char *message_id, const uint64_t *expected,
+                                  struct mlt_slice payload, uint64_t *sequence, bool *duplicate,
+                                  struct mlt_error *err)
+{
+    if (!mlt_bus_subject_valid(subject)) {
+        return mlt_error_set(err, MLT_E_INVALID, "append: no valid subject");
+    }
+    if (payload.len > MLT_BUS_PAYLOAD_BYTES_MAX) {
+        return mlt_error_set(err, MLT_E_TOO_BIG, "append %s: %zu bytes, %u are allowed", subject,
+                             payload.len, MLT_BUS_PAYLOAD_BYTES_MAX);
+    }
+    const enum mlt_status connected = check_connected(store, err, "append", subject);
+    if (connected != MLT_OK) {
+        return connected;
+    }
+    jsPubOptions options;
+    (void)jsPubOptions_Init(&options);
+    options.MaxWait = REQUEST_NS / MLT_NS_PER_MS;
+    options.MsgId = message_id;
+    if (expected != NULL) {
+        options.ExpectLastSubjectSeq = *expected;
+        options.ExpectNoMessage = *expected == 0;
+    }
+    jsPubAck *ack = NULL;
+    jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
+    const natsStatus status =
+        js_Publish(&ack, store->js, subject, payload.data, (int)payload.len, &options, &code);
+    if (status != NATS_OK) {
+        return mlt_store_status(store->bus, status, (int)code, err, "append", subject);
+    }
+    *sequence = ack->Sequence;
+    *duplicate = ack->Duplicate;
+    jsPubAck_Destroy(ack);
+    return MLT_OK;
+}
+
+enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, const char *subject,
+                                uint64_t from, struct mlt_buf *payload, uint64_t *sequence,
+                                struct mlt_error *err)
+{
+    const enum mlt_status connected = check_connected(store, err, "read", stream);
+    if (connected != MLT_OK) {
+        return connected;
+    }
+    jsOptions options;
+    jsDirectGetMsgOptions get;
+    (void)jsOptions_Init(&options);
+    (void)jsDirectGetMsgOptions_Init(&get);
+    options.Wait = REQUEST_NS / MLT_NS_PER_MS;
+    get.Sequence = from;
+    get.NextBySubject = subject;
+    natsMsg *message = NULL;
+    const natsStatus got = js_DirectGetMsg(&message, store->js, stream, &options, &get);
+    if (got == NATS_NOT_FOUND) {
+        return mlt_error_set(err, MLT_E_NOT_FOUND, "read %s: nothing at or after %" PRIu64, stream,
+                             from);
+    }
+    if (got != NATS_OK) {
+        return read_status(store->bus, got, 0, err, "read", stream);
+    }
+    *sequence = natsMsg_GetSequence(message);
+    const enum mlt_status status =
+        mlt_buf_append(payload, natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
+    natsMsg_Destroy(message);
+    return status == MLT_OK ? MLT_OK : mlt_error_set(err, status, "read %s: no room", stream);
 }
 
 enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *name, bool memory,

@@ -82,6 +82,73 @@ static void test_stream_is_created_as_asked(void **state)
     assert_has(info, "\"first_seq\":1785000000123456789");
 }
 
+static void append_to(const char *subject, const char *id, const char *text, uint64_t sequence,
+                      bool duplicate)
+{
+    uint64_t got = 0;
+    bool was = false;
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(
+        mlt_stream_append(store, subject, id, NULL, mlt_slice_of_string(text), &got, &was, &err),
+        MLT_OK);
+    assert_int_equal(got, sequence);
+    assert_int_equal(was, duplicate);
+}
+
+static void test_stream_is_appended_to_once_an_id_and_read_in_order(void **state)
+{
+    (void)state;
+    const struct mlt_stream_spec spec = { .name = "LOG",
+                                          .subjects = { "log.*", NULL },
+                                          .max_msgs_per_subject = 2,
+                                          .duplicates_ns = 60 * MLT_NS_PER_S };
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf payload;
+    uint64_t sequence = 0;
+    bool duplicate = false;
+    mlt_buf_init(&payload, 64);
+    assert_int_equal(mlt_stream_next(store, "LOG", "log.>", 1, &payload, &sequence, &err),
+                     MLT_E_UNAVAILABLE);
+    assert_int_equal(mlt_stream_append(store, "log.a", NULL, NULL, mlt_slice_of_string("x"),
+                                       &sequence, &duplicate, &err),
+                     MLT_E_UNAVAILABLE);
+    assert_int_equal(mlt_store_ensure_stream(store, &spec, &err), MLT_OK);
+    assert_has(api(bus, "$JS.API.STREAM.INFO.LOG", ""), "\"max_msgs_per_subject\":2");
+    append_to("log.a", "one", "a1", 1, false);
+    append_to("log.b", "two", "b1", 2, false);
+    append_to("log.b", "one", "b2", 1, true); /* the id is the first one's */
+    append_to("log.a", NULL, "a2", 3, false);
+    append_to("log.a", NULL, "a3", 4, false);
+    /* Only while the subject's last is the one that is known. */
+    uint64_t known = 3;
+    assert_int_equal(mlt_stream_append(store, "log.a", NULL, &known, mlt_slice_of_string("no"),
+                                       &sequence, &duplicate, &err),
+                     MLT_E_CONFLICT);
+    known = 4;
+    assert_int_equal(mlt_stream_append(store, "log.a", NULL, &known, mlt_slice_of_string("a4"),
+                                       &sequence, &duplicate, &err),
+                     MLT_OK);
+    /* Two of a subject are kept: b1, a3, a4. */
+    static const struct {
+        const char *text;
+        uint64_t sequence;
+    } kept[] = { { "b1", 2 }, { "a3", 4 }, { "a4", 5 } };
+    sequence = 0;
+    for (size_t i = 0; i < 3; i++) {
+        mlt_buf_clear(&payload);
+        assert_int_equal(
+            mlt_stream_next(store, "LOG", "log.>", sequence + 1, &payload, &sequence, &err),
+            MLT_OK);
+        assert_int_equal(sequence, kept[i].sequence);
+        assert_int_equal(payload.len, 2);
+        assert_memory_equal(payload.data, kept[i].text, 2);
+    }
+    assert_int_equal(
+        mlt_stream_next(store, "LOG", "log.>", sequence + 1, &payload, &sequence, &err),
+        MLT_E_NOT_FOUND);
+    mlt_buf_fini(&payload);
+}
+
 static void test_stream_that_exists_is_bound_and_never_changed(void **state)
 {
     (void)state;
@@ -397,6 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stream_is_created_as_asked),
+        cmocka_unit_test(test_stream_is_appended_to_once_an_id_and_read_in_order),
         cmocka_unit_test(test_stream_that_exists_is_bound_and_never_changed),
         cmocka_unit_test(test_stream_that_misses_our_subject_is_a_configuration_error),
         cmocka_unit_test(test_stream_external_mode_never_creates_and_says_what_to_create),

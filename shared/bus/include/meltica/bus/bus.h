@@ -164,6 +164,9 @@ struct mlt_micro_endpoint {
 enum mlt_status mlt_micro_start(struct mlt_bus *bus, const struct mlt_micro_options *options,
                                 const struct mlt_micro_endpoint *endpoints, size_t endpoint_count,
                                 struct mlt_micro **micro, struct mlt_error *err) MLT_MUST_CHECK;
+/* The handler's request is answered later, by mlt_bus_reply to its reply subject (copy it), from
+ * any thread. STATS count the request, but neither its time nor whether it failed. */
+void mlt_micro_defer(struct mlt_micro_request *to);
 void mlt_micro_stop(struct mlt_micro *micro); /* before the bus is destroyed; NULL is fine */
 enum mlt_status mlt_micro_respond(struct mlt_micro_request *to, struct mlt_slice payload,
                                   int error_code, const char *error_text) MLT_MUST_CHECK;

@@ -22,11 +22,27 @@ struct mlt_stream_spec {
     const char *subjects[4]; /* NULL-terminated unless full */
     bool memory;
     int64_t max_bytes, max_age_ns, max_msgs; /* 0: no limit */
+    int64_t max_msgs_per_subject;            /* 0: no limit */
+    int64_t duplicates_ns;                   /* window of message ids; 0: the server's default */
     uint64_t first_sequence;                 /* 0: 1 */
 };
 /* E_UNAVAILABLE (no JetStream), E_NOT_FOUND (external and missing), E_AUTH. */
 enum mlt_status mlt_store_ensure_stream(struct mlt_store *store, const struct mlt_stream_spec *spec,
                                         struct mlt_error *err) MLT_MUST_CHECK;
+/* Appends one message to whatever stream captures the subject and waits for its acknowledgement, a
+ * second at most. message_id: one that the stream knows is not stored again, *sequence is then the
+ * first one's and *duplicate true; NULL: none. expected: only when the last message of the subject
+ * has this sequence, else E_CONFLICT; NULL: in any case. E_UNAVAILABLE: no JetStream, or no stream
+ * captures the subject; E_TIMEOUT: no acknowledgement, it may be stored all the same. */
+enum mlt_status mlt_stream_append(struct mlt_store *store, const char *subject,
+                                  const char *message_id, const uint64_t *expected,
+                                  struct mlt_slice payload, uint64_t *sequence, bool *duplicate,
+                                  struct mlt_error *err) MLT_MUST_CHECK;
+/* The first message at or after `from` whose subject matches; payload is appended. E_NOT_FOUND:
+ * none; E_UNAVAILABLE: no JetStream or no such stream. A second at most. */
+enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, const char *subject,
+                                uint64_t from, struct mlt_buf *payload, uint64_t *sequence,
+                                struct mlt_error *err) MLT_MUST_CHECK;
 /* Key-value bucket as stream KV_<name>; max_age_ns 0: for ever. */
 enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *name, bool memory,
                                         int64_t max_age_ns, uint64_t first_sequence,

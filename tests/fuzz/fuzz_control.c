@@ -1,11 +1,12 @@
 /* Every answer of the Control Bus is JSON in UTF-8 with a status, whatever was asked and whatever
- * other services said. The first byte says what the rest is: r a request, t the Dispatcher's Table,
- * p an Adapter's PlanStatus. */
+ * other services said. The first byte says what the rest is: r a request without parameters, 0 to 4
+ * one of a command (subscribe, unsubscribe, update, renew, list), t the Dispatcher's Table, p an
+ * Adapter's PlanStatus. */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
+#include "command.h"
 #include "fuzz.h"
 #include "meltica/base/check.h"
 
@@ -58,6 +59,41 @@ static void request(struct mlt_slice bytes, struct mlt_buf *answer)
     }
 }
 
+/* What is taken is whole, and its demand a sorted set; what is not is named. */
+static void command(enum mlt_verb verb, struct mlt_slice bytes, struct mlt_buf *answer)
+{
+    struct mlt_control_refusal refusal = { .code = 0 };
+    struct mlt_command c;
+    if (mlt_command_read(verb, bytes, &c, &refusal) != MLT_OK) {
+        MLT_CHECK(refusal.code == 400 || refusal.code == 501);
+        check(answer, mlt_control_refusal_json(&refusal, answer), "REJECTED");
+        return;
+    }
+    MLT_CHECK(verb == MLT_VERB_LIST || c.consumer[0] != '\0');
+    MLT_CHECK(verb != MLT_VERB_SUBSCRIBE || (c.type != MLT_EVENT_NONE && c.demand_count > 0));
+    for (size_t i = 1; i < c.demand_count; i++) {
+        MLT_CHECK(strcmp(c.demand[i - 1], c.demand[i]) < 0);
+    }
+    char id[MLT_COMMAND_NAME_BYTES_MAX + 1];
+    mlt_command_id("local", c.consumer, c.type, c.demand, c.demand_count, id);
+    const struct mlt_outcome outcome = { .command = &c,
+                                         .principal = "local",
+                                         .subscription = id,
+                                         .status = "PENDING",
+                                         .reason = "",
+                                         .type = c.type,
+                                         .instruments = c.demand,
+                                         .instrument_count = c.demand_count };
+    check(answer, mlt_outcome_json(&outcome, answer), "PENDING");
+    mlt_command_fini(&c);
+}
+
+static void list(const Meltica__V1__Table *table, struct mlt_buf *answer)
+{
+    static const struct mlt_command all = { .verb = MLT_VERB_LIST, .limit = MLT_COMMAND_PAGE_MAX };
+    check(answer, mlt_list_json(&all, "local", table, 0, answer), "OK");
+}
+
 static void say_status(const Meltica__V1__Table *table, const Meltica__V1__PlanStatus *adapter,
                        struct mlt_buf *answer)
 {
@@ -91,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (table != NULL) {
             check(&answer, mlt_control_describe_json(table, &answer), "OK");
             say_status(table, NULL, &answer);
+            list(table, &answer);
             meltica__v1__table__free_unpacked(table, NULL);
         }
     } else if (data[0] == 'p') {
@@ -100,6 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             say_status(NULL, status, &answer);
             meltica__v1__plan_status__free_unpacked(status, NULL);
         }
+    } else if (data[0] >= '0' && data[0] < '0' + (int)MLT_VERB_COUNT) {
+        command((enum mlt_verb)(data[0] - '0'), mlt_slice_of(data + 1, size - 1), &answer);
     } else {
         request(mlt_slice_of(data + 1, size - 1), &answer);
     }

@@ -1,0 +1,527 @@
+#include "sync.h"
+
+#include <stdlib.h>
+
+#include "delta_buffer.h"
+#include "meltica/rt/backoff.h"
+
+struct mlt_sync {
+    struct mlt_sync_options options;
+    struct mlt_sync_ports ports;
+    struct mlt_orderbook *book;
+    struct mlt_delta_buffer buffer; /* each follows the one before; filled unless LIVE and calm */
+    enum mlt_sync_state state;
+    bool continuous; /* the book has missed nothing up to its last id: LIVE, or only silent */
+    bool source_down, was_live;
+    int64_t needed;      /* a snapshot below this id lacks what was seen and is no longer held */
+    uint32_t seed_depth; /* asked for by the snapshot that the book is from */
+    bool in_flight;
+    int64_t request_due_ns;            /* in flight: given up then */
+    int64_t retry_at_ns, refine_at_ns; /* no request before: at all, while LIVE */
+    int64_t heard_ns, snapshot_ns;
+    struct mlt_backoff backoff;
+    struct mlt_sync_counts counts;
+};
+
+static int64_t now_ns(const struct mlt_sync *sync)
+{
+    return sync->ports.clock->mono_ns(sync->ports.clock->ctx);
+}
+
+enum mlt_status mlt_sync_create(const struct mlt_sync_options *options,
+                                const struct mlt_sync_ports *ports, struct mlt_sync **out)
+{
+    if (options->first_depth == 0 || options->depth == 0 || options->shown == 0 ||
+        options->depth > options->book.levels_max || options->request_timeout_ns <= 0 ||
+        options->backoff_base_ns <= 0 || options->backoff_max_ns < options->backoff_base_ns ||
+        options->stale_after_ns < 0 || options->refresh_interval_ns < 0) {
+        return MLT_E_INVALID;
+    }
+    struct mlt_sync *sync = calloc(1, sizeof *sync);
+    if (sync == NULL) {
+        return MLT_E_NOMEM;
+    }
+    const enum mlt_status status = mlt_orderbook_create(&options->book, &sync->book);
+    if (status != MLT_OK) {
+        free(sync);
+        return status;
+    }
+    sync->options = *options;
+    sync->ports = *ports;
+    sync->retry_at_ns = sync->refine_at_ns = INT64_MIN;
+    mlt_backoff_init(&sync->backoff, options->backoff_base_ns / 2, options->backoff_base_ns,
+                     options->backoff_max_ns, options->seed);
+    *out = sync;
+    return MLT_OK;
+}
+
+void mlt_sync_destroy(struct mlt_sync *sync)
+{
+    if (sync != NULL) {
+        mlt_delta_buffer_fini(&sync->buffer);
+        mlt_orderbook_destroy(sync->book);
+        free(sync);
+    }
+}
+
+/* ---- transitions and requests ---- */
+
+static void go(struct mlt_sync *sync, enum mlt_sync_state to, enum mlt_sync_reason reason,
+               int64_t first, int64_t last)
+{
+    if (sync->state == to) {
+        return;
+    }
+    const struct mlt_sync_change change = {
+        sync->state, to, reason, first, last, sync->ports.clock->wall_ns(sync->ports.clock->ctx)
+    };
+    sync->state = to;
+    if (to == MLT_SYNC_GAP) {
+        sync->counts.gaps++;
+    } else if (to == MLT_SYNC_STALE) {
+        sync->counts.stales++;
+    } else if (to == MLT_SYNC_LIVE) {
+        sync->counts.resyncs += sync->was_live;
+        sync->was_live = true;
+    }
+    sync->ports.changed(sync->ports.ctx, &change);
+}
+
+static bool idle(const struct mlt_sync *sync)
+{
+    return sync->state == MLT_SYNC_IDLE || sync->source_down;
+}
+
+/* Soon nothing could be shown, or the snapshot so far is not as deep as wanted. */
+static bool thin(const struct mlt_sync *sync)
+{
+    return !mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown);
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When the next request may and should go; INT64_MAX: none is wanted. */
+static int64_t request_at(const struct mlt_sync *sync)
+{
+    if (sync->in_flight || idle(sync)) {
+        return INT64_MAX;
+    }
+    if (sync->state != MLT_SYNC_LIVE) {
+        return sync->retry_at_ns;
+    }
+    const int64_t earliest = later(sync->retry_at_ns, sync->refine_at_ns);
+    if (sync->seed_depth < sync->options.depth || thin(sync)) {
+        return earliest;
+    }
+    return sync->options.refresh_interval_ns > 0
+               ? later(earliest, sync->snapshot_ns + sync->options.refresh_interval_ns)
+               : INT64_MAX;
+}
+
+static void request_if_due(struct mlt_sync *sync)
+{
+    if (sync->in_flight && !idle(sync) &&
+        (sync->state == MLT_SYNC_GAP || sync->state == MLT_SYNC_STALE)) {
+        go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0); /* the one on its way will do */
+    }
+    /* Mostly nothing is wanted, and that costs no look at the clock. */
+    const int64_t at = request_at(sync);
+    if (at == INT64_MAX) {
+        return;
+    }
+    const int64_t now = now_ns(sync);
+    if (now < at) {
+        return;
+    }
+    const bool live = sync->state == MLT_SYNC_LIVE;
+    const uint32_t depth = live ? sync->options.depth : sync->options.first_depth;
+    sync->in_flight = true;
+    sync->request_due_ns = now + sync->options.request_timeout_ns;
+    sync->counts.requests++;
+    if (!live) {
+        go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0);
+    }
+    sync->ports.request(sync->ports.ctx, depth, !live || thin(sync));
+}
+
+/* Forgets what is buffered; a snapshot has to reach beyond it from now on. */
+static void discard(struct mlt_sync *sync)
+{
+    if (sync->buffer.count > 0) {
+        sync->needed = later(sync->needed, sync->buffer.deltas[sync->buffer.count - 1].last);
+    }
+    mlt_delta_buffer_clear(&sync->buffer);
+}
+
+/* The book is no longer known to be right. */
+static void break_off(struct mlt_sync *sync)
+{
+    if (sync->continuous) {
+        sync->needed = later(sync->needed, mlt_orderbook_last(sync->book));
+    }
+    sync->continuous = false;
+    discard(sync);
+}
+
+static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
+{
+    break_off(sync);
+    mlt_orderbook_clear(sync->book);
+    go(sync, MLT_SYNC_GAP, reason, first, last);
+    request_if_due(sync);
+}
+
+/* A request came to nothing, or its answer was of no use. */
+static void failed(struct mlt_sync *sync)
+{
+    sync->in_flight = false;
+    if (sync->continuous) {
+        mlt_delta_buffer_clear(&sync->buffer); /* the book itself has them */
+    }
+    sync->retry_at_ns = now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
+    request_if_due(sync);
+}
+
+void mlt_sync_start(struct mlt_sync *sync)
+{
+    if (sync->state != MLT_SYNC_IDLE) {
+        return;
+    }
+    if (sync->source_down) {
+        go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
+        return;
+    }
+    go(sync, MLT_SYNC_SYNCING, MLT_SYNC_STARTED, 0, 0);
+    request_if_due(sync);
+}
+
+void mlt_sync_stop(struct mlt_sync *sync)
+{
+    if (sync->state == MLT_SYNC_IDLE) {
+        return;
+    }
+    mlt_delta_buffer_clear(&sync->buffer);
+    mlt_orderbook_clear(sync->book);
+    sync->continuous = sync->in_flight = false;
+    sync->needed = 0;
+    go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
+}
+
+/* ---- deltas ---- */
+
+static enum mlt_status buffer_delta(struct mlt_sync *sync, int64_t first, int64_t last,
+                                    const struct mlt_book_delta *delta)
+{
+    size_t dropped = 0;
+    const enum mlt_status status =
+        mlt_delta_buffer_push(&sync->buffer, first, last, delta, &dropped);
+    sync->counts.overflows += dropped;
+    if (status != MLT_OK) {
+        discard(sync); /* with a hole in it, it would be of no use */
+        sync->needed = later(sync->needed, last);
+    }
+    return status;
+}
+
+/* Into a book that waits for a snapshot. */
+static enum mlt_status hold(struct mlt_sync *sync, int64_t first, int64_t last,
+                            const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
+{
+    const size_t count = sync->buffer.count;
+    const int64_t end = count > 0 ? sync->buffer.deltas[count - 1].last : sync->needed;
+    if (last <= end) {
+        sync->counts.duplicates++;
+        *outcome = MLT_SYNC_DUPLICATE;
+        return MLT_OK;
+    }
+    if (count > 0 && first > end + 1) {
+        gap(sync, MLT_SYNC_SEQUENCE_GAP, end + 1, first - 1);
+    }
+    const enum mlt_status status = buffer_delta(sync, first, last, delta);
+    if (status == MLT_OK) {
+        sync->counts.buffered++;
+        *outcome = MLT_SYNC_BUFFERED;
+    }
+    request_if_due(sync);
+    return status;
+}
+
+/* Onto a book that has missed nothing: the delta follows, perhaps with overlap. */
+static enum mlt_status follow(struct mlt_sync *sync, int64_t first, int64_t last,
+                              const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
+{
+    const int64_t end = mlt_orderbook_last(sync->book);
+    if (last <= end) {
+        sync->counts.duplicates++;
+        *outcome = MLT_SYNC_DUPLICATE;
+        return MLT_OK;
+    }
+    if (first > end + 1) {
+        gap(sync, MLT_SYNC_SEQUENCE_GAP, end + 1, first - 1);
+        return hold(sync, first, last, delta, outcome);
+    }
+    const enum mlt_status status =
+        mlt_orderbook_apply(sync->book, &delta->bids, &delta->asks, last);
+    if (status != MLT_OK) {
+        return status;
+    }
+    if (mlt_orderbook_crossed(sync->book)) {
+        gap(sync, MLT_SYNC_CROSSED, first, last);
+        return MLT_OK;
+    }
+    sync->counts.applied++;
+    sync->counts.overlaps += first <= end;
+    if (sync->in_flight && buffer_delta(sync, first, last, delta) != MLT_OK) {
+        /* The book has it; only the snapshot on its way has to be that new. */
+        sync->counts.overflows++;
+    }
+    *outcome = MLT_SYNC_APPLIED;
+    go(sync, MLT_SYNC_LIVE, MLT_SYNC_RESUMED, first, last);
+    request_if_due(sync);
+    return MLT_OK;
+}
+
+enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t last,
+                               const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
+{
+    *outcome = MLT_SYNC_IGNORED;
+    if (idle(sync)) {
+        return MLT_OK;
+    }
+    if (first < 0 || first > last || last == INT64_MAX ||
+        !mlt_orderbook_fits(sync->book, &delta->bids, &delta->asks)) {
+        sync->counts.refused++;
+        gap(sync, MLT_SYNC_MALFORMED, first, last);
+        return MLT_E_PROTOCOL;
+    }
+    sync->heard_ns = now_ns(sync);
+    return sync->continuous ? follow(sync, first, last, delta, outcome)
+                            : hold(sync, first, last, delta, outcome);
+}
+
+/* ---- snapshots ---- */
+
+/* The top of both sides, to be compared with what a snapshot says of the same id. */
+struct top {
+    int64_t last;
+    size_t count[2];
+    int64_t prices[2][MLT_ORDERBOOK_DIGEST_LEVELS], quantities[2][MLT_ORDERBOOK_DIGEST_LEVELS];
+};
+
+static void take_top(const struct mlt_orderbook *book, struct top *top)
+{
+    struct mlt_levels view;
+    top->last = mlt_orderbook_last(book);
+    for (int s = 0; s < 2; s++) {
+        top->count[s] =
+            mlt_orderbook_top(book, (enum mlt_orderbook_side)s, MLT_ORDERBOOK_DIGEST_LEVELS,
+                              top->prices[s], top->quantities[s], &view);
+    }
+}
+
+/* As far as both show. */
+static bool tops_agree(const struct top *a, const struct top *b)
+{
+    for (int s = 0; s < 2; s++) {
+        const size_t count = a->count[s] < b->count[s] ? a->count[s] : b->count[s];
+        for (size_t i = 0; i < count; i++) {
+            if (a->prices[s][i] != b->prices[s][i] || a->quantities[s][i] != b->quantities[s][i]) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static enum mlt_status replay(struct mlt_sync *sync, int64_t after)
+{
+    enum mlt_status status = MLT_OK;
+    for (size_t i = 0; i < sync->buffer.count && status == MLT_OK; i++) {
+        const int64_t last = sync->buffer.deltas[i].last;
+        struct mlt_levels bids, asks;
+        if (last > after) {
+            mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
+                                sync->options.book.quantity_exponent, &bids, &asks);
+            status = mlt_orderbook_apply(sync->book, &bids, &asks, last);
+        }
+    }
+    return status;
+}
+
+/* Nothing between the snapshot and what is held is missing. */
+static bool joins(const struct mlt_sync *sync, int64_t id)
+{
+    if (sync->continuous && id >= mlt_orderbook_last(sync->book)) {
+        return true;
+    }
+    if (sync->buffer.count > 0) {
+        return sync->buffer.deltas[0].first <= id + 1;
+    }
+    return !sync->continuous && id >= sync->needed;
+}
+
+/* The book is whole again at its last id; L is the snapshot's. */
+static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
+{
+    const int64_t now = now_ns(sync), last = mlt_orderbook_last(sync->book);
+    sync->counts.snapshots++;
+    sync->heard_ns = sync->snapshot_ns = now;
+    if (before != NULL && before->last == last) {
+        struct top after;
+        take_top(sync->book, &after);
+        if (tops_agree(before, &after)) {
+            sync->counts.audits_right++;
+        } else {
+            sync->counts.audits_wrong++;
+            go(sync, MLT_SYNC_GAP, MLT_SYNC_AUDIT, id, last);
+        }
+    }
+    sync->continuous = true;
+    sync->retry_at_ns = INT64_MIN;
+    if (mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown)) {
+        mlt_backoff_reset(&sync->backoff);
+        sync->refine_at_ns = now + sync->options.backoff_base_ns;
+    } else {
+        /* A snapshot that gives too little is not asked for again and again. */
+        sync->refine_at_ns = now + mlt_backoff_next_ns(&sync->backoff);
+    }
+    mlt_delta_buffer_clear(&sync->buffer);
+    go(sync, MLT_SYNC_LIVE, MLT_SYNC_JOINED, id, last);
+    request_if_due(sync);
+}
+
+enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                  enum mlt_sync_outcome *outcome)
+{
+    const int64_t id = snapshot->last_update_id;
+    const bool asked = sync->in_flight;
+    *outcome = MLT_SYNC_UNUSED;
+    sync->in_flight = false;
+    if (idle(sync)) {
+        return MLT_OK;
+    }
+    if (id < 0 || id == INT64_MAX || !joins(sync, id)) {
+        sync->counts.too_old++;
+        if (asked || !sync->continuous) {
+            failed(sync);
+        }
+        return MLT_OK;
+    }
+    struct top before;
+    const bool deepen = sync->continuous;
+    const bool newer = !deepen || id > mlt_orderbook_last(sync->book);
+    if (deepen) {
+        take_top(sync->book, &before);
+    }
+    if ((deepen ? mlt_orderbook_merge(sync->book, snapshot)
+                : mlt_orderbook_seed(sync->book, snapshot)) != MLT_OK) {
+        sync->counts.refused++;
+        failed(sync);
+        return MLT_E_PROTOCOL;
+    }
+    if (replay(sync, id) != MLT_OK || mlt_orderbook_crossed(sync->book)) {
+        sync->retry_at_ns = now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
+        gap(sync, MLT_SYNC_CROSSED, id, mlt_orderbook_last(sync->book));
+        return MLT_OK;
+    }
+    const uint32_t depth =
+        snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
+    if (newer || depth > sync->seed_depth) {
+        sync->seed_depth = depth;
+    }
+    *outcome = MLT_SYNC_APPLIED;
+    joined(sync, id, deepen ? &before : NULL);
+    return MLT_OK;
+}
+
+void mlt_sync_request_failed(struct mlt_sync *sync)
+{
+    if (sync->in_flight) {
+        sync->counts.failures++;
+        failed(sync);
+    }
+}
+
+/* ---- the rest of what happens ---- */
+
+void mlt_sync_lost(struct mlt_sync *sync)
+{
+    if (!idle(sync)) {
+        gap(sync, MLT_SYNC_LOST, 0, 0);
+    }
+}
+
+void mlt_sync_source(struct mlt_sync *sync, bool up)
+{
+    if (up != sync->source_down) {
+        return; /* known */
+    }
+    sync->source_down = !up;
+    if (sync->state == MLT_SYNC_IDLE) {
+        return;
+    }
+    if (up) {
+        request_if_due(sync);
+    } else {
+        break_off(sync);
+        go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
+    }
+}
+
+void mlt_sync_tick(struct mlt_sync *sync)
+{
+    const int64_t now = now_ns(sync);
+    if (sync->in_flight && now >= sync->request_due_ns) {
+        sync->counts.timeouts++;
+        failed(sync);
+    }
+    if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0 &&
+        now - sync->heard_ns >= sync->options.stale_after_ns) {
+        go(sync, MLT_SYNC_STALE, MLT_SYNC_SILENT, 0, 0);
+    }
+    request_if_due(sync);
+}
+
+int64_t mlt_sync_due_ns(const struct mlt_sync *sync)
+{
+    int64_t due = sync->in_flight ? sync->request_due_ns : request_at(sync);
+    if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0) {
+        const int64_t stale = sync->heard_ns + sync->options.stale_after_ns;
+        due = stale < due ? stale : due;
+    }
+    return due;
+}
+
+enum mlt_sync_state mlt_sync_state(const struct mlt_sync *sync)
+{
+    return sync->state;
+}
+
+const struct mlt_orderbook *mlt_sync_book(const struct mlt_sync *sync)
+{
+    return sync->book;
+}
+
+void mlt_sync_counts(const struct mlt_sync *sync, struct mlt_sync_counts *out)
+{
+    *out = sync->counts;
+}
+
+const char *mlt_sync_state_word(enum mlt_sync_state state)
+{
+    static const char *const words[] = { "IDLE", "SYNCING", "LIVE", "GAP", "STALE" };
+    _Static_assert(sizeof words / sizeof words[0] == MLT_SYNC_STATE_COUNT, "a word each");
+    return (unsigned)state < MLT_SYNC_STATE_COUNT ? words[state] : "unknown";
+}
+
+const char *mlt_sync_reason_word(enum mlt_sync_reason reason)
+{
+    static const char *const words[] = { "started",   "stopped",      "requested", "joined",
+                                         "resumed",   "sequence_gap", "lost",      "crossed",
+                                         "malformed", "audit",        "silent",    "source_down" };
+    _Static_assert(sizeof words / sizeof words[0] == MLT_SYNC_REASON_COUNT, "a word each");
+    return (unsigned)reason < MLT_SYNC_REASON_COUNT ? words[reason] : "unknown";
+}

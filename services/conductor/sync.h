@@ -1,0 +1,152 @@
+/*
+ * Keeps one instrument's order book in step with the exchange: buffers deltas until a snapshot
+ * joins, checks that each delta follows the one before, and asks for another snapshot when not.
+ * A pure machine: time, requests and announcements are ports. One thread at a time.
+ *
+ *   IDLE --started--> SYNCING --snapshot--> LIVE --sequence_gap, lost, ...--> GAP --> SYNCING
+ *                                           LIVE --silent, source_down--> STALE --> SYNCING
+ *
+ * GAP and STALE stay while no snapshot may be asked for (the back-off is not over, the source is
+ * down); SYNCING stays until one joins, however often that takes. Only in LIVE may the book be
+ * published as right.
+ *
+ * Joining. With L the snapshot's last update id: deltas with last <= L are dropped, the first one
+ * kept must have first <= L+1 <= last, each later one first <= N+1 with N the last of the one
+ * before (overlap is applied, quantities being absolute; last <= N is a repeat). The book is LIVE
+ * as soon as the snapshot and what is buffered are applied: on a quiet instrument the next delta
+ * may be long in coming, and proves itself when it comes.
+ */
+#ifndef MELTICA_CONDUCTOR_SYNC_H
+#define MELTICA_CONDUCTOR_SYNC_H
+
+#include "book.h"
+#include "meltica/base/clock.h"
+
+enum mlt_sync_state {
+    MLT_SYNC_IDLE,
+    MLT_SYNC_SYNCING,
+    MLT_SYNC_LIVE,
+    MLT_SYNC_GAP,
+    MLT_SYNC_STALE,
+    MLT_SYNC_STATE_COUNT
+};
+
+enum mlt_sync_reason {
+    MLT_SYNC_STARTED,      /* -> SYNCING: somebody wants this book */
+    MLT_SYNC_STOPPED,      /* -> IDLE */
+    MLT_SYNC_REQUESTED,    /* GAP, STALE -> SYNCING: a snapshot was asked for */
+    MLT_SYNC_JOINED,       /* -> LIVE: the snapshot and what was buffered; range: L .. N */
+    MLT_SYNC_RESUMED,      /* silent -> LIVE: the next delta follows; range: that delta */
+    MLT_SYNC_SEQUENCE_GAP, /* -> GAP: update ids of the range are missing */
+    MLT_SYNC_LOST,         /* -> GAP: something was lost on the way here */
+    MLT_SYNC_CROSSED,      /* -> GAP: best bid not below best ask after the range */
+    MLT_SYNC_MALFORMED,    /* -> GAP: a delta that cannot be applied; range: that delta */
+    MLT_SYNC_AUDIT,        /* -> GAP: a snapshot met the book at one id and differed; range: it */
+    MLT_SYNC_SILENT,       /* -> STALE: nothing came for stale_after_ns */
+    MLT_SYNC_SOURCE_DOWN,  /* -> STALE: the exchange's line ended */
+    MLT_SYNC_REASON_COUNT
+};
+
+struct mlt_sync_change {
+    enum mlt_sync_state from, to;
+    enum mlt_sync_reason reason;
+    int64_t first, last; /* update ids as the reason says, else 0 */
+    int64_t at_ns;       /* wall clock */
+};
+
+/* Ports are called in the middle of a call into the machine and must not call back into it; the
+ * book may be read. */
+struct mlt_sync_ports {
+    /* Ask for a snapshot of that many levels a side. Its answer comes as mlt_sync_snapshot or
+     * mlt_sync_request_failed; silence is counted as a failure after request_timeout_ns. urgent:
+     * the book is not LIVE, or about to show too little. */
+    void (*request)(void *ctx, uint32_t depth, bool urgent);
+    void (*changed)(void *ctx, const struct mlt_sync_change *change);
+    void *ctx;
+    const struct mlt_clock *clock;
+};
+
+struct mlt_sync_options {
+    uint32_t first_depth;        /* asked for while not LIVE: small, so it comes soon */
+    uint32_t depth;              /* asked for once LIVE, when larger */
+    uint32_t shown;              /* levels published; below twice that inside the window: ask */
+    int64_t request_timeout_ns;  /* an answer not here by then is not coming */
+    int64_t backoff_base_ns;     /* wait after the first failure; doubles, with jitter */
+    int64_t backoff_max_ns;      /* at most that */
+    int64_t stale_after_ns;      /* LIVE without delta or snapshot for so long: STALE; 0: never */
+    int64_t refresh_interval_ns; /* LIVE: a snapshot at least that often; 0: never */
+    uint64_t seed;               /* of the jitter */
+    struct mlt_orderbook_options book;
+};
+
+enum mlt_sync_outcome {
+    MLT_SYNC_APPLIED,   /* in LIVE: the book is now the state after this delta */
+    MLT_SYNC_BUFFERED,  /* waits for a snapshot; also the one that showed a gap */
+    MLT_SYNC_DUPLICATE, /* nothing new in it */
+    MLT_SYNC_IGNORED,   /* IDLE, source down, or refused: see counts */
+    MLT_SYNC_UNUSED     /* a snapshot too old, or refused */
+};
+
+struct mlt_sync_counts {
+    uint64_t applied, buffered, duplicates, overlaps;
+    uint64_t gaps;     /* -> GAP */
+    uint64_t stales;   /* -> STALE */
+    uint64_t resyncs;  /* -> LIVE, the first one not counted */
+    uint64_t requests; /* snapshots asked for */
+    uint64_t timeouts, failures;
+    uint64_t snapshots;                  /* taken */
+    uint64_t too_old;                    /* snapshots from before the buffer */
+    uint64_t refused;                    /* malformed deltas and snapshots */
+    uint64_t overflows;                  /* deltas dropped from a full buffer */
+    uint64_t audits_right, audits_wrong; /* snapshots that met the book at one id: top 20 equal? */
+};
+
+struct mlt_sync;
+
+/* IDLE. E_INVALID: depths, shown or times of 0 or below, depth above what the book keeps; those of
+ * the book; E_NOMEM. options and ports are copied, the clock is borrowed. */
+enum mlt_status mlt_sync_create(const struct mlt_sync_options *options,
+                                const struct mlt_sync_ports *ports,
+                                struct mlt_sync **out) MLT_MUST_CHECK;
+void mlt_sync_destroy(struct mlt_sync *sync); /* NULL is fine */
+
+/* Somebody wants the book (again: no effect), nobody does. */
+void mlt_sync_start(struct mlt_sync *sync);
+void mlt_sync_stop(struct mlt_sync *sync);
+
+/* One BOOK_DELTA with update ids first .. last, in the order of arrival. Allocates only while
+ * buffering, and then only to grow. *outcome is set also on failure. E_PROTOCOL: it cannot be
+ * applied (the book resyncs); E_NOMEM: not buffered (as if lost). */
+enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t last,
+                               const struct mlt_book_delta *delta,
+                               enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+
+/* A BOOK_SNAPSHOT, asked for or not. MLT_SYNC_APPLIED: the book was replaced or deepened, and is
+ * LIVE. E_PROTOCOL: refused, counts as a failed request. */
+enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                  enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+
+/* The snapshot asked for is not coming. */
+void mlt_sync_request_failed(struct mlt_sync *sync);
+
+/* Something of this instrument was lost before it came here. */
+void mlt_sync_lost(struct mlt_sync *sync);
+
+/* The exchange's line with its deltas ended, or they are subscribed again. */
+void mlt_sync_source(struct mlt_sync *sync, bool up);
+
+/* What is due by time. To be called at mlt_sync_due_ns (monotonic; INT64_MAX: nothing is due) or
+ * later; early calls do nothing. Ask anew after every other call. */
+void mlt_sync_tick(struct mlt_sync *sync);
+int64_t mlt_sync_due_ns(const struct mlt_sync *sync);
+
+enum mlt_sync_state mlt_sync_state(const struct mlt_sync *sync);
+/* The book; right only in LIVE. In STALE it is what was last known, else of no use. */
+const struct mlt_orderbook *mlt_sync_book(const struct mlt_sync *sync);
+void mlt_sync_counts(const struct mlt_sync *sync, struct mlt_sync_counts *out);
+
+/* "LIVE"; "sequence_gap". Static; "unknown" outside the list. */
+const char *mlt_sync_state_word(enum mlt_sync_state state);
+const char *mlt_sync_reason_word(enum mlt_sync_reason reason);
+
+#endif

@@ -45,7 +45,7 @@ static bool is_blank(struct mlt_slice text)
     return true;
 }
 
-static cJSON *parse_whole(struct mlt_slice text)
+cJSON *mlt_control_parse(struct mlt_slice text)
 {
     const char *end = NULL;
     cJSON *tree = cJSON_ParseWithLengthOpts((const char *)text.data, text.len, &end, false);
@@ -68,7 +68,7 @@ enum mlt_status mlt_control_check_empty(struct mlt_slice request, const char *ve
                                   "the request is longer than %u bytes: shorten it",
                                   MLT_CONTROL_REQUEST_BYTES_MAX);
     }
-    cJSON *tree = parse_whole(request);
+    cJSON *tree = mlt_control_parse(request);
     if (tree == NULL) {
         return mlt_control_refuse(refusal, 400, "",
                                   "the request is not JSON: send an empty request or {}");

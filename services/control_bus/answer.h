@@ -29,6 +29,10 @@ enum mlt_status mlt_control_refuse(struct mlt_control_refusal *refusal, int code
 enum mlt_status mlt_control_refusal_json(const struct mlt_control_refusal *refusal,
                                          struct mlt_buf *out) MLT_MUST_CHECK;
 
+/* A whole text as JSON, the caller's to cJSON_Delete; NULL when it is none, or has something after
+ * it. */
+struct cJSON *mlt_control_parse(struct mlt_slice text);
+
 /* A request without parameters: nothing, or {} . E_PROTOCOL with *refusal filled. */
 enum mlt_status mlt_control_check_empty(struct mlt_slice request, const char *verb,
                                         struct mlt_control_refusal *refusal) MLT_MUST_CHECK;

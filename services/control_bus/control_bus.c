@@ -1,6 +1,7 @@
 /* Wiring: what others announce is kept, the table is asked for with each request, so that an answer
  * is never older than its question. Threads: the loop (start, stop), one a subscription, one an
- * endpoint; what they share is behind a lock that is never held while the bus is called. */
+ * endpoint, workers for commands; what they share is behind a lock that is never held while the bus
+ * is called. */
 #include "control_bus.h"
 
 #include <pthread.h>
@@ -9,9 +10,10 @@
 
 #include <cjson/cJSON.h>
 
-#include "answer.h"
+#include "commands.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
+#include "workers.h"
 
 #define SUBJECT_TABLE "meltica.int.table"
 #define SUBJECT_TABLE_CHANGED "meltica.int.table.changed"
@@ -32,11 +34,18 @@ struct heard_adapter {
     int64_t heard_ns;
 };
 
+struct control_bus_config {
+    int64_t max_subscriptions, max_instruments;
+};
+
 struct control_bus {
     struct mlt_service *service;
+    struct mlt_commands *commands;
+    struct mlt_workers *workers;
     struct mlt_bus *control;
     struct mlt_bus_subscription *tables, *plans;
-    struct mlt_counter *refused, *unavailable;
+    struct mlt_counter *refused, *unavailable, *commands_refused;
+    struct mlt_counter *confirmed, *pending, *unchanged, *audited, *audit_failed;
 
     pthread_mutex_t lock;
     int64_t dispatcher_heard_ns; /* monotonic; 0: never */
@@ -274,6 +283,117 @@ static void on_describe(void *ctx, const struct mlt_bus_message *request,
     meltica__v1__table__free_unpacked(table, NULL);
 }
 
+/* ---- commands ---- */
+
+/* On the thread of a worker. */
+static void carry_out(void *ctx, const struct mlt_work *work)
+{
+    struct control_bus *c = ctx;
+    struct mlt_control_refusal refusal = { .code = 0 };
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
+    enum mlt_status status = mlt_commands_run(
+        c->commands, work->verb, mlt_slice_of(work->request, work->len), &answer, &refusal);
+    if (status != MLT_OK) {
+        mlt_counter_add(c->commands_refused, 1);
+        mlt_buf_clear(&answer);
+        status = mlt_control_refusal_json(&refusal, &answer);
+        for (char *m = refusal.message; *m != '\0'; m++) { /* it becomes the line of a header */
+            if ((unsigned char)*m < ' ' || *m == 0x7f) {
+                *m = ' ';
+            }
+        }
+    }
+    if (status == MLT_OK && work->reply[0] != '\0') {
+        status = mlt_bus_reply(c->control, work->reply, mlt_buf_view(&answer), refusal.code,
+                               refusal.message);
+    }
+    if (status != MLT_OK) {
+        mlt_log(MLT_LOG_WARN, "not_answered", "a command was not answered",
+                MLT_S("reason", mlt_status_word(status)));
+    }
+    mlt_buf_fini(&answer);
+}
+
+static void command(void *ctx, enum mlt_verb verb, const struct mlt_bus_message *request,
+                    struct mlt_micro_request *to)
+{
+    struct control_bus *c = ctx;
+    struct mlt_control_refusal refusal;
+    const enum mlt_status status = mlt_workers_put(c->workers, verb, request);
+    if (status == MLT_OK) {
+        mlt_micro_defer(to);
+        return;
+    }
+    mlt_counter_add(c->commands_refused, 1);
+    (void)mlt_control_refuse(&refusal, 503, "",
+                             "too many commands wait (%u), nothing changed: ask again",
+                             MLT_WORKERS_QUEUE_MAX);
+    respond(to, status, NULL, &refusal);
+}
+
+static void on_subscribe(void *ctx, const struct mlt_bus_message *request,
+                         struct mlt_micro_request *to)
+{
+    command(ctx, MLT_VERB_SUBSCRIBE, request, to);
+}
+
+static void on_unsubscribe(void *ctx, const struct mlt_bus_message *request,
+                           struct mlt_micro_request *to)
+{
+    command(ctx, MLT_VERB_UNSUBSCRIBE, request, to);
+}
+
+static void on_update(void *ctx, const struct mlt_bus_message *request,
+                      struct mlt_micro_request *to)
+{
+    command(ctx, MLT_VERB_UPDATE, request, to);
+}
+
+static void on_renew(void *ctx, const struct mlt_bus_message *request, struct mlt_micro_request *to)
+{
+    command(ctx, MLT_VERB_RENEW, request, to);
+}
+
+static void on_list(void *ctx, const struct mlt_bus_message *request, struct mlt_micro_request *to)
+{
+    command(ctx, MLT_VERB_LIST, request, to);
+}
+
+static void collect(void *state)
+{
+    struct control_bus *c = state;
+    struct mlt_commands_stats stats;
+    mlt_commands_get_stats(c->commands, &stats);
+    mlt_counter_set(c->confirmed, stats.confirmed);
+    mlt_counter_set(c->pending, stats.pending);
+    mlt_counter_set(c->unchanged, stats.unchanged);
+    mlt_counter_set(c->audited, stats.audited);
+    mlt_counter_set(c->audit_failed, stats.audit_failed);
+}
+
+static void make_metrics(struct control_bus *c)
+{
+    static const char *const refused = "Requests answered with an error";
+    static const char *const outcomes = "Commands by outcome";
+    struct mlt_metrics *m = mlt_service_metrics(c->service);
+    c->refused = mlt_metrics_counter(m, "meltica_control_refused_total", refused, "code=\"400\"");
+    c->unavailable =
+        mlt_metrics_counter(m, "meltica_control_refused_total", refused, "code=\"503\"");
+    c->confirmed =
+        mlt_metrics_counter(m, "meltica_control_commands_total", outcomes, "outcome=\"confirmed\"");
+    c->pending =
+        mlt_metrics_counter(m, "meltica_control_commands_total", outcomes, "outcome=\"pending\"");
+    c->commands_refused =
+        mlt_metrics_counter(m, "meltica_control_commands_total", outcomes, "outcome=\"rejected\"");
+    c->unchanged = mlt_metrics_counter(m, "meltica_control_unchanged_total",
+                                       "Commands that asked for what was there", NULL);
+    c->audited =
+        mlt_metrics_counter(m, "meltica_control_audited_total", "Audit records stored", NULL);
+    c->audit_failed = mlt_metrics_counter(m, "meltica_control_audit_failed_total",
+                                          "Audit records that only the log has", NULL);
+}
+
 /* ---- life ---- */
 
 static void stop(void *state)
@@ -284,6 +404,8 @@ static void stop(void *state)
     for (size_t i = 0; i < c->adapter_count; i++) {
         free_status(c->adapters[i].status);
     }
+    mlt_workers_destroy(c->workers);
+    mlt_commands_destroy(c->commands);
     (void)pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -291,7 +413,7 @@ static void stop(void *state)
 static enum mlt_status start(struct mlt_service *service, const void *config, void **state,
                              struct mlt_error *err)
 {
-    (void)config;
+    const struct control_bus_config *options = config;
     static const struct mlt_bus_subscribe_options tables = { .subject = SUBJECT_TABLE_CHANGED };
     static const struct mlt_bus_subscribe_options plans = { .subject = SUBJECT_PLAN_STATUS };
     struct control_bus *c = calloc(1, sizeof *c);
@@ -301,13 +423,18 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     c->service = service;
     c->control = mlt_service_control_bus(service);
     (void)pthread_mutex_init(&c->lock, NULL);
-    struct mlt_metrics *metrics = mlt_service_metrics(service);
-    c->refused = mlt_metrics_counter(metrics, "meltica_control_refused_total",
-                                     "Requests answered with an error", "code=\"400\"");
-    c->unavailable = mlt_metrics_counter(metrics, "meltica_control_refused_total",
-                                         "Requests answered with an error", "code=\"503\"");
+    make_metrics(c);
+    const struct mlt_command_limits limits = { options->max_subscriptions,
+                                               options->max_instruments };
     enum mlt_status status =
-        mlt_bus_subscribe(c->control, &tables, on_table_changed, c, &c->tables, err);
+        mlt_commands_create(c->control, mlt_service_may_provision(service),
+                            mlt_service_instance(service), &limits, &c->commands, err);
+    if (status == MLT_OK) {
+        status = mlt_workers_create(carry_out, c, &c->workers, err);
+    }
+    if (status == MLT_OK) {
+        status = mlt_bus_subscribe(c->control, &tables, on_table_changed, c, &c->tables, err);
+    }
     if (status == MLT_OK) {
         status = mlt_bus_subscribe(c->control, &plans, on_plan_status, c, &c->plans, err);
     }
@@ -322,14 +449,42 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
 static const struct mlt_micro_endpoint endpoints[] = {
     { .name = "status", .subject = "meltica.control.status", .handler = on_status },
     { .name = "describe", .subject = "meltica.control.describe", .handler = on_describe },
+    { .name = "subscribe", .subject = "meltica.control.subscribe", .handler = on_subscribe },
+    { .name = "unsubscribe", .subject = "meltica.control.unsubscribe", .handler = on_unsubscribe },
+    { .name = "update", .subject = "meltica.control.update", .handler = on_update },
+    { .name = "renew", .subject = "meltica.control.renew", .handler = on_renew },
+    { .name = "list", .subject = "meltica.control.list", .handler = on_list },
+};
+
+static const struct mlt_config_item items[] = {
+    { .key = "max_subscriptions",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct control_bus_config, max_subscriptions),
+      .default_text = "100",
+      .min = 1,
+      .max = MLT_COMMAND_LIVE_MAX,
+      .unit = "",
+      .doc = "Live subscriptions that one consumer may hold." },
+    { .key = "max_instruments",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct control_bus_config, max_instruments),
+      .default_text = "200",
+      .min = 1,
+      .max = MLT_COMMAND_INSTRUMENTS_MAX,
+      .unit = "",
+      .doc = "Instruments and patterns that one subscription may name." },
 };
 
 const struct mlt_service_spec mlt_control_bus_spec = {
     .name = "control_bus",
     .micro_name = "meltica-control",
-    .description = "Says what Meltica does and offers, over NATS.",
+    .description = "Steers what flows, and says what Meltica does and offers, over NATS.",
+    .items = items,
+    .item_count = sizeof items / sizeof items[0],
+    .config_bytes = sizeof(struct control_bus_config),
     .start = start,
     .stop = stop,
+    .collect = collect,
     .endpoints = endpoints,
     .endpoint_count = sizeof endpoints / sizeof endpoints[0],
 };

@@ -19,6 +19,7 @@
 #include "meltica/bus/hop.h"
 #include "meltica/bus/store.h"
 #include "meltica/service/hop_metrics.h"
+#include "meltica/v1/internal.pb-c.h"
 #include "reader.h"
 
 #define HOP_SERVICE "data_bus"
@@ -271,9 +272,41 @@ static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
     }
 }
 
+/* In order with the batches: after the answer nothing leaves that only an earlier table routed. */
+static void answer_mark(struct data_bus *d, const struct mlt_bus_message *message)
+{
+    Meltica__V1__TableMark *mark =
+        meltica__v1__table_mark__unpack(NULL, message->payload.len, message->payload.data);
+    if (mark == NULL) {
+        return;
+    }
+    take_table(d);
+    const struct mlt_routing *table = mlt_data_bus_core_table(d->core);
+    bool has = table != NULL && mlt_routing_boot(table) == mark->boot &&
+               mlt_routing_revision(table) >= mark->revision;
+    if (!has && mlt_table_reader_await(d->reader, mark->revision, TABLE_WAIT_NS)) {
+        take_table(d);
+        table = mlt_data_bus_core_table(d->core);
+        has =
+            mlt_routing_boot(table) == mark->boot && mlt_routing_revision(table) >= mark->revision;
+    }
+    meltica__v1__table_mark__free_unpacked(mark, NULL);
+    const enum mlt_status status =
+        mlt_bus_reply(d->data, message->reply, MLT_SLICE_EMPTY, has ? 0 : 503,
+                      has ? "" : "the table is not here yet");
+    if (status != MLT_OK) { /* it will ask again */
+        mlt_log(MLT_LOG_WARN, "mark_unsent", "an answer could not be sent",
+                MLT_S("status", mlt_status_word(status)));
+    }
+}
+
 static void on_other(void *ctx, const char *word, const struct mlt_bus_message *message)
 {
     struct data_bus *d = ctx;
+    if (strcmp(word, "table") == 0 && message->reply[0] != '\0') {
+        answer_mark(d, message);
+        return;
+    }
     if (strcmp(word, "heads") != 0 || message->reply[0] == '\0') {
         return;
     }

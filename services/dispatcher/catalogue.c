@@ -72,51 +72,110 @@ static enum mlt_status add(struct mlt_catalogue *catalogue, struct mlt_slice tok
     return MLT_OK;
 }
 
-static enum mlt_status add_pattern(struct mlt_catalogue *catalogue, struct mlt_slice pattern,
-                                   uint32_t types)
+/* ---- the union of what is subscribed ---- */
+
+typedef enum mlt_status (*visit_fn)(void *ctx, struct mlt_slice pattern, uint32_t types);
+
+static enum mlt_status visit_one(const struct mlt_subscription *subscription, visit_fn visit,
+                                 void *ctx)
 {
+    const uint32_t types = mlt_table_types_of(subscription->type);
+    enum mlt_status status = MLT_OK;
+    for (size_t k = 0; k < subscription->pattern_count && status == MLT_OK; k++) {
+        status = visit(ctx, mlt_slice_of_string(subscription->patterns[k]), types);
+    }
+    return status;
+}
+
+static enum mlt_status visit_all(const struct mlt_table *table, const struct mlt_live *live,
+                                 visit_fn visit, void *ctx)
+{
+    enum mlt_status status = MLT_OK;
+    for (size_t i = 0; i < table->subscription_count && status == MLT_OK; i++) {
+        status = visit_one(&table->subscriptions[i], visit, ctx);
+    }
+    for (size_t i = 0; live != NULL && i < live->count && status == MLT_OK; i++) {
+        status = visit_one(&live->items[i]->subscription, visit, ctx);
+    }
+    return status;
+}
+
+static enum mlt_status count_wild(void *ctx, struct mlt_slice pattern, uint32_t types)
+{
+    size_t *count = ctx;
+    (void)types;
+    *count += mlt_pattern_wild(pattern);
+    return MLT_OK;
+}
+
+/* Everything that can fail: a place for each name, with no types yet. */
+static enum mlt_status make_places(void *ctx, struct mlt_slice pattern, uint32_t types)
+{
+    struct mlt_catalogue *catalogue = ctx;
+    struct mlt_catalogue_entry *entry = NULL;
+    (void)types;
+    return mlt_pattern_wild(pattern) || mlt_map_get(&catalogue->map, pattern) != NULL
+               ? MLT_OK
+               : add(catalogue, pattern, 0, &entry);
+}
+
+static enum mlt_status set_types(void *ctx, struct mlt_slice pattern, uint32_t types)
+{
+    struct mlt_catalogue *catalogue = ctx;
     if (mlt_pattern_wild(pattern)) {
         catalogue->wildcards[catalogue->wildcard_count].pattern = pattern;
         catalogue->wildcards[catalogue->wildcard_count++].types = types;
-        return MLT_OK;
-    }
-    struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, pattern);
-    if (entry != NULL) {
+    } else {
+        struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, pattern);
         entry->types |= types;
-        return MLT_OK;
-    }
-    return add(catalogue, pattern, types, &entry);
-}
-
-static enum mlt_status add_subscriptions(struct mlt_catalogue *catalogue)
-{
-    const struct mlt_table *table = catalogue->table;
-    size_t wild = 0;
-    for (size_t i = 0; i < table->subscription_count; i++) {
-        for (size_t k = 0; k < table->subscriptions[i].pattern_count; k++) {
-            wild += mlt_pattern_wild(mlt_slice_of_string(table->subscriptions[i].patterns[k]));
-        }
-    }
-    catalogue->wildcards = calloc(wild > 0 ? wild : 1, sizeof *catalogue->wildcards);
-    if (catalogue->wildcards == NULL) {
-        return MLT_E_NOMEM;
-    }
-    for (size_t i = 0; i < table->subscription_count; i++) {
-        const struct mlt_subscription *subscription = &table->subscriptions[i];
-        const uint32_t types = mlt_table_types_of(subscription->type);
-        for (size_t k = 0; k < subscription->pattern_count; k++) {
-            const enum mlt_status status =
-                add_pattern(catalogue, mlt_slice_of_string(subscription->patterns[k]), types);
-            if (status != MLT_OK) {
-                return status;
-            }
-        }
-    }
-    /* Names in one subscription that another one's pattern covers. */
-    for (struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
-        e->types |= wildcard_types(catalogue, mlt_slice_of_string(e->token));
     }
     return MLT_OK;
+}
+
+enum mlt_status mlt_catalogue_subscribe(struct mlt_catalogue *catalogue,
+                                        const struct mlt_live *live)
+{
+    size_t wild = 0;
+    enum mlt_status status = visit_all(catalogue->table, live, count_wild, &wild);
+    struct wildcard *wildcards = calloc(wild > 0 ? wild : 1, sizeof *wildcards);
+    if (wildcards == NULL) {
+        return MLT_E_NOMEM;
+    }
+    if (status == MLT_OK) {
+        status = visit_all(catalogue->table, live, make_places, catalogue);
+    }
+    if (status != MLT_OK) {
+        free(wildcards);
+        return status;
+    }
+    free(catalogue->wildcards);
+    catalogue->wildcards = wildcards;
+    catalogue->wildcard_count = 0;
+    for (struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
+        e->types = 0;
+    }
+    status = visit_all(catalogue->table, live, set_types, catalogue);
+    catalogue->counts.subscribed = 0;
+    for (struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
+        /* Names in one subscription that another one's pattern covers. */
+        e->types |= wildcard_types(catalogue, mlt_slice_of_string(e->token));
+        catalogue->counts.subscribed += e->types != 0;
+    }
+    catalogue->revision++;
+    return status;
+}
+
+uint32_t mlt_catalogue_matches(const struct mlt_catalogue *catalogue, struct mlt_slice pattern)
+{
+    if (!mlt_pattern_wild(pattern)) {
+        const struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, pattern);
+        return entry != NULL && entry->listed;
+    }
+    uint32_t count = 0;
+    for (const struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
+        count += e->listed && mlt_pattern_match(pattern, mlt_slice_of_string(e->token));
+    }
+    return count;
 }
 
 enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t first_revision,
@@ -127,15 +186,13 @@ enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t fir
         return MLT_E_NOMEM;
     }
     c->table = table;
-    c->revision = first_revision;
-    c->bumped = true; /* what the table names is the first revision */
+    c->revision = first_revision - 1; /* what the table names is the first revision */
     mlt_map_init(&c->map, MLT_CATALOGUE_INSTRUMENTS_MAX);
-    const enum mlt_status status = add_subscriptions(c);
+    const enum mlt_status status = mlt_catalogue_subscribe(c, NULL);
     if (status != MLT_OK) {
         mlt_catalogue_destroy(c);
         return status;
     }
-    c->bumped = false;
     *catalogue = c;
     return MLT_OK;
 }

@@ -9,7 +9,7 @@
 #ifndef MELTICA_DISPATCHER_CATALOGUE_H
 #define MELTICA_DISPATCHER_CATALOGUE_H
 
-#include "table.h"
+#include "live.h"
 
 #define MLT_CATALOGUE_INSTRUMENTS_MAX 16384u
 #define MLT_CATALOGUE_STATUS_BYTES_MAX 23u
@@ -38,6 +38,14 @@ uint64_t mlt_catalogue_revision(const struct mlt_catalogue *catalogue);
 void mlt_catalogue_bump(struct mlt_catalogue *catalogue);
 /* Changes from here to the next call make one revision, counted at the first of them. */
 void mlt_catalogue_begin(struct mlt_catalogue *catalogue);
+
+/* What is subscribed from now on: what the table says and the live ones. The union is computed anew
+ * and the revision grows by one. Patterns are kept as views: live items that left may be freed
+ * after this. E_NOMEM, E_LIMIT: what was subscribed stays. */
+enum mlt_status mlt_catalogue_subscribe(struct mlt_catalogue *catalogue,
+                                        const struct mlt_live *live) MLT_MUST_CHECK;
+/* Listed instruments that a pattern or token covers. */
+uint32_t mlt_catalogue_matches(const struct mlt_catalogue *catalogue, struct mlt_slice pattern);
 
 /* The entry of a token, made now if a pattern covers it; NULL: not known and not covered, or no
  * token, or no room (counted). */

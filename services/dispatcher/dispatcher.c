@@ -13,6 +13,7 @@
 #define ROOM_WAIT_NS (2 * MLT_NS_PER_S)
 #define FLUSH_NS MLT_NS_PER_S
 #define TABLE_HEAD_BYTES_MAX 256u
+#define REQUEST_BYTES_MAX (256u << 10)
 
 static void lock(struct dispatcher *d)
 {
@@ -33,8 +34,9 @@ static void announce(struct dispatcher *d)
     uint8_t bytes[TABLE_HEAD_BYTES_MAX];
     struct mlt_buf head = { bytes, 0, sizeof bytes, sizeof bytes };
     lock(d);
+    const struct mlt_plan_live live = { .live = &d->live, .log_read = d->log_read };
     const enum mlt_status status =
-        mlt_plan_encode_table(d->table, d->catalogue, d->boot, false, &head);
+        mlt_plan_encode_table(d->table, d->catalogue, &live, d->boot, false, &head);
     unlock(d);
     /* Not taken (not connected): the next second's says the same. */
     (void)(status == MLT_OK &&
@@ -64,17 +66,35 @@ static void announce_soon(struct dispatcher *d)
     }
 }
 
+static void free_request(Meltica__V1__TableRequest *request)
+{
+    if (request != NULL) {
+        meltica__v1__table_request__free_unpacked(request, NULL);
+    }
+}
+
 static void on_table_request(void *ctx, const struct mlt_bus_message *message)
 {
     struct dispatcher *d = ctx;
     struct mlt_buf table;
-    if (message->reply[0] == '\0') {
+    Meltica__V1__TableRequest *request =
+        message->payload.len > REQUEST_BYTES_MAX
+            ? NULL
+            : meltica__v1__table_request__unpack(NULL, message->payload.len, message->payload.data);
+    if (message->reply[0] == '\0' || request == NULL) {
+        free_request(request);
         return;
     }
     mlt_buf_init(&table, MLT_BUS_PAYLOAD_BYTES_MAX);
     lock(d);
-    enum mlt_status status = mlt_plan_encode_table(d->table, d->catalogue, d->boot, true, &table);
+    const struct mlt_plan_live live = { .live = &d->live,
+                                        .log_read = d->log_read,
+                                        .match_count = request->n_match,
+                                        .match = request->match };
+    enum mlt_status status =
+        mlt_plan_encode_table(d->table, d->catalogue, &live, d->boot, true, &table);
     unlock(d);
+    free_request(request);
     struct mlt_bus *control = mlt_service_control_bus(d->service);
     status = status == MLT_OK
                  ? mlt_bus_reply(control, message->reply, mlt_buf_view(&table), 0, NULL)
@@ -156,6 +176,12 @@ static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
 
 /* ---- ports of the reconciler: its thread ---- */
 
+/* The listing matters only where patterns are: without them a plan is complete at once. */
+static bool expanding(const struct dispatcher *d)
+{
+    return !d->log_read || (d->unsettled && mlt_catalogue_has_wildcards(d->catalogue));
+}
+
 static enum mlt_status make_plan(void *ctx, uint32_t partition, struct mlt_buf *out,
                                  uint64_t *revision, struct mlt_error *err)
 {
@@ -163,7 +189,7 @@ static enum mlt_status make_plan(void *ctx, uint32_t partition, struct mlt_buf *
     lock(d);
     *revision = mlt_catalogue_revision(d->catalogue);
     const enum mlt_status status =
-        mlt_plan_encode(d->table, d->catalogue, d->boot, partition, d->partitions, d->expanding,
+        mlt_plan_encode(d->table, d->catalogue, d->boot, partition, d->partitions, expanding(d),
                         MLT_BUS_PAYLOAD_BYTES_MAX, out, err);
     unlock(d);
     return status;
@@ -182,8 +208,8 @@ static bool on_settled(void *ctx)
 {
     struct dispatcher *d = ctx;
     lock(d);
-    const bool was = d->expanding;
-    d->expanding = false;
+    const bool was = d->unsettled && mlt_catalogue_has_wildcards(d->catalogue);
+    d->unsettled = false;
     if (was) {
         mlt_catalogue_bump(d->catalogue);
     }
@@ -192,6 +218,124 @@ static bool on_settled(void *ctx)
         announce_soon(d);
     }
     return was;
+}
+
+static void on_plan_status(void *ctx, struct mlt_slice status)
+{
+    mlt_control_status(((struct dispatcher *)ctx)->control, status);
+}
+
+/* ---- ports of the control log: its thread ---- */
+
+static void table_changed(struct dispatcher *d)
+{
+    mlt_reconciler_changed(d->reconciler);
+    announce_soon(d);
+}
+
+static enum mlt_status apply_record(void *ctx, const Meltica__V1__ControlRecord *record,
+                                    uint64_t sequence, uint64_t *revision)
+{
+    struct dispatcher *d = ctx;
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    lock(d);
+    enum mlt_status status =
+        mlt_live_apply(&d->live, d->table, record, sequence, &released, &changed);
+    /* Before the log is read to its end nothing of it is in force: one union for all of it. */
+    if (status == MLT_OK && changed && d->log_read) {
+        status = mlt_catalogue_subscribe(d->catalogue, &d->live);
+        if (status != MLT_OK) {
+            mlt_live_undo(&d->live, record->subscription, released);
+            released = NULL;
+        }
+    }
+    *revision = mlt_catalogue_revision(d->catalogue);
+    struct mlt_live_item *item = mlt_live_find(&d->live, record->subscription);
+    if (status == MLT_OK && item != NULL && changed) {
+        item->revision = *revision;
+    }
+    changed = changed && status == MLT_OK && d->log_read;
+    unlock(d);
+    mlt_live_release(released);
+    if (changed) {
+        table_changed(d);
+    }
+    return status;
+}
+
+static void on_log_read(void *ctx)
+{
+    struct dispatcher *d = ctx;
+    lock(d);
+    const enum mlt_status status = mlt_catalogue_subscribe(d->catalogue, &d->live);
+    d->log_read = true;
+    for (size_t i = 0; i < d->live.count; i++) {
+        d->live.items[i]->revision = mlt_catalogue_revision(d->catalogue);
+    }
+    unlock(d);
+    if (status != MLT_OK) {
+        mlt_log(MLT_LOG_ERROR, "live_refused", "live subscriptions cannot be in force",
+                MLT_S("reason", mlt_status_word(status)));
+    }
+    table_changed(d);
+}
+
+static struct mlt_live *lock_live(void *ctx, const struct mlt_table **table)
+{
+    struct dispatcher *d = ctx;
+    lock(d);
+    *table = d->table;
+    return &d->live;
+}
+
+static void unlock_live(void *ctx)
+{
+    unlock((struct dispatcher *)ctx);
+}
+
+static void begin_announcing(void *ctx)
+{
+    struct dispatcher *d = ctx;
+    mlt_timer_start(d->announce, 0);
+}
+
+/* The receiver comes last: with its first batch everything else must be there. */
+static void open_flow(void *ctx)
+{
+    struct dispatcher *d = ctx;
+    struct mlt_error err = MLT_ERROR_INIT;
+    const struct mlt_hop_receiver_options receiver = { .service = "dispatcher",
+                                                       .sender_service = "adapter",
+                                                       .subject = SUBJECT_NATIVE,
+                                                       .partitions = d->partitions,
+                                                       .on_batch = on_batch,
+                                                       .ctx = d };
+    const struct mlt_bus_subscribe_options requests = { .subject = SUBJECT_TABLE };
+    struct mlt_hop_receiver *made = NULL;
+    if (atomic_load(&d->stopping)) {
+        return;
+    }
+    enum mlt_status status = mlt_bus_subscribe(mlt_service_control_bus(d->service), &requests,
+                                               on_table_request, d, &d->table_requests, &err);
+    if (status == MLT_OK) {
+        mlt_reconciler_begin(d->reconciler);
+        status = mlt_loop_post(mlt_service_loop(d->service), begin_announcing, d);
+    }
+    if (status == MLT_OK) {
+        status = mlt_hop_receiver_create(mlt_service_data_bus(d->service), &receiver, &made, &err);
+    }
+    if (status != MLT_OK) {
+        mlt_service_fail(d->service, "flow_not_open", err.text);
+        return;
+    }
+    (void)pthread_mutex_lock(&d->receiver_lock);
+    if (!atomic_load(&d->stopping)) {
+        d->receiver = made;
+        made = NULL;
+    }
+    (void)pthread_mutex_unlock(&d->receiver_lock);
+    mlt_hop_receiver_destroy(made);
 }
 
 /* ---- life ---- */
@@ -230,13 +374,16 @@ static void stop(void *state)
 {
     struct dispatcher *d = state;
     end_intake(d);
+    mlt_control_stop(d->control);
     mlt_bus_unsubscribe(d->table_requests);
-    mlt_reconciler_destroy(d->reconciler);
+    mlt_reconciler_destroy(d->reconciler); /* until then it tells the log what it hears */
+    mlt_control_destroy(d->control);
     mlt_timer_destroy(d->announce);
     mlt_hop_sender_destroy(d->sender, FLUSH_NS);
     mlt_router_destroy(d->router);
     mlt_rejector_destroy(d->rejector);
     mlt_catalogue_destroy(d->catalogue);
+    mlt_live_fini(&d->live);
     mlt_table_destroy(d->table);
     dispatcher_metrics_destroy(d->metrics);
     (void)pthread_mutex_destroy(&d->receiver_lock);
@@ -259,7 +406,7 @@ static enum mlt_status create_core(struct dispatcher *d, const char *table_path,
     const uint64_t first_revision = (uint64_t)(mlt_clock_wall_ns() / MLT_NS_PER_MS);
     status = mlt_catalogue_create(d->table, first_revision, &d->catalogue);
     if (status == MLT_OK) {
-        d->expanding = mlt_catalogue_has_wildcards(d->catalogue);
+        d->unsettled = true;
         status = mlt_rejector_create(&reject_ports, &d->rejector);
     }
     if (status == MLT_OK) {
@@ -274,47 +421,32 @@ static enum mlt_status create_core(struct dispatcher *d, const char *table_path,
                : mlt_error_set(err, status, "%s: %s", table_path, mlt_status_text(status));
 }
 
-/* The receiver comes last: with its first batch everything else must be there. */
+/* The flow opens when the log of live subscriptions is read (open_flow). */
 static enum mlt_status create_flow(struct dispatcher *d, struct mlt_error *err)
 {
     struct mlt_bus *data = mlt_service_data_bus(d->service);
     struct mlt_bus *control = mlt_service_control_bus(d->service);
+    const bool may_provision = mlt_service_may_provision(d->service);
     const struct mlt_hop_sender_options sender = { .service = "dispatcher",
                                                    .subject = SUBJECT_CANONICAL,
                                                    .partitions = d->partitions,
                                                    .boot = d->boot };
-    const struct mlt_hop_receiver_options receiver = { .service = "dispatcher",
-                                                       .sender_service = "adapter",
-                                                       .subject = SUBJECT_NATIVE,
-                                                       .partitions = d->partitions,
-                                                       .on_batch = on_batch,
-                                                       .ctx = d };
-    const struct mlt_reconciler_ports ports = { make_plan, current_revision, on_settled, d };
-    const struct mlt_bus_subscribe_options requests = { .subject = SUBJECT_TABLE };
+    const struct mlt_reconciler_ports ports = { make_plan, current_revision, on_settled,
+                                                on_plan_status, d };
+    const struct mlt_control_ports log = { apply_record, on_log_read, open_flow,
+                                           lock_live,    unlock_live, d };
     enum mlt_status status = mlt_hop_sender_create(data, &sender, &d->sender, err);
-    if (status == MLT_OK) {
-        status =
-            mlt_bus_subscribe(control, &requests, on_table_request, d, &d->table_requests, err);
-    }
     if (status == MLT_OK) {
         status = mlt_timer_create(mlt_service_loop(d->service), on_announce_time, d, &d->announce);
     }
     if (status == MLT_OK) {
-        status =
-            mlt_reconciler_create(control, d->partitions, mlt_service_may_provision(d->service),
-                                  &ports, &d->reconciler, err);
-    }
-    struct mlt_hop_receiver *made = NULL;
-    if (status == MLT_OK) {
-        status = mlt_hop_receiver_create(data, &receiver, &made, err);
+        status = mlt_control_create(control, may_provision, d->boot, &log, &d->control, err);
     }
     if (status == MLT_OK) {
-        (void)pthread_mutex_lock(&d->receiver_lock);
-        d->receiver = made;
-        (void)pthread_mutex_unlock(&d->receiver_lock);
-        mlt_timer_start(d->announce, 0);
+        status = mlt_reconciler_create(control, d->partitions, may_provision, &ports,
+                                       &d->reconciler, err);
     }
-    return status;
+    return status == MLT_OK ? mlt_control_start(d->control, err) : status;
 }
 
 static enum mlt_status start(struct mlt_service *service, const void *config, void **state,
@@ -352,6 +484,14 @@ static void drain(void *state)
     struct dispatcher *d = state;
     end_intake(d);
     mlt_service_drained(d->service);
+}
+
+static bool ready(void *state, const char **reason)
+{
+    struct mlt_control_stats stats;
+    mlt_control_get_stats(((struct dispatcher *)state)->control, &stats);
+    *reason = stats.log_read ? NULL : "control log not read";
+    return *reason == NULL;
 }
 
 static void collect(void *state)
@@ -396,6 +536,7 @@ const struct mlt_service_spec mlt_dispatcher_spec = {
     .start = start,
     .drain = drain,
     .stop = stop,
+    .ready = ready,
     .collect = collect,
     .stats = stats,
 };

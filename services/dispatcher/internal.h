@@ -10,6 +10,7 @@
 #include "meltica/bus/hop.h"
 #include "meltica/service/service.h"
 
+#include "control.h"
 #include "reconcile.h"
 #include "router.h"
 
@@ -37,12 +38,15 @@ struct dispatcher {
     struct mlt_catalogue *catalogue;
     struct mlt_router *router;
     struct mlt_rejector *rejector;
-    bool expanding; /* patterns whose listing has not been heard yet */
+    struct mlt_live live;
+    bool unsettled; /* the listing has not been heard yet */
+    bool log_read;  /* live is complete */
 
     struct mlt_hop_sender *sender;
     pthread_mutex_t receiver_lock; /* the pointer: a reader of metrics while draining */
     struct mlt_hop_receiver *receiver;
     struct mlt_bus_subscription *table_requests;
+    struct mlt_control *control;
     struct mlt_reconciler *reconciler;
     struct mlt_timer *announce;
     atomic_bool announce_posted;

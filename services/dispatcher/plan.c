@@ -141,35 +141,69 @@ static void table_routes(const struct mlt_table *table, struct table_memory *mem
     message->routes = memory->route_list;
 }
 
+struct parts {
+    size_t count;
+    Meltica__V1__TableSubscription *items, **list;
+};
+
 /* A subscription to BOOK stands in the table also as what the book is made of, so that a reader
  * needs no rule of its own. */
-static size_t table_subscriptions(const struct mlt_table *table,
-                                  Meltica__V1__TableSubscription *parts,
-                                  Meltica__V1__TableSubscription **list)
+static void table_subscription(const struct mlt_subscription *subscription,
+                               const struct mlt_live_item *live, struct parts *parts)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < table->subscription_count; i++) {
-        const struct mlt_subscription *subscription = &table->subscriptions[i];
-        const uint32_t types = mlt_table_types_of(subscription->type);
-        for (int type = 1; type < MLT_EVENT_TYPE_COUNT; type++) {
-            if ((types & UINT32_C(1) << type) == 0) {
-                continue;
-            }
-            Meltica__V1__TableSubscription *part = &parts[count];
-            meltica__v1__table_subscription__init(part);
-            part->id = unconst(subscription->id);
-            part->type = (Meltica__V1__EventType)type;
-            part->implied = type != (int)subscription->type;
-            part->n_instruments = subscription->pattern_count;
-            part->instruments = subscription->patterns;
-            list[count++] = part;
+    const uint32_t types = mlt_table_types_of(subscription->type);
+    for (int type = 1; type < MLT_EVENT_TYPE_COUNT; type++) {
+        if ((types & UINT32_C(1) << type) == 0) {
+            continue;
         }
+        Meltica__V1__TableSubscription *part = &parts->items[parts->count];
+        meltica__v1__table_subscription__init(part);
+        part->id = unconst(subscription->id);
+        part->type = (Meltica__V1__EventType)type;
+        part->implied = type != (int)subscription->type;
+        part->n_instruments = subscription->pattern_count;
+        part->instruments = subscription->patterns;
+        if (live != NULL) {
+            part->principal = unconst(live->principal);
+            part->consumer = unconst(live->consumer);
+            part->lease_end = (uint64_t)live->lease_end_ns;
+            part->log_sequence = live->sequence;
+            part->state = unconst(mlt_live_state_word(live->state));
+        }
+        parts->list[parts->count++] = part;
     }
-    return count;
+}
+
+static enum mlt_status fill_lists(const struct mlt_table *table, const struct mlt_live *live,
+                                  Meltica__V1__Table *message, struct mlt_buf *out)
+{
+    const size_t live_count = live != NULL ? live->count : 0;
+    const size_t parts_max = (table->subscription_count + live_count) * 3 + 1;
+    struct table_memory *memory = malloc(sizeof *memory);
+    struct parts parts = { .items = malloc(parts_max * sizeof *parts.items),
+                           .list = malloc(parts_max * sizeof *parts.list) };
+    enum mlt_status status = MLT_E_NOMEM;
+    if (memory != NULL && parts.items != NULL && parts.list != NULL) {
+        table_routes(table, memory, message);
+        for (size_t i = 0; i < table->subscription_count; i++) {
+            table_subscription(&table->subscriptions[i], NULL, &parts);
+        }
+        for (size_t i = 0; i < live_count; i++) {
+            table_subscription(&live->items[i]->subscription, live->items[i], &parts);
+        }
+        message->subscriptions = parts.list;
+        message->n_subscriptions = parts.count;
+        status = append_packed(&message->base, meltica__v1__table__get_packed_size(message), out);
+    }
+    free(parts.list);
+    free(parts.items);
+    free(memory);
+    return status;
 }
 
 enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
-                                      const struct mlt_catalogue *catalogue, uint64_t boot,
+                                      const struct mlt_catalogue *catalogue,
+                                      const struct mlt_plan_live *live, uint64_t boot,
                                       bool with_lists, struct mlt_buf *out)
 {
     struct mlt_catalogue_counts counts;
@@ -180,22 +214,25 @@ enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
     message.boot = boot;
     message.instruments_listed = counts.listed;
     message.instruments_subscribed = counts.subscribed;
+    message.log_read = live != NULL && live->log_read;
     if (!with_lists) {
         return append_packed(&message.base, meltica__v1__table__get_packed_size(&message), out);
     }
-    const size_t parts_max = table->subscription_count * 3 + 1;
-    struct table_memory *memory = malloc(sizeof *memory);
-    Meltica__V1__TableSubscription *parts = malloc(parts_max * sizeof *parts);
-    Meltica__V1__TableSubscription **list = malloc(parts_max * sizeof *list);
-    enum mlt_status status = MLT_E_NOMEM;
-    if (memory != NULL && parts != NULL && list != NULL) {
-        table_routes(table, memory, &message);
-        message.subscriptions = list;
-        message.n_subscriptions = table_subscriptions(table, parts, list);
-        status = append_packed(&message.base, meltica__v1__table__get_packed_size(&message), out);
+    uint32_t *matches = NULL;
+    const size_t match_count = live != NULL ? live->match_count : 0;
+    if (match_count > 0) {
+        matches = calloc(match_count, sizeof *matches);
+        if (matches == NULL) {
+            return MLT_E_NOMEM;
+        }
+        for (size_t i = 0; i < match_count; i++) {
+            matches[i] = mlt_catalogue_matches(catalogue, mlt_slice_of_string(live->match[i]));
+        }
+        message.matches = matches;
+        message.n_matches = match_count;
     }
-    free(list);
-    free(parts);
-    free(memory);
+    const enum mlt_status status =
+        fill_lists(table, live != NULL ? live->live : NULL, &message, out);
+    free(matches);
     return status;
 }

@@ -17,9 +17,19 @@ enum mlt_status mlt_plan_encode(const struct mlt_table *table,
                                 size_t payload_max, struct mlt_buf *out,
                                 struct mlt_error *err) MLT_MUST_CHECK;
 
-/* Appends a Table: with_lists the routes and subscriptions too. E_TOO_BIG, E_NOMEM. */
+/* What a Table says besides the table of the file. */
+struct mlt_plan_live {
+    const struct mlt_live *live;
+    bool log_read;
+    size_t match_count; /* of patterns to be matched with the listing */
+    char *const *match;
+};
+
+/* Appends a Table: with_lists the routes and subscriptions too. live: NULL for none. E_TOO_BIG,
+ * E_NOMEM. */
 enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
-                                      const struct mlt_catalogue *catalogue, uint64_t boot,
+                                      const struct mlt_catalogue *catalogue,
+                                      const struct mlt_plan_live *live, uint64_t boot,
                                       bool with_lists, struct mlt_buf *out) MLT_MUST_CHECK;
 
 #endif

@@ -26,7 +26,7 @@ struct mlt_reconciler {
 
     pthread_mutex_t lock; /* never held while a port or the bus is called */
     pthread_cond_t wake;
-    bool stop;
+    bool stop, begun;
     bool settling;                                  /* until the listing is complete */
     int64_t plan_at_ns, settle_at_ns, stream_at_ns; /* monotonic; NEVER */
     uint64_t sent_revision;
@@ -51,6 +51,14 @@ static void plan_due(struct mlt_reconciler *r, int64_t at_ns)
         r->plan_at_ns = at_ns;
         (void)pthread_cond_signal(&r->wake);
     }
+}
+
+void mlt_reconciler_begin(struct mlt_reconciler *reconciler)
+{
+    lock(reconciler);
+    reconciler->begun = true;
+    (void)pthread_cond_signal(&reconciler->wake);
+    unlock(reconciler);
 }
 
 void mlt_reconciler_changed(struct mlt_reconciler *reconciler)
@@ -110,6 +118,7 @@ static void on_status(void *ctx, const struct mlt_bus_message *message)
         return;
     }
     heard(r, status, r->ports.revision(r->ports.ctx), false);
+    r->ports.heard(r->ports.ctx, message->payload);
     meltica__v1__plan_status__free_unpacked(status, NULL);
 }
 
@@ -138,6 +147,7 @@ static bool send_part(struct mlt_reconciler *r, uint32_t partition, uint64_t *re
                                    reply != NULL ? reply->reason : "its answer is unreadable");
         } else {
             heard(r, reply, *revision, true);
+            r->ports.heard(r->ports.ctx, mlt_buf_view(&answer));
         }
         if (reply != NULL) {
             meltica__v1__plan_status__free_unpacked(reply, NULL);
@@ -257,7 +267,7 @@ static void *run(void *argument)
             unlock(r);
             settle(r);
             lock(r);
-        } else if (now_ns >= r->plan_at_ns) {
+        } else if (r->begun && now_ns >= r->plan_at_ns) {
             r->plan_at_ns = NEVER;
             unlock(r);
             send_plan(r);
@@ -270,7 +280,8 @@ static void *run(void *argument)
             /* A disconnected bus leaves the stream due: look again when the plan is tried again. */
             const int64_t stream_ns =
                 now_ns >= r->stream_at_ns ? now_ns + MLT_RECONCILE_RETRY_NS : r->stream_at_ns;
-            wait_until(r, earliest(earliest(r->plan_at_ns, r->settle_at_ns), stream_ns));
+            const int64_t plan_ns = r->begun ? r->plan_at_ns : NEVER;
+            wait_until(r, earliest(earliest(plan_ns, r->settle_at_ns), stream_ns));
         }
     }
     unlock(r);

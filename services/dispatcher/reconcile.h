@@ -31,6 +31,8 @@ struct mlt_reconciler_ports {
     /* The listing is complete: patterns are expanded from here on. True when that changed anything.
      */
     bool (*settled)(void *ctx);
+    /* A PlanStatus, as bytes: also the answer to a plan. */
+    void (*heard)(void *ctx, struct mlt_slice status);
     void *ctx;
 };
 
@@ -41,11 +43,14 @@ struct mlt_reconciler_stats {
     bool rejected_stream; /* MELTICA_REJECTED is there */
 };
 
-/* Starts the thread. control must outlive it. E_NOMEM, E_INTERNAL, and what subscribing says. */
+/* Starts the thread, which sends no plan before mlt_reconciler_begin. control must outlive it.
+ * E_NOMEM, E_INTERNAL, and what subscribing says. */
 enum mlt_status mlt_reconciler_create(struct mlt_bus *control, uint32_t partitions,
                                       bool may_provision, const struct mlt_reconciler_ports *ports,
                                       struct mlt_reconciler **reconciler,
                                       struct mlt_error *err) MLT_MUST_CHECK;
+/* The table is complete, as far as it can be: plans may leave. Any thread. */
+void mlt_reconciler_begin(struct mlt_reconciler *reconciler);
 /* Waits for a request in hand (a second at most). NULL is fine. */
 void mlt_reconciler_destroy(struct mlt_reconciler *reconciler);
 

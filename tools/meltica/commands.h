@@ -19,4 +19,11 @@ int mlt_command_record(int argc, char **argv);
 /* replay FILE: a recorded file onto meltica.replay.<instrument>. */
 int mlt_command_replay(int argc, char **argv);
 
+/* sub TYPE INSTRUMENT...: a live subscription; 1 when it is refused. */
+int mlt_command_sub(int argc, char **argv);
+/* unsub SUBSCRIPTION, or TYPE INSTRUMENT...: ends it. */
+int mlt_command_unsub(int argc, char **argv);
+/* subs: live subscriptions as a table, or the answers as JSON lines. */
+int mlt_command_subs(int argc, char **argv);
+
 #endif

@@ -20,6 +20,11 @@ static const struct {
       "record FILE [INSTRUMENT]                    the live lane to a file" },
     { "replay", mlt_command_replay,
       "replay FILE [--speed N|max]                 a recorded file to meltica.replay.*" },
+    { "sub", mlt_command_sub,
+      "sub TYPE INSTRUMENT... [--ttl SECONDS]      ask for what shall flow" },
+    { "unsub", mlt_command_unsub, "unsub SUBSCRIPTION | TYPE INSTRUMENT...     end it" },
+    { "subs", mlt_command_subs,
+      "subs [--json]                               what is asked for, as a table or JSON" },
     { "inspect", mlt_command_inspect,
       "inspect [--report FILE | --events] FILE...  recordings through the cores, report as JSON" },
 };

@@ -288,6 +288,23 @@ void rig_end(struct rig *rig)
     free(rig->events);
 }
 
+/* It listens before it has read the log, and answers when it has. Nobody there is said at once. */
+static void wait_serves(struct rig *rig)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + 20 * MLT_NS_PER_S;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf table;
+    mlt_buf_init(&table, 1u << 20);
+    enum mlt_status status = MLT_E_UNAVAILABLE;
+    while (status != MLT_OK && mlt_clock_mono_ns() < until_ns) {
+        mlt_buf_clear(&table);
+        status = mlt_bus_request(rig->control, "meltica.int.table", MLT_SLICE_EMPTY, MLT_NS_PER_S,
+                                 &table, &err);
+    }
+    mlt_buf_fini(&table);
+    assert_int_equal(status, MLT_OK);
+}
+
 void rig_run_dispatcher(struct rig *rig)
 {
     const char *const arguments[] = { "--nats-url",  rig->server.url, "--table",     rig->table,
@@ -295,6 +312,7 @@ void rig_run_dispatcher(struct rig *rig)
                                       NULL };
     process_start(&rig->dispatcher, MELTICA_DISPATCHER, arguments);
     process_wait_up(&rig->dispatcher);
+    wait_serves(rig);
 }
 
 void rig_run_control_bus(struct rig *rig)

@@ -133,6 +133,8 @@ static void test_without_jetstream_the_time_is_the_epoch(void **state)
     flow_start(false);
     feeder_run(&flow.feeder, RATE);
     assert_true(consumer_wait_epochs(&flow.consumer, FLOW_INSTRUMENTS));
+    /* Its batches have been acknowledged: else the next one must say LOST to be honest. */
+    assert_true(consumer_wait_events(&flow.consumer, consumer_events(&flow.consumer) + 3000));
     process_kill(&flow.conductor);
     process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
     assert_true(consumer_wait_epochs(&flow.consumer, 2 * FLOW_INSTRUMENTS));

@@ -65,7 +65,7 @@ static bool has_a_plan(struct rig *r, const void *ctx)
 static int start(void **state)
 {
     (void)state;
-    rig_start(&rig, false, TABLE);
+    rig_start(&rig, true, TABLE);
     rig_run_dispatcher(&rig);
     rig_run_control_bus(&rig);
     assert_true(rig_wait(&rig, has_a_plan, NULL));

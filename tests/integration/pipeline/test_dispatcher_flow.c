@@ -241,7 +241,7 @@ static size_t plan_count(void)
 static void test_plan_comes_is_repeated_until_taken_and_goes_to_each_new_adapter(void **state)
 {
     (void)state;
-    rig_start(&rig, false, ROUTES TRADES_OF("\"BTC-USDT\",\"ETH-USDT\"") "]}");
+    rig_start(&rig, true, ROUTES TRADES_OF("\"BTC-USDT\",\"ETH-USDT\"") "]}");
     refuse_plans(true);
     rig_run_dispatcher(&rig);
     /* Refused: the first part comes again, and no other before it is taken. */
@@ -280,7 +280,7 @@ static void test_plan_comes_is_repeated_until_taken_and_goes_to_each_new_adapter
 static void test_patterns_end_nothing_before_the_listing_and_are_expanded_after_it(void **state)
 {
     (void)state;
-    rig_start(&rig, false, ROUTES TRADES_OF("\"*-USDT\"") "]}");
+    rig_start(&rig, true, ROUTES TRADES_OF("\"*-USDT\"") "]}");
     rig_run_dispatcher(&rig);
     struct wanted_plan wanted = { 0, NULL, 1 };
     assert_true(rig_wait(&rig, has_plan, &wanted));

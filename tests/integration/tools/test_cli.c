@@ -461,7 +461,7 @@ static void test_without_a_server_everyone_says_so_in_time(void **state)
         assert_string_equal(command_out(&away[i]), "");
         command_free(&away[i]);
     }
-    assert_true(took_ns < 6 * MLT_NS_PER_S);
+    assert_true(took_ns < (MLT_TEST_SANITIZED ? 20 : 10) * MLT_NS_PER_S);
 }
 
 static void test_wrong_options_get_the_usage(void **state)
@@ -511,15 +511,15 @@ static void test_wrong_options_get_the_usage(void **state)
 
 /* ---- collect ---- */
 
-static const char *const report_members[] = { "nothing_lost",   "frames_in",       "frames_sent",
-                                              "seconds",        "first_event_ms",  "events_per_s",
-                                              "foreign",        "repeats_dropped", "unrouted",
-                                              "dropped_here",   "rejected",        "duplicates",
-                                              "gaps",           "sequence_holes",  "lost",
-                                              "events_out",     "sequence",        "exchange_ids",
-                                              "trade_quantity", "trade_notional",  "stream_hash",
-                                              "latency_us",     "resident_bytes",  "cpu_ms",
-                                              "unanswered" };
+static const char *const report_members[] = {
+    "nothing_lost",   "frames_in",      "frames_sent",  "seconds",
+    "first_event_ms", "events_per_s",   "foreign",      "repeats_dropped",
+    "unrouted",       "dropped_here",   "rejected",     "duplicates",
+    "gaps",           "sequence_holes", "lost",         "epoch_ends_unknown",
+    "events_out",     "sequence",       "exchange_ids", "trade_quantity",
+    "trade_notional", "stream_hash",    "latency_us",   "resident_bytes",
+    "cpu_ms",         "unanswered"
+};
 
 static cJSON *report_of(unsigned i, int *status)
 {

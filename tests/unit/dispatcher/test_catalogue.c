@@ -266,7 +266,7 @@ static void test_table_message_has_routes_policies_and_what_a_book_is_made_of(vo
     (void)list(catalogue, "SOL-EUR", "TRADING");
     struct mlt_buf bytes;
     mlt_buf_init(&bytes, 1u << 20);
-    assert_int_equal(mlt_plan_encode_table(table, catalogue, 5, true, &bytes), MLT_OK);
+    assert_int_equal(mlt_plan_encode_table(table, catalogue, NULL, 5, true, &bytes), MLT_OK);
     Meltica__V1__Table *message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
     assert_int_equal(message->revision, 43);
     assert_int_equal(message->boot, 5);
@@ -289,7 +289,7 @@ static void test_table_message_has_routes_policies_and_what_a_book_is_made_of(vo
     meltica__v1__table__free_unpacked(message, NULL);
 
     mlt_buf_clear(&bytes);
-    assert_int_equal(mlt_plan_encode_table(table, catalogue, 5, false, &bytes), MLT_OK);
+    assert_int_equal(mlt_plan_encode_table(table, catalogue, NULL, 5, false, &bytes), MLT_OK);
     message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
     assert_int_equal(message->revision, 43);
     assert_int_equal(message->n_routes + message->n_subscriptions, 0);

@@ -1,0 +1,103 @@
+/*
+ * Commands of the Control Bus without a network: requests as JSON (docs/control.md) read strictly,
+ * the id that a demand has, and what the dispatch table says against a command. Pure; any thread.
+ */
+#ifndef MELTICA_CONTROL_BUS_COMMAND_H
+#define MELTICA_CONTROL_BUS_COMMAND_H
+
+#include "answer.h"
+
+#define MLT_COMMAND_NAME_BYTES_MAX 63u
+#define MLT_COMMAND_INSTRUMENTS_MAX 1000u /* in one request */
+#define MLT_COMMAND_TTL_S_MAX 2592000
+#define MLT_COMMAND_PAGE_MAX 1000
+#define MLT_COMMAND_PAGE_DEFAULT 100
+/* Of all live subscriptions; the Dispatcher has the same. */
+#define MLT_COMMAND_LIVE_MAX 4096u
+#define MLT_COMMAND_LIVE_PATTERNS_MAX 16384u
+
+enum mlt_verb {
+    MLT_VERB_SUBSCRIBE,
+    MLT_VERB_UNSUBSCRIBE,
+    MLT_VERB_UPDATE,
+    MLT_VERB_RENEW,
+    MLT_VERB_LIST,
+    MLT_VERB_COUNT
+};
+const char *mlt_verb_word(enum mlt_verb verb); /* static: "subscribe" */
+
+struct mlt_command {
+    enum mlt_verb verb;
+    char id[MLT_COMMAND_NAME_BYTES_MAX + 1]; /* caller's request id, "" */
+    char consumer[MLT_COMMAND_NAME_BYTES_MAX + 1];
+    char subscription[MLT_COMMAND_NAME_BYTES_MAX + 1]; /* as given, or "" */
+    enum mlt_event_type type;                          /* NONE: not given */
+    int64_t ttl_s;                                     /* 0: not given */
+    int64_t offset, limit;                             /* list */
+    size_t instrument_count;                           /* as given: order and repeats stay */
+    char **instruments;
+    char **demand; /* the same sorted, each once; views */
+    size_t demand_count;
+};
+
+void mlt_command_fini(struct mlt_command *command);
+/* Reads a request. E_PROTOCOL with *refusal (400, 501) filled, E_NOMEM (500); the command is empty
+ * then. */
+enum mlt_status mlt_command_read(enum mlt_verb verb, struct mlt_slice request,
+                                 struct mlt_command *command,
+                                 struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+
+/* The id of a demand: principal, consumer, type, instruments, channel shared. out has
+ * MLT_COMMAND_NAME_BYTES_MAX + 1. */
+void mlt_command_id(const char *principal, const char *consumer, enum mlt_event_type type,
+                    char *const *demand, size_t demand_count, char *out);
+
+struct mlt_command_limits {
+    int64_t subscriptions; /* of a consumer */
+    int64_t instruments;   /* of a subscription, as written */
+};
+
+/* The live subscription of that id, principal and consumer; NULL: none. */
+const Meltica__V1__TableSubscription *mlt_command_find(const Meltica__V1__Table *table,
+                                                       const char *principal, const char *consumer,
+                                                       const char *id);
+/* Whether the demand can be had: its type, its instruments (table->matches answers
+ * command->instruments). E_PROTOCOL with *refusal (400, 404, 503). */
+enum mlt_status mlt_command_check(const struct mlt_command *command,
+                                  const Meltica__V1__Table *table,
+                                  const struct mlt_command_limits *limits,
+                                  struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+/* Whether there is room for one more subscription. E_PROTOCOL with *refusal (429). */
+enum mlt_status mlt_command_check_room(const struct mlt_command *command, const char *principal,
+                                       const Meltica__V1__Table *table,
+                                       const struct mlt_command_limits *limits,
+                                       struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+
+/* What a command came to. */
+struct mlt_outcome {
+    const struct mlt_command *command;
+    const char *principal, *subscription;
+    const char *replaces; /* update: what ended; NULL */
+    const char *status;   /* CONFIRMED, PENDING */
+    const char *reason;   /* "" */
+    bool unchanged;
+    enum mlt_event_type type;
+    char *const *instruments;
+    size_t instrument_count;
+    uint64_t revision_before, revision, log_sequence;
+    uint64_t lease_end;                     /* ns since 1970, 0: none */
+    const Meltica__V1__ApplyReply *applied; /* NULL: not heard */
+    int64_t took_ms;
+};
+enum mlt_status mlt_outcome_json(const struct mlt_outcome *outcome,
+                                 struct mlt_buf *out) MLT_MUST_CHECK;
+/* Record for MELTICA_AUDIT; refusal NULL: accepted. */
+enum mlt_status mlt_audit_json(const struct mlt_outcome *outcome, enum mlt_verb verb,
+                               const struct mlt_control_refusal *refusal, const char *instance,
+                               int64_t time_ns, struct mlt_buf *out) MLT_MUST_CHECK;
+/* Answer to list. */
+enum mlt_status mlt_list_json(const struct mlt_command *command, const char *principal,
+                              const Meltica__V1__Table *table, int64_t now_ns,
+                              struct mlt_buf *out) MLT_MUST_CHECK;
+
+#endif

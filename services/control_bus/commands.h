@@ -1,0 +1,33 @@
+/*
+ * Commands as they go: read, checked with the Dispatcher's table, appended to the log (stream
+ * MELTICA_CONTROL) with acknowledgement, and answered when the Dispatcher says what came of it. No
+ * state is kept: the log has it, and the table shows it.
+ */
+#ifndef MELTICA_CONTROL_BUS_COMMANDS_H
+#define MELTICA_CONTROL_BUS_COMMANDS_H
+
+#include "command.h"
+#include "meltica/service/service.h"
+
+#define MLT_COMMANDS_PRINCIPAL "local" /* where users are not told apart */
+
+struct mlt_commands;
+
+struct mlt_commands_stats {
+    uint64_t confirmed, pending, unchanged, audited, audit_failed;
+};
+
+enum mlt_status mlt_commands_create(struct mlt_bus *control, bool may_provision,
+                                    const char *instance, const struct mlt_command_limits *limits,
+                                    struct mlt_commands **commands,
+                                    struct mlt_error *err) MLT_MUST_CHECK;
+void mlt_commands_destroy(struct mlt_commands *commands); /* NULL is fine */
+
+/* The answer to one request, appended to *answer; blocks for 2 s at most. E_PROTOCOL: *refusal says
+ * why not, and *answer is untouched. Any thread. */
+enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
+                                 struct mlt_slice request, struct mlt_buf *answer,
+                                 struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+void mlt_commands_get_stats(struct mlt_commands *commands, struct mlt_commands_stats *out);
+
+#endif

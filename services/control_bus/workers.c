@@ -1,0 +1,113 @@
+#include "workers.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mlt_workers {
+    void (*run)(void *ctx, const struct mlt_work *work);
+    void *ctx;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stop;
+    size_t first, count;
+    struct mlt_work *queue[MLT_WORKERS_QUEUE_MAX];
+    size_t thread_count;
+    pthread_t threads[MLT_WORKERS_THREADS];
+};
+
+static void *work(void *argument)
+{
+    struct mlt_workers *w = argument;
+    (void)pthread_mutex_lock(&w->lock);
+    for (;;) {
+        while (!w->stop && w->count == 0) {
+            (void)pthread_cond_wait(&w->changed, &w->lock);
+        }
+        if (w->stop) {
+            break;
+        }
+        struct mlt_work *next = w->queue[w->first];
+        w->first = (w->first + 1) % MLT_WORKERS_QUEUE_MAX;
+        w->count--;
+        (void)pthread_mutex_unlock(&w->lock);
+        w->run(w->ctx, next);
+        free(next);
+        (void)pthread_mutex_lock(&w->lock);
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+enum mlt_status mlt_workers_create(void (*run)(void *ctx, const struct mlt_work *work), void *ctx,
+                                   struct mlt_workers **workers, struct mlt_error *err)
+{
+    struct mlt_workers *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "no memory for workers");
+    }
+    w->run = run;
+    w->ctx = ctx;
+    (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_cond_init(&w->changed, NULL);
+    while (w->thread_count < MLT_WORKERS_THREADS) {
+        if (pthread_create(&w->threads[w->thread_count], NULL, work, w) != 0) {
+            mlt_workers_destroy(w);
+            return mlt_error_set(err, MLT_E_INTERNAL, "a worker's thread does not start");
+        }
+        w->thread_count++;
+    }
+    *workers = w;
+    return MLT_OK;
+}
+
+void mlt_workers_destroy(struct mlt_workers *workers)
+{
+    if (workers == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&workers->lock);
+    workers->stop = true;
+    (void)pthread_cond_broadcast(&workers->changed);
+    (void)pthread_mutex_unlock(&workers->lock);
+    for (size_t i = 0; i < workers->thread_count; i++) {
+        (void)pthread_join(workers->threads[i], NULL);
+    }
+    for (size_t i = 0; i < workers->count; i++) {
+        free(workers->queue[(workers->first + i) % MLT_WORKERS_QUEUE_MAX]);
+    }
+    (void)pthread_cond_destroy(&workers->changed);
+    (void)pthread_mutex_destroy(&workers->lock);
+    free(workers);
+}
+
+enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
+                                const struct mlt_bus_message *message)
+{
+    const size_t reply_len = strlen(message->reply);
+    if (reply_len > MLT_BUS_SUBJECT_BYTES_MAX) {
+        return MLT_E_TOO_BIG;
+    }
+    struct mlt_work *next = calloc(1, sizeof *next + message->payload.len);
+    if (next == NULL) {
+        return MLT_E_NOMEM;
+    }
+    next->verb = verb;
+    next->len = message->payload.len;
+    memcpy(next->reply, message->reply, reply_len + 1);
+    if (next->len > 0) {
+        memcpy(next->request, message->payload.data, next->len);
+    }
+    (void)pthread_mutex_lock(&workers->lock);
+    const bool room = workers->count < MLT_WORKERS_QUEUE_MAX;
+    if (room) {
+        workers->queue[(workers->first + workers->count++) % MLT_WORKERS_QUEUE_MAX] = next;
+        (void)pthread_cond_signal(&workers->changed);
+    }
+    (void)pthread_mutex_unlock(&workers->lock);
+    if (!room) {
+        free(next);
+        return MLT_E_FULL;
+    }
+    return MLT_OK;
+}

@@ -1,0 +1,34 @@
+/*
+ * Commands wait for the exchange, and an endpoint has one thread: workers carry them out, so that
+ * the two seconds of one consumer are not another one's. A bounded queue; who finds it full is told
+ * so at once.
+ */
+#ifndef MELTICA_CONTROL_BUS_WORKERS_H
+#define MELTICA_CONTROL_BUS_WORKERS_H
+
+#include "command.h"
+#include "meltica/bus/bus.h"
+
+#define MLT_WORKERS_THREADS 16u
+#define MLT_WORKERS_QUEUE_MAX 256u
+
+struct mlt_workers;
+
+struct mlt_work {
+    enum mlt_verb verb;
+    char reply[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    size_t len;
+    uint8_t request[]; /* len bytes */
+};
+
+/* run: on a worker's thread, one call for each piece of work; it answers. E_NOMEM, E_INTERNAL. */
+enum mlt_status mlt_workers_create(void (*run)(void *ctx, const struct mlt_work *work), void *ctx,
+                                   struct mlt_workers **workers,
+                                   struct mlt_error *err) MLT_MUST_CHECK;
+/* Carries out what is in hand, and leaves what is queued. NULL is fine. */
+void mlt_workers_destroy(struct mlt_workers *workers);
+/* Copies the message. E_FULL, E_TOO_BIG (reply subject), E_NOMEM. Any thread. */
+enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
+                                const struct mlt_bus_message *message) MLT_MUST_CHECK;
+
+#endif

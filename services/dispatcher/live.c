@@ -1,0 +1,240 @@
+#include "live.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *mlt_live_state_word(enum mlt_live_state state)
+{
+    static const char *const words[] = { "PENDING", "CONFIRMED", "FAILED" };
+    return (unsigned)state < sizeof words / sizeof words[0] ? words[state] : "UNKNOWN";
+}
+
+void mlt_live_init(struct mlt_live *live)
+{
+    *live = (struct mlt_live){ 0 };
+}
+
+void mlt_live_release(struct mlt_live_item *item)
+{
+    if (item == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < item->subscription.pattern_count; i++) {
+        free(item->subscription.patterns[i]);
+    }
+    free(item->subscription.patterns);
+    free(item);
+}
+
+void mlt_live_fini(struct mlt_live *live)
+{
+    for (size_t i = 0; i < live->count; i++) {
+        mlt_live_release(live->items[i]);
+    }
+    free(live->items);
+    mlt_live_init(live);
+}
+
+/* Of the bytes that the Control Bus lets pass: they are written as JSON and as subjects again. */
+static bool is_name(const char *text)
+{
+    const size_t len = strlen(text);
+    return len > 0 && len <= MLT_LIVE_NAME_BYTES_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:@") ==
+               len;
+}
+
+static bool is_routed(const struct mlt_table *table, int type)
+{
+    if (type <= MLT_EVENT_NONE || type >= MLT_EVENT_TYPE_COUNT || type == MLT_EVENT_STATUS) {
+        return false;
+    }
+    const uint32_t needed =
+        mlt_table_types_of((enum mlt_event_type)type) & ~(UINT32_C(1) << MLT_EVENT_BOOK);
+    for (int t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
+        if ((needed & UINT32_C(1) << t) != 0 && table->first_of_type[t] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum mlt_status check_record(const struct mlt_table *table,
+                                    const Meltica__V1__ControlRecord *record)
+{
+    if (!is_name(record->subscription) || !is_name(record->principal) ||
+        !is_name(record->consumer) || strlen(record->request) > MLT_LIVE_NAME_BYTES_MAX) {
+        return MLT_E_PROTOCOL;
+    }
+    if (!record->active) {
+        return MLT_OK;
+    }
+    if (!is_routed(table, (int)record->type) || record->n_instruments == 0) {
+        return MLT_E_PROTOCOL;
+    }
+    for (size_t i = 0; i < record->n_instruments; i++) {
+        if (!mlt_pattern_valid(mlt_slice_of_string(record->instruments[i]))) {
+            return MLT_E_PROTOCOL;
+        }
+    }
+    return MLT_OK;
+}
+
+static size_t index_of(const struct mlt_live *live, const char *id)
+{
+    size_t i = 0;
+    while (i < live->count && strcmp(live->items[i]->subscription.id, id) != 0) {
+        i++;
+    }
+    return i;
+}
+
+struct mlt_live_item *mlt_live_find(const struct mlt_live *live, const char *id)
+{
+    const size_t at = index_of(live, id);
+    return at < live->count ? live->items[at] : NULL;
+}
+
+static void take_words(struct mlt_live_item *item, const Meltica__V1__ControlRecord *record,
+                       uint64_t sequence)
+{
+    (void)snprintf(item->principal, sizeof item->principal, "%s", record->principal);
+    (void)snprintf(item->consumer, sizeof item->consumer, "%s", record->consumer);
+    (void)snprintf(item->request, sizeof item->request, "%s", record->request);
+    item->sequence = sequence;
+    item->lease_end_ns = (int64_t)record->lease_end;
+}
+
+static struct mlt_live_item *make_item(const Meltica__V1__ControlRecord *record, uint64_t sequence)
+{
+    struct mlt_live_item *item = calloc(1, sizeof *item);
+    char **patterns = calloc(record->n_instruments, sizeof *patterns);
+    if (item == NULL || patterns == NULL) {
+        free(patterns);
+        free(item);
+        return NULL;
+    }
+    struct mlt_subscription *subscription = &item->subscription;
+    subscription->patterns = patterns;
+    subscription->type = (enum mlt_event_type)record->type;
+    (void)snprintf(subscription->id, sizeof subscription->id, "%s", record->subscription);
+    take_words(item, record, sequence);
+    for (size_t i = 0; i < record->n_instruments; i++) {
+        patterns[i] = strdup(record->instruments[i]);
+        if (patterns[i] == NULL) {
+            mlt_live_release(item);
+            return NULL;
+        }
+        subscription->pattern_count++;
+    }
+    return item;
+}
+
+static bool same_demand(const struct mlt_live_item *item, const Meltica__V1__ControlRecord *record)
+{
+    const struct mlt_subscription *s = &item->subscription;
+    bool same = (int)s->type == (int)record->type && s->pattern_count == record->n_instruments;
+    for (size_t i = 0; same && i < s->pattern_count; i++) {
+        same = strcmp(s->patterns[i], record->instruments[i]) == 0;
+    }
+    return same;
+}
+
+static enum mlt_status make_room(struct mlt_live *live)
+{
+    if (live->count < live->capacity) {
+        return MLT_OK;
+    }
+    if (live->count == MLT_LIVE_SUBSCRIPTIONS_MAX) {
+        return MLT_E_LIMIT;
+    }
+    const size_t capacity = live->capacity == 0 ? 64 : live->capacity * 2;
+    struct mlt_live_item **items = realloc(live->items, capacity * sizeof *items);
+    if (items == NULL) {
+        return MLT_E_NOMEM;
+    }
+    live->items = items;
+    live->capacity = capacity;
+    return MLT_OK;
+}
+
+static enum mlt_status put(struct mlt_live *live, const Meltica__V1__ControlRecord *record,
+                           uint64_t sequence, size_t at, struct mlt_live_item **released)
+{
+    struct mlt_live_item *old = at < live->count ? live->items[at] : NULL;
+    const size_t before = old != NULL ? old->subscription.pattern_count : 0;
+    if (live->patterns - before + record->n_instruments > MLT_LIVE_PATTERNS_MAX) {
+        return MLT_E_LIMIT;
+    }
+    enum mlt_status status = old != NULL ? MLT_OK : make_room(live);
+    struct mlt_live_item *item = status == MLT_OK ? make_item(record, sequence) : NULL;
+    if (item == NULL) {
+        return status != MLT_OK ? status : MLT_E_NOMEM;
+    }
+    live->patterns += record->n_instruments - before;
+    live->items[at] = item;
+    live->count += old == NULL;
+    *released = old;
+    return MLT_OK;
+}
+
+enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *table,
+                               const Meltica__V1__ControlRecord *record, uint64_t sequence,
+                               struct mlt_live_item **released, bool *changed)
+{
+    *released = NULL;
+    *changed = false;
+    enum mlt_status status = check_record(table, record);
+    if (status != MLT_OK) {
+        return status;
+    }
+    const size_t at = index_of(live, record->subscription);
+    struct mlt_live_item *old = at < live->count ? live->items[at] : NULL;
+    if (record->active && old != NULL && same_demand(old, record)) {
+        take_words(old, record, sequence);
+        return MLT_OK;
+    }
+    if (record->active) {
+        status = put(live, record, sequence, at, released);
+    } else if (old != NULL) {
+        live->patterns -= old->subscription.pattern_count;
+        live->count--;
+        memmove(&live->items[at], &live->items[at + 1],
+                (live->count - at) * sizeof(struct mlt_live_item *));
+        *released = old;
+    }
+    *changed = status == MLT_OK && (record->active || old != NULL);
+    return status;
+}
+
+void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *released)
+{
+    const size_t at = index_of(live, id);
+    struct mlt_live_item *item = at < live->count ? live->items[at] : NULL;
+    if (item != NULL) {
+        live->patterns -= item->subscription.pattern_count;
+        mlt_live_release(item);
+    }
+    if (released != NULL) { /* after a removal there is still the room that it had */
+        live->patterns += released->subscription.pattern_count;
+        live->items[at] = released;
+        live->count += item == NULL;
+    } else if (item != NULL) {
+        live->count--;
+        memmove(&live->items[at], &live->items[at + 1],
+                (live->count - at) * sizeof(struct mlt_live_item *));
+    }
+}
+
+struct mlt_live_item *mlt_live_next_lease(const struct mlt_live *live)
+{
+    struct mlt_live_item *first = NULL;
+    for (size_t i = 0; i < live->count; i++) {
+        struct mlt_live_item *item = live->items[i];
+        if (item->lease_end_ns != 0 &&
+            (first == NULL || item->lease_end_ns < first->lease_end_ns)) {
+            first = item;
+        }
+    }
+    return first;
+}

@@ -1,0 +1,56 @@
+/*
+ * The live half of the dispatch table: subscriptions that came over the Control Bus, as the log has
+ * them. Which topics are needed is the union of what stands here and in the file, computed anew
+ * with each change (mlt_catalogue_subscribe): there is no count that could drift, and who leaves
+ * takes with it only what nobody else asks for. Pure; the caller locks.
+ */
+#ifndef MELTICA_DISPATCHER_LIVE_H
+#define MELTICA_DISPATCHER_LIVE_H
+
+#include "table.h"
+
+#include "meltica/v1/internal.pb-c.h"
+
+#define MLT_LIVE_NAME_BYTES_MAX 63u /* id, principal, consumer, request */
+#define MLT_LIVE_SUBSCRIPTIONS_MAX 4096u
+#define MLT_LIVE_PATTERNS_MAX 16384u /* over all of them */
+
+enum mlt_live_state { MLT_LIVE_PENDING, MLT_LIVE_CONFIRMED, MLT_LIVE_FAILED };
+const char *mlt_live_state_word(enum mlt_live_state state); /* static */
+
+struct mlt_live_item {
+    struct mlt_subscription subscription;
+    char principal[MLT_LIVE_NAME_BYTES_MAX + 1], consumer[MLT_LIVE_NAME_BYTES_MAX + 1];
+    char request[MLT_LIVE_NAME_BYTES_MAX + 1];
+    uint64_t sequence;    /* in the log */
+    uint64_t revision;    /* of the table since which it is in force */
+    int64_t lease_end_ns; /* since 1970; 0: none */
+    enum mlt_live_state state;
+};
+
+struct mlt_live {
+    size_t count, capacity, patterns;
+    struct mlt_live_item **items; /* in order of becoming known */
+};
+
+void mlt_live_init(struct mlt_live *live);
+void mlt_live_fini(struct mlt_live *live);
+
+/* What the log says of one subscription, at a sequence above all before. *changed: the union may be
+ * another one; else only the lease is. An ended subscription that is not known changes nothing.
+ * What it took over for an item that is replaced or removed stays until mlt_live_release, because
+ * the catalogue has views of its patterns. E_PROTOCOL (a record that no Control Bus writes: type
+ * unknown or without a route, no valid name or pattern), E_LIMIT, E_NOMEM: nothing changed. */
+enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *table,
+                               const Meltica__V1__ControlRecord *record, uint64_t sequence,
+                               struct mlt_live_item **released, bool *changed) MLT_MUST_CHECK;
+void mlt_live_release(struct mlt_live_item *item); /* NULL is fine */
+/* Takes back what apply did for a subscription when the catalogue could not follow; released is
+ * what apply gave, the live half's again. */
+void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *released);
+
+struct mlt_live_item *mlt_live_find(const struct mlt_live *live, const char *id);
+/* The one whose lease ends first; NULL: no leases. */
+struct mlt_live_item *mlt_live_next_lease(const struct mlt_live *live);
+
+#endif

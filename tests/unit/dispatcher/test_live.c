@@ -1,0 +1,256 @@
+/* The live half of the table: the union of what is asked for, and what confirms it. */
+#include "mlt_test.h"
+
+#include <stdio.h>
+
+#include "catalogue.h"
+#include "confirm.h"
+
+#define TABLE                                                                                      \
+    "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                   \
+    "{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"}],"                                          \
+    "\"subscriptions\":[{\"id\":\"f\",\"type\":\"BBO\",\"instruments\":[\"A-B\"]}]}"
+
+#define TRADE_BIT (UINT32_C(1) << MLT_EVENT_TRADE)
+#define BBO_BIT (UINT32_C(1) << MLT_EVENT_BBO)
+
+static struct mlt_table *table;
+static struct mlt_catalogue *catalogue;
+static struct mlt_live live;
+static uint64_t sequence;
+
+static int setup(void **state)
+{
+    (void)state;
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_table_parse(mlt_slice_of_string(TABLE), &table, &err), MLT_OK);
+    assert_int_equal(mlt_catalogue_create(table, 100, &catalogue), MLT_OK);
+    mlt_live_init(&live);
+    sequence = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    mlt_catalogue_destroy(catalogue);
+    mlt_live_fini(&live);
+    mlt_table_destroy(table);
+    return 0;
+}
+
+/* One record as the Dispatcher takes it; true when the union was made anew. */
+static bool record(const char *id, bool active, int type, const char *a, const char *b)
+{
+    Meltica__V1__ControlRecord r;
+    meltica__v1__control_record__init(&r);
+    char text[4][32];
+    (void)snprintf(text[0], 32, "%s", id);
+    (void)snprintf(text[1], 32, "desk");
+    (void)snprintf(text[2], 32, "%s", a != NULL ? a : "");
+    (void)snprintf(text[3], 32, "%s", b != NULL ? b : "");
+    char *instruments[] = { text[2], text[3] };
+    r.subscription = text[0];
+    r.principal = r.consumer = text[1];
+    r.active = active;
+    r.type = (Meltica__V1__EventType)type;
+    r.instruments = instruments;
+    r.n_instruments = active ? (b != NULL ? 2 : 1) : 0;
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    assert_int_equal(mlt_live_apply(&live, table, &r, ++sequence, &released, &changed), MLT_OK);
+    if (changed) {
+        assert_int_equal(mlt_catalogue_subscribe(catalogue, &live), MLT_OK);
+    }
+    mlt_live_release(released);
+    return changed;
+}
+
+static uint32_t types_of(const char *token)
+{
+    const struct mlt_catalogue_entry *entry =
+        mlt_catalogue_find(catalogue, mlt_slice_of_string(token));
+    return entry != NULL ? entry->types : 0;
+}
+
+static void test_who_leaves_takes_only_what_nobody_else_asks_for(void **state)
+{
+    (void)state;
+    assert_int_equal(types_of("A-B"), BBO_BIT);
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "C-D"));
+    assert_true(record("two", true, MLT_EVENT_TRADE, "A-B", NULL));
+    assert_true(record("wild", true, MLT_EVENT_TRADE, "*-D", NULL));
+    assert_int_equal(types_of("A-B"), TRADE_BIT | BBO_BIT);
+    assert_int_equal(types_of("X-D"), TRADE_BIT);
+    assert_true(record("one", false, 0, NULL, NULL));
+    assert_int_equal(types_of("A-B"), TRADE_BIT | BBO_BIT);
+    assert_int_equal(types_of("C-D"), TRADE_BIT);
+    assert_true(record("wild", false, 0, NULL, NULL));
+    assert_int_equal(types_of("C-D"), 0);
+    assert_int_equal(types_of("X-D"), 0);
+    assert_true(record("two", false, 0, NULL, NULL));
+    assert_int_equal(types_of("A-B"), BBO_BIT); /* the file's stays */
+    struct mlt_catalogue_counts counts;
+    mlt_catalogue_counts(catalogue, &counts);
+    assert_int_equal(counts.subscribed, 1);
+    assert_int_equal(live.count, 0);
+    assert_int_equal(live.patterns, 0);
+}
+
+static void test_the_revision_grows_with_what_changes_and_with_nothing_else(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_catalogue_revision(catalogue), 100);
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", NULL));
+    assert_int_equal(mlt_catalogue_revision(catalogue), 101);
+    /* The same demand again, as a renewal is: only the sequence and the lease are new. */
+    assert_false(record("one", true, MLT_EVENT_TRADE, "A-B", NULL));
+    assert_int_equal(mlt_live_find(&live, "one")->sequence, 2);
+    assert_false(record("none", false, 0, NULL, NULL));
+    assert_int_equal(mlt_catalogue_revision(catalogue), 101);
+    assert_true(record("one", true, MLT_EVENT_BBO, "A-B", NULL));
+    assert_int_equal(types_of("A-B"), BBO_BIT);
+}
+
+static void test_what_no_control_bus_writes_changes_nothing(void **state)
+{
+    (void)state;
+    char name[] = "x", bad[] = "A B", good[] = "A-B";
+    char *instruments[] = { good };
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    Meltica__V1__ControlRecord r;
+    meltica__v1__control_record__init(&r);
+    r.subscription = r.principal = r.consumer = name;
+    r.active = true;
+    r.type = MELTICA__V1__EVENT_TYPE__TRADE;
+    r.instruments = instruments;
+    assert_int_equal(mlt_live_apply(&live, table, &r, 1, &released, &changed), MLT_E_PROTOCOL);
+    r.n_instruments = 1;
+    r.type = MELTICA__V1__EVENT_TYPE__TICKER; /* no route */
+    assert_int_equal(mlt_live_apply(&live, table, &r, 1, &released, &changed), MLT_E_PROTOCOL);
+    r.type = (Meltica__V1__EventType)99;
+    assert_int_equal(mlt_live_apply(&live, table, &r, 1, &released, &changed), MLT_E_PROTOCOL);
+    r.type = MELTICA__V1__EVENT_TYPE__TRADE;
+    instruments[0] = bad;
+    assert_int_equal(mlt_live_apply(&live, table, &r, 1, &released, &changed), MLT_E_PROTOCOL);
+    assert_int_equal(live.count, 0);
+    assert_false(changed);
+}
+
+static void test_undo_brings_back_what_was(void **state)
+{
+    (void)state;
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", NULL));
+    char name[] = "one", token[] = "C-D";
+    char *instruments[] = { token };
+    Meltica__V1__ControlRecord r;
+    meltica__v1__control_record__init(&r);
+    r.subscription = r.principal = r.consumer = name;
+    r.type = MELTICA__V1__EVENT_TYPE__TRADE;
+    r.instruments = instruments;
+    r.n_instruments = 1;
+    r.active = true;
+    assert_int_equal(mlt_live_apply(&live, table, &r, 2, &released, &changed), MLT_OK);
+    assert_string_equal(mlt_live_find(&live, "one")->subscription.patterns[0], "C-D");
+    mlt_live_undo(&live, "one", released);
+    assert_string_equal(mlt_live_find(&live, "one")->subscription.patterns[0], "A-B");
+    r.active = false;
+    assert_int_equal(mlt_live_apply(&live, table, &r, 3, &released, &changed), MLT_OK);
+    assert_null(mlt_live_find(&live, "one"));
+    mlt_live_undo(&live, "one", released);
+    assert_int_equal(live.count, 1);
+    char other[] = "two";
+    r.subscription = other;
+    r.active = true;
+    assert_int_equal(mlt_live_apply(&live, table, &r, 4, &released, &changed), MLT_OK);
+    mlt_live_undo(&live, "two", released);
+    assert_null(mlt_live_find(&live, "two"));
+    assert_int_equal(live.count, 1);
+    assert_int_equal(live.patterns, 1);
+}
+
+/* ---- confirmation ---- */
+
+static struct mlt_confirm confirm;
+static struct mlt_confirm_answer answer;
+
+static void heard(const char *instance, uint64_t revision, uint32_t pending, const char *token,
+                  uint32_t route, const char *state_word)
+{
+    Meltica__V1__PlanStatus status;
+    Meltica__V1__PlanStatus__Topic topic, *topics[] = { &topic };
+    uint8_t bytes[512];
+    char name[32], instrument[32], word[16], reason[] = "because";
+    meltica__v1__plan_status__init(&status);
+    meltica__v1__plan_status__topic__init(&topic);
+    (void)snprintf(name, sizeof name, "%s", instance);
+    (void)snprintf(instrument, sizeof instrument, "%s", token);
+    (void)snprintf(word, sizeof word, "%s", state_word);
+    status.instance = name;
+    status.revision = revision;
+    status.applied = true;
+    status.topics_pending = pending;
+    topic.instrument = instrument;
+    topic.route = route;
+    topic.state = word;
+    topic.reason = reason;
+    status.problems = topics;
+    status.n_problems = route > 0 ? 1 : 0;
+    const size_t len = meltica__v1__plan_status__pack(&status, bytes);
+    Meltica__V1__PlanStatus *copy = meltica__v1__plan_status__unpack(NULL, len, bytes);
+    assert_non_null(copy);
+    mlt_confirm_heard(&confirm, copy, 0);
+}
+
+static enum mlt_live_state judged(int64_t now_ns)
+{
+    mlt_confirm_judge(&confirm, table, &mlt_live_find(&live, "one")->subscription, 101, now_ns,
+                      &answer);
+    return answer.state;
+}
+
+static void test_confirmed_is_what_every_adapter_has_and_the_exchange_took(void **state)
+{
+    (void)state;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "*-D"));
+    assert_int_equal(judged(0), MLT_LIVE_PENDING); /* nobody is there */
+    heard("x", 100, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING); /* an earlier plan */
+    heard("x", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    heard("y", 100, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING); /* another one lags */
+    heard("y", 101, 1, "C-D", 1, "PENDING");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    assert_int_equal(answer.pending, 1);
+    heard("y", 101, 0, "C-D", 1, "SILENT"); /* acknowledged */
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    heard("y", 101, 0, "C-D", 1, "FAILED");
+    assert_int_equal(judged(0), MLT_LIVE_FAILED);
+    assert_string_equal(answer.problems[0].reason, "because");
+    heard("y", 101, 0, "C-D", 2, "FAILED"); /* BBO: not this one's */
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    heard("y", 101, 1, "E-F", 1, "PENDING"); /* nor this instrument */
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    heard("y", 101, 2, "E-F", 1, "PENDING"); /* one more is pending than is told */
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    assert_int_equal(judged(MLT_ADAPTER_AWAY_NS), MLT_LIVE_PENDING); /* both are gone */
+    mlt_confirm_fini(&confirm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_who_leaves_takes_only_what_nobody_else_asks_for),
+        TEST(test_the_revision_grows_with_what_changes_and_with_nothing_else),
+        TEST(test_what_no_control_bus_writes_changes_nothing),
+        TEST(test_undo_brings_back_what_was),
+        TEST(test_confirmed_is_what_every_adapter_has_and_the_exchange_took),
+#undef TEST
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,286 @@
+/* meltica sub, unsub, subs: live subscriptions, asked of the Control Bus (docs/control.md). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "commands.h"
+#include "connection.h"
+#include "meltica/base/clock.h"
+
+#define ANSWER_NS (5 * MLT_NS_PER_S)
+#define ANSWER_BYTES_MAX (1u << 20)
+#define WORDS_MAX 1001
+#define PAGE 200
+
+struct steer {
+    struct mlt_tool_connection connection;
+    const char *command, *verb;
+    const char *consumer, *ttl_s, *id;
+    bool as_json;
+    const char *words[WORDS_MAX];
+    size_t word_count;
+};
+
+static int usage(const char *command)
+{
+    if (strcmp(command, "sub") == 0) {
+        (void)fprintf(stderr,
+                      "usage: meltica sub TYPE INSTRUMENT... [--consumer NAME] [--ttl SECONDS] "
+                      "[--id ID] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
+    } else if (strcmp(command, "unsub") == 0) {
+        (void)fprintf(stderr,
+                      "usage: meltica unsub SUBSCRIPTION | TYPE INSTRUMENT... [--consumer NAME] "
+                      "[--id ID] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
+    } else {
+        (void)fprintf(stderr,
+                      "usage: meltica subs [--consumer NAME] [--json] " MLT_TOOL_CONNECTION_USAGE
+                      "\n");
+    }
+    return 2;
+}
+
+static bool take_value(const char *name, const char **value, int argc, char **argv, int *i,
+                       bool *wrong)
+{
+    if (strcmp(argv[*i], name) != 0) {
+        return false;
+    }
+    *wrong = *i + 1 >= argc;
+    if (!*wrong) {
+        *value = argv[++*i];
+    }
+    return true;
+}
+
+static bool read_arguments(struct steer *s, int argc, char **argv)
+{
+    const bool subs = strcmp(s->command, "subs") == 0, sub = strcmp(s->command, "sub") == 0;
+    for (int i = 1; i < argc; i++) {
+        bool wrong = false;
+        if (mlt_tool_connection_option(&s->connection, argc, argv, &i, &wrong) ||
+            take_value("--consumer", &s->consumer, argc, argv, &i, &wrong) ||
+            (sub && take_value("--ttl", &s->ttl_s, argc, argv, &i, &wrong)) ||
+            (!subs && take_value("--id", &s->id, argc, argv, &i, &wrong))) {
+            if (wrong) {
+                return false;
+            }
+        } else if (strcmp(argv[i], "--json") == 0) {
+            s->as_json = true;
+        } else if (wrong || argv[i][0] == '-' || s->word_count == WORDS_MAX) {
+            return false;
+        } else {
+            s->words[s->word_count++] = argv[i];
+        }
+    }
+    return subs ? s->word_count == 0 : s->word_count >= (sub ? 2 : 1);
+}
+
+/* NULL: no memory, or --ttl is no number. The caller's to free. */
+static char *make_request(const struct steer *s, int offset)
+{
+    cJSON *request = cJSON_CreateObject();
+    bool good = true;
+    if (s->consumer != NULL) {
+        good = cJSON_AddStringToObject(request, "consumer", s->consumer) != NULL;
+    }
+    if (s->id != NULL) {
+        good = good && cJSON_AddStringToObject(request, "id", s->id) != NULL;
+    }
+    if (s->ttl_s != NULL) {
+        char *end = NULL;
+        const long ttl = strtol(s->ttl_s, &end, 10);
+        good = good && *end == '\0' && end != s->ttl_s &&
+               cJSON_AddNumberToObject(request, "ttl_s", (double)ttl) != NULL;
+    }
+    if (strcmp(s->command, "subs") == 0) {
+        good = good && cJSON_AddNumberToObject(request, "offset", offset) != NULL &&
+               cJSON_AddNumberToObject(request, "limit", PAGE) != NULL;
+    } else if (s->word_count == 1) {
+        good = good && cJSON_AddStringToObject(request, "subscription", s->words[0]) != NULL;
+    } else {
+        good = good && cJSON_AddStringToObject(request, "type", s->words[0]) != NULL;
+        cJSON *instruments = cJSON_AddArrayToObject(request, "instruments");
+        for (size_t i = 1; i < s->word_count; i++) {
+            cJSON *name = cJSON_CreateString(s->words[i]);
+            good = cJSON_AddItemToArray(instruments, name) != 0 && good;
+        }
+    }
+    char *text = good ? cJSON_PrintUnformatted(request) : NULL;
+    cJSON_Delete(request);
+    return text;
+}
+
+/* The answer, the caller's to cJSON_Delete; NULL: there is none, and it was said why. */
+static cJSON *ask(const struct steer *s, struct mlt_bus *bus, int offset, struct mlt_buf *text)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    char subject[64];
+    char *request = make_request(s, offset);
+    if (request == NULL) {
+        (void)fprintf(stderr, "meltica %s: the request cannot be made: is --ttl a number?\n",
+                      s->command);
+        return NULL;
+    }
+    (void)snprintf(subject, sizeof subject, "meltica.control.%s", s->verb);
+    mlt_buf_clear(text);
+    const enum mlt_status status =
+        mlt_bus_request(bus, subject, mlt_slice_of_string(request), ANSWER_NS, text, &err);
+    free(request);
+    cJSON *answer =
+        text->len > 0 ? cJSON_ParseWithLength((const char *)text->data, text->len) : NULL;
+    if (answer == NULL) {
+        (void)fprintf(stderr, "meltica %s: %s\n", s->command,
+                      status == MLT_E_UNAVAILABLE ? "no Control Bus answers: is it running?"
+                                                  : err.text);
+    }
+    return answer;
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsString(member) ? member->valuestring : "";
+}
+
+static double number_of(const cJSON *object, const char *name)
+{
+    const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(member) ? member->valuedouble : 0;
+}
+
+static void print_names(const cJSON *object, const char *name, size_t max)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, name);
+    size_t count = 0;
+    for (const cJSON *item = list != NULL ? list->child : NULL; item != NULL; item = item->next) {
+        if (count++ == max) {
+            (void)printf(" ... (%d)", cJSON_GetArraySize(list));
+            break;
+        }
+        (void)printf("%s%s", count > 1 ? " " : "", cJSON_IsString(item) ? item->valuestring : "?");
+    }
+}
+
+/* 0 when it was accepted. */
+static int print_outcome(const struct steer *s, const cJSON *answer, const struct mlt_buf *text)
+{
+    const bool refused = strcmp(text_of(answer, "status"), "REJECTED") == 0;
+    if (s->as_json) {
+        (void)printf("%.*s\n", (int)text->len, (const char *)text->data);
+        return refused;
+    }
+    if (refused) {
+        (void)fprintf(stderr, "meltica %s: %s (code %.0f%s%s)\n", s->command,
+                      text_of(answer, "message"), number_of(answer, "code"),
+                      text_of(answer, "field")[0] != '\0' ? ", field " : "",
+                      text_of(answer, "field"));
+        return 1;
+    }
+    (void)printf("%-13s %s%s\n", "status", text_of(answer, "status"),
+                 cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "unchanged"))
+                     ? " (was there already)"
+                     : "");
+    if (text_of(answer, "message")[0] != '\0') {
+        (void)printf("%-13s %s\n", "message", text_of(answer, "message"));
+    }
+    (void)printf("%-13s %s\n%-13s %s\n%-13s ", "subscription", text_of(answer, "subscription"),
+                 "type", text_of(answer, "type"), "instruments");
+    print_names(answer, "instruments", 20);
+    if (strcmp(s->command, "sub") == 0) {
+        (void)printf("\n%-13s ", "channels");
+        print_names(answer, "channels", 20);
+    }
+    (void)printf("\n%-13s %.0f ms\n", "took", number_of(answer, "took_ms"));
+    return 0;
+}
+
+static void print_listed(const cJSON *one)
+{
+    char lease[32] = "-";
+    if (cJSON_GetObjectItemCaseSensitive(one, "lease_left_s") != NULL) {
+        (void)snprintf(lease, sizeof lease, "%.0f s", number_of(one, "lease_left_s"));
+    }
+    (void)printf("%-18s %-16s %-14s %-10s %-9s ", text_of(one, "subscription"),
+                 text_of(one, "consumer"), text_of(one, "type"), text_of(one, "state"), lease);
+    print_names(one, "instruments", 4);
+    (void)printf("\n");
+}
+
+static int print_list(const struct steer *s, struct mlt_bus *bus, struct mlt_buf *text)
+{
+    bool complete = false;
+    if (!s->as_json) {
+        (void)printf("%-18s %-16s %-14s %-10s %-9s %s\n", "SUBSCRIPTION", "CONSUMER", "TYPE",
+                     "STATE", "LEASE", "INSTRUMENTS");
+    }
+    for (int offset = 0; !complete; offset += PAGE) {
+        cJSON *answer = ask(s, bus, offset, text);
+        if (answer == NULL) {
+            return 1;
+        }
+        if (s->as_json || strcmp(text_of(answer, "status"), "REJECTED") == 0) {
+            const int result = print_outcome(s, answer, text);
+            complete = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "complete"));
+            cJSON_Delete(answer);
+            if (result != 0) {
+                return result;
+            }
+            continue;
+        }
+        const cJSON *list = cJSON_GetObjectItemCaseSensitive(answer, "subscriptions");
+        for (const cJSON *one = list != NULL ? list->child : NULL; one != NULL; one = one->next) {
+            print_listed(one);
+        }
+        complete = list == NULL || list->child == NULL ||
+                   cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "complete"));
+        cJSON_Delete(answer);
+    }
+    return 0;
+}
+
+static int run(const char *command, const char *verb, int argc, char **argv)
+{
+    struct steer s = { .command = command, .verb = verb };
+    mlt_tool_connection_init(&s.connection);
+    if (!read_arguments(&s, argc, argv)) {
+        return usage(command);
+    }
+    const bool list = strcmp(command, "subs") == 0;
+    if (!list && s.consumer == NULL) {
+        s.consumer = "cli";
+    }
+    struct mlt_bus *bus = mlt_tool_connect(&s.connection, command);
+    if (bus == NULL) {
+        return 1;
+    }
+    struct mlt_buf text;
+    mlt_buf_init(&text, ANSWER_BYTES_MAX);
+    int result = 1;
+    if (list) {
+        result = print_list(&s, bus, &text);
+    } else {
+        cJSON *answer = ask(&s, bus, 0, &text);
+        result = answer != NULL ? print_outcome(&s, answer, &text) : 1;
+        cJSON_Delete(answer);
+    }
+    mlt_buf_fini(&text);
+    mlt_bus_destroy(bus, 0);
+    return result;
+}
+
+int mlt_command_sub(int argc, char **argv)
+{
+    return run("sub", "subscribe", argc, argv);
+}
+
+int mlt_command_unsub(int argc, char **argv)
+{
+    return run("unsub", "unsubscribe", argc, argv);
+}
+
+int mlt_command_subs(int argc, char **argv)
+{
+    return run("subs", "list", argc, argv);
+}

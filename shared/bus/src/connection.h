@@ -51,7 +51,7 @@ struct loop {
     bool in_flush;           /* loop thread only */
     bool refused;            /* loop thread only: a publish of this flush found no room */
     bool blocked;            /* loop thread only: the socket takes no more, EPOLLOUT is awaited */
-    int64_t blocked_at_ns, last_write_ns, next_tick_ns, next_attempt_ns, armed_ns, again_ns;
+    int64_t blocked_at_ns, next_write_ns, next_tick_ns, next_attempt_ns, armed_ns, again_ns;
     unsigned attempts; /* since the last connection */
     pthread_mutex_t socket_lock;
     int fd; /* socket_lock; -1: none */

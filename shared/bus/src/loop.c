@@ -146,7 +146,8 @@ static bool write_out(struct mlt_bus *bus, natsConnection *nc)
     if (!all && natsConnection_Buffered(nc) < before) {
         bus->loop.blocked_at_ns = now;
     }
-    bus->loop.last_write_ns = now;
+    bus->loop.next_write_ns =
+        now + (before < MLT_BUS_CROWD_BYTES ? bus->spacing_ns : 2 * bus->spacing_ns);
     set_blocked(bus, !all, now);
     return true;
 }
@@ -241,7 +242,7 @@ static void adopt(struct mlt_bus *bus, struct link *link)
     (void)pthread_mutex_unlock(&bus->subs_lock);
     (void)pthread_mutex_unlock(&bus->flush_lock);
     bus->loop.blocked = false;
-    bus->loop.last_write_ns = 0;
+    bus->loop.next_write_ns = 0;
     bus->loop.attempts = 0;
     /* From here on messages are taken; nats.c may have lost it meanwhile, on_read said so then. */
     (void)pthread_mutex_lock(&bus->loop.socket_lock);
@@ -349,8 +350,7 @@ static int64_t next_due(const struct mlt_bus *bus)
         return limit < due ? limit : due;
     }
     if (atomic_load_explicit(&loop->pending, memory_order_acquire)) {
-        const int64_t turn = loop->last_write_ns + bus->spacing_ns;
-        return turn < due ? turn : due;
+        return loop->next_write_ns < due ? loop->next_write_ns : due;
     }
     return loop->again_ns < due ? loop->again_ns : due;
 }
@@ -378,7 +378,7 @@ static void serve_socket(struct mlt_bus *bus, const struct epoll_event *event)
     if ((event->events & EPOLLOUT) != 0) {
         set_blocked(bus, false, 0);
         atomic_store(&bus->loop.pending, true);
-        bus->loop.last_write_ns = 0;
+        bus->loop.next_write_ns = 0;
     }
     if ((event->events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) {
         natsConnection_ProcessReadEvent(bus->link->nc);
@@ -427,7 +427,7 @@ static void *loop_main(void *closure)
         }
         if (bus->link != NULL && atomic_load(&bus->up) && !loop->blocked &&
             atomic_load_explicit(&loop->pending, memory_order_acquire) &&
-            now - loop->last_write_ns >= bus->spacing_ns) {
+            now >= loop->next_write_ns) {
             flush(bus);
             continue;
         }

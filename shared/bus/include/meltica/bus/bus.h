@@ -1,7 +1,8 @@
 /*
  * The only way to NATS. Two kinds of connection (RULINGS 3, docs/decisions/0005-hops.md):
  *  - DATA runs on an event loop of ours, one thread: what was published since the last write leaves
- *    together, at once when the last write is at least spacing_ns old, else when it is. Nothing
+ *    together, at once when the last write is at least spacing_ns old (twice that where the last
+ *    one was big), else when it is. Nothing
  * else ever flushes.
  *  - CONTROL is nats.c's own, each publish is written at once: requests, micro service, KV,
  * journal. Both reconnect for ever (50 ms with jitter, capped at 1 s), have a write deadline, ping
@@ -23,7 +24,10 @@
 #define MLT_BUS_PAYLOAD_BYTES_MAX                                                                  \
     (960u << 10) /* below the server's default max_payload of 1 MiB                                \
                   */
-#define MLT_BUS_SPACING_NS INT64_C(500000)
+/* Between two writes of a DATA connection; twice that after one of MLT_BUS_CROWD_BYTES or more,
+ * where fewer and bigger writes are worth more than the wait (docs/decisions/0009-spacing.md). */
+#define MLT_BUS_SPACING_NS INT64_C(250000)
+#define MLT_BUS_CROWD_BYTES 4096
 #define MLT_BUS_PREFIX_INT "meltica.int"
 
 struct mlt_bus;

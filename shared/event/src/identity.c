@@ -10,9 +10,12 @@ static const char *const type_words[MLT_EVENT_TYPE_COUNT] = {
 };
 
 static const char *const kind_words[] = {
-    "UNSPECIFIED", "EPOCH_STARTED", "LOST",  "SOURCE_DOWN", "SOURCE_UP",
-    "LIVE",        "GAP",           "STALE", "HEADS",
+    "UNSPECIFIED", "EPOCH_STARTED", "LOST",  "SOURCE_DOWN", "SOURCE_UP", "LIVE",
+    "GAP",         "STALE",         "HEADS", "SYNCING",     "IDLE",
 };
+
+static const char *const book_state_words[] = { "UNSPECIFIED", "IDLE", "SYNCING",
+                                                "LIVE",        "GAP",  "STALE" };
 
 const char *mlt_event_type_word(int type)
 {
@@ -23,6 +26,12 @@ const char *mlt_status_kind_word(int kind)
 {
     const int count = (int)(sizeof kind_words / sizeof kind_words[0]);
     return kind_words[kind > 0 && kind < count ? kind : 0];
+}
+
+const char *mlt_book_state_word(int state)
+{
+    const int count = (int)(sizeof book_state_words / sizeof book_state_words[0]);
+    return book_state_words[state > 0 && state < count ? state : 0];
 }
 
 /* '-' separates base from quote, so inside an asset it is encoded too: the token is reversible. */

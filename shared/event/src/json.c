@@ -173,6 +173,12 @@ static void instrument(struct json *j, const struct mlt_instrument *i)
     small(j, "quantity_exponent", i->quantity_exponent);
 }
 
+/* "LIVE", not BOOK_LIVE: the words that people meet in the documentation. */
+static void state_word(struct json *j, const char *key, enum mlt_book_state state)
+{
+    word(j, key, mlt_book_state_word((int)state));
+}
+
 static void status(struct json *j, const struct mlt_status_event *s)
 {
     word(j, "kind", mlt_status_kind_word((int)s->kind));
@@ -192,6 +198,68 @@ static void status(struct json *j, const struct mlt_status_event *s)
         end(j);
     }
     raw(j, "]");
+    integer(j, "update_first", s->update_first);
+    integer(j, "update_last", s->update_last);
+    state_word(j, "from", s->from);
+}
+
+static void measure_object(struct json *j, const struct mlt_measure *m)
+{
+    raw(j, "{");
+    j->first = true;
+    if ((m->flags & MLT_MEASURE_PRESENT) != 0) {
+        decimal(j, "value", m->value);
+    }
+    small(j, "flags", m->flags & ~(uint32_t)MLT_MEASURE_PRESENT);
+    end(j);
+}
+
+static void measure(struct json *j, const char *key, const struct mlt_measure *m)
+{
+    if (m->flags != 0) {
+        name(j, key);
+        measure_object(j, m);
+    }
+}
+
+static void measures(struct json *j, const char *key,
+                     const struct mlt_measure list[MLT_ANALYTICS_SPANS])
+{
+    name(j, key);
+    for (unsigned i = 0; i < MLT_ANALYTICS_SPANS; i++) {
+        raw(j, i == 0 ? "[" : ",");
+        measure_object(j, &list[i]);
+    }
+    raw(j, "]");
+}
+
+static void book_state(struct json *j, const struct mlt_book *b)
+{
+    state_word(j, "state", b->state);
+    integer(j, "snapshot_update_id", b->snapshot_update_id);
+    integer(j, "snapshot_time", b->snapshot_time_ns);
+    count(j, "deltas_applied", b->deltas_applied);
+    small(j, "known_bids", b->known_bids);
+    small(j, "known_asks", b->known_asks);
+    if (!b->has_analytics) {
+        return;
+    }
+    const struct mlt_book_analytics *a = &b->analytics;
+    object(j, "analytics");
+    measure(j, "mid", &a->mid);
+    measure(j, "spread", &a->spread);
+    measure(j, "spread_bps", &a->spread_bps);
+    measure(j, "microprice", &a->microprice);
+    measures(j, "bid_depth", a->bid_depth);
+    measures(j, "ask_depth", a->ask_depth);
+    measures(j, "imbalance", a->imbalance);
+    measures(j, "bid_within", a->bid_within);
+    measures(j, "ask_within", a->ask_within);
+    measures(j, "imbalance_within", a->imbalance_within);
+    measures(j, "vwap", a->vwap);
+    measures(j, "trade_flow", a->trade_flow);
+    measure(j, "volatility", &a->volatility);
+    end(j);
 }
 
 static void payload(struct json *j, const struct mlt_event *e)
@@ -258,6 +326,7 @@ static void payload(struct json *j, const struct mlt_event *e)
         integer(j, "last_update_id", e->u.book.last_update_id);
         small(j, "digest", e->u.book.digest);
         small(j, "digest_version", e->u.book.digest_version);
+        book_state(j, &e->u.book);
         break;
     case MLT_EVENT_INSTRUMENT:
         object(j, "instrument_info");

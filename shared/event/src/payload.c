@@ -1,41 +1,8 @@
-/* One put_ and one take_ function a message of event.proto, in its order. */
+/* One put_ and one take_ function a payload of event.proto, in its order; those of books are in
+ * book_payload.c. */
 #include "payload.h"
 
-static void put_decimal(struct writer *w, const void *message)
-{
-    const struct mlt_decimal *d = message;
-    put_sint(w, 1, d->mantissa);
-    put_sint(w, 2, d->exponent);
-}
-
-static void put_packed(struct writer *w, uint32_t field, const int64_t *values, size_t count)
-{
-    if (count == 0) {
-        return;
-    }
-    size_t len = 0;
-    for (size_t i = 0; i < count; i++) {
-        len += varint_size(zigzag(values[i]));
-    }
-    put_tag(w, field, WIRE_BYTES);
-    put_varint(w, len);
-    if (w->out == NULL) {
-        w->len += len;
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        put_varint(w, zigzag(values[i]));
-    }
-}
-
-static void put_levels(struct writer *w, const void *message)
-{
-    const struct mlt_levels *l = message;
-    put_sint(w, 1, l->price_exponent);
-    put_sint(w, 2, l->quantity_exponent);
-    put_packed(w, 3, l->prices, l->count);
-    put_packed(w, 4, l->quantities, l->count);
-}
+#include "parts.h"
 
 static void put_ticker(struct writer *w, const void *message)
 {
@@ -129,35 +96,6 @@ static void put_kline(struct writer *w, const void *message)
     put_uint(w, 15, k->closed ? 1 : 0);
 }
 
-static void put_book_delta(struct writer *w, const void *message)
-{
-    const struct mlt_book_delta *d = message;
-    put_message(w, 1, put_levels, &d->bids);
-    put_message(w, 2, put_levels, &d->asks);
-    put_fixed32(w, 3, d->digest);
-    put_uint(w, 4, d->digest_version);
-}
-
-static void put_book_snapshot(struct writer *w, const void *message)
-{
-    const struct mlt_book_snapshot *s = message;
-    put_sint(w, 1, s->last_update_id);
-    put_message(w, 2, put_levels, &s->bids);
-    put_message(w, 3, put_levels, &s->asks);
-    put_uint(w, 4, s->requested_depth);
-    put_uint(w, 5, s->reset ? 1 : 0);
-}
-
-static void put_book(struct writer *w, const void *message)
-{
-    const struct mlt_book *b = message;
-    put_message(w, 1, put_levels, &b->bids);
-    put_message(w, 2, put_levels, &b->asks);
-    put_sint(w, 3, b->last_update_id);
-    put_fixed32(w, 4, b->digest);
-    put_uint(w, 5, b->digest_version);
-}
-
 static void put_instrument(struct writer *w, const void *message)
 {
     const struct mlt_instrument *i = message;
@@ -172,14 +110,6 @@ static void put_instrument(struct writer *w, const void *message)
     put_sint(w, 9, i->quantity_exponent);
 }
 
-static void put_head(struct writer *w, const void *message)
-{
-    const struct mlt_head *h = message;
-    put_uint(w, 1, (uint64_t)h->type);
-    put_uint(w, 2, h->sequence);
-    put_sint(w, 3, h->last);
-}
-
 static void put_status(struct writer *w, const void *message)
 {
     const struct mlt_status_event *s = message;
@@ -190,8 +120,11 @@ static void put_status(struct writer *w, const void *message)
     put_uint(w, 5, s->last);
     put_uint(w, 6, s->previous_epoch);
     for (size_t i = 0; i < s->head_count; i++) {
-        put_message(w, 7, put_head, &s->heads[i]);
+        put_message(w, 7, mlt_put_head, &s->heads[i]);
     }
+    put_sint(w, 8, s->update_first);
+    put_sint(w, 9, s->update_last);
+    put_uint(w, 10, (uint64_t)s->from);
 }
 
 static const put_fn puts_by_type[MLT_EVENT_TYPE_COUNT] = {
@@ -200,9 +133,9 @@ static const put_fn puts_by_type[MLT_EVENT_TYPE_COUNT] = {
     [MLT_EVENT_TRADE] = put_trade,
     [MLT_EVENT_AGG_TRADE] = put_agg_trade,
     [MLT_EVENT_KLINE] = put_kline,
-    [MLT_EVENT_BOOK_DELTA] = put_book_delta,
-    [MLT_EVENT_BOOK_SNAPSHOT] = put_book_snapshot,
-    [MLT_EVENT_BOOK] = put_book,
+    [MLT_EVENT_BOOK_DELTA] = mlt_put_book_delta,
+    [MLT_EVENT_BOOK_SNAPSHOT] = mlt_put_book_snapshot,
+    [MLT_EVENT_BOOK] = mlt_put_book,
     [MLT_EVENT_INSTRUMENT] = put_instrument,
     [MLT_EVENT_STATUS] = put_status,
 };
@@ -218,147 +151,6 @@ enum mlt_event_type mlt_payload_type_of_field(uint32_t field)
 {
     return field > 19 && field < 19u + MLT_EVENT_TYPE_COUNT ? (enum mlt_event_type)(field - 19)
                                                             : MLT_EVENT_NONE;
-}
-
-/* ---- decoding: fields of another wire type than documented are E_PARSE, unknown fields are
- * skipped ---- */
-
-struct take {
-    struct mlt_arena *arena;
-    enum mlt_status status;
-};
-
-static uint64_t number(struct take *t, const struct field *f, enum wire_type type)
-{
-    if (f->type != type) {
-        t->status = MLT_E_PARSE;
-    }
-    return f->value;
-}
-
-static int64_t take_sint(struct take *t, const struct field *f)
-{
-    return unzigzag(number(t, f, WIRE_VARINT));
-}
-
-static int32_t take_sint32(struct take *t, const struct field *f)
-{
-    const int64_t v = take_sint(t, f);
-    if (v < INT32_MIN || v > INT32_MAX) {
-        t->status = MLT_E_PARSE;
-        return 0;
-    }
-    return (int32_t)v;
-}
-
-/* An exponent outside of the contract could not be printed, nor compared. */
-static int32_t take_exponent(struct take *t, const struct field *f)
-{
-    const int32_t exponent = take_sint32(t, f);
-    if (exponent < MLT_DECIMAL_EXPONENT_MIN || exponent > MLT_DECIMAL_EXPONENT_MAX) {
-        t->status = MLT_E_PARSE;
-    }
-    return exponent;
-}
-
-static uint32_t take_uint32(struct take *t, const struct field *f)
-{
-    const uint64_t v = number(t, f, WIRE_VARINT);
-    if (v > UINT32_MAX) {
-        t->status = MLT_E_PARSE;
-    }
-    return (uint32_t)v;
-}
-
-static struct mlt_slice take_bytes(struct take *t, const struct field *f)
-{
-    if (f->type != WIRE_BYTES) {
-        t->status = MLT_E_PARSE;
-    }
-    return f->bytes;
-}
-
-/* Walks the fields of a message; body uses f and t. */
-#define EACH_FIELD(t, bytes, f)                                                                    \
-    struct mlt_slice rest_ = (bytes);                                                              \
-    struct field f;                                                                                \
-    enum mlt_status walk_;                                                                         \
-    while ((t)->status == MLT_OK &&                                                                \
-           ((walk_ = take_field(&rest_, &f)) == MLT_OK ||                                          \
-            ((t)->status = walk_ == MLT_E_EMPTY ? MLT_OK : walk_, false)))
-
-static void take_decimal(struct take *t, const struct field *outer, struct mlt_decimal *d)
-{
-    const struct mlt_slice bytes = take_bytes(t, outer);
-    EACH_FIELD (t, bytes, f) {
-        if (f.number == 1) {
-            d->mantissa = take_sint(t, &f);
-        } else if (f.number == 2) {
-            d->exponent = take_exponent(t, &f);
-        }
-    }
-}
-
-/* One packed field (this contract writes each list as one) into the arena; elements are counted
- * first. */
-static size_t take_packed(struct take *t, const struct field *f, const int64_t **out)
-{
-    struct mlt_slice bytes = take_bytes(t, f);
-    size_t count = 0;
-    for (size_t i = 0; i < bytes.len; i++) {
-        count += bytes.data[i] < 0x80 ? 1 : 0;
-    }
-    if (count > MLT_EVENT_LEVELS_MAX) {
-        t->status = MLT_E_TOO_BIG;
-        return 0;
-    }
-    int64_t *values = mlt_arena_alloc(t->arena, count * sizeof *values);
-    if (values == NULL) {
-        t->status = MLT_E_NOMEM;
-        return 0;
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint64_t v = 0;
-        if (!take_varint(&bytes, &v)) {
-            t->status = MLT_E_PARSE;
-            return 0;
-        }
-        values[i] = unzigzag(v);
-    }
-    if (bytes.len != 0) {
-        t->status = MLT_E_PARSE;
-        return 0;
-    }
-    *out = values;
-    return count;
-}
-
-static void take_levels(struct take *t, const struct field *outer, struct mlt_levels *l)
-{
-    size_t prices = 0, quantities = 0;
-    const struct mlt_slice bytes = take_bytes(t, outer);
-    EACH_FIELD (t, bytes, f) {
-        switch (f.number) {
-        case 1:
-            l->price_exponent = take_exponent(t, &f);
-            break;
-        case 2:
-            l->quantity_exponent = take_exponent(t, &f);
-            break;
-        case 3:
-            prices = take_packed(t, &f, &l->prices);
-            break;
-        case 4:
-            quantities = take_packed(t, &f, &l->quantities);
-            break;
-        default:
-            break;
-        }
-    }
-    if (t->status == MLT_OK && prices != quantities) {
-        t->status = MLT_E_PARSE;
-    }
-    l->count = prices;
 }
 
 static void take_ticker(struct take *t, struct mlt_slice bytes, void *payload)
@@ -521,58 +313,6 @@ static void take_kline(struct take *t, struct mlt_slice bytes, void *payload)
     }
 }
 
-static void take_book_delta(struct take *t, struct mlt_slice bytes, void *payload)
-{
-    struct mlt_book_delta *d = payload;
-    EACH_FIELD (t, bytes, f) {
-        if (f.number == 1) {
-            take_levels(t, &f, &d->bids);
-        } else if (f.number == 2) {
-            take_levels(t, &f, &d->asks);
-        } else if (f.number == 3) {
-            d->digest = (uint32_t)number(t, &f, WIRE_FIXED32);
-        } else if (f.number == 4) {
-            d->digest_version = take_uint32(t, &f);
-        }
-    }
-}
-
-static void take_book_snapshot(struct take *t, struct mlt_slice bytes, void *payload)
-{
-    struct mlt_book_snapshot *s = payload;
-    EACH_FIELD (t, bytes, f) {
-        if (f.number == 1) {
-            s->last_update_id = take_sint(t, &f);
-        } else if (f.number == 2) {
-            take_levels(t, &f, &s->bids);
-        } else if (f.number == 3) {
-            take_levels(t, &f, &s->asks);
-        } else if (f.number == 4) {
-            s->requested_depth = take_uint32(t, &f);
-        } else if (f.number == 5) {
-            s->reset = number(t, &f, WIRE_VARINT) != 0;
-        }
-    }
-}
-
-static void take_book(struct take *t, struct mlt_slice bytes, void *payload)
-{
-    struct mlt_book *b = payload;
-    EACH_FIELD (t, bytes, f) {
-        if (f.number == 1) {
-            take_levels(t, &f, &b->bids);
-        } else if (f.number == 2) {
-            take_levels(t, &f, &b->asks);
-        } else if (f.number == 3) {
-            b->last_update_id = take_sint(t, &f);
-        } else if (f.number == 4) {
-            b->digest = (uint32_t)number(t, &f, WIRE_FIXED32);
-        } else if (f.number == 5) {
-            b->digest_version = take_uint32(t, &f);
-        }
-    }
-}
-
 static void take_instrument(struct take *t, struct mlt_slice bytes, void *payload)
 {
     struct mlt_instrument *i = payload;
@@ -587,21 +327,6 @@ static void take_instrument(struct take *t, struct mlt_slice bytes, void *payloa
             i->price_exponent = take_exponent(t, &f);
         } else if (f.number == 9) {
             i->quantity_exponent = take_exponent(t, &f);
-        }
-    }
-}
-
-static void take_head(struct take *t, const struct field *outer, struct mlt_head *h)
-{
-    const struct mlt_slice bytes = take_bytes(t, outer);
-    EACH_FIELD (t, bytes, f) {
-        if (f.number == 1) {
-            const uint64_t type = number(t, &f, WIRE_VARINT);
-            h->type = type < MLT_EVENT_TYPE_COUNT ? (enum mlt_event_type)type : MLT_EVENT_NONE;
-        } else if (f.number == 2) {
-            h->sequence = number(t, &f, WIRE_VARINT);
-        } else if (f.number == 3) {
-            h->last = take_sint(t, &f);
         }
     }
 }
@@ -630,11 +355,16 @@ static void take_status(struct take *t, struct mlt_slice bytes, void *payload)
             s->previous_epoch = number(t, &f, WIRE_VARINT);
             break;
         case 7:
-            if (s->head_count == MLT_STATUS_HEADS_MAX) {
-                t->status = MLT_E_TOO_BIG;
-            } else {
-                take_head(t, &f, &s->heads[s->head_count++]);
-            }
+            mlt_take_head(t, &f, s->heads, &s->head_count);
+            break;
+        case 8:
+            s->update_first = take_sint(t, &f);
+            break;
+        case 9:
+            s->update_last = take_sint(t, &f);
+            break;
+        case 10:
+            s->from = take_state(t, &f);
             break;
         default:
             break;
@@ -650,9 +380,9 @@ static const take_fn takes_by_type[MLT_EVENT_TYPE_COUNT] = {
     [MLT_EVENT_TRADE] = take_trade,
     [MLT_EVENT_AGG_TRADE] = take_agg_trade,
     [MLT_EVENT_KLINE] = take_kline,
-    [MLT_EVENT_BOOK_DELTA] = take_book_delta,
-    [MLT_EVENT_BOOK_SNAPSHOT] = take_book_snapshot,
-    [MLT_EVENT_BOOK] = take_book,
+    [MLT_EVENT_BOOK_DELTA] = mlt_take_book_delta,
+    [MLT_EVENT_BOOK_SNAPSHOT] = mlt_take_book_snapshot,
+    [MLT_EVENT_BOOK] = mlt_take_book,
     [MLT_EVENT_INSTRUMENT] = take_instrument,
     [MLT_EVENT_STATUS] = take_status,
 };

@@ -13,6 +13,31 @@
 static const int64_t prices[3] = { INT64_MAX, 6183763000000, -1 };
 static const int64_t quantities[3] = { 0, 154698000, INT64_MIN };
 
+/* Every measure another value, some without one, some warming or limited. */
+static struct mlt_book_analytics sample_analytics(void)
+{
+    struct mlt_book_analytics a;
+    memset(&a, 0, sizeof a);
+    struct mlt_measure *const lists[8] = {
+        a.bid_depth,  a.ask_depth,        a.imbalance, a.bid_within,
+        a.ask_within, a.imbalance_within, a.vwap,      a.trade_flow,
+    };
+    struct mlt_measure *const single[4] = { &a.mid, &a.spread, &a.microprice, &a.volatility };
+    for (int i = 0; i < 4; i++) {
+        *single[i] = (struct mlt_measure){ { 100 + i, -i }, MLT_MEASURE_PRESENT };
+    }
+    for (int i = 0; i < 8; i++) {
+        for (int s = 0; s < MLT_ANALYTICS_SPANS; s++) {
+            lists[i][s] = (struct mlt_measure){ { 10 * i + s - 35, -8 }, MLT_MEASURE_PRESENT };
+        }
+    }
+    a.imbalance[1] = (struct mlt_measure){ { 0, 0 }, 0 };
+    a.vwap[2].flags |= MLT_MEASURE_WARMING;
+    a.volatility = (struct mlt_measure){ { 0, 0 }, MLT_MEASURE_WARMING };
+    a.ask_within[2].flags |= MLT_MEASURE_LIMITED;
+    return a;
+}
+
 /* An event of each type with every field set to something that would be missed. */
 static struct mlt_event sample(enum mlt_event_type type)
 {
@@ -65,7 +90,19 @@ static struct mlt_event sample(enum mlt_event_type type)
         e.u.book_snapshot = (struct mlt_book_snapshot){ 5, levels, levels, 1000, true };
         break;
     case MLT_EVENT_BOOK:
-        e.u.book = (struct mlt_book){ levels, levels, 7, 1, 1 };
+        e.u.book = (struct mlt_book){ .bids = levels,
+                                      .asks = levels,
+                                      .last_update_id = 7,
+                                      .digest = 1,
+                                      .digest_version = 1,
+                                      .state = MLT_BOOK_STALE,
+                                      .snapshot_update_id = -6,
+                                      .snapshot_time_ns = 1723161253937085768,
+                                      .deltas_applied = UINT64_MAX,
+                                      .known_bids = 11,
+                                      .known_asks = UINT32_MAX,
+                                      .has_analytics = true,
+                                      .analytics = sample_analytics() };
         break;
     case MLT_EVENT_INSTRUMENT:
         e.u.instrument = (struct mlt_instrument){ MLT_SLICE_LITERAL("\xe5\xb8\x81USDT"),
@@ -87,7 +124,10 @@ static struct mlt_event sample(enum mlt_event_type type)
                                        2,
                                        3,
                                        2,
-                                       { { MLT_EVENT_BBO, 4, -5 }, { MLT_EVENT_TRADE, 6, 7 } } };
+                                       { { MLT_EVENT_BBO, 4, -5 }, { MLT_EVENT_TRADE, 6, 7 } },
+                                       -8,
+                                       9,
+                                       MLT_BOOK_GAP };
         break;
     default:
         break;
@@ -154,6 +194,19 @@ static void test_bytes_are_those_of_an_independent_protobuf_implementation(void 
         assert_non_null(packed);
         assert_int_equal(meltica__v1__event__pack(pb, packed), len);
         assert_memory_equal(packed, bytes, len);
+        if (t == MLT_EVENT_BOOK) {
+            const Meltica__V1__Analytics *a = pb->book->analytics;
+            assert_int_equal(pb->book->state, MELTICA__V1__BOOK_STATE__BOOK_STALE);
+            assert_int_equal(pb->book->known_bids, 11);
+            assert_true(pb->book->snapshot_update_id == -6);
+            assert_true(a->mid->value->mantissa == 100 && a->microprice->value->mantissa == 102);
+            assert_null(a->spread_bps);
+            assert_true(a->n_trade_flow == 3 && a->trade_flow[2]->value->mantissa == 37);
+            assert_true(a->n_imbalance == 3 && a->imbalance[1]->value == NULL);
+            assert_true(a->vwap[2]->flags == MELTICA__V1__MEASURE_FLAG__MEASURE_WARMING);
+            assert_true(a->ask_within[2]->flags == MELTICA__V1__MEASURE_FLAG__MEASURE_LIMITED);
+            assert_true(a->volatility->value == NULL && a->volatility->flags == 2);
+        }
         if (t == MLT_EVENT_BOOK_DELTA) {
             assert_int_equal(pb->book_delta->bids->n_prices, 3);
             assert_true(pb->book_delta->bids->prices[0] == INT64_MAX);
@@ -163,6 +216,17 @@ static void test_bytes_are_those_of_an_independent_protobuf_implementation(void 
         meltica__v1__event__free_unpacked(pb, NULL);
         free(bytes);
     }
+}
+
+static void assert_hex(const uint8_t *bytes, size_t len, const char *golden)
+{
+    char *hex = calloc(2, len + 1);
+    assert_non_null(hex);
+    for (size_t i = 0; i < len; i++) {
+        (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    }
+    assert_string_equal(hex, golden);
+    free(hex);
 }
 
 /* These bytes are the contract: a change here breaks consumers that exist. */
@@ -178,14 +242,87 @@ static void test_golden_bytes_of_a_trade(void **state)
     const struct mlt_event e = sample(MLT_EVENT_TRADE);
     size_t len = 0;
     uint8_t *bytes = encode(&e, &len);
-    char *hex = calloc(2, len + 1);
-    assert_non_null(hex);
-    for (size_t i = 0; i < len; i++) {
-        (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-    }
-    assert_string_equal(hex, golden);
-    free(hex);
+    assert_hex(bytes, len, golden);
     free(bytes);
+}
+
+/* As above, of what this version of the contract added to BOOK. */
+static void test_golden_bytes_of_a_book(void **state)
+{
+    (void)state;
+    static const char golden[] =
+        "0a084254432d5553445410082002280332041008180a4209090100000000000000da017d0a0f0803"
+        "10091a0492fdef05220392b414120f080310091a0492fdef05220392b414180a25efbeadde280130"
+        "0338084106000000000000004807523d0a0b0a0708bee3df3a100510042a002a002a003200320032"
+        "003a003a003a004200420042004a004a004a005200520052005a005a005a00620062006200580860"
+        "09";
+    static const int64_t price[1] = { 6160201 }, quantity[1] = { 167177 };
+    struct mlt_event e;
+    memset(&e, 0, sizeof e);
+    e.instrument = MLT_SLICE_LITERAL("BTC-USDT");
+    e.type = MLT_EVENT_BOOK;
+    e.epoch = 2;
+    e.sequence = 3;
+    e.first = 4;
+    e.last = 5;
+    e.stamps = (struct mlt_stamps){ 1,
+                                    MLT_STAMP_UNKNOWN,
+                                    MLT_STAMP_UNKNOWN,
+                                    MLT_STAMP_UNKNOWN,
+                                    MLT_STAMP_UNKNOWN,
+                                    MLT_STAMP_UNKNOWN };
+    const struct mlt_levels levels = { -2, -5, 1, price, quantity };
+    e.u.book = (struct mlt_book){ .bids = levels,
+                                  .asks = levels,
+                                  .last_update_id = 5,
+                                  .digest = 0xdeadbeef,
+                                  .digest_version = 1,
+                                  .state = MLT_BOOK_LIVE,
+                                  .snapshot_update_id = 4,
+                                  .snapshot_time_ns = 6,
+                                  .deltas_applied = 7,
+                                  .known_bids = 8,
+                                  .known_asks = 9,
+                                  .has_analytics = true };
+    e.u.book.analytics.mid =
+        (struct mlt_measure){ { 61602015, -3 }, MLT_MEASURE_PRESENT | MLT_MEASURE_LIMITED };
+    size_t len = 0;
+    uint8_t *bytes = encode(&e, &len);
+    assert_hex(bytes, len, golden);
+    free(bytes);
+}
+
+static void test_json_of_a_book_says_state_and_measures_in_words_and_exact_texts(void **state)
+{
+    (void)state;
+    static const char *const members[] = {
+        "\"state\":\"STALE\"",
+        "\"snapshot_update_id\":\"-6\"",
+        "\"deltas_applied\":\"18446744073709551615\"",
+        "\"known_asks\":4294967295",
+        "\"analytics\":{\"mid\":{\"value\":\"100\",\"flags\":0},\"spread\":{\"value\":\"10.1\",",
+        "\"imbalance\":[{\"value\":\"-0.00000015\",\"flags\":0},{\"flags\":0},{",
+        "\"volatility\":{\"flags\":2}}",
+    };
+    struct mlt_event e = sample(MLT_EVENT_BOOK);
+    struct mlt_buf json;
+    mlt_buf_init(&json, 1u << 16);
+    assert_int_equal(mlt_event_to_json(&e, &json), MLT_OK);
+    assert_int_equal(mlt_buf_append(&json, "", 1), MLT_OK);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        if (strstr((const char *)json.data, members[i]) == NULL) {
+            fail_msg("%s is not in %s", members[i], (const char *)json.data);
+        }
+    }
+    mlt_buf_clear(&json);
+    e = sample(MLT_EVENT_STATUS);
+    e.u.status.kind = MLT_STATUS_SYNCING;
+    assert_int_equal(mlt_event_to_json(&e, &json), MLT_OK);
+    assert_int_equal(mlt_buf_append(&json, "", 1), MLT_OK);
+    assert_non_null(strstr((const char *)json.data, "\"kind\":\"SYNCING\""));
+    assert_non_null(strstr((const char *)json.data,
+                           "\"update_first\":\"-8\",\"update_last\":\"9\",\"from\":\"GAP\""));
+    mlt_buf_fini(&json);
 }
 
 static void test_what_is_missing_or_too_big_is_refused(void **state)
@@ -347,6 +484,8 @@ int main(void)
         cmocka_unit_test(test_every_type_survives_the_round_trip),
         cmocka_unit_test(test_bytes_are_those_of_an_independent_protobuf_implementation),
         cmocka_unit_test(test_golden_bytes_of_a_trade),
+        cmocka_unit_test(test_golden_bytes_of_a_book),
+        cmocka_unit_test(test_json_of_a_book_says_state_and_measures_in_words_and_exact_texts),
         cmocka_unit_test(test_what_is_missing_or_too_big_is_refused),
         cmocka_unit_test(test_mutated_bytes_are_refused_or_mean_something),
         cmocka_unit_test(test_tokens_are_legal_subjects_and_reversible),

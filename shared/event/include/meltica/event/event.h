@@ -40,7 +40,12 @@ enum {
     MLT_QUALITY_DEPTH_LIMITED = 16,
     MLT_QUALITY_WARMING = 32,
     MLT_QUALITY_CONFLATED = 64,
-    MLT_QUALITY_AFTER_GAP = 128
+    MLT_QUALITY_AFTER_GAP = 128,
+    /* Between the services only, on BOOK_DELTA and BOOK_SNAPSHOT: what else of its book is
+     * subscribed. The Data Bus takes them off. */
+    MLT_QUALITY_WANTS_BOOK = 256,
+    MLT_QUALITY_WANTS_SNAPSHOT = 512,
+    MLT_QUALITY_INSIDE = 768
 };
 
 enum mlt_side { MLT_SIDE_NONE, MLT_SIDE_BUY, MLT_SIDE_SELL };
@@ -54,7 +59,19 @@ enum mlt_status_kind {
     MLT_STATUS_LIVE,
     MLT_STATUS_GAP,
     MLT_STATUS_STALE,
-    MLT_STATUS_HEADS
+    MLT_STATUS_HEADS,
+    MLT_STATUS_SYNCING,
+    MLT_STATUS_IDLE
+};
+
+/* Same numbers as enum BookState. */
+enum mlt_book_state {
+    MLT_BOOK_STATE_NONE,
+    MLT_BOOK_IDLE,
+    MLT_BOOK_SYNCING,
+    MLT_BOOK_LIVE,
+    MLT_BOOK_GAP,
+    MLT_BOOK_STALE
 };
 
 #define MLT_STAMP_UNKNOWN INT64_MIN /* a stamp that is absent on the wire */
@@ -125,10 +142,42 @@ struct mlt_book_snapshot {
     bool reset;
 };
 
+enum {
+    MLT_MEASURE_PRESENT = 1, /* value is set; on the wire: there is a value */
+    MLT_MEASURE_WARMING = 2, /* the window is not yet full: over what there is */
+    MLT_MEASURE_LIMITED = 4  /* the book's known window ends before the measure does */
+};
+
+struct mlt_measure {
+    struct mlt_decimal value;
+    uint32_t flags;
+};
+
+#define MLT_ANALYTICS_SPANS 3
+
+/* docs/analytics.md has formula, unit and rounding of each. */
+struct mlt_book_analytics {
+    struct mlt_measure mid, spread, spread_bps, microprice;
+    /* Of the best 1, 5, 20 levels, and of those within 5, 10, 50 bps of mid. */
+    struct mlt_measure bid_depth[MLT_ANALYTICS_SPANS], ask_depth[MLT_ANALYTICS_SPANS];
+    struct mlt_measure imbalance[MLT_ANALYTICS_SPANS];
+    struct mlt_measure bid_within[MLT_ANALYTICS_SPANS], ask_within[MLT_ANALYTICS_SPANS];
+    struct mlt_measure imbalance_within[MLT_ANALYTICS_SPANS];
+    /* Over the last 1, 10, 60 s. */
+    struct mlt_measure vwap[MLT_ANALYTICS_SPANS], trade_flow[MLT_ANALYTICS_SPANS];
+    struct mlt_measure volatility; /* 60 s */
+};
+
 struct mlt_book {
     struct mlt_levels bids, asks;
     int64_t last_update_id;
     uint32_t digest, digest_version;
+    enum mlt_book_state state;
+    int64_t snapshot_update_id, snapshot_time_ns; /* of the last snapshot merged */
+    uint64_t deltas_applied;                      /* since that snapshot */
+    uint32_t known_bids, known_asks;              /* levels inside the known window */
+    bool has_analytics;
+    struct mlt_book_analytics analytics;
 };
 
 struct mlt_instrument {
@@ -150,6 +199,8 @@ struct mlt_status_event {
     uint64_t first, last, previous_epoch;
     size_t head_count; /* <= MLT_STATUS_HEADS_MAX */
     struct mlt_head heads[MLT_STATUS_HEADS_MAX];
+    int64_t update_first, update_last; /* exchange update ids of a book's change, 0: none */
+    enum mlt_book_state from;
 };
 
 struct mlt_stamps { /* ns since 1970, all absolute here (relative only on the wire) */
@@ -216,6 +267,7 @@ struct mlt_native_event {
 /* "BOOK_DELTA"; "UNSPECIFIED" outside the list. Static. */
 const char *mlt_event_type_word(int type);
 const char *mlt_status_kind_word(int kind);
+const char *mlt_book_state_word(int state); /* "LIVE" */
 
 /* Instrument token of (base, quote): BASE-QUOTE with every byte outside A-Za-z0-9_ (and '-' inside
  * an asset) as =XX. Writes at most size-1 bytes and a NUL. E_TOO_BIG, E_INVALID (an empty asset).

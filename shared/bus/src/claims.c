@@ -1,5 +1,5 @@
 /*
- * Ownership of slots (RULINGS 6). A claim is a put: the newest wins, whoever held the slot before.
+ * Ownership of slots. A claim is a put: the newest wins, whoever held the slot before.
  *
  * The watcher hears the claims of others by a plain subscription to the subjects of the bucket,
  * which needs no consumer and outlives the loss of the stream; what it hears only says which slot

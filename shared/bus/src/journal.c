@@ -1,5 +1,5 @@
 /*
- * The journal (RULINGS 8): what was published, as batches in a stream.
+ * The journal: what was published, as batches in a stream.
  *
  * Appenders copy into the buffer of a partition, under a mutex that nobody holds while he waits.
  * One thread swaps those buffers, cuts them into batches and publishes them on a connection of its

@@ -172,6 +172,9 @@ static natsStatus set_behaviour(natsOptions *to, const struct mlt_bus_options *f
     if (s == NATS_OK && given(from->name)) {
         s = natsOptions_SetName(to, from->name);
     }
+    if (s == NATS_OK && given(from->inbox_prefix)) {
+        s = natsOptions_SetCustomInboxPrefix(to, from->inbox_prefix);
+    }
     if (s == NATS_OK) {
         s = natsOptions_SetPingInterval(to, 10000);
     }

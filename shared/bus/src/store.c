@@ -440,7 +440,7 @@ enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *nam
 /* ---- key-value ---- */
 
 /* Checked here, before nats.c, so that no byte above 0x7f and no wildcard gets into a subject. */
-static bool key_valid(const char *key)
+bool mlt_store_key_valid(const char *key)
 {
     if (key == NULL || key[0] == '\0' || key[0] == '.' || strncmp(key, "_kv", 3) == 0) {
         return false;
@@ -465,7 +465,7 @@ struct kv_place {
 static enum mlt_status kv_begin(struct mlt_store *store, const char *bucket, const char *key,
                                 struct kv_place *place, const char *what, struct mlt_error *err)
 {
-    if (!mlt_store_name_valid(bucket) || !key_valid(key)) {
+    if (!mlt_store_name_valid(bucket) || !mlt_store_key_valid(key)) {
         return mlt_error_set(err, MLT_E_INVALID,
                              "%s: bucket or key has bytes outside A-Z a-z 0-9 - _ (keys: / = .)",
                              what);

@@ -19,6 +19,8 @@ enum mlt_status mlt_store_status(struct mlt_bus *bus, natsStatus status, int cod
 
 /* Letters, digits, '-' and '_' only: bucket, service and endpoint names. */
 bool mlt_store_name_valid(const char *name);
+/* A key of a bucket: no byte above 0x7f, no wildcard, no reserved name. */
+bool mlt_store_key_valid(const char *key);
 
 /* ms left of a deadline for an option of nats.c, where 0 would mean its default: at least 1. */
 int64_t mlt_store_left_ms(int64_t deadline_mono_ns);

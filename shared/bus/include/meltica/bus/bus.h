@@ -1,5 +1,5 @@
 /*
- * The only way to NATS. Two kinds of connection (RULINGS 3, docs/decisions/0005-hops.md):
+ * The only way to NATS. Two kinds of connection (docs/decisions/0005-hops.md):
  *  - DATA runs on an event loop of ours, one thread: what was published since the last write leaves
  *    together, at once when the last write is at least spacing_ns old (twice that where the last
  *    one was big), else when it is. Nothing
@@ -42,6 +42,8 @@ struct mlt_bus_options {
     /* Credentials; NULL or "" where unused. Secrets are files, never arguments. */
     const char *creds_file, *nkey_seed_file, *user, *password_file, *token_file;
     const char *tls_ca_file, *tls_cert_file, *tls_key_file;
+    /* Where answers come, for users that may not listen to _INBOX.>; NULL or "": _INBOX. */
+    const char *inbox_prefix;
     int64_t spacing_ns;        /* DATA; 0: MLT_BUS_SPACING_NS */
     size_t buffered_bytes_max; /* DATA: unwritten bytes above which publish says E_FULL; 0: 4 MiB */
     /* Every change of the connection: connected, or not and why. On a thread of the bus; must not

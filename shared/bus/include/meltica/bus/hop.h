@@ -1,5 +1,5 @@
 /*
- * Batches between two services that lose nothing silently (RULINGS 2, 3, 7). One sender a service
+ * Batches between two services that lose nothing silently. One sender a service
  * and subject, partitions p = 0..P-1 on "<subject>.<pp>" (two digits).
  *
  * Sender: elements are gathered into the open batch of their partition; the bus's loop seals the

@@ -64,7 +64,7 @@ enum mlt_status mlt_kv_get(struct mlt_store *store, const char *bucket, const ch
                            struct mlt_buf *value, uint64_t *revision,
                            struct mlt_error *err) MLT_MUST_CHECK;
 
-/* ---- claims (RULINGS 6) ---- */
+/* ---- claims ---- */
 
 #define MLT_OWNERS_BUCKET "meltica-owners"
 
@@ -83,14 +83,14 @@ struct mlt_claims_options {
 /* Writes the claim of every wanted slot; epochs[s] is the revision, which is the epoch (the
  * bucket's first sequence is the time of its creation in ns, so that epochs grow over its loss).
  * Then watches the keys. E_UNAVAILABLE without JetStream: the caller uses the start time in ns as
- * epoch (RULINGS 17). E_NOT_FOUND (external and no bucket), E_AUTH. */
+ * epoch. E_NOT_FOUND (external and no bucket), E_AUTH. */
 enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_claims_options *options,
                                   uint64_t epochs[MLT_SLOT_COUNT], struct mlt_claims **claims,
                                   struct mlt_error *err) MLT_MUST_CHECK;
 /* The claims stay: only a later one ends them. */
 void mlt_claims_destroy(struct mlt_claims *claims);
 
-/* ---- journal (RULINGS 8) ---- */
+/* ---- journal ---- */
 
 #define MLT_JOURNAL_STREAM "MELTICA_JOURNAL"
 #define MLT_JOURNAL_SUBJECT "meltica.journal" /* and ".<pp>", two digits as in hop.h */

@@ -1,0 +1,452 @@
+/*
+ * See kv_writer.h. A put holds a slot from its call to its answer. All slots in use are in one list
+ * by age, which is also the order of sending: what has not been sent is its young end, what is due
+ * to be given up its old one. The reply subject carries the slot's id, which is another one at each
+ * use, so that an answer that comes late meets nothing.
+ */
+#include "meltica/bus/kv_writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meltica/base/clock.h"
+#include "store_internal.h"
+
+#define IN_FLIGHT_DEFAULT 1024u
+#define BYTES_DEFAULT (8u << 20)
+#define INBOX_BYTES_MAX 80u
+#define NONE UINT32_MAX
+#define EXPECTED_HEADER "Nats-Expected-Last-Subject-Sequence"
+#define CODE_NO_RESPONDERS 503
+/* Codes of nats-server (server/errors.json): wrong last sequence, and that of newer servers. */
+#define CODE_WRONG_SEQUENCE 10071
+#define CODE_WRONG_SEQUENCE_CONSTANT 10164
+
+struct slot {
+    uint64_t id;      /* uses << 16 | index; 0: free */
+    natsMsg *message; /* NULL: was handed to the connection */
+    size_t bytes;
+    void *about;
+    int64_t put_ns;
+    uint32_t older, younger; /* younger: also of the free ones */
+};
+
+struct mlt_kv_writer {
+    struct mlt_bus *bus;
+    char bucket[128];
+    char inbox[INBOX_BYTES_MAX];
+    struct mlt_bus_subscription *replies;
+    void (*on_answer)(void *ctx, const struct mlt_kv_answer *answer);
+    void *ctx;
+    uint32_t slot_count;
+    size_t bytes_max;
+    int64_t answer_ns;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t to_send, to_expire;
+    pthread_t sender, expirer;
+    bool sender_started, expirer_started;
+    /* Under the mutex. */
+    bool stop;
+    struct slot *slots;
+    uint32_t free, oldest, youngest, unsent; /* unsent: the oldest one of those */
+    size_t bytes;
+    uint64_t uses;
+    struct mlt_kv_writer_stats stats;
+};
+
+/* ---- slots; the mutex is held ---- */
+
+static struct slot *take_slot(struct mlt_kv_writer *w)
+{
+    const uint32_t index = w->free;
+    if (index == NONE) {
+        return NULL;
+    }
+    struct slot *slot = &w->slots[index];
+    w->free = slot->younger;
+    slot->id = ++w->uses << 16 | index;
+    slot->older = w->youngest;
+    slot->younger = NONE;
+    if (w->youngest != NONE) {
+        w->slots[w->youngest].younger = index;
+    } else {
+        w->oldest = index;
+    }
+    w->youngest = index;
+    if (w->unsent == NONE) {
+        w->unsent = index;
+    }
+    w->stats.in_flight++;
+    return slot;
+}
+
+static void free_slot(struct mlt_kv_writer *w, struct slot *slot)
+{
+    const uint32_t index = (uint32_t)(slot - w->slots);
+    if (w->unsent == index) {
+        w->unsent = slot->younger;
+    }
+    *(slot->older != NONE ? &w->slots[slot->older].younger : &w->oldest) = slot->younger;
+    *(slot->younger != NONE ? &w->slots[slot->younger].older : &w->youngest) = slot->older;
+    if (slot->message != NULL) {
+        natsMsg_Destroy(slot->message);
+        w->bytes -= slot->bytes;
+    }
+    *slot = (struct slot){ .younger = w->free, .older = NONE };
+    w->free = index;
+    w->stats.in_flight--;
+}
+
+/* Ends the put of this id; false when it waits no more. The mutex is free while its owner is told.
+ */
+static bool finish(struct mlt_kv_writer *w, uint64_t id, struct mlt_kv_answer answer)
+{
+    const uint32_t index = (uint32_t)(id & (MLT_KV_IN_FLIGHT_MAX - 1));
+    if (index >= w->slot_count || w->slots[index].id != id) {
+        return false;
+    }
+    struct slot *slot = &w->slots[index];
+    answer.about = slot->about;
+    answer.duration_ns = mlt_clock_mono_ns() - slot->put_ns;
+    if (answer.outcome == MLT_KV_WRITTEN && answer.duration_ns > w->stats.slowest_ns) {
+        w->stats.slowest_ns = answer.duration_ns;
+    }
+    w->stats.answers[answer.outcome]++;
+    free_slot(w, slot);
+    (void)pthread_mutex_unlock(&w->mutex);
+    w->on_answer(w->ctx, &answer);
+    (void)pthread_mutex_lock(&w->mutex);
+    return true;
+}
+
+/* ---- answers ---- */
+
+/* The number that a member of the answer has. Not a JSON parser: inside of strings quotes are
+ * escaped, so that no text of the server looks like a member. */
+static bool member(struct mlt_slice json, const char *name, uint64_t *value)
+{
+    const size_t name_len = strlen(name);
+    for (size_t at = 0; at + name_len < json.len; at++) {
+        if (memcmp(json.data + at, name, name_len) != 0) {
+            continue;
+        }
+        size_t i = at + name_len;
+        while (i < json.len && (json.data[i] == ' ' || json.data[i] == ':')) {
+            i++;
+        }
+        uint64_t number = 0;
+        const size_t begin = i;
+        for (; i < json.len && json.data[i] >= '0' && json.data[i] <= '9'; i++) {
+            const uint64_t digit = (uint64_t)(json.data[i] - '0');
+            if (number > (UINT64_MAX - digit) / 10) {
+                return false;
+            }
+            number = number * 10 + digit;
+        }
+        *value = number;
+        return i > begin;
+    }
+    return false;
+}
+
+/* {"stream":"KV_x","seq":7} or {"error":{"code":400,"err_code":10071,...},...,"seq":0}. JetStream
+ * answers with something; nothing is the server's "no responders" (status 503 in a header). */
+static struct mlt_kv_answer read_answer(struct mlt_slice json, bool *malformed)
+{
+    uint64_t number = 0;
+    *malformed = false;
+    if (json.len == 0) {
+        return (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE, .code = CODE_NO_RESPONDERS };
+    }
+    if (member(json, "\"err_code\"", &number) || member(json, "\"code\"", &number)) {
+        const bool conflict =
+            number == CODE_WRONG_SEQUENCE || number == CODE_WRONG_SEQUENCE_CONSTANT;
+        return (struct mlt_kv_answer){ .outcome = conflict ? MLT_KV_CONFLICT : MLT_KV_UNAVAILABLE,
+                                       .code = number <= INT32_MAX ? (int)number : INT32_MAX };
+    }
+    if (member(json, "\"seq\"", &number) && number > 0) {
+        return (struct mlt_kv_answer){ .outcome = MLT_KV_WRITTEN, .revision = number };
+    }
+    *malformed = true;
+    return (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE };
+}
+
+static void on_reply(void *ctx, const struct mlt_bus_message *message)
+{
+    struct mlt_kv_writer *w = ctx;
+    const uint64_t id = strtoull(message->subject + strlen(w->inbox) + 1, NULL, 10);
+    bool malformed = false;
+    const struct mlt_kv_answer answer = read_answer(message->payload, &malformed);
+    (void)pthread_mutex_lock(&w->mutex);
+    w->stats.malformed += malformed ? 1 : 0;
+    if (!finish(w, id, answer)) {
+        w->stats.late_answers++;
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+/* ---- threads ---- */
+
+/* Called and returns with the mutex, which is free while nats.c writes. */
+static void send_one(struct mlt_kv_writer *w)
+{
+    struct slot *slot = &w->slots[w->unsent];
+    const uint64_t id = slot->id;
+    natsMsg *message = slot->message;
+    const size_t bytes = slot->bytes;
+    slot->message = NULL;
+    w->unsent = slot->younger;
+    (void)pthread_mutex_unlock(&w->mutex);
+    /* What nats.c kept for the next connection would be written long after it was given up. */
+    const natsStatus status = mlt_bus_connected(w->bus)
+                                  ? natsConnection_PublishMsg(mlt_bus_nats(w->bus), message)
+                                  : NATS_CONNECTION_DISCONNECTED;
+    natsMsg_Destroy(message);
+    (void)pthread_mutex_lock(&w->mutex);
+    w->bytes -= bytes;
+    if (status != NATS_OK) {
+        (void)finish(w, id, (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE });
+    }
+}
+
+static void *send_all(void *arg)
+{
+    struct mlt_kv_writer *w = arg;
+    (void)pthread_mutex_lock(&w->mutex);
+    while (!w->stop) {
+        if (w->unsent != NONE) {
+            send_one(w);
+        } else {
+            (void)pthread_cond_wait(&w->to_send, &w->mutex);
+        }
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return NULL;
+}
+
+static void *expire_all(void *arg)
+{
+    struct mlt_kv_writer *w = arg;
+    (void)pthread_mutex_lock(&w->mutex);
+    while (!w->stop) {
+        if (w->oldest == NONE) {
+            (void)pthread_cond_wait(&w->to_expire, &w->mutex);
+            continue;
+        }
+        const struct slot *slot = &w->slots[w->oldest];
+        if (mlt_clock_mono_ns() - slot->put_ns >= w->answer_ns) {
+            (void)finish(w, slot->id, (struct mlt_kv_answer){ .outcome = MLT_KV_TIMEOUT });
+        } else {
+            (void)mlt_bus_cond_wait(&w->to_expire, &w->mutex, slot->put_ns + w->answer_ns);
+        }
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return NULL;
+}
+
+/* ---- put ---- */
+
+static enum mlt_status subject_of(const struct mlt_kv_writer *w, const char *key, char *out,
+                                  size_t size)
+{
+    if (!mlt_store_key_valid(key)) {
+        return MLT_E_INVALID;
+    }
+    const int n = snprintf(out, size, "$KV.%s.%s", w->bucket, key);
+    return n > 0 && (size_t)n < size ? MLT_OK : MLT_E_TOO_BIG;
+}
+
+static enum mlt_status make_message(const struct mlt_kv_writer *w, const struct slot *slot,
+                                    const char *subject, struct mlt_slice value, uint64_t expected,
+                                    natsMsg **message)
+{
+    char reply[INBOX_BYTES_MAX + 24];
+    char number[24];
+    (void)snprintf(reply, sizeof reply, "%s.%" PRIu64, w->inbox, slot->id);
+    (void)snprintf(number, sizeof number, "%" PRIu64, expected);
+    natsStatus status =
+        natsMsg_Create(message, subject, reply, (const char *)value.data, (int)value.len);
+    if (status == NATS_OK) {
+        status = natsMsgHeader_Set(*message, EXPECTED_HEADER, number);
+        if (status != NATS_OK) {
+            natsMsg_Destroy(*message);
+            *message = NULL;
+        }
+    }
+    return mlt_bus_status(status, NULL, "");
+}
+
+/* The mutex is held. */
+static enum mlt_status enqueue(struct mlt_kv_writer *w, const char *subject, struct mlt_slice value,
+                               uint64_t expected, void *about)
+{
+    struct slot *slot = value.len <= w->bytes_max - w->bytes ? take_slot(w) : NULL;
+    if (slot == NULL) {
+        w->stats.refused_full++;
+        return MLT_E_FULL;
+    }
+    const enum mlt_status status = make_message(w, slot, subject, value, expected, &slot->message);
+    if (status != MLT_OK) {
+        free_slot(w, slot);
+        return status;
+    }
+    slot->bytes = value.len;
+    slot->about = about;
+    slot->put_ns = mlt_clock_mono_ns();
+    w->bytes += value.len;
+    w->stats.puts++;
+    (void)pthread_cond_signal(&w->to_send);
+    if (w->oldest ==
+        w->youngest) { /* else there is a time to wake at, which is before this one's */
+        (void)pthread_cond_signal(&w->to_expire);
+    }
+    return MLT_OK;
+}
+
+enum mlt_status mlt_kv_writer_put(struct mlt_kv_writer *writer, const char *key,
+                                  struct mlt_slice value, uint64_t expected, void *about)
+{
+    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    enum mlt_status status = subject_of(writer, key, subject, sizeof subject);
+    if (status == MLT_OK && value.len > MLT_BUS_PAYLOAD_BYTES_MAX) {
+        status = MLT_E_TOO_BIG;
+    }
+    if (status == MLT_OK && !mlt_bus_connected(writer->bus)) {
+        status = MLT_E_UNAVAILABLE;
+    }
+    if (status == MLT_OK) {
+        (void)pthread_mutex_lock(&writer->mutex);
+        status = enqueue(writer, subject, value, expected, about);
+        (void)pthread_mutex_unlock(&writer->mutex);
+    }
+    return status;
+}
+
+void mlt_kv_writer_get_stats(struct mlt_kv_writer *writer, struct mlt_kv_writer_stats *out)
+{
+    (void)pthread_mutex_lock(&writer->mutex);
+    *out = writer->stats;
+    writer->stats.slowest_ns = 0;
+    (void)pthread_mutex_unlock(&writer->mutex);
+}
+
+/* ---- life ---- */
+
+static enum mlt_status make_inbox(struct mlt_kv_writer *w, struct mlt_error *err)
+{
+    natsInbox *inbox = NULL;
+    const natsStatus status = natsInbox_Create(&inbox);
+    if (status != NATS_OK) {
+        return mlt_bus_status(status, err, "inbox of a bucket's writer");
+    }
+    const int n = snprintf(w->inbox, sizeof w->inbox, "%s", inbox);
+    natsInbox_Destroy(inbox);
+    return n > 0 && (size_t)n < sizeof w->inbox
+               ? MLT_OK
+               : mlt_error_set(err, MLT_E_INTERNAL, "inbox of a bucket's writer is too long");
+}
+
+static enum mlt_status subscribe(struct mlt_kv_writer *w, struct mlt_error *err)
+{
+    char subject[INBOX_BYTES_MAX + 2];
+    (void)snprintf(subject, sizeof subject, "%s.*", w->inbox);
+    const struct mlt_bus_subscribe_options options = { .subject = subject };
+    return mlt_bus_subscribe(w->bus, &options, on_reply, w, &w->replies, err);
+}
+
+static enum mlt_status start_threads(struct mlt_kv_writer *w, struct mlt_error *err)
+{
+    w->sender_started = pthread_create(&w->sender, NULL, send_all, w) == 0;
+    w->expirer_started = w->sender_started && pthread_create(&w->expirer, NULL, expire_all, w) == 0;
+    return w->expirer_started ? MLT_OK
+                              : mlt_error_set(err, MLT_E_NOMEM, "no thread for a bucket's writer");
+}
+
+static struct mlt_kv_writer *make(struct mlt_bus *bus, const struct mlt_kv_writer_options *options)
+{
+    struct mlt_kv_writer *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        return NULL;
+    }
+    w->bus = bus;
+    w->on_answer = options->on_answer;
+    w->ctx = options->ctx;
+    w->slot_count = options->in_flight_max != 0 ? options->in_flight_max : IN_FLIGHT_DEFAULT;
+    w->bytes_max = options->bytes_max != 0 ? options->bytes_max : BYTES_DEFAULT;
+    w->answer_ns = options->answer_ns != 0 ? options->answer_ns : MLT_KV_ANSWER_NS;
+    (void)snprintf(w->bucket, sizeof w->bucket, "%s", options->bucket);
+    w->slots = calloc(w->slot_count, sizeof *w->slots);
+    if (w->slots == NULL) {
+        free(w);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < w->slot_count; i++) {
+        w->slots[i] =
+            (struct slot){ .older = NONE, .younger = i + 1 < w->slot_count ? i + 1 : NONE };
+    }
+    w->oldest = w->youngest = w->unsent = NONE;
+    (void)pthread_mutex_init(&w->mutex, NULL);
+    mlt_bus_cond_init(&w->to_send);
+    mlt_bus_cond_init(&w->to_expire);
+    return w;
+}
+
+enum mlt_status mlt_kv_writer_create(struct mlt_bus *bus,
+                                     const struct mlt_kv_writer_options *options,
+                                     struct mlt_kv_writer **writer, struct mlt_error *err)
+{
+    if (!mlt_store_name_valid(options->bucket) || options->on_answer == NULL ||
+        options->in_flight_max > MLT_KV_IN_FLIGHT_MAX || options->answer_ns < 0) {
+        return mlt_error_set(err, MLT_E_INVALID, "writer of a bucket: name or limits");
+    }
+    struct mlt_kv_writer *w = make(bus, options);
+    if (w == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "writer of bucket %s", options->bucket);
+    }
+    enum mlt_status status = make_inbox(w, err);
+    if (status == MLT_OK) {
+        status = subscribe(w, err);
+    }
+    if (status == MLT_OK) {
+        status = start_threads(w, err);
+    }
+    if (status != MLT_OK) {
+        mlt_kv_writer_destroy(w);
+        return status;
+    }
+    *writer = w;
+    return MLT_OK;
+}
+
+void mlt_kv_writer_destroy(struct mlt_kv_writer *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&w->mutex);
+    w->stop = true;
+    (void)pthread_cond_broadcast(&w->to_send);
+    (void)pthread_cond_broadcast(&w->to_expire);
+    (void)pthread_mutex_unlock(&w->mutex);
+    if (w->sender_started) {
+        (void)pthread_join(w->sender, NULL);
+    }
+    if (w->expirer_started) {
+        (void)pthread_join(w->expirer, NULL);
+    }
+    mlt_bus_unsubscribe(w->replies);
+    (void)pthread_mutex_lock(&w->mutex);
+    while (w->oldest != NONE) {
+        (void)finish(w, w->slots[w->oldest].id,
+                     (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE });
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    (void)pthread_cond_destroy(&w->to_send);
+    (void)pthread_cond_destroy(&w->to_expire);
+    (void)pthread_mutex_destroy(&w->mutex);
+    free(w->slots);
+    free(w);
+}

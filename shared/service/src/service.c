@@ -144,6 +144,9 @@ static void start_micro(void *ctx)
                         service->spec->endpoint_count + 1, &service->micro, &err);
     if (status == MLT_OK) {
         mlt_backoff_reset(&service->micro_backoff);
+        /* Who reads that it is ready may ask it at once: a round trip later the server knows its
+         * subscriptions. Without an answer the connection is lost, and with it readiness. */
+        (void)mlt_bus_rtt_ns(service->buses[BUS_CONTROL].bus);
         mlt_log(MLT_LOG_INFO, "micro_registered", "the service answers $SRV",
                 MLT_S("name", micro_name(service)));
         return;
@@ -181,8 +184,8 @@ static void on_bus_change(void *ctx)
 {
     struct mlt_service *service = ctx;
     if (service->phase == PHASE_RUNNING) {
-        (void)mlt_service_evaluate(service);
         start_micro(service);
+        (void)mlt_service_evaluate(service);
     }
 }
 
@@ -252,8 +255,9 @@ static enum mlt_status step_config(struct mlt_service *service, struct mlt_error
                                                     service->origins + mlt_service_item_count };
     enum mlt_status status = mlt_config_load(service->tables, 2, service->argc, service->argv,
                                              environ, &service->action, err);
-    if (status != MLT_OK || service->action >= MLT_CONFIG_HELP) {
-        return status;
+    if (status != MLT_OK || service->action == MLT_CONFIG_PRINT ||
+        service->action >= MLT_CONFIG_HELP) {
+        return status; /* who looks for a mistake must see the values before they are judged */
     }
     status = mlt_service_check_config(&service->config, err);
     if (status == MLT_OK && spec->check != NULL) {

@@ -417,6 +417,10 @@ static void test_actions_print_and_exit(void **state)
     assert_non_null(strstr(c.out, "nats_url = nats://127.0.0.1:4222   # default\n"));
     assert_non_null(strstr(c.out, "partitions = 9   # --partitions\n"));
     assert_non_null(strstr(c.out, "drain_ms = 0   # default\n"));
+    /* Also what does not fit together: whoever looks for a mistake must see it. */
+    START(&c, "--print-config", "--replica=5", "--replicas=2");
+    expect_exit(&c, 0);
+    assert_non_null(strstr(c.out, "replica = 5   # --replica\n"));
     START(&c, "--check-config");
     expect_exit(&c, 0);
     assert_string_equal(c.out, "configuration is good\n");

@@ -11,7 +11,6 @@
 #define BODY_BYTES_MAX (32u << 20) /* exchangeInfo with everything in it */
 #define CONNECTIONS_MAX 4u
 #define USER_AGENT "meltica-adapter"
-#define DEPTH_DEFAULT 100u
 #define ORIGINAL_BYTES_MAX 4096u
 
 /* ---- URLs
@@ -33,7 +32,7 @@ static enum mlt_status append_escaped(struct mlt_buf *url, const char *text)
 
 static uint32_t depth_of(const struct mlt_rest_call *call)
 {
-    return call->limit > 0 ? call->limit : DEPTH_DEFAULT;
+    return call->limit > 0 ? call->limit : MLT_REST_DEPTH_DEFAULT;
 }
 
 static enum mlt_status make_url(const struct mlt_adapter *adapter, const struct mlt_rest_call *call,

@@ -250,8 +250,9 @@ static const char *take_fetch(struct mlt_adapter *adapter, const Meltica__V1__Fe
         return "unknown_symbol";
     }
     const char *token = function == MLT_REST_EXCHANGE_INFO ? "" : request->instrument;
-    const enum mlt_status status = mlt_rest_demand(&adapter->rest, function, token, request->limit,
-                                                   request->route, mlt_clock_mono_ns());
+    const enum mlt_status status =
+        mlt_rest_demand(&adapter->rest, function, token, request->limit, request->route,
+                        request->urgent, mlt_clock_mono_ns());
     mlt_counter_add(adapter->meters.fetches, 1);
     return status == MLT_OK ? "" : mlt_status_word(status);
 }

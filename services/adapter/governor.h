@@ -1,6 +1,6 @@
 /*
  * The REST budget: what a call weighs, whether it may be made now, and what the exchange's answers
- * say about it. Pure, the clock is an argument (monotonic ns). One thread. BINANCE.md 7.1 and 8.
+ * say about it. Pure, the clock is an argument (monotonic ns). One thread.
  */
 #ifndef MELTICA_ADAPTER_GOVERNOR_H
 #define MELTICA_ADAPTER_GOVERNOR_H

@@ -17,10 +17,10 @@
 #define MLT_LINE_REQUESTS_MAX 8u      /* in flight on a line */
 #define MLT_LINE_NAMES_MAX 200u       /* in one request */
 #define MLT_LINE_TEXT_BYTES_MAX 7500u /* of one request: front ends cut near 8,000 */
-#define MLT_LINE_OWN_PER_SECOND                                                                    \
-    3u                             /* requests of ours in any second: a pong always has its place  \
-                                    */
-#define MLT_LINE_ALL_PER_SECOND 4u /* with pongs */
+#define MLT_LINE_OWN_PER_SECOND 4u    /* requests of ours in any second: a pong has its place */
+#define MLT_LINE_ALL_PER_SECOND                                                                    \
+    4u /* with pongs, for a request to leave; a pong may be the fifth                              \
+        */
 #define MLT_LINE_ATTEMPTS_MAX                                                                      \
     240u /* in any 5 min over all lines (the exchange refuses from 300)                            \
           */
@@ -79,6 +79,9 @@ struct mlt_line {
     int64_t own_sent_ns[MLT_LINE_OWN_PER_SECOND]; /* ring of times, oldest overwritten */
     int64_t all_sent_ns[MLT_LINE_ALL_PER_SECOND];
     uint32_t own_next, all_next;
+    /* Before that no new request of the kind begins, so that new streams never wait for a second
+     * that earlier changes used up. */
+    int64_t subscribe_at_ns, unsubscribe_at_ns;
     struct mlt_backoff backoff;
     struct mlt_line_request requests[MLT_LINE_REQUESTS_MAX];
 };

@@ -4,6 +4,11 @@
 #include <stdio.h>
 
 #define PACE_WINDOW_NS INT64_C(1050000000) /* a second, and what a network may press together */
+/* Of the four requests of a window three are for new streams, at even distances; what has ended,
+ * whose events nobody sees any more, has the fourth. More names than fit in one request do not
+ * wait. */
+#define SUBSCRIBE_EACH_NS (PACE_WINDOW_NS / (MLT_LINE_OWN_PER_SECOND - 1))
+#define UNSUBSCRIBE_EACH_NS PACE_WINDOW_NS
 #define LONG_AGO_NS (INT64_MIN / 2)
 #define SEND_RETRY_NS INT64_C(100000000)
 
@@ -16,6 +21,7 @@ void mlt_lines_reset_pace(struct mlt_line *line)
         line->all_sent_ns[i] = LONG_AGO_NS;
     }
     line->own_next = line->all_next = 0;
+    line->subscribe_at_ns = line->unsubscribe_at_ns = LONG_AGO_NS;
 }
 
 static void count_message(struct mlt_line *line, bool own, int64_t now_ns)
@@ -141,12 +147,30 @@ static struct mlt_line_request *free_request(struct mlt_line *line)
     return NULL;
 }
 
+static bool anything(struct mlt_lines *lines, uint32_t number, bool subscribe)
+{
+    EACH_SEAT(lines, number, topic, k)
+    {
+        if (candidate(topic, &topic->seats[k], subscribe)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One request, if there is anything to ask. True when one left. */
 static bool ask(struct mlt_lines *lines, uint32_t number, bool subscribe, int64_t now_ns,
                 int64_t *next_ns)
 {
     struct mlt_line *line = &lines->lines[number];
     struct mlt_line_request *request = free_request(line);
+    int64_t *at_ns = subscribe ? &line->subscribe_at_ns : &line->unsubscribe_at_ns;
+    if (now_ns < *at_ns) {
+        if (*at_ns < *next_ns && anything(lines, number, subscribe)) {
+            *next_ns = *at_ns;
+        }
+        return false;
+    }
     if (request == NULL || !begin_text(&lines->text, subscribe)) {
         *next_ns = MLT_LINES_NEVER; /* an answer frees a place */
         return false;
@@ -169,6 +193,9 @@ static bool ask(struct mlt_lines *lines, uint32_t number, bool subscribe, int64_
                                           .first_sent_ns = now_ns,
                                           .sent_ns = now_ns };
     count_message(line, true, now_ns);
+    if (*next_ns > now_ns) { /* else there are more names for another one at once */
+        *at_ns = now_ns + (subscribe ? SUBSCRIBE_EACH_NS : UNSUBSCRIBE_EACH_NS);
+    }
     lines->counters.requests++;
     return true;
 }

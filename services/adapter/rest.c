@@ -265,26 +265,54 @@ static bool flies(const struct mlt_rest *rest, const struct mlt_rest_call *call)
     return false;
 }
 
-enum mlt_status mlt_rest_demand(struct mlt_rest *rest, enum mlt_rest_function function,
-                                const char *token, uint32_t limit, uint32_t route, int64_t now_ns)
+static struct mlt_rest_call *waiting_call(struct mlt_rest *rest, enum mlt_rest_function function,
+                                          const char *token)
 {
-    struct mlt_rest_demand demand = {
-        .call = { .function = function, .limit = limit, .route = route, .demand = true },
-        .not_before_ns = now_ns
-    };
+    for (size_t i = 0; i < rest->demand_count; i++) {
+        if (same(&rest->demands[i].call, function, token)) {
+            return &rest->demands[i].call;
+        }
+    }
+    return NULL;
+}
+
+/* The limit as the exchange takes it: what was asked for tells how deep the answer vouches. */
+static uint32_t depth_limit(uint32_t limit)
+{
+    limit = limit == 0 ? MLT_REST_DEPTH_DEFAULT : limit;
+    return limit < MLT_REST_DEPTH_MAX ? limit : MLT_REST_DEPTH_MAX;
+}
+
+static void join(struct mlt_rest_call *waiting, uint32_t limit, bool urgent)
+{
+    waiting->limit = limit > waiting->limit ? limit : waiting->limit;
+    waiting->urgent = waiting->urgent || urgent;
+}
+
+enum mlt_status mlt_rest_demand(struct mlt_rest *rest, enum mlt_rest_function function,
+                                const char *token, uint32_t limit, uint32_t route, bool urgent,
+                                int64_t now_ns)
+{
+    if (function == MLT_REST_DEPTH) {
+        limit = depth_limit(limit);
+    }
+    struct mlt_rest_demand demand = { .call = { .function = function,
+                                                .limit = limit,
+                                                .route = route,
+                                                .demand = true,
+                                                .urgent = urgent },
+                                      .not_before_ns = now_ns };
     const int len = snprintf(demand.call.token, sizeof demand.call.token, "%s", token);
     if (len < 0 || (size_t)len >= sizeof demand.call.token) {
         return MLT_E_TOO_BIG;
     }
-    for (size_t i = 0; i < rest->demand_count; i++) {
-        struct mlt_rest_call *waiting = &rest->demands[i].call;
-        if (same(waiting, function, token)) {
-            waiting->limit = limit > waiting->limit ? limit : waiting->limit;
-            return MLT_OK;
-        }
+    struct mlt_rest_call *waiting = waiting_call(rest, function, token);
+    if (waiting != NULL) {
+        join(waiting, limit, urgent);
+        return MLT_OK;
     }
-    /* One in flight may be older than the need: a second one waits behind it. */
-    if (rest->demand_count == MLT_REST_DEMAND_MAX) {
+    const size_t places = MLT_REST_DEMAND_MAX - (urgent ? 0 : MLT_REST_DEMAND_URGENT);
+    if (rest->demand_count >= places) {
         return MLT_E_FULL;
     }
     rest->demands[rest->demand_count++] = demand;
@@ -312,11 +340,21 @@ static void sooner(int64_t *next_ns, int64_t at_ns)
     *next_ns = at_ns < *next_ns ? at_ns : *next_ns;
 }
 
-/* True: *flight flies. */
-static bool take_demand(struct mlt_rest *rest, int64_t now_ns, unsigned flight, int64_t *next_ns)
+enum taken {
+    TAKEN,    /* the call flies */
+    NOTHING,  /* none may be made now */
+    STARVING, /* one waits for the budget */
+};
+
+/* The first one of this urgency in order of asking. */
+static enum taken take_demand(struct mlt_rest *rest, bool urgent, int64_t now_ns, unsigned flight,
+                              int64_t *next_ns)
 {
     for (size_t i = 0; i < rest->demand_count; i++) {
         struct mlt_rest_demand *demand = &rest->demands[i];
+        if (demand->call.urgent != urgent) {
+            continue;
+        }
         if (demand->not_before_ns > now_ns) {
             sooner(next_ns, demand->not_before_ns);
             continue;
@@ -325,21 +363,24 @@ static bool take_demand(struct mlt_rest *rest, int64_t now_ns, unsigned flight, 
             continue;
         }
         const int64_t later =
-            mlt_governor_admit(rest->governor, weight_of(&demand->call), true, now_ns);
+            mlt_governor_admit(rest->governor, weight_of(&demand->call), urgent, now_ns);
         if (later != 0) {
             sooner(next_ns, later);
-            return false; /* what came first goes first */
+            return STARVING; /* what came first goes first */
         }
         rest->flight[flight] = demand->call;
         rest->flight[flight].tries++;
         rest->demand_count--;
         memmove(demand, demand + 1, (rest->demand_count - i) * sizeof *demand);
-        return true;
+        return TAKEN;
     }
-    return false;
+    return NOTHING;
 }
 
-static bool take_scheduled(struct mlt_rest *rest, int64_t now_ns, unsigned flight, int64_t *next_ns)
+/* starving: a call on demand waits for the budget. Light calls of the schedule would take, one by
+ * one, what a heavy one waits for. */
+static bool take_scheduled(struct mlt_rest *rest, bool starving, int64_t now_ns, unsigned flight,
+                           int64_t *next_ns)
 {
     struct mlt_rest_entry *first = NULL;
     for (size_t i = 0; i < rest->count; i++) {
@@ -353,9 +394,12 @@ static bool take_scheduled(struct mlt_rest *rest, int64_t now_ns, unsigned fligh
     if (first == NULL) {
         return false;
     }
+    const bool listing = first->call.function == MLT_REST_EXCHANGE_INFO;
+    if (starving && !listing) {
+        return false; /* the time of the one that waits is in *next_ns */
+    }
     const int64_t later =
-        mlt_governor_admit(rest->governor, weight_of(&first->call),
-                           first->call.function == MLT_REST_EXCHANGE_INFO, now_ns);
+        mlt_governor_admit(rest->governor, weight_of(&first->call), listing, now_ns);
     if (later != 0) {
         sooner(next_ns, later);
         return false;
@@ -378,8 +422,11 @@ enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *f
     if (!free_flight(rest, flight)) {
         return MLT_E_EMPTY; /* an answer comes first */
     }
-    if (!take_demand(rest, now_ns, *flight, next_ns) &&
-        !take_scheduled(rest, now_ns, *flight, next_ns)) {
+    enum taken taken = take_demand(rest, true, now_ns, *flight, next_ns);
+    if (taken == NOTHING) {
+        taken = take_demand(rest, false, now_ns, *flight, next_ns);
+    }
+    if (taken != TAKEN && !take_scheduled(rest, taken == STARVING, now_ns, *flight, next_ns)) {
         return MLT_E_EMPTY;
     }
     rest->in_flight[*flight] = true;
@@ -393,6 +440,11 @@ const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigne
 
 static bool retry_demand(struct mlt_rest *rest, const struct mlt_rest_call *call, int64_t now_ns)
 {
+    struct mlt_rest_call *waiting = waiting_call(rest, call->function, call->token);
+    if (waiting != NULL) { /* asked for again meanwhile: one call is enough for both */
+        join(waiting, call->limit, call->urgent);
+        return true;
+    }
     if (call->tries >= MLT_REST_TRIES_MAX || rest->demand_count == MLT_REST_DEMAND_MAX) {
         return false;
     }

@@ -1,7 +1,7 @@
 /*
  * Which REST call is made next: what the plan schedules, spread evenly over its interval, and what
- * was asked for on demand, which goes first. One call at a time for a (function, instrument). Pure:
- * the clock is an argument. One thread.
+ * was asked for on demand, which goes first, what is urgent before the rest. One call at a time for
+ * a (function, instrument). Pure: the clock is an argument. One thread.
  */
 #ifndef MELTICA_ADAPTER_REST_H
 #define MELTICA_ADAPTER_REST_H
@@ -13,16 +13,19 @@
 
 #define MLT_REST_ENTRIES_MAX 65536u
 #define MLT_REST_DEMAND_MAX 1024u
-#define MLT_REST_FLIGHT_MAX 8u   /* calls at once */
-#define MLT_REST_TRIES_MAX 4u    /* of a call on demand */
-#define MLT_REST_UNKNOWN_MAX 32u /* routes with functions that are not known */
+#define MLT_REST_DEMAND_URGENT 128u /* places of these that only urgent calls take */
+#define MLT_REST_DEPTH_DEFAULT 100u /* levels where no limit is named */
+#define MLT_REST_DEPTH_MAX 5000u    /* levels; the exchange answers a larger limit with so many */
+#define MLT_REST_FLIGHT_MAX 8u      /* calls at once */
+#define MLT_REST_TRIES_MAX 4u       /* of a call on demand */
+#define MLT_REST_UNKNOWN_MAX 32u    /* routes with functions that are not known */
 #define MLT_REST_NEVER INT64_MAX
 
 struct mlt_rest_call {
     enum mlt_rest_function function;
     char token[MLT_INSTRUMENT_BYTES_MAX + 1]; /* "": none */
     uint32_t limit, route;
-    bool demand;
+    bool demand, urgent;
     uint32_t tries; /* of this call, this one included */
 };
 
@@ -74,9 +77,13 @@ enum mlt_status mlt_rest_apply(struct mlt_rest *rest, const Meltica__V1__NativeP
 enum mlt_status mlt_rest_schedule(struct mlt_rest *rest, enum mlt_rest_function function,
                                   int64_t interval_ns, int64_t first_ns) MLT_MUST_CHECK;
 
-/* A call now. One that waits or flies already is enough: OK. E_FULL. */
+/* A call as soon as the budget allows. One of the same function and token that waits already is
+ * enough: it takes the larger limit and the higher urgency. One that flies is not, since it may be
+ * older than the need: this one waits behind it. Of the budget, urgent calls have the whole share
+ * and the others what governor.h leaves them; while one of these waits for it the schedule waits
+ * too. E_FULL: no place, and for calls that are not urgent some places fewer; E_TOO_BIG: token. */
 enum mlt_status mlt_rest_demand(struct mlt_rest *rest, enum mlt_rest_function function,
-                                const char *token, uint32_t limit, uint32_t route,
+                                const char *token, uint32_t limit, uint32_t route, bool urgent,
                                 int64_t now_ns) MLT_MUST_CHECK;
 
 /* The next call, charged and in flight: its number in *flight, to be given back with mlt_rest_done.

@@ -146,23 +146,22 @@ static struct mlt_slice token_of(const struct instrument *i)
     return mlt_slice_of(i->token, i->token_len);
 }
 
-static bool routed(const struct mlt_data_bus_core *core, struct instrument *i,
-                   enum mlt_event_type type)
+static uint32_t types_of(const struct mlt_data_bus_core *core, struct instrument *i)
 {
     if (i->generation != core->generation) {
         i->types = mlt_routing_types(core->routing, token_of(i));
         i->generation = core->generation;
     }
-    return (i->types & MLT_TYPE_BIT(type)) != 0;
+    return i->types;
 }
 
 /* Routed by a table that was replaced a moment ago: it was under way when its route ended. */
 static bool was_routed(struct mlt_data_bus_core *core, const struct instrument *i,
-                       enum mlt_event_type type)
+                       const struct mlt_event *event)
 {
     forget_retired(core, mono_now(core));
     for (size_t n = 0; n < core->retired_count; n++) {
-        if ((mlt_routing_types(core->retired[n].routing, token_of(i)) & MLT_TYPE_BIT(type)) != 0) {
+        if (mlt_routing_leaves(mlt_routing_types(core->retired[n].routing, token_of(i)), event)) {
             return true;
         }
     }
@@ -190,11 +189,11 @@ static bool validate(struct mlt_data_bus_core *core, struct instrument *i,
 {
     core->counts.in++;
     await_revision(core, event->route_revision);
-    if (routed(core, i, event->type)) {
+    if (mlt_routing_leaves(types_of(core, i), event)) {
         core->counts.validated++;
         return true;
     }
-    if (was_routed(core, i, event->type)) {
+    if (was_routed(core, i, event)) {
         core->counts.late++;
     } else {
         core->counts.unrouted++;
@@ -319,6 +318,7 @@ static bool deliver(struct mlt_data_bus_core *core, const struct instrument *i,
                     struct mlt_event *event)
 {
     event->stamps.published = core->ports.clock->wall_ns(core->ports.clock->ctx);
+    event->quality &= ~(uint32_t)MLT_QUALITY_INSIDE;
     const bool ok = core->ports.publish(core->ports.ctx, i->partition, event);
     if (ok && event->type == MLT_EVENT_STATUS && event->u.status.kind == MLT_STATUS_LOST) {
         core->counts.lost++;
@@ -445,7 +445,7 @@ static uint64_t check_head(struct mlt_data_bus_core *core, struct instrument *i,
     }
     const bool moved =
         !channel->known || channel->epoch != epoch || head->sequence > channel->sequence;
-    const bool leaves = routed(core, i, head->type);
+    const bool leaves = mlt_routing_channel_leaves(types_of(core, i), head->type);
     enter_epoch(core, i, channel, epoch, head->sequence + 1);
     if (moved) {
         channel->position = head->last;
@@ -524,7 +524,7 @@ void mlt_data_bus_core_lost(struct mlt_data_bus_core *core, uint32_t partition, 
     }
     for (size_t n = 0; n < p->count; n++) {
         struct instrument *i = p->instruments[n];
-        if (routed(core, i, MLT_EVENT_STATUS)) {
+        if (mlt_routing_channel_leaves(types_of(core, i), MLT_EVENT_STATUS)) {
             (void)deliver_lost(core, i, i->epoch, MLT_EVENT_NONE, 0, 0, reason);
         }
     }

@@ -1,5 +1,5 @@
 /*
- * The pure half of the Data Bus (DESIGN 9, RULINGS 4, 15, 18). Per (instrument, type) only what is
+ * The pure half of the Data Bus. Per (instrument, type) only what is
  * greater than the last (epoch, sequence) passes; what is missing before an event, or after the
  * last one as HEADS tells, is said by a STATUS LOST notice (sequence 0) in its place; nothing
  * leaves that the dispatch table does not route; an owner that was replaced is fenced. Numbers are
@@ -13,8 +13,9 @@
 #include "routing.h"
 
 #define MLT_DATA_BUS_INSTRUMENTS_MAX 16384u
-#define MLT_DATA_BUS_LATE_NS (2 * MLT_NS_PER_S) /* RULINGS 18 */
-#define MLT_DATA_BUS_CANDLES_MAX 20u            /* intervals of an instrument */
+#define MLT_DATA_BUS_LATE_NS                                                                       \
+    (2 * MLT_NS_PER_S)               /* what a replaced table routed still counts as late */
+#define MLT_DATA_BUS_CANDLES_MAX 20u /* intervals of an instrument */
 #define MLT_DATA_BUS_INTERVAL_BYTES_MAX 16u
 
 struct mlt_data_bus_core;

@@ -26,7 +26,8 @@
 #define SUBJECT_PREFIX "meltica.data."
 #define ARENA_BLOCK_BYTES (64u << 10)
 #define ARENA_BYTES_MAX (4u << 20)
-#define TABLE_WAIT_NS (500 * MLT_NS_PER_MS) /* RULINGS 18 */
+#define TABLE_WAIT_NS                                                                              \
+    (500 * MLT_NS_PER_MS) /* then the event is judged by the table that is there */
 #define PUBLISH_SLICE_NS (200 * MLT_NS_PER_MS)
 #define PAUSE_NS (20 * MLT_NS_PER_MS)
 #define HEADS_REPLY_BYTES_MAX MLT_BUS_PAYLOAD_BYTES_MAX

@@ -166,11 +166,26 @@ uint32_t mlt_routing_types(const struct mlt_routing *routing, struct mlt_slice i
         }
     }
     if ((types & MLT_TYPE_BIT(MLT_EVENT_BOOK)) != 0) {
-        types |= MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA) | MLT_TYPE_BIT(MLT_EVENT_BOOK_SNAPSHOT);
+        types |= MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA);
     }
     if (types != 0) {
-        types |= MLT_TYPE_BIT(MLT_EVENT_STATUS) | MLT_TYPE_BIT(MLT_EVENT_INSTRUMENT) |
-                 MLT_TYPE_BIT(MLT_EVENT_BOOK);
+        types |= MLT_TYPE_BIT(MLT_EVENT_STATUS) | MLT_TYPE_BIT(MLT_EVENT_INSTRUMENT);
     }
     return types;
+}
+
+bool mlt_routing_channel_leaves(uint32_t types, enum mlt_event_type type)
+{
+    uint32_t any = MLT_TYPE_BIT(type);
+    if (type == MLT_EVENT_BOOK_SNAPSHOT) {
+        any |= MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA);
+    }
+    return (types & any) != 0;
+}
+
+bool mlt_routing_leaves(uint32_t types, const struct mlt_event *event)
+{
+    return (types & MLT_TYPE_BIT(event->type)) != 0 ||
+           (event->type == MLT_EVENT_BOOK_SNAPSHOT && event->u.book_snapshot.reset &&
+            mlt_routing_channel_leaves(types, event->type));
 }

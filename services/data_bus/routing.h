@@ -26,9 +26,14 @@ uint64_t mlt_routing_revision(const struct mlt_routing *routing);
 uint64_t mlt_routing_boot(const struct mlt_routing *routing); /* of the Dispatcher */
 size_t mlt_routing_ignored(const struct mlt_routing *routing);
 
-/* MLT_TYPE_BIT of each type that leaves for the instrument, 0: none. What is derived belongs to it:
- * BOOK brings BOOK_DELTA and BOOK_SNAPSHOT, and any subscription brings STATUS, INSTRUMENT and
- * BOOK. */
+/* MLT_TYPE_BIT of each type that is subscribed to of the instrument, 0: none. BOOK brings
+ * BOOK_DELTA, and any subscription brings STATUS and INSTRUMENT. */
 uint32_t mlt_routing_types(const struct mlt_routing *routing, struct mlt_slice instrument);
+
+/* Whether an event leaves where these types are subscribed to: its type is, or it is a
+ * BOOK_SNAPSHOT with reset, without which deltas cannot be followed, and BOOK_DELTA is. */
+bool mlt_routing_leaves(uint32_t types, const struct mlt_event *event);
+/* Whether anything of the type may leave. */
+bool mlt_routing_channel_leaves(uint32_t types, enum mlt_event_type type);
 
 #endif

@@ -239,6 +239,20 @@ const struct mlt_catalogue_entry *mlt_catalogue_find(struct mlt_catalogue *catal
     return types != 0 && add(catalogue, token, types, &entry) == MLT_OK ? entry : NULL;
 }
 
+uint32_t mlt_catalogue_types(const struct mlt_catalogue *catalogue, struct mlt_slice token,
+                             bool *known)
+{
+    const struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, token);
+    uint32_t types = 0;
+    if (entry != NULL) {
+        types = entry->types;
+    } else if (mlt_instrument_token_valid(token)) {
+        types = wildcard_types(catalogue, token);
+    }
+    *known = entry != NULL || types != 0;
+    return types;
+}
+
 enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct mlt_slice token,
                                       const struct mlt_instrument *instrument,
                                       const struct mlt_catalogue_entry **out)

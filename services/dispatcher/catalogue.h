@@ -17,7 +17,7 @@
 struct mlt_catalogue_entry {
     char token[MLT_INSTRUMENT_BYTES_MAX + 1];
     uint32_t slot;
-    uint32_t types; /* subscribed, bit per enum mlt_event_type; what BOOK is made of included */
+    uint32_t types; /* subscribed, bit per enum mlt_event_type; what BOOK brings included */
     bool listed;    /* an INSTRUMENT event was seen; the rest is then set */
     bool halted;    /* listed with a status other than TRADING */
     char status[MLT_CATALOGUE_STATUS_BYTES_MAX + 1];
@@ -51,6 +51,11 @@ uint32_t mlt_catalogue_matches(const struct mlt_catalogue *catalogue, struct mlt
  * token, or no room (counted). */
 const struct mlt_catalogue_entry *mlt_catalogue_find(struct mlt_catalogue *catalogue,
                                                      struct mlt_slice token);
+
+/* Types of a token that are subscribed, without making it known; *known: it is, or a pattern covers
+ * it. */
+uint32_t mlt_catalogue_types(const struct mlt_catalogue *catalogue, struct mlt_slice token,
+                             bool *known);
 
 /* Takes over what an INSTRUMENT event says. E_PROTOCOL (no token), E_LIMIT, E_NOMEM: not taken. */
 enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct mlt_slice token,

@@ -44,7 +44,7 @@ static bool concerns(const struct mlt_table *table, const struct mlt_subscriptio
         return false;
     }
     const struct mlt_route *route = &table->routes[topic->route - 1];
-    if ((mlt_table_types_of(subscription->type) & UINT32_C(1) << route->type) == 0) {
+    if ((mlt_table_sources_of(subscription->type) & UINT32_C(1) << route->type) == 0) {
         return false;
     }
     const struct mlt_slice token = mlt_slice_of_string(topic->instrument);

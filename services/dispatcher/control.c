@@ -24,6 +24,9 @@
 #define MARK_TIMEOUT_NS (700 * MLT_NS_PER_MS)
 #define MARK_RETRY_NS (100 * MLT_NS_PER_MS)
 #define RECORD_BYTES_MAX MLT_BUS_PAYLOAD_BYTES_MAX
+/* Values of the bucket that one turn makes anew, so that who waits is not held up by them. */
+#define WRITES_A_TURN 8u
+#define WRITE_RETRY_NS MLT_NS_PER_S
 
 struct waiter {
     char reply[MLT_BUS_SUBJECT_BYTES_MAX + 1];
@@ -45,10 +48,10 @@ struct mlt_control {
 
     /* Of the thread. */
     bool provisioned, bucket, opened;
-    uint64_t cursor;          /* last sequence read */
-    uint64_t last_revision;   /* of the table, after the last record */
-    uint64_t marked_revision; /* that the Data Bus judges by */
-    int64_t look_ns, mark_ns; /* when again */
+    uint64_t cursor;                    /* last sequence read */
+    uint64_t last_revision;             /* of the table, after the last record */
+    uint64_t marked_revision;           /* that the Data Bus judges by */
+    int64_t look_ns, mark_ns, write_ns; /* when again */
     struct {
         uint64_t sequence;
         enum mlt_status status;
@@ -312,8 +315,8 @@ static void judge_items(struct mlt_control *c, int64_t now_ns)
     c->ports.unlock(c->ports.ctx);
 }
 
-static void write_applied(struct mlt_control *c, const struct waiter *w,
-                          const struct outcome *outcome)
+static enum mlt_status write_applied(struct mlt_control *c, const struct waiter *w,
+                                     const struct outcome *outcome)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     uint64_t revision = 0;
@@ -359,7 +362,48 @@ static void write_applied(struct mlt_control *c, const struct waiter *w,
     if (status != MLT_OK) { /* the log has the truth */
         c->bucket = false;
         mlt_log(MLT_LOG_WARN, "applied_not_written", err.text, MLT_S("subscription", w->id));
+        return status;
     }
+    struct mlt_live_item *written =
+        mlt_live_find(c->ports.lock(c->ports.ctx, &table), w->id); /* nobody else changes it */
+    if (written != NULL) {
+        written->written = strcmp(outcome->word, "PENDING") == 0 ? 0 : w->sequence;
+    }
+    c->ports.unlock(c->ports.ctx);
+    return MLT_OK;
+}
+
+/* What the bucket lacks: all of it after a start, what nobody waited for, what was confirmed late.
+ * When it is due again; INT64_MAX: it has everything that is decided. */
+static int64_t write_missing(struct mlt_control *c, int64_t now_ns)
+{
+    if (now_ns < c->write_ns) {
+        return c->write_ns;
+    }
+    for (unsigned n = 0; n < WRITES_A_TURN; n++) {
+        const struct mlt_table *table = NULL;
+        const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
+        struct waiter w = { .active = true };
+        struct outcome outcome = { .reason = "" };
+        for (size_t i = 0; i < live->count && outcome.word == NULL; i++) {
+            const struct mlt_live_item *item = live->items[i];
+            if (item->written != item->sequence && item->state != MLT_LIVE_PENDING) {
+                (void)snprintf(w.id, sizeof w.id, "%s", item->subscription.id);
+                w.sequence = item->sequence;
+                outcome.word = mlt_live_state_word(item->state);
+                outcome.revision = item->revision;
+            }
+        }
+        c->ports.unlock(c->ports.ctx);
+        if (outcome.word == NULL) {
+            return INT64_MAX;
+        }
+        if (write_applied(c, &w, &outcome) != MLT_OK) {
+            c->write_ns = now_ns + WRITE_RETRY_NS;
+            return c->write_ns;
+        }
+    }
+    return now_ns;
 }
 
 static void count(struct mlt_control *c, const char *word)
@@ -411,7 +455,7 @@ static int64_t serve_waiters(struct mlt_control *c)
         lock(c); /* the last one takes its place; others only append */
         c->waiters[i] = c->waiters[--c->waiter_count];
         unlock(c);
-        write_applied(c, &w, &outcome);
+        (void)write_applied(c, &w, &outcome); /* it is said, and write_missing tries again */
     }
     mlt_buf_fini(&out);
     return next_ns;
@@ -503,6 +547,10 @@ static bool expire(struct mlt_control *c, int64_t *next_ns)
             MLT_S("consumer", consumer), MLT_S("outcome", mlt_status_word(status)));
     if (status == MLT_OK) {
         audit_expiry(c, id, principal, consumer, sequence);
+        struct waiter w = { .sequence = sequence };
+        (void)snprintf(w.id, sizeof w.id, "%s", id);
+        const struct outcome outcome = { .word = "EXPIRED", .reason = "its lease was over" };
+        (void)write_applied(c, &w, &outcome); /* it is said; the log has the truth */
     }
     return true;
 }
@@ -598,6 +646,8 @@ static int64_t turn(struct mlt_control *c, int64_t grace_ns)
     const int64_t waiters_ns = serve_waiters(c);
     int64_t next_ns = c->look_ns < waiters_ns ? c->look_ns : waiters_ns;
     next_ns = !c->opened && grace_ns < next_ns ? grace_ns : next_ns;
+    const int64_t write_ns = read ? write_missing(c, mlt_clock_mono_ns()) : INT64_MAX;
+    next_ns = write_ns < next_ns ? write_ns : next_ns;
     if (lease_ns < next_ns) {
         c->look_ns = next_ns = lease_ns;
     }

@@ -129,6 +129,11 @@ static void flow_stage(void *ctx, int64_t duration_ns)
     dispatcher_metrics_stage(((struct dispatcher *)ctx)->metrics, duration_ns);
 }
 
+static void flow_listed(void *ctx, const struct mlt_event *event)
+{
+    mlt_instruments_heard(((struct dispatcher *)ctx)->instruments, event);
+}
+
 static void flow_rejected(void *ctx, const struct mlt_rejection *rejection)
 {
     (void)ctx;
@@ -300,6 +305,33 @@ static void begin_announcing(void *ctx)
     mlt_timer_start(d->announce, 0);
 }
 
+static const char *find_demand(void *ctx, struct mlt_slice instrument, uint32_t depth,
+                               struct mlt_demand *demand)
+{
+    struct dispatcher *d = ctx;
+    lock(d);
+    const char *reason = mlt_demand_of(d->table, d->catalogue, instrument, depth, demand);
+    unlock(d);
+    return reason;
+}
+
+/* Requests of others: only now is what the table says complete. */
+static enum mlt_status serve(struct dispatcher *d, struct mlt_error *err)
+{
+    struct mlt_bus *control = mlt_service_control_bus(d->service);
+    const struct mlt_bus_subscribe_options requests = { .subject = SUBJECT_TABLE };
+    const struct mlt_resync_ports ports = { find_demand, d };
+    struct mlt_resync *resync = NULL;
+    const enum mlt_status status = mlt_resync_create(control, &ports, &resync, err);
+    (void)pthread_mutex_lock(&d->receiver_lock);
+    d->resync = resync;
+    (void)pthread_mutex_unlock(&d->receiver_lock);
+    /* The table last: whoever gets it may ask for anything. */
+    return status == MLT_OK
+               ? mlt_bus_subscribe(control, &requests, on_table_request, d, &d->table_requests, err)
+               : status;
+}
+
 /* The receiver comes last: with its first batch everything else must be there. */
 static void open_flow(void *ctx)
 {
@@ -311,13 +343,11 @@ static void open_flow(void *ctx)
                                                        .partitions = d->partitions,
                                                        .on_batch = on_batch,
                                                        .ctx = d };
-    const struct mlt_bus_subscribe_options requests = { .subject = SUBJECT_TABLE };
     struct mlt_hop_receiver *made = NULL;
     if (atomic_load(&d->stopping)) {
         return;
     }
-    enum mlt_status status = mlt_bus_subscribe(mlt_service_control_bus(d->service), &requests,
-                                               on_table_request, d, &d->table_requests, &err);
+    enum mlt_status status = serve(d, &err);
     if (status == MLT_OK) {
         mlt_reconciler_begin(d->reconciler);
         status = mlt_loop_post(mlt_service_loop(d->service), begin_announcing, d);
@@ -376,8 +406,10 @@ static void stop(void *state)
     end_intake(d);
     mlt_control_stop(d->control);
     mlt_bus_unsubscribe(d->table_requests);
+    mlt_resync_destroy(d->resync);
     mlt_reconciler_destroy(d->reconciler); /* until then it tells the log what it hears */
     mlt_control_destroy(d->control);
+    mlt_instruments_destroy(d->instruments);
     mlt_timer_destroy(d->announce);
     mlt_hop_sender_destroy(d->sender, FLUSH_NS);
     mlt_router_destroy(d->router);
@@ -395,9 +427,10 @@ static enum mlt_status create_core(struct dispatcher *d, const char *table_path,
                                    struct mlt_error *err)
 {
     const struct mlt_reject_ports reject_ports = { publish_rejection, d, mlt_clock_system() };
-    const struct mlt_router_ports router_ports = { flow_begin,        flow_end,   flow_lost,
-                                                   flow_rejected,     flow_stage, d,
-                                                   mlt_clock_system() };
+    const struct mlt_router_ports router_ports = { flow_begin, flow_end,
+                                                   flow_lost,  flow_rejected,
+                                                   flow_stage, flow_listed,
+                                                   d,          mlt_clock_system() };
     enum mlt_status status = mlt_table_load(table_path, &d->table, err);
     if (status != MLT_OK) {
         return status;
@@ -436,6 +469,9 @@ static enum mlt_status create_flow(struct dispatcher *d, struct mlt_error *err)
     const struct mlt_control_ports log = { apply_record, on_log_read, open_flow,
                                            lock_live,    unlock_live, d };
     enum mlt_status status = mlt_hop_sender_create(data, &sender, &d->sender, err);
+    if (status == MLT_OK) {
+        status = mlt_instruments_create(control, may_provision, &d->instruments, err);
+    }
     if (status == MLT_OK) {
         status = mlt_timer_create(mlt_service_loop(d->service), on_announce_time, d, &d->announce);
     }

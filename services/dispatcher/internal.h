@@ -11,7 +11,9 @@
 #include "meltica/service/service.h"
 
 #include "control.h"
+#include "instruments.h"
 #include "reconcile.h"
+#include "resync.h"
 #include "router.h"
 
 #define SUBJECT_NATIVE "meltica.int.native"
@@ -43,11 +45,13 @@ struct dispatcher {
     bool log_read;  /* live is complete */
 
     struct mlt_hop_sender *sender;
-    pthread_mutex_t receiver_lock; /* the pointer: a reader of metrics while draining */
+    pthread_mutex_t receiver_lock; /* the pointers: a reader of metrics at start and drain */
     struct mlt_hop_receiver *receiver;
+    struct mlt_resync *resync;
     struct mlt_bus_subscription *table_requests;
     struct mlt_control *control;
     struct mlt_reconciler *reconciler;
+    struct mlt_instruments *instruments;
     struct mlt_timer *announce;
     atomic_bool announce_posted;
     atomic_bool stopping;

@@ -49,8 +49,7 @@ static bool is_routed(const struct mlt_table *table, int type)
     if (type <= MLT_EVENT_NONE || type >= MLT_EVENT_TYPE_COUNT || type == MLT_EVENT_STATUS) {
         return false;
     }
-    const uint32_t needed =
-        mlt_table_types_of((enum mlt_event_type)type) & ~(UINT32_C(1) << MLT_EVENT_BOOK);
+    const uint32_t needed = mlt_table_sources_of((enum mlt_event_type)type);
     for (int t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
         if ((needed & UINT32_C(1) << t) != 0 && table->first_of_type[t] == NULL) {
             return false;
@@ -80,19 +79,46 @@ static enum mlt_status check_record(const struct mlt_table *table,
     return MLT_OK;
 }
 
-static size_t index_of(const struct mlt_live *live, const char *id)
+/* Where the id is, or would be. */
+static size_t place_of(const struct mlt_live *live, const char *id)
 {
-    size_t i = 0;
-    while (i < live->count && strcmp(live->items[i]->subscription.id, id) != 0) {
-        i++;
+    size_t low = 0, high = live->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (strcmp(live->items[middle]->subscription.id, id) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
-    return i;
+    return low;
+}
+
+static struct mlt_live_item *item_at(const struct mlt_live *live, size_t at, const char *id)
+{
+    return at < live->count && strcmp(live->items[at]->subscription.id, id) == 0 ? live->items[at]
+                                                                                 : NULL;
 }
 
 struct mlt_live_item *mlt_live_find(const struct mlt_live *live, const char *id)
 {
-    const size_t at = index_of(live, id);
-    return at < live->count ? live->items[at] : NULL;
+    return item_at(live, place_of(live, id), id);
+}
+
+/* There is room. */
+static void insert_at(struct mlt_live *live, size_t at, struct mlt_live_item *item)
+{
+    memmove(&live->items[at + 1], &live->items[at],
+            (live->count - at) * sizeof(struct mlt_live_item *));
+    live->items[at] = item;
+    live->count++;
+}
+
+static void remove_at(struct mlt_live *live, size_t at)
+{
+    live->count--;
+    memmove(&live->items[at], &live->items[at + 1],
+            (live->count - at) * sizeof(struct mlt_live_item *));
 }
 
 static void take_words(struct mlt_live_item *item, const Meltica__V1__ControlRecord *record,
@@ -161,7 +187,7 @@ static enum mlt_status make_room(struct mlt_live *live)
 static enum mlt_status put(struct mlt_live *live, const Meltica__V1__ControlRecord *record,
                            uint64_t sequence, size_t at, struct mlt_live_item **released)
 {
-    struct mlt_live_item *old = at < live->count ? live->items[at] : NULL;
+    struct mlt_live_item *old = item_at(live, at, record->subscription);
     const size_t before = old != NULL ? old->subscription.pattern_count : 0;
     if (live->patterns - before + record->n_instruments > MLT_LIVE_PATTERNS_MAX) {
         return MLT_E_LIMIT;
@@ -172,8 +198,11 @@ static enum mlt_status put(struct mlt_live *live, const Meltica__V1__ControlReco
         return status != MLT_OK ? status : MLT_E_NOMEM;
     }
     live->patterns += record->n_instruments - before;
-    live->items[at] = item;
-    live->count += old == NULL;
+    if (old != NULL) {
+        live->items[at] = item;
+    } else {
+        insert_at(live, at, item);
+    }
     *released = old;
     return MLT_OK;
 }
@@ -188,8 +217,8 @@ enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *ta
     if (status != MLT_OK) {
         return status;
     }
-    const size_t at = index_of(live, record->subscription);
-    struct mlt_live_item *old = at < live->count ? live->items[at] : NULL;
+    const size_t at = place_of(live, record->subscription);
+    struct mlt_live_item *old = item_at(live, at, record->subscription);
     if (record->active && old != NULL && same_demand(old, record)) {
         take_words(old, record, sequence);
         return MLT_OK;
@@ -198,9 +227,7 @@ enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *ta
         status = put(live, record, sequence, at, released);
     } else if (old != NULL) {
         live->patterns -= old->subscription.pattern_count;
-        live->count--;
-        memmove(&live->items[at], &live->items[at + 1],
-                (live->count - at) * sizeof(struct mlt_live_item *));
+        remove_at(live, at);
         *released = old;
     }
     *changed = status == MLT_OK && (record->active || old != NULL);
@@ -209,20 +236,16 @@ enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *ta
 
 void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *released)
 {
-    const size_t at = index_of(live, id);
-    struct mlt_live_item *item = at < live->count ? live->items[at] : NULL;
+    const size_t at = place_of(live, id);
+    struct mlt_live_item *item = item_at(live, at, id);
     if (item != NULL) {
         live->patterns -= item->subscription.pattern_count;
+        remove_at(live, at);
         mlt_live_release(item);
     }
-    if (released != NULL) { /* after a removal there is still the room that it had */
+    if (released != NULL) { /* there is still the room that it had */
         live->patterns += released->subscription.pattern_count;
-        live->items[at] = released;
-        live->count += item == NULL;
-    } else if (item != NULL) {
-        live->count--;
-        memmove(&live->items[at], &live->items[at + 1],
-                (live->count - at) * sizeof(struct mlt_live_item *));
+        insert_at(live, at, released);
     }
 }
 

@@ -23,6 +23,7 @@ struct mlt_live_item {
     char principal[MLT_LIVE_NAME_BYTES_MAX + 1], consumer[MLT_LIVE_NAME_BYTES_MAX + 1];
     char request[MLT_LIVE_NAME_BYTES_MAX + 1];
     uint64_t sequence;    /* in the log */
+    uint64_t written;     /* sequence that the bucket has; 0: none */
     uint64_t revision;    /* of the table since which it is in force */
     int64_t lease_end_ns; /* since 1970; 0: none */
     enum mlt_live_state state;
@@ -30,7 +31,7 @@ struct mlt_live_item {
 
 struct mlt_live {
     size_t count, capacity, patterns;
-    struct mlt_live_item **items; /* in order of becoming known */
+    struct mlt_live_item **items; /* by id: the same whatever of the log is still there to replay */
 };
 
 void mlt_live_init(struct mlt_live *live);

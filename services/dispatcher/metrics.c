@@ -11,6 +11,9 @@ struct dispatcher_metrics {
     struct mlt_counter *discarded[MLT_DISCARD_COUNT];
     struct mlt_counter *filtered[MLT_EVENT_TYPE_COUNT];
     struct mlt_counter *plans_sent, *plans_failed;
+    struct mlt_counter *instruments_written, *instruments_failed;
+    struct mlt_gauge *instruments_waiting;
+    struct mlt_counter *resyncs[MLT_RESYNC_OUTCOME_COUNT];
     struct mlt_gauge *revision, *known, *listed, *subscribed, *adapters, *plan_bytes, *stream;
     struct mlt_histogram *stage;
     struct mlt_hop_receiver_metrics native;
@@ -71,6 +74,22 @@ static void create_plan(struct dispatcher_metrics *m)
                                         "Plans sent to an Adapter", "outcome=\"applied\"");
     m->plans_failed = mlt_metrics_counter(r, "meltica_dispatcher_plans_total",
                                           "Plans sent to an Adapter", "outcome=\"failed\"");
+    m->instruments_written =
+        mlt_metrics_counter(r, "meltica_dispatcher_instruments_stored_total",
+                            "Values put into meltica-instruments", "outcome=\"written\"");
+    m->instruments_failed =
+        mlt_metrics_counter(r, "meltica_dispatcher_instruments_stored_total",
+                            "Values put into meltica-instruments", "outcome=\"failed\"");
+    m->instruments_waiting =
+        mlt_metrics_gauge(r, "meltica_dispatcher_instruments_waiting",
+                          "Instruments that meltica-instruments does not have as they are", NULL);
+    for (unsigned o = 0; o < MLT_RESYNC_OUTCOME_COUNT; o++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "outcome=\"%s\"",
+                       mlt_resync_outcome_word((enum mlt_resync_outcome)o));
+        m->resyncs[o] = mlt_metrics_counter(r, "meltica_dispatcher_resyncs_total",
+                                            "Snapshots that a book asked for", labels);
+    }
 }
 
 enum mlt_status dispatcher_metrics_create(struct mlt_metrics *registry,
@@ -156,10 +175,22 @@ void dispatcher_metrics_collect(struct dispatcher *dispatcher)
         mlt_hop_receiver_get_stats(dispatcher->receiver, &receiver);
         mlt_hop_receiver_metrics_set(&m->native, &receiver);
     }
+    if (dispatcher->resync != NULL) { /* comes when the control log is read */
+        struct mlt_resync_stats resyncs;
+        mlt_resync_get_stats(dispatcher->resync, &resyncs);
+        for (unsigned o = 0; o < MLT_RESYNC_OUTCOME_COUNT; o++) {
+            mlt_counter_set(m->resyncs[o], resyncs.outcomes[o]);
+        }
+    }
     (void)pthread_mutex_unlock(&dispatcher->receiver_lock);
     mlt_hop_sender_get_stats(dispatcher->sender, &sender);
     mlt_hop_sender_metrics_set(&m->canonical, &sender);
     mlt_reconciler_get_stats(dispatcher->reconciler, &stats);
+    struct mlt_instruments_stats stored;
+    mlt_instruments_get_stats(dispatcher->instruments, &stored);
+    mlt_counter_set(m->instruments_written, stored.written);
+    mlt_counter_set(m->instruments_failed, stored.failed);
+    mlt_gauge_set(m->instruments_waiting, (int64_t)stored.waiting);
     mlt_counter_set(m->plans_sent, stats.plans_sent);
     mlt_counter_set(m->plans_failed, stats.plans_failed);
     mlt_gauge_set(m->adapters, (int64_t)stats.adapters);

@@ -146,8 +146,8 @@ struct parts {
     Meltica__V1__TableSubscription *items, **list;
 };
 
-/* A subscription to BOOK stands in the table also as what the book is made of, so that a reader
- * needs no rule of its own. */
+/* A subscription to BOOK stands in the table also as the BOOK_DELTA that comes with it, so that a
+ * reader needs no rule of its own. */
 static void table_subscription(const struct mlt_subscription *subscription,
                                const struct mlt_live_item *live, struct parts *parts)
 {
@@ -178,7 +178,7 @@ static enum mlt_status fill_lists(const struct mlt_table *table, const struct ml
                                   Meltica__V1__Table *message, struct mlt_buf *out)
 {
     const size_t live_count = live != NULL ? live->count : 0;
-    const size_t parts_max = (table->subscription_count + live_count) * 3 + 1;
+    const size_t parts_max = (table->subscription_count + live_count) * 2 + 1;
     struct table_memory *memory = malloc(sizeof *memory);
     struct parts parts = { .items = malloc(parts_max * sizeof *parts.items),
                            .list = malloc(parts_max * sizeof *parts.list) };

@@ -112,6 +112,16 @@ static void refuse_unparsed(struct mlt_router *r, const struct mlt_native_event 
 
 /* ---- routing ---- */
 
+static void tell_listed(const struct mlt_router *r, const struct mlt_native_event *native)
+{
+    struct mlt_event event;
+    if (r->ports.listed != NULL &&
+        mlt_canonical_from_native(native, r->exchange_view, mlt_catalogue_revision(r->catalogue),
+                                  r->ports.clock->wall_ns(r->ports.clock->ctx), &event) == MLT_OK) {
+        r->ports.listed(r->ports.ctx, &event);
+    }
+}
+
 enum decision { DECISION_DROP, DECISION_SEND };
 
 struct routed {
@@ -131,7 +141,11 @@ static bool is_subscribed(const struct mlt_native_event *native, const struct ro
     if (native->type == MLT_EVENT_INSTRUMENT || native->type == MLT_EVENT_STATUS) {
         return to->entry->types != 0;
     }
-    return to->route != NULL && (to->entry->types & UINT32_C(1) << native->type) != 0;
+    uint32_t wanted = UINT32_C(1) << native->type;
+    if (native->type == MLT_EVENT_BOOK_SNAPSHOT) {
+        wanted |= UINT32_C(1) << MLT_EVENT_BOOK_DELTA; /* what follows deltas needs a book */
+    }
+    return to->route != NULL && (to->entry->types & wanted) != 0;
 }
 
 static enum decision decide(struct mlt_router *r, const struct mlt_native_event *native,
@@ -144,6 +158,7 @@ static enum decision decide(struct mlt_router *r, const struct mlt_native_event 
             refuse_instance(r, mlt_status_word(status), native, element);
             return DECISION_DROP;
         }
+        tell_listed(r, native);
     } else {
         to->entry = mlt_catalogue_find(r->catalogue, native->instrument);
     }
@@ -174,6 +189,21 @@ static bool pass_policies(struct mlt_router *r, const struct routed *to, struct 
         r->counts.filtered[event->type]++;
     }
     return outcome.verdict == MLT_VERDICT_PASS;
+}
+
+/* The Conductor numbers only what somebody subscribed to, so that nothing that stays inside looks
+ * like a hole outside; of the book's types it is told here. */
+static void mark_wanted(const struct routed *to, struct mlt_event *event)
+{
+    if (event->type != MLT_EVENT_BOOK_DELTA && event->type != MLT_EVENT_BOOK_SNAPSHOT) {
+        return;
+    }
+    if ((to->entry->types & UINT32_C(1) << MLT_EVENT_BOOK) != 0) {
+        event->quality |= MLT_QUALITY_WANTS_BOOK;
+    }
+    if ((to->entry->types & UINT32_C(1) << MLT_EVENT_BOOK_SNAPSHOT) != 0) {
+        event->quality |= MLT_QUALITY_WANTS_SNAPSHOT;
+    }
 }
 
 static enum mlt_status send(struct mlt_router *r, const struct routed *to,
@@ -218,6 +248,7 @@ static void dispatch(struct mlt_router *r, struct mlt_slice element)
         if (!pass_policies(r, &to, &event)) {
             return;
         }
+        mark_wanted(&to, &event);
         status = send(r, &to, &event);
     }
     if (status != MLT_OK) {

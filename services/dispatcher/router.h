@@ -26,6 +26,9 @@ struct mlt_router_ports {
     /* Time from the Adapter's stamp to the dispatched one, for each event that leaves. NULL is
      * fine. */
     void (*stage)(void *ctx, int64_t duration_ns);
+    /* A listing was taken, whether or not anything of its instrument is subscribed: its canonical
+     * event. Views are valid during the call. NULL is fine. */
+    void (*listed)(void *ctx, const struct mlt_event *event);
     void *ctx;
     const struct mlt_clock *clock;
 };

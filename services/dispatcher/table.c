@@ -45,9 +45,14 @@ const struct mlt_route *mlt_table_route(const struct mlt_table *table, enum mlt_
 uint32_t mlt_table_types_of(enum mlt_event_type type)
 {
     const uint32_t own = UINT32_C(1) << type;
+    return type == MLT_EVENT_BOOK ? own | UINT32_C(1) << MLT_EVENT_BOOK_DELTA : own;
+}
+
+uint32_t mlt_table_sources_of(enum mlt_event_type type)
+{
     return type == MLT_EVENT_BOOK
-               ? own | UINT32_C(1) << MLT_EVENT_BOOK_DELTA | UINT32_C(1) << MLT_EVENT_BOOK_SNAPSHOT
-               : own;
+               ? UINT32_C(1) << MLT_EVENT_BOOK_DELTA | UINT32_C(1) << MLT_EVENT_BOOK_SNAPSHOT
+               : UINT32_C(1) << type;
 }
 
 static void discard_text(const struct mlt_route *route, enum mlt_discard discard, char *out,

@@ -88,9 +88,12 @@ void mlt_table_destroy(struct mlt_table *table); /* NULL is fine */
 const struct mlt_route *mlt_table_route(const struct mlt_table *table, enum mlt_event_type type,
                                         struct mlt_slice interval);
 
-/* Types that a subscription of this type stands for, bit per enum mlt_event_type: itself, and for
- * BOOK also what it is made of, BOOK_DELTA and BOOK_SNAPSHOT. */
+/* Types that leave where this one is subscribed, bit per enum mlt_event_type: itself, and for BOOK
+ * also BOOK_DELTA, from which it is followed. */
 uint32_t mlt_table_types_of(enum mlt_event_type type);
+/* Types that this one is made of, which must have routes: itself, or for BOOK, which is derived,
+ * BOOK_DELTA and, fetched on demand, BOOK_SNAPSHOT. */
+uint32_t mlt_table_sources_of(enum mlt_event_type type);
 
 /* Policies of a route as words for people ("discard:crossed", "filter:price ge 0.01",
  * "enrich:notional"), the i-th one; false after the last. out has MLT_TABLE_POLICY_BYTES_MAX. */

@@ -427,7 +427,7 @@ static enum mlt_status parse_route(const struct json_place *at, struct mlt_table
 static enum mlt_status check_routed(const struct json_place *at, const struct mlt_table *table,
                                     enum mlt_event_type type)
 {
-    const uint32_t needed = mlt_table_types_of(type) & ~TYPE_BIT(BOOK);
+    const uint32_t needed = mlt_table_sources_of(type);
     for (int t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
         if ((needed & UINT32_C(1) << t) != 0 && table->first_of_type[t] == NULL) {
             return json_fail(at, "type", "%s needs a route for %s: add it to \"routes\"",

@@ -57,7 +57,7 @@ static void check_subscription(const struct mlt_table *table, size_t index)
         MLT_CHECK(strcmp(table->subscriptions[i].id, s->id) != 0);
     }
     for (int type = 1; type < MLT_EVENT_TYPE_COUNT; type++) {
-        MLT_CHECK(type == MLT_EVENT_BOOK || (mlt_table_types_of(s->type) >> type & 1) == 0 ||
+        MLT_CHECK((mlt_table_sources_of(s->type) >> type & 1) == 0 ||
                   table->first_of_type[type] != NULL);
     }
     for (size_t i = 0; i < s->pattern_count; i++) {

@@ -365,12 +365,17 @@ static unsigned take(int64_t now)
     return flight;
 }
 
+static void ask(const char *token, uint32_t limit, bool urgent, int64_t now)
+{
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, token, limit, 9, urgent, now), MLT_OK);
+}
+
 static void test_demand_goes_first_and_once(void **state)
 {
     (void)state;
     apply_depth(2, 1000, 100, T0);
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 500, 9, T0), MLT_OK);
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 1000, 9, T0), MLT_OK);
+    ask("C001-USDT", 500, false, T0);
+    ask("C001-USDT", 1000, false, T0);
     const unsigned flight = take(T0 + 2 * S);
     const struct mlt_rest_call *call = mlt_rest_flight(&rest, flight);
     assert_true(call->demand);
@@ -388,7 +393,7 @@ static void test_demand_goes_first_and_once(void **state)
 static void test_demand_is_tried_again_and_given_up(void **state)
 {
     (void)state;
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 100, 0, T0), MLT_OK);
+    ask("C001-USDT", 100, false, T0);
     int64_t now = T0;
     for (unsigned i = 1; i <= MLT_REST_TRIES_MAX; i++) {
         const unsigned flight = take(now);
@@ -397,20 +402,135 @@ static void test_demand_is_tried_again_and_given_up(void **state)
                          i == MLT_REST_TRIES_MAX);
         now += 20 * S;
     }
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "C001-USDT", 100, 0, now), MLT_OK);
+    ask("C001-USDT", 100, false, now);
     assert_true(mlt_rest_done(&rest, take(now), MLT_REST_REFUSED, now));
     assert_int_equal(rest.demand_count, 0);
 }
 
-static void test_demand_queue_is_bounded(void **state)
+static void test_demand_queue_is_bounded_and_keeps_places_for_what_is_urgent(void **state)
 {
     (void)state;
     char token[24];
-    for (unsigned i = 0; i < MLT_REST_DEMAND_MAX; i++) {
+    for (unsigned i = 0; i < MLT_REST_DEMAND_MAX - MLT_REST_DEMAND_URGENT; i++) {
         (void)snprintf(token, sizeof token, "D%u-USDT", i);
-        assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, token, 100, 0, T0), MLT_OK);
+        ask(token, 100, false, T0);
     }
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "E-USDT", 100, 0, T0), MLT_E_FULL);
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "E-USDT", 100, 0, false, T0),
+                     MLT_E_FULL);
+    ask("D5-USDT", 500, false, T0); /* it waits already */
+    for (unsigned i = 0; i < MLT_REST_DEMAND_URGENT; i++) {
+        (void)snprintf(token, sizeof token, "U%u-USDT", i);
+        ask(token, 100, true, T0);
+    }
+    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "E-USDT", 100, 0, true, T0),
+                     MLT_E_FULL);
+    assert_int_equal(rest.demand_count, MLT_REST_DEMAND_MAX);
+}
+
+static void expect_flight(unsigned flight, const char *token, uint32_t limit, bool urgent)
+{
+    const struct mlt_rest_call *call = mlt_rest_flight(&rest, flight);
+    assert_string_equal(call->token, token);
+    assert_int_equal(call->limit, limit);
+    assert_int_equal(call->urgent, urgent);
+}
+
+static void test_urgent_goes_before_what_waited_longer(void **state)
+{
+    (void)state;
+    ask("A-USDT", 100, false, T0);
+    ask("B-USDT", 100, false, T0);
+    ask("C-USDT", 100, true, T0 + 1);
+    ask("D-USDT", 100, true, T0 + 2);
+    expect_flight(take(T0 + 3), "C-USDT", 100, true);
+    expect_flight(take(T0 + 3), "D-USDT", 100, true);
+    expect_flight(take(T0 + 3), "A-USDT", 100, false);
+    expect_flight(take(T0 + 3), "B-USDT", 100, false);
+}
+
+static void test_waiting_call_takes_the_larger_limit_and_the_higher_urgency(void **state)
+{
+    (void)state;
+    ask("A-USDT", 100, false, T0);
+    ask("B-USDT", 500, false, T0);
+    ask("B-USDT", 100, true, T0);
+    ask("A-USDT", 1000, false, T0);
+    ask("B-USDT", 100, false, T0); /* neither goes down */
+    assert_int_equal(rest.demand_count, 2);
+    expect_flight(take(T0), "B-USDT", 500, true);
+    expect_flight(take(T0), "A-USDT", 1000, false);
+}
+
+static void test_no_limit_is_the_default_and_too_large_a_one_the_largest(void **state)
+{
+    (void)state;
+    ask("A-USDT", 0, false, T0);
+    ask("A-USDT", 50, false, T0);
+    ask("B-USDT", 9999, false, T0);
+    expect_flight(take(T0), "A-USDT", MLT_REST_DEPTH_DEFAULT, false);
+    expect_flight(take(T0), "B-USDT", MLT_REST_DEPTH_MAX, false);
+}
+
+static void test_flight_does_not_swallow_a_deeper_request(void **state)
+{
+    (void)state;
+    ask("A-USDT", 100, false, T0);
+    const unsigned first = take(T0);
+    ask("A-USDT", 1000, true, T0);
+    unsigned none = 0;
+    int64_t next = 0;
+    assert_int_equal(mlt_rest_next(&rest, T0, &none, &next), MLT_E_EMPTY); /* one at a time */
+    expect_flight(first, "A-USDT", 100, false);
+    assert_false(mlt_rest_done(&rest, first, MLT_REST_DONE, T0 + S));
+    expect_flight(take(T0 + S), "A-USDT", 1000, true);
+}
+
+static void test_failed_flight_joins_the_one_that_waits(void **state)
+{
+    (void)state;
+    ask("A-USDT", 1000, true, T0);
+    const unsigned first = take(T0);
+    ask("A-USDT", 100, false, T0);
+    assert_false(mlt_rest_done(&rest, first, MLT_REST_RETRY, T0));
+    assert_int_equal(rest.demand_count, 1);
+    expect_flight(take(T0 + S), "A-USDT", 1000, true);
+    assert_int_equal(rest.demand_count, 0);
+}
+
+/* Share 3,000: 2,400 for what is not urgent. */
+static void test_share_is_kept_for_urgent_calls(void **state)
+{
+    (void)state;
+    apply_depth(1, 1000, 100, T0);
+    assert_int_equal(mlt_governor_admit(&governor, 2300, true, T0), 0);
+    ask("A-USDT", 5000, false, T0);
+    unsigned none = 0;
+    int64_t next = 0;
+    /* Neither it nor, before it, the schedule's lighter call. */
+    assert_int_equal(mlt_rest_next(&rest, T0 + 2 * S, &none, &next), MLT_E_EMPTY);
+    assert_true(next > T0 + 2 * S && next <= T0 + 3 * S);
+    ask("B-USDT", 5000, true, T0 + 2 * S);
+    expect_flight(take(T0 + 2 * S), "B-USDT", 5000, true);
+    ask("C-USDT", 5000, true, T0 + 2 * S);
+    ask("D-USDT", 1000, true, T0 + 2 * S); /* would fit; what came first goes first */
+    expect_flight(take(T0 + 2 * S), "C-USDT", 5000, true);
+    assert_int_equal(mlt_governor_used(&governor, T0 + 2 * S), 2800);
+    expect_flight(take(T0 + 2 * S), "D-USDT", 1000, true);
+    ask("E-USDT", 5000, true, T0 + 2 * S);
+    assert_int_equal(mlt_rest_next(&rest, T0 + 2 * S, &none, &next), MLT_E_EMPTY);
+    /* The first spending is a minute ago. */
+    expect_flight(take(T0 + 61 * S), "E-USDT", 5000, true);
+    expect_flight(take(T0 + 61 * S), "A-USDT", 5000, false);
+    assert_string_equal(mlt_rest_flight(&rest, take(T0 + 61 * S))->token, "C000-USDT");
+}
+
+static void test_listing_does_not_wait_for_calls_on_demand(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_rest_schedule(&rest, MLT_REST_EXCHANGE_INFO, 3600 * S, T0), MLT_OK);
+    assert_int_equal(mlt_governor_admit(&governor, 2300, true, T0), 0);
+    ask("A-USDT", 5000, false, T0);
+    assert_int_equal(mlt_rest_flight(&rest, take(T0))->function, MLT_REST_EXCHANGE_INFO);
 }
 
 static void test_failed_round_comes_again_before_its_interval(void **state)
@@ -458,7 +578,14 @@ int main(void)
         TEST(test_unknown_function_is_listed_until_the_plan_drops_it),
         TEST(test_demand_goes_first_and_once),
         TEST(test_demand_is_tried_again_and_given_up),
-        TEST(test_demand_queue_is_bounded),
+        TEST(test_demand_queue_is_bounded_and_keeps_places_for_what_is_urgent),
+        TEST(test_urgent_goes_before_what_waited_longer),
+        TEST(test_waiting_call_takes_the_larger_limit_and_the_higher_urgency),
+        TEST(test_no_limit_is_the_default_and_too_large_a_one_the_largest),
+        TEST(test_flight_does_not_swallow_a_deeper_request),
+        TEST(test_failed_flight_joins_the_one_that_waits),
+        TEST(test_share_is_kept_for_urgent_calls),
+        TEST(test_listing_does_not_wait_for_calls_on_demand),
         TEST(test_failed_round_comes_again_before_its_interval),
         TEST(test_listing_stays_without_a_plan),
     };

@@ -392,7 +392,7 @@ static void test_what_no_subscription_asks_for_does_not_leave(void **state)
         { MLT_EVENT_TICKER, false },        { MLT_EVENT_BBO, false },
         { MLT_EVENT_TRADE, true },          { MLT_EVENT_AGG_TRADE, false },
         { MLT_EVENT_KLINE, false },         { MLT_EVENT_BOOK_DELTA, false },
-        { MLT_EVENT_BOOK_SNAPSHOT, false }, { MLT_EVENT_BOOK, true },
+        { MLT_EVENT_BOOK_SNAPSHOT, false }, { MLT_EVENT_BOOK, false },
         { MLT_EVENT_INSTRUMENT, true },     { MLT_EVENT_STATUS, true },
     };
     uint64_t unrouted = 0;
@@ -410,6 +410,74 @@ static void test_what_no_subscription_asks_for_does_not_leave(void **state)
     assert_int_equal(world.count, before);
     assert_int_equal(counts().unrouted, unrouted + 1);
     assert_int_equal(counts().late, 0);
+    mlt_data_bus_core_destroy(core);
+}
+
+static void send_snapshot(uint64_t sequence, bool reset)
+{
+    struct mlt_event e = event_of(MLT_EVENT_BOOK_SNAPSHOT, 5, sequence);
+    memset(&e.u, 0, sizeof e.u);
+    e.u.book_snapshot.reset = reset;
+    assert_int_equal(mlt_data_bus_core_event(world.core, &e), MLT_OK);
+}
+
+/* The Conductor numbers only the snapshots that leave, so a book's channel of them has no holes. */
+static void test_snapshots_of_a_book_pass_when_they_reset_it(void **state)
+{
+    (void)state;
+    const struct line book[] = { { MLT_EVENT_BOOK, INSTRUMENT } };
+    struct mlt_data_bus_core *core = new_core(table_of(1, 1, book, 1));
+    send_event(MLT_EVENT_BOOK, 5, 1);
+    send_event(MLT_EVENT_BOOK_DELTA, 5, 1);
+    send_snapshot(1, true);
+    send_snapshot(2, true);
+    assert_event(0, MLT_EVENT_BOOK, 5, 1);
+    assert_event(1, MLT_EVENT_BOOK_DELTA, 5, 1);
+    assert_event(2, MLT_EVENT_BOOK_SNAPSHOT, 5, 1);
+    assert_event(3, MLT_EVENT_BOOK_SNAPSHOT, 5, 2);
+    assert_int_equal(world.count, 4);
+    /* The last one of them is lost: the heads find it, as of any channel. */
+    const struct mlt_head head = { MLT_EVENT_BOOK_SNAPSHOT, 3, 3 };
+    send_heads(5, &head, 1);
+    assert_int_equal(world.events[4].u.status.kind, MLT_STATUS_LOST);
+    assert_int_equal(world.events[4].u.status.lost_type, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_int_equal(world.events[4].u.status.first, 3);
+    assert_int_equal(world.events[5].u.status.kind, MLT_STATUS_HEADS);
+    mlt_data_bus_core_destroy(core);
+}
+
+/* One that was numbered while somebody still wanted all of them. */
+static void test_snapshot_that_no_longer_leaves_is_said_before_the_next_one(void **state)
+{
+    (void)state;
+    const struct line all[] = { { MLT_EVENT_BOOK_DELTA, INSTRUMENT },
+                                { MLT_EVENT_BOOK_SNAPSHOT, INSTRUMENT } };
+    struct mlt_data_bus_core *core = new_core(table_of(1, 1, all, 2));
+    send_snapshot(1, false);
+    assert_event(0, MLT_EVENT_BOOK_SNAPSHOT, 5, 1);
+    mlt_data_bus_core_set_table(core, table_of(2, 1, all, 1));
+    send_snapshot(2, false);
+    assert_int_equal(world.count, 1);
+    assert_int_equal(counts().late, 1);
+    send_snapshot(3, true);
+    assert_int_equal(world.events[1].u.status.kind, MLT_STATUS_LOST);
+    assert_int_equal(world.events[1].u.status.first, 2);
+    assert_int_equal(world.events[1].u.status.last, 2);
+    assert_string_equal(world.reasons[1], "unrouted");
+    assert_event(2, MLT_EVENT_BOOK_SNAPSHOT, 5, 3);
+    assert_int_equal(counts().unrouted, 0);
+    mlt_data_bus_core_destroy(core);
+}
+
+static void test_marks_between_the_services_do_not_leave(void **state)
+{
+    (void)state;
+    const struct line book[] = { { MLT_EVENT_BOOK, INSTRUMENT } };
+    struct mlt_data_bus_core *core = new_core(table_of(1, 1, book, 1));
+    struct mlt_event e = event_of(MLT_EVENT_BOOK_DELTA, 5, 1);
+    e.quality = MLT_QUALITY_WANTS_BOOK | MLT_QUALITY_WANTS_SNAPSHOT | MLT_QUALITY_LATE;
+    assert_int_equal(mlt_data_bus_core_event(core, &e), MLT_OK);
+    assert_int_equal(world.events[0].quality, MLT_QUALITY_LATE);
     mlt_data_bus_core_destroy(core);
 }
 
@@ -618,6 +686,9 @@ int main(void)
         cmocka_unit_test(test_a_replaced_owner_is_fenced_in_its_partition_only),
         cmocka_unit_test(test_without_a_table_nothing_happens_and_nothing_is_forgotten),
         cmocka_unit_test(test_what_no_subscription_asks_for_does_not_leave),
+        cmocka_unit_test(test_snapshots_of_a_book_pass_when_they_reset_it),
+        cmocka_unit_test(test_snapshot_that_no_longer_leaves_is_said_before_the_next_one),
+        cmocka_unit_test(test_marks_between_the_services_do_not_leave),
         cmocka_unit_test(test_an_event_of_a_newer_table_waits_for_it),
         cmocka_unit_test(test_a_table_that_does_not_come_is_waited_for_once_a_revision),
         cmocka_unit_test(test_a_route_that_ended_a_moment_ago_makes_late_events_not_unrouted_ones),

@@ -1,9 +1,7 @@
 #include "table.h"
 
 #define TYPES_OF(routing, token) mlt_routing_types(routing, mlt_slice_of_string(token))
-#define ALWAYS                                                                                     \
-    (MLT_TYPE_BIT(MLT_EVENT_STATUS) | MLT_TYPE_BIT(MLT_EVENT_INSTRUMENT) |                         \
-     MLT_TYPE_BIT(MLT_EVENT_BOOK))
+#define ALWAYS (MLT_TYPE_BIT(MLT_EVENT_STATUS) | MLT_TYPE_BIT(MLT_EVENT_INSTRUMENT))
 
 static void test_tokens_and_patterns_route_what_they_name_and_nothing_else(void **state)
 {
@@ -30,16 +28,45 @@ static void test_tokens_and_patterns_route_what_they_name_and_nothing_else(void 
     mlt_routing_destroy(routing);
 }
 
-static void test_everything_and_books_bring_what_they_are_made_of(void **state)
+static void test_everything_and_books_bring_their_deltas(void **state)
 {
     (void)state;
     const struct line lines[] = { { MLT_EVENT_TRADE, "*" }, { MLT_EVENT_BOOK, "BTC-USDT" } };
     struct mlt_routing *routing = table_of(1, 1, lines, 2);
     assert_int_equal(TYPES_OF(routing, "X-Y"), MLT_TYPE_BIT(MLT_EVENT_TRADE) | ALWAYS);
     assert_int_equal(TYPES_OF(routing, "BTC-USDT"),
-                     MLT_TYPE_BIT(MLT_EVENT_TRADE) | MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA) |
-                         MLT_TYPE_BIT(MLT_EVENT_BOOK_SNAPSHOT) | ALWAYS);
+                     MLT_TYPE_BIT(MLT_EVENT_TRADE) | MLT_TYPE_BIT(MLT_EVENT_BOOK) |
+                         MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA) | ALWAYS);
     mlt_routing_destroy(routing);
+}
+
+static void test_snapshot_leaves_to_reset_a_followed_book_or_because_it_is_wanted(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t types;
+        bool reset, leaves, channel;
+    } cases[] = {
+        { MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA), false, false, true },
+        { MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA), true, true, true },
+        { MLT_TYPE_BIT(MLT_EVENT_BOOK_SNAPSHOT), false, true, true },
+        { MLT_TYPE_BIT(MLT_EVENT_BOOK_SNAPSHOT), true, true, true },
+        { MLT_TYPE_BIT(MLT_EVENT_TRADE) | ALWAYS, false, false, false },
+        { MLT_TYPE_BIT(MLT_EVENT_TRADE) | ALWAYS, true, false, false },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct mlt_event snapshot = { .type = MLT_EVENT_BOOK_SNAPSHOT,
+                                            .u.book_snapshot.reset = cases[i].reset };
+        assert_int_equal(mlt_routing_leaves(cases[i].types, &snapshot), cases[i].leaves);
+        assert_int_equal(mlt_routing_channel_leaves(cases[i].types, MLT_EVENT_BOOK_SNAPSHOT),
+                         cases[i].channel);
+    }
+    const struct mlt_event delta = { .type = MLT_EVENT_BOOK_DELTA };
+    assert_false(mlt_routing_leaves(MLT_TYPE_BIT(MLT_EVENT_BOOK_SNAPSHOT), &delta));
+    assert_false(
+        mlt_routing_channel_leaves(MLT_TYPE_BIT(MLT_EVENT_BOOK_SNAPSHOT), MLT_EVENT_BOOK_DELTA));
+    const struct mlt_event book = { .type = MLT_EVENT_BOOK };
+    assert_false(mlt_routing_leaves(MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA), &book));
 }
 
 static void test_what_is_no_pattern_is_left_out_and_the_rest_stands(void **state)
@@ -76,7 +103,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokens_and_patterns_route_what_they_name_and_nothing_else),
-        cmocka_unit_test(test_everything_and_books_bring_what_they_are_made_of),
+        cmocka_unit_test(test_everything_and_books_bring_their_deltas),
+        cmocka_unit_test(test_snapshot_leaves_to_reset_a_followed_book_or_because_it_is_wanted),
         cmocka_unit_test(test_what_is_no_pattern_is_left_out_and_the_rest_stands),
         cmocka_unit_test(test_bytes_that_are_no_table_are_refused),
     };

@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include "demand.h"
 #include "plan.h"
 
 #include "meltica/v1/internal.pb-c.h"
@@ -35,8 +36,8 @@ static void test_names_of_subscriptions_are_known_at_once_with_their_types(void 
     struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
     const struct mlt_catalogue_entry *btc =
         mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("BTC-USDT"));
-    assert_int_equal(btc->types, TYPE_BIT(TRADE) | TYPE_BIT(BOOK) | TYPE_BIT(BOOK_DELTA) |
-                                     TYPE_BIT(BOOK_SNAPSHOT) | TYPE_BIT(BBO));
+    assert_int_equal(btc->types,
+                     TYPE_BIT(TRADE) | TYPE_BIT(BOOK) | TYPE_BIT(BOOK_DELTA) | TYPE_BIT(BBO));
     assert_false(btc->listed);
     assert_int_equal(btc->slot, mlt_instrument_slot(MLT_SLICE_LITERAL("BTC-USDT")));
     assert_int_equal(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("ETH-USDT"))->types,
@@ -44,6 +45,73 @@ static void test_names_of_subscriptions_are_known_at_once_with_their_types(void 
     assert_null(mlt_catalogue_find(catalogue, MLT_SLICE_LITERAL("BTC-EUR")));
     assert_true(mlt_catalogue_has_wildcards(catalogue));
     assert_int_equal(mlt_catalogue_revision(catalogue), 1000);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+static void expect_types(const struct mlt_catalogue *catalogue, const char *token, bool known,
+                         uint32_t types)
+{
+    bool is_known = !known;
+    assert_int_equal(mlt_catalogue_types(catalogue, mlt_slice_of_string(token), &is_known), types);
+    assert_int_equal(is_known, known);
+}
+
+static void test_types_of_a_token_do_not_make_it_known(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(ALL_ROUTES SUBSCRIPTION(
+        "a", "TRADE", "\"BTC-USDT\"") "," SUBSCRIPTION("b", "BBO", "\"*-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    (void)list(catalogue, "BTC-EUR", "TRADING");
+    struct mlt_catalogue_counts before, after;
+    mlt_catalogue_counts(catalogue, &before);
+    expect_types(catalogue, "BTC-USDT", true, TYPE_BIT(TRADE) | TYPE_BIT(BBO));
+    expect_types(catalogue, "ETH-USDT", true, TYPE_BIT(BBO)); /* a pattern covers it */
+    expect_types(catalogue, "BTC-EUR", true, 0);
+    expect_types(catalogue, "ETH-EUR", false, 0);
+    expect_types(catalogue, "no token-USDT", false, 0);
+    expect_types(catalogue, "", false, 0);
+    mlt_catalogue_counts(catalogue, &after);
+    assert_int_equal(after.known, before.known);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+static const char *demand(const struct mlt_table *table, const struct mlt_catalogue *catalogue,
+                          const char *token, uint32_t depth, struct mlt_demand *out)
+{
+    return mlt_demand_of(table, catalogue, mlt_slice_of_string(token), depth, out);
+}
+
+static void test_demand_for_a_snapshot_finds_its_route_or_a_reason(void **state)
+{
+    (void)state;
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"LTC-USDT\"") "," SUBSCRIPTION(
+            "b", "BOOK_DELTA",
+            "\"ETH-USDT\"") "," SUBSCRIPTION("c", "BOOK",
+                                             "\"*-EUR\"") "," SUBSCRIPTION("d", "BOOK_SNAPSHOT",
+                                                                           "\"BTC-USDT\"")
+                     TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    struct mlt_demand out = { NULL, 0 };
+    assert_string_equal(demand(table, catalogue, "BTC-EUR", 0, &out), "");
+    assert_int_equal(out.route->number, 6);
+    assert_int_equal(out.limit, 100);
+    assert_string_equal(demand(table, catalogue, "ETH-USDT", 1000, &out), "");
+    assert_int_equal(out.limit, 1000);
+    assert_string_equal(demand(table, catalogue, "BTC-USDT", 5, &out), "");
+    assert_string_equal(demand(table, catalogue, "LTC-USDT", 0, &out), "not_subscribed");
+    assert_string_equal(demand(table, catalogue, "XRP-USDT", 0, &out), "unknown_instrument");
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+    table =
+        table_of("{\"version\":1,\"routes\":[{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth\"},"
+                 "{\"type\":\"BOOK_SNAPSHOT\",\"ws\":\"{symbol}@depth20\"}],\"subscriptions\":"
+                 "[" SUBSCRIPTION("a", "BOOK", "\"BTC-USDT\"") TABLE_END);
+    catalogue = catalogue_of(table, 1000);
+    assert_string_equal(demand(table, catalogue, "BTC-USDT", 0, &out), "no_route");
     mlt_catalogue_destroy(catalogue);
     mlt_table_destroy(table);
 }
@@ -174,8 +242,10 @@ static bool names(const Meltica__V1__PlanRoute *route, const char *token)
 static void test_plan_has_each_subscribed_instrument_in_its_partition_under_each_route(void **state)
 {
     (void)state;
-    struct mlt_table *table = table_of(ALL_ROUTES SUBSCRIPTION(
-        "a", "TRADE", "\"*-USDT\"") "," SUBSCRIPTION("b", "BOOK", "\"BTC-USDT\"") TABLE_END);
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"*-USDT\"") "," SUBSCRIPTION(
+            "b", "BOOK", "\"BTC-USDT\"") "," SUBSCRIPTION("c", "BOOK_SNAPSHOT", "\"ETH-USDT\"")
+                     TABLE_END);
     struct mlt_catalogue *catalogue = catalogue_of(table, 9);
     (void)list(catalogue, "ETH-USDT", "TRADING");
     (void)list(catalogue, "SOL-USDT", "TRADING");
@@ -197,9 +267,10 @@ static void test_plan_has_each_subscribed_instrument_in_its_partition_under_each
             const bool here = mlt_instrument_slot(mlt_slice_of_string(tokens[i])) % PARTITIONS == p;
             assert_int_equal(names(route_in(plan, 3), tokens[i]), here);
             trades += here;
-            const bool book = here && i == 0;
-            assert_int_equal(names(route_in(plan, 5), tokens[i]), book);
-            assert_int_equal(names(route_in(plan, 6), tokens[i]), book);
+            assert_int_equal(names(route_in(plan, 5), tokens[i]), here && i == 0);
+            /* A book's snapshots are fetched on demand; only who asks for them gets them by plan.
+             */
+            assert_int_equal(names(route_in(plan, 6), tokens[i]), here && i == 1);
         }
         const Meltica__V1__PlanRoute *trade = route_in(plan, 3);
         if (trade != NULL) {
@@ -251,7 +322,7 @@ static void test_plan_above_the_payload_says_what_to_do(void **state)
     mlt_table_destroy(table);
 }
 
-static void test_table_message_has_routes_policies_and_what_a_book_is_made_of(void **state)
+static void test_table_message_has_routes_policies_and_what_a_book_brings(void **state)
 {
     (void)state;
     struct mlt_table *table = table_of(
@@ -277,15 +348,15 @@ static void test_table_message_has_routes_policies_and_what_a_book_is_made_of(vo
     assert_int_equal(message->routes[2]->rest_interval_ms, 5000);
     assert_int_equal(message->instruments_listed, 1);
     assert_int_equal(message->instruments_subscribed, 2);
-    assert_int_equal(message->n_subscriptions, 4);
+    assert_int_equal(message->n_subscriptions, 3);
     unsigned implied = 0;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 3; i++) {
         const Meltica__V1__TableSubscription *s = message->subscriptions[i];
         implied += s->implied != 0;
-        assert_int_equal(s->implied, strcmp(s->id, "y") == 0 && s->type != (int)MLT_EVENT_BOOK);
+        assert_int_equal(s->implied, s->type == (int)MLT_EVENT_BOOK_DELTA);
         assert_int_equal(s->n_instruments, strcmp(s->id, "y") == 0 ? 2 : 1);
     }
-    assert_int_equal(implied, 2);
+    assert_int_equal(implied, 1);
     meltica__v1__table__free_unpacked(message, NULL);
 
     mlt_buf_clear(&bytes);
@@ -303,13 +374,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_of_subscriptions_are_known_at_once_with_their_types),
+        cmocka_unit_test(test_types_of_a_token_do_not_make_it_known),
+        cmocka_unit_test(test_demand_for_a_snapshot_finds_its_route_or_a_reason),
         cmocka_unit_test(test_revision_grows_once_a_batch_and_only_when_what_flows_changes),
         cmocka_unit_test(test_what_a_pattern_covers_is_known_when_its_first_instance_comes),
         cmocka_unit_test(test_limit_is_counted_and_leaves_the_rest_alone),
         cmocka_unit_test(
             test_plan_has_each_subscribed_instrument_in_its_partition_under_each_route),
         cmocka_unit_test(test_plan_above_the_payload_says_what_to_do),
-        cmocka_unit_test(test_table_message_has_routes_policies_and_what_a_book_is_made_of),
+        cmocka_unit_test(test_table_message_has_routes_policies_and_what_a_book_brings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,8 @@ static struct world {
     uint8_t rejection[8192];
     size_t rejection_len;
     int64_t last_stage_ns;
+    unsigned listed;
+    char listed_token[32], listed_status[32];
 } w;
 
 static int64_t wall(void *ctx)
@@ -122,6 +124,16 @@ static void stage(void *ctx, int64_t duration_ns)
     w.last_stage_ns = duration_ns;
 }
 
+static void on_listed(void *ctx, const struct mlt_event *event)
+{
+    (void)ctx;
+    assert_int_equal(event->type, MLT_EVENT_INSTRUMENT);
+    w.listed++;
+    (void)snprintf(w.listed_token, sizeof w.listed_token, "%.*s", MLT_SLICE_FMT(event->instrument));
+    (void)snprintf(w.listed_status, sizeof w.listed_status, "%.*s",
+                   MLT_SLICE_FMT(event->u.instrument.status));
+}
+
 static bool publish(void *ctx, const char *subject, struct mlt_slice payload)
 {
     (void)ctx;
@@ -144,7 +156,8 @@ static void start(const char *json)
     assert_int_equal(mlt_catalogue_create(w.table, 100, &w.catalogue), MLT_OK);
     const struct mlt_reject_ports reject_ports = { publish, NULL, &clock_port };
     assert_int_equal(mlt_rejector_create(&reject_ports, &w.rejector), MLT_OK);
-    const struct mlt_router_ports ports = { begin, end, lost, rejected, stage, NULL, &clock_port };
+    const struct mlt_router_ports ports = { begin, end,       lost, rejected,
+                                            stage, on_listed, NULL, &clock_port };
     assert_int_equal(mlt_router_create(w.table, w.catalogue, w.rejector, PARTITIONS, "binance",
                                        &ports, &w.router),
                      MLT_OK);
@@ -282,6 +295,57 @@ static void test_what_nobody_asked_for_is_counted_and_dropped(void **state)
     stop();
 }
 
+/* What else of a book is subscribed stands on its deltas and snapshots. */
+static void test_parts_of_a_book_say_what_of_it_is_wanted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *token;
+        enum mlt_event_type type;
+        bool leaves;
+        uint32_t wants;
+    } cases[] = {
+        { "B-USDT", MLT_EVENT_BOOK_DELTA, true, MLT_QUALITY_WANTS_BOOK },
+        { "B-USDT", MLT_EVENT_BOOK_SNAPSHOT, true, MLT_QUALITY_WANTS_BOOK },
+        { "D-USDT", MLT_EVENT_BOOK_DELTA, true, 0 },
+        { "D-USDT", MLT_EVENT_BOOK_SNAPSHOT, true, 0 },
+        { "S-USDT", MLT_EVENT_BOOK_DELTA, false, 0 },
+        { "S-USDT", MLT_EVENT_BOOK_SNAPSHOT, true, MLT_QUALITY_WANTS_SNAPSHOT },
+        { "BS-USDT", MLT_EVENT_BOOK_DELTA, true,
+          MLT_QUALITY_WANTS_BOOK | MLT_QUALITY_WANTS_SNAPSHOT },
+        { "BS-USDT", MLT_EVENT_BOOK_SNAPSHOT, true,
+          MLT_QUALITY_WANTS_BOOK | MLT_QUALITY_WANTS_SNAPSHOT },
+        { "B-USDT", MLT_EVENT_INSTRUMENT, true, 0 },
+        { "T-USDT", MLT_EVENT_BOOK_SNAPSHOT, false, 0 },
+        { "T-USDT", MLT_EVENT_TRADE, true, 0 },
+    };
+    start(ALL_ROUTES SUBSCRIPTION("a", "BOOK", "\"B-USDT\",\"BS-USDT\"") "," SUBSCRIPTION(
+        "b", "BOOK_DELTA",
+        "\"D-USDT\"") "," SUBSCRIPTION("c", "BOOK_SNAPSHOT",
+                                       "\"S-USDT\",\"BS-USDT\"") "," SUBSCRIPTION("d", "TRADE",
+                                                                                  "\"T-USDT\"")
+              TABLE_END);
+    struct mlt_arena arena;
+    mlt_arena_init(&arena, 4096, 1u << 20);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const size_t before = w.count;
+        add(instance((int)cases[i].type, cases[i].token));
+        run(false);
+        assert_int_equal(w.count - before, cases[i].leaves);
+        if (cases[i].leaves) {
+            struct mlt_event event;
+            assert_int_equal(
+                mlt_event_decode(mlt_slice_of(w.bytes + w.sent[before].at, w.sent[before].len),
+                                 &arena, &event),
+                MLT_OK);
+            assert_int_equal(event.type, cases[i].type);
+            assert_int_equal(event.quality, cases[i].wants);
+        }
+    }
+    mlt_arena_fini(&arena);
+    stop();
+}
+
 static void test_listing_and_source_state_follow_any_subscription(void **state)
 {
     (void)state;
@@ -304,6 +368,23 @@ static void test_listing_and_source_state_follow_any_subscription(void **state)
     mlt_catalogue_counts(w.catalogue, &known);
     assert_int_equal(known.listed, 2);
     mlt_arena_fini(&arena);
+    stop();
+}
+
+static void test_listing_is_told_also_when_nothing_of_it_is_subscribed(void **state)
+{
+    (void)state;
+    start(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
+    add(instance(MLT_EVENT_INSTRUMENT, "ETH-EUR"));
+    run(false);
+    assert_int_equal(w.count, 0);
+    assert_int_equal(w.listed, 1);
+    assert_string_equal(w.listed_token, "ETH-EUR");
+    assert_string_equal(w.listed_status, "TRADING");
+    add(instance(MLT_EVENT_INSTRUMENT, "no token"));
+    add(instance(MLT_EVENT_TRADE, "BTC-USDT"));
+    run(false);
+    assert_int_equal(w.listed, 1);
     stop();
 }
 
@@ -565,7 +646,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_subscribed_instance_leaves_with_the_route_and_its_partition),
         cmocka_unit_test(test_what_nobody_asked_for_is_counted_and_dropped),
+        cmocka_unit_test(test_parts_of_a_book_say_what_of_it_is_wanted),
         cmocka_unit_test(test_listing_and_source_state_follow_any_subscription),
+        cmocka_unit_test(test_listing_is_told_also_when_nothing_of_it_is_subscribed),
         cmocka_unit_test(test_policies_drop_count_and_enrich),
         cmocka_unit_test(test_refusals_are_observable_and_disturb_no_other_flow),
         cmocka_unit_test(test_broken_rest_of_a_batch_is_refused_and_said_to_be_lost),

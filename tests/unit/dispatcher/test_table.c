@@ -289,10 +289,12 @@ static void test_policies_are_read_and_said_in_words(void **state)
 static void test_book_stands_for_what_it_is_made_of(void **state)
 {
     (void)state;
-    assert_int_equal(mlt_table_types_of(MLT_EVENT_BOOK), 1u << MLT_EVENT_BOOK |
-                                                             1u << MLT_EVENT_BOOK_DELTA |
-                                                             1u << MLT_EVENT_BOOK_SNAPSHOT);
+    assert_int_equal(mlt_table_types_of(MLT_EVENT_BOOK),
+                     1u << MLT_EVENT_BOOK | 1u << MLT_EVENT_BOOK_DELTA);
     assert_int_equal(mlt_table_types_of(MLT_EVENT_TRADE), 1u << MLT_EVENT_TRADE);
+    assert_int_equal(mlt_table_sources_of(MLT_EVENT_BOOK),
+                     1u << MLT_EVENT_BOOK_DELTA | 1u << MLT_EVENT_BOOK_SNAPSHOT);
+    assert_int_equal(mlt_table_sources_of(MLT_EVENT_TRADE), 1u << MLT_EVENT_TRADE);
 }
 
 static void check_shipped(const char *name)

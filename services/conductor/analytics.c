@@ -403,7 +403,7 @@ static struct mlt_measure imbalance(wide bids, wide asks, bool limited)
 }
 
 static void measure_depth(const struct mlt_analytics *a, const struct mlt_orderbook *book,
-                          wide mid2, struct mlt_analytics_result *out)
+                          wide mid2, struct mlt_book_analytics *out)
 {
     struct depth bids, asks;
     sum_side(book, MLT_ORDERBOOK_BIDS, mid2, &bids);
@@ -421,7 +421,7 @@ static void measure_depth(const struct mlt_analytics *a, const struct mlt_orderb
 }
 
 void mlt_analytics_measure(struct mlt_analytics *analytics, const struct mlt_orderbook *book,
-                           int64_t at_ns, struct mlt_analytics_result *out)
+                           int64_t at_ns, struct mlt_book_analytics *out)
 {
     int64_t bid = 0, ask = 0, bid_quantity = 0, ask_quantity = 0;
     memset(out, 0, sizeof *out);

@@ -9,33 +9,10 @@
 
 #include "book.h"
 
-enum {
-    MLT_MEASURE_PRESENT = 1, /* value is set */
-    MLT_MEASURE_WARMING = 2, /* the window is not yet full: over what there is */
-    MLT_MEASURE_LIMITED = 4  /* the book's known window ends before the measure does */
-};
-
-struct mlt_measure {
-    struct mlt_decimal value;
-    uint32_t flags;
-};
-
-#define MLT_ANALYTICS_SPANS 3
+/* The spans of the repeated measures. */
 extern const uint32_t mlt_analytics_levels[MLT_ANALYTICS_SPANS];  /* 1, 5, 20 */
 extern const uint32_t mlt_analytics_bps[MLT_ANALYTICS_SPANS];     /* 5, 10, 50 */
 extern const uint32_t mlt_analytics_seconds[MLT_ANALYTICS_SPANS]; /* 1, 10, 60 */
-
-struct mlt_analytics_result {
-    struct mlt_measure mid, spread, spread_bps, microprice;
-    /* Of the best levels[i] levels, and of those within bps[i] of mid. */
-    struct mlt_measure bid_depth[MLT_ANALYTICS_SPANS], ask_depth[MLT_ANALYTICS_SPANS];
-    struct mlt_measure imbalance[MLT_ANALYTICS_SPANS];
-    struct mlt_measure bid_within[MLT_ANALYTICS_SPANS], ask_within[MLT_ANALYTICS_SPANS];
-    struct mlt_measure imbalance_within[MLT_ANALYTICS_SPANS];
-    /* Over the last seconds[i]. */
-    struct mlt_measure vwap[MLT_ANALYTICS_SPANS], trade_flow[MLT_ANALYTICS_SPANS];
-    struct mlt_measure volatility; /* 60 s */
-};
 
 struct mlt_analytics;
 
@@ -60,6 +37,6 @@ void mlt_analytics_book(struct mlt_analytics *analytics, const struct mlt_orderb
 
 /* All measures at at_ns, of this book and the windows so far. */
 void mlt_analytics_measure(struct mlt_analytics *analytics, const struct mlt_orderbook *book,
-                           int64_t at_ns, struct mlt_analytics_result *out);
+                           int64_t at_ns, struct mlt_book_analytics *out);
 
 #endif

@@ -378,6 +378,17 @@ bool mlt_orderbook_covers(const struct mlt_orderbook *book, size_t levels)
     return true;
 }
 
+void mlt_orderbook_tighten(struct mlt_orderbook *book)
+{
+    for (int i = 0; i < 2; i++) {
+        struct side *side = &book->sides[i];
+        const size_t depth = mlt_orderbook_depth(book, (enum mlt_orderbook_side)i);
+        if (side->bound != KEY_WHOLE) {
+            side->bound = depth > 0 ? side->levels[side->count - depth].key : KEY_NONE;
+        }
+    }
+}
+
 bool mlt_orderbook_bound(const struct mlt_orderbook *book, enum mlt_orderbook_side side,
                          int64_t *price)
 {

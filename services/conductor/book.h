@@ -79,6 +79,9 @@ size_t mlt_orderbook_held(const struct mlt_orderbook *book, enum mlt_orderbook_s
 size_t mlt_orderbook_depth(const struct mlt_orderbook *book, enum mlt_orderbook_side side);
 /* True when both sides have at least `levels` inside the window, or all there are. O(1). */
 bool mlt_orderbook_covers(const struct mlt_orderbook *book, size_t levels);
+/* Ends each side's window at the last level inside, unless the side is whole: the window that who
+ * is told these levels, and no more, has as well. */
+void mlt_orderbook_tighten(struct mlt_orderbook *book);
 /* The worst price that is vouched for; false when the side is whole, and *price unchanged. An empty
  * window is the best price that does not exist (INT64_MAX for bids, INT64_MIN for asks). */
 bool mlt_orderbook_bound(const struct mlt_orderbook *book, enum mlt_orderbook_side side,

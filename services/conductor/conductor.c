@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "book.h"
 #include "conductor_internal.h"
 #include "meltica/base/log.h"
 
@@ -19,7 +20,75 @@ static const struct mlt_config_item items[] = {
       .max = 1 << 30,
       .unit = "bytes",
       .doc = "How much of what was sent to the Data Bus is kept to be sent again." },
+    { .key = "throttle_ms",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, throttle_ms),
+      .default_text = "100",
+      .min = 0,
+      .max = 60000,
+      .unit = "ms",
+      .doc = "At most one BOOK of an instrument in this time; changes of its state do not wait." },
+    { .key = "published_levels",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, published_levels),
+      .default_text = "20",
+      .min = 1,
+      .max = 1000,
+      .doc = "Levels a side in a BOOK." },
+    { .key = "book_levels",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, book_levels),
+      .default_text = "2048",
+      .min = MLT_ORDERBOOK_LEVELS_MIN,
+      .max = MLT_ORDERBOOK_LEVELS_MAX,
+      .doc = "Levels a side that are kept; 32 bytes each, both sides." },
+    { .key = "first_depth",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, first_depth),
+      .default_text = "100",
+      .min = 1,
+      .max = 5000,
+      .doc = "Levels a side asked for while a book is not LIVE: few, so that they come soon." },
+    { .key = "snapshot_depth",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, snapshot_depth),
+      .default_text = "1000",
+      .min = 1,
+      .max = 5000,
+      .doc = "Levels a side asked for once a book is LIVE." },
+    { .key = "stale_after_ms",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, stale_after_ms),
+      .default_text = "60000",
+      .min = 0,
+      .max = 86400000,
+      .unit = "ms",
+      .doc =
+          "A LIVE book without a delta for so long is STALE, and asks for a snapshot; 0: never." },
+    { .key = "refresh_ms",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, refresh_ms),
+      .default_text = "1800000",
+      .min = 0,
+      .max = 86400000,
+      .unit = "ms",
+      .doc = "A LIVE book asks for a snapshot at least this often, and is compared with it; 0: "
+             "never." },
 };
+
+static enum mlt_status check(const void *config, struct mlt_error *err)
+{
+    const struct conductor_config *cfg = config;
+    if (cfg->first_depth > cfg->book_levels || cfg->snapshot_depth > cfg->book_levels) {
+        return mlt_error_set(err, MLT_E_CONFIG,
+                             "first_depth and snapshot_depth must not be above book_levels");
+    }
+    if (cfg->snapshot_depth < 2 * cfg->published_levels) {
+        return mlt_error_set(err, MLT_E_CONFIG,
+                             "snapshot_depth must be at least twice published_levels");
+    }
+    return MLT_OK;
+}
 
 /* ---- hot path ---- */
 
@@ -39,10 +108,24 @@ static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event
     }
     (void)mlt_event_encode(event, out);
     mlt_hop_end(c->sender, partition);
-    if (event->stamps.dispatched != MLT_STAMP_UNKNOWN) {
+    /* A BOOK has waited for its window. */
+    if (event->stamps.dispatched != MLT_STAMP_UNKNOWN && event->type != MLT_EVENT_BOOK) {
         mlt_histogram_record_ns(c->metrics.stage,
                                 event->stamps.conducted - event->stamps.dispatched);
     }
+}
+
+/* Under the lock. */
+static void on_emit_encoded(void *ctx, uint32_t partition, struct mlt_slice event)
+{
+    struct conductor *c = ctx;
+    uint8_t *out = NULL;
+    if (c->sender == NULL || mlt_hop_begin(c->sender, partition, event.len, &out) != MLT_OK) {
+        c->unsent++;
+        return;
+    }
+    memcpy(out, event.data, event.len);
+    mlt_hop_end(c->sender, partition);
 }
 
 /* Under the lock. */
@@ -136,6 +219,8 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
             mlt_conductor_core_lost(c->core, batch->partition, reason);
         }
         take_elements(c, batch);
+        mlt_conductor_touched(c);
+        mlt_conductor_settle(c); /* acknowledged is what left */
     }
     struct mlt_hop_receiver *receiver = c->receiver;
     (void)pthread_mutex_unlock(&c->lock);
@@ -151,6 +236,8 @@ static void on_heads_timer(void *ctx)
     (void)pthread_mutex_lock(&c->lock);
     if (c->sender != NULL) {
         mlt_conductor_core_heads(c->core);
+        mlt_conductor_cache_second(c);
+        mlt_conductor_touched(c);
     }
     (void)pthread_mutex_unlock(&c->lock);
     mlt_timer_start(c->heads_timer, HEADS_INTERVAL_NS);
@@ -183,68 +270,12 @@ static bool ready(void *state, const char **reason)
     return *reason == NULL;
 }
 
-static void make_metrics(struct conductor *c)
-{
-    struct mlt_metrics *m = mlt_service_metrics(c->service);
-    struct conductor_metrics *to = &c->metrics;
-    to->in = mlt_metrics_counter(m, "meltica_conductor_in_total", "Canonical events taken", NULL);
-    to->out = mlt_metrics_counter(m, "meltica_conductor_out_total",
-                                  "Events numbered, STATUS events among them", NULL);
-    to->duplicates =
-        mlt_metrics_counter(m, "meltica_conductor_duplicates_total",
-                            "Events dropped because their source position was covered", NULL);
-    to->late = mlt_metrics_counter(m, "meltica_conductor_late_total",
-                                   "Trades passed on after a younger one", NULL);
-    to->stale_owner = mlt_metrics_counter(m, "meltica_conductor_stale_owner_total",
-                                          "Events of slots that are not owned", NULL);
-    to->refused = mlt_metrics_counter(m, "meltica_conductor_refused_total",
-                                      "Events beyond a limit of the Conductor", NULL);
-    to->lost_reports = mlt_metrics_counter(m, "meltica_conductor_lost_reports_total",
-                                           "Times that something was lost on the way here", NULL);
-    to->unsent = mlt_metrics_counter(m, "meltica_conductor_unsent_total",
-                                     "Numbered events that the hop did not take", NULL);
-    to->undecodable = mlt_metrics_counter(m, "meltica_rejected_total",
-                                          "What could not become an event, by reason",
-                                          "stage=\"conductor\",reason=\"parse\"");
-    to->owned = mlt_metrics_gauge(m, "meltica_conductor_owned_partitions",
-                                  "Partitions that this instance numbers", NULL);
-    to->stage = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
-                                      "From the stamp of the stage before to this one's",
-                                      "stage=\"conduct\"");
-    mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"canonical\"");
-    mlt_hop_sender_metrics_init(&to->sender, m, "hop=\"out\"");
-}
-
 static void collect(void *state)
 {
     struct conductor *c = state;
-    struct mlt_conductor_counts counts;
     (void)pthread_mutex_lock(&c->lock);
-    mlt_conductor_core_counts(c->core, &counts);
-    int64_t owned = 0;
-    for (uint32_t p = 0; p < c->partitions; p++) {
-        owned += c->epochs[p] != 0 ? 1 : 0;
-    }
-    if (c->receiver_open) {
-        struct mlt_hop_receiver_stats stats;
-        mlt_hop_receiver_get_stats(c->receiver, &stats);
-        mlt_hop_receiver_metrics_set(&c->metrics.receiver, &stats);
-    }
-    if (c->sender != NULL) {
-        struct mlt_hop_sender_stats stats;
-        mlt_hop_sender_get_stats(c->sender, &stats);
-        mlt_hop_sender_metrics_set(&c->metrics.sender, &stats);
-    }
-    mlt_counter_set(c->metrics.unsent, c->unsent);
+    mlt_conductor_metrics_collect(c);
     (void)pthread_mutex_unlock(&c->lock);
-    mlt_counter_set(c->metrics.in, counts.in);
-    mlt_counter_set(c->metrics.out, counts.out);
-    mlt_counter_set(c->metrics.duplicates, counts.duplicates);
-    mlt_counter_set(c->metrics.late, counts.late);
-    mlt_counter_set(c->metrics.stale_owner, counts.stale_owner);
-    mlt_counter_set(c->metrics.refused, counts.refused);
-    mlt_counter_set(c->metrics.lost_reports, counts.lost_reports);
-    mlt_gauge_set(c->metrics.owned, owned);
 }
 
 static void stats(void *state, struct mlt_buf *out)
@@ -254,13 +285,14 @@ static void stats(void *state, struct mlt_buf *out)
     (void)pthread_mutex_lock(&c->lock);
     mlt_conductor_core_counts(c->core, &counts);
     (void)pthread_mutex_unlock(&c->lock);
-    const enum mlt_status status =
-        mlt_buf_printf(out,
-                       "{\"in\":%llu,\"out\":%llu,\"duplicates\":%llu,\"late\":%llu,"
-                       "\"lost_reports\":%llu}",
-                       (unsigned long long)counts.in, (unsigned long long)counts.out,
-                       (unsigned long long)counts.duplicates, (unsigned long long)counts.late,
-                       (unsigned long long)counts.lost_reports);
+    const enum mlt_status status = mlt_buf_printf(
+        out,
+        "{\"in\":%llu,\"out\":%llu,\"duplicates\":%llu,\"late\":%llu,"
+        "\"lost_reports\":%llu,\"books\":%llu,\"books_live\":%llu,\"gaps\":%llu}",
+        (unsigned long long)counts.in, (unsigned long long)counts.out,
+        (unsigned long long)counts.duplicates, (unsigned long long)counts.late,
+        (unsigned long long)counts.lost_reports, (unsigned long long)counts.books,
+        (unsigned long long)counts.states[MLT_BOOK_LIVE], (unsigned long long)counts.gaps);
     if (status != MLT_OK) { /* then there are no figures this time */
         mlt_log(MLT_LOG_WARN, "stats_failed", "no room for the figures",
                 MLT_S("status", mlt_status_word(status)));
@@ -279,6 +311,8 @@ static void stop(void *state)
     if (c->owner_started) {
         (void)pthread_join(c->owner, NULL);
     }
+    mlt_conductor_stop_cache(c); /* its answers go to books */
+    mlt_conductor_stop_books(c);
     mlt_claims_destroy(c->claims);
     mlt_store_destroy(c->store);
     mlt_timer_destroy(c->heads_timer);
@@ -299,14 +333,26 @@ static void drain(void *state)
     (void)pthread_mutex_unlock(&c->lock);
 }
 
-static enum mlt_status build(struct conductor *c, struct mlt_error *err)
+static enum mlt_status build(struct conductor *c, const struct conductor_config *cfg,
+                             struct mlt_error *err)
 {
-    const struct mlt_conductor_ports ports = { on_emit, c, mlt_clock_system() };
+    const struct mlt_conductor_ports ports = { .emit = on_emit,
+                                               .emit_encoded = on_emit_encoded,
+                                               .commit = mlt_conductor_on_commit,
+                                               .resync = mlt_conductor_on_resync,
+                                               .ctx = c,
+                                               .clock = mlt_clock_system() };
     enum mlt_status status = mlt_conductor_core_create(c->partitions, &ports, &c->core);
     if (status != MLT_OK) {
         return mlt_error_set(err, status, "core");
     }
-    status = mlt_timer_create(mlt_service_loop(c->service), on_heads_timer, c, &c->heads_timer);
+    status = mlt_conductor_start_books(c, cfg, err);
+    if (status == MLT_OK) {
+        status = mlt_conductor_start_cache(c, cfg, err);
+    }
+    if (status == MLT_OK) {
+        status = mlt_timer_create(mlt_service_loop(c->service), on_heads_timer, c, &c->heads_timer);
+    }
     if (status == MLT_OK && pthread_create(&c->owner, NULL, mlt_conductor_owner, c) != 0) {
         status = mlt_error_set(err, MLT_E_NOMEM, "no thread");
     }
@@ -338,10 +384,11 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&c->changed, &attributes);
+    mlt_conductor_init_books(c, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    make_metrics(c);
+    mlt_conductor_metrics_init(&c->metrics, mlt_service_metrics(service));
     enum mlt_status status = c->mine != 0
-                                 ? build(c, err)
+                                 ? build(c, cfg, err)
                                  : mlt_error_set(err, MLT_E_CONFIG,
                                                  "more replicas than partitions: this one has "
                                                  "nothing to own");
@@ -356,10 +403,11 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
 
 const struct mlt_service_spec mlt_conductor_spec = {
     .name = MLT_CONDUCTOR_SERVICE,
-    .description = "Numbers canonical events and drops repeats",
+    .description = "Numbers canonical events, drops repeats and keeps order books",
     .items = items,
     .item_count = sizeof items / sizeof items[0],
     .config_bytes = sizeof(struct conductor_config),
+    .check = check,
     .start = start,
     .drain = drain,
     .stop = stop,

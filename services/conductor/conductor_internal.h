@@ -3,6 +3,8 @@
  *  - loop: start, stop, drain, readiness, metrics, HEADS once a second;
  *  - receiver (the hop's): on_batch;
  *  - owner (owner.c): everything that waits for NATS: claims, heads of the Data Bus, standing down;
+ *  - ticker and resyncer (conductor_books.c): what books are due by time; asking for snapshots;
+ *  - those of the cache (cache.h): answers of commits, fences, its return;
  *  - watcher (shared/bus): outbid.
  * One lock guards the core and all state; nothing waits for NATS while it holds it.
  */
@@ -10,9 +12,11 @@
 #define MELTICA_CONDUCTOR_INTERNAL_H
 
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "conductor.h"
 #include "core.h"
+#include "meltica/base/map.h"
 #include "meltica/bus/hop.h"
 #include "meltica/bus/store.h"
 #include "meltica/service/hop_metrics.h"
@@ -22,17 +26,57 @@
 
 struct conductor_config {
     int64_t ring_bytes;
+    int64_t throttle_ms, published_levels, book_levels, first_depth, snapshot_depth;
+    int64_t stale_after_ms, refresh_ms;
 };
 
 enum conductor_phase { PHASE_WAITING, PHASE_CLAIMING, PHASE_RUNNING, PHASE_STANDBY, PHASE_ENDED };
 
+struct conductor_cache_metrics {
+    struct mlt_gauge *available, *behind;
+    struct mlt_counter *written, *conflicts, *timeouts, *unavailable;
+    struct mlt_counter *checkpoints, *repairs, *fenced, *away, *rebuilt, *unusable;
+    struct mlt_histogram *put;
+};
+
 struct conductor_metrics {
     struct mlt_counter *in, *out, *duplicates, *late, *stale_owner, *refused, *lost_reports;
     struct mlt_counter *unsent, *undecodable;
-    struct mlt_gauge *owned;
+    struct mlt_counter *books, *books_merged, *books_late, *books_fenced, *uncached, *digests;
+    struct mlt_counter *gaps, *stales, *crossed, *resynced, *requests, *snapshots, *unused, *kept;
+    struct mlt_counter *audits_right, *audits_wrong, *books_refused, *hold_overruns;
+    struct mlt_counter *accepted, *declined, *unanswered, *unqueued;
+    struct mlt_gauge *owned, *states[MLT_BOOK_STALE + 1];
+    struct conductor_cache_metrics cache;
     struct mlt_histogram *stage;
     struct mlt_hop_sender_metrics sender;
     struct mlt_hop_receiver_metrics receiver;
+};
+
+/* A snapshot to be asked for; at most one an instrument. */
+struct resync_entry {
+    TAILQ_ENTRY(resync_entry) link;
+    size_t token_len;
+    char token[MLT_INSTRUMENT_BYTES_MAX];
+    uint32_t depth;
+    bool urgent;
+};
+TAILQ_HEAD(resync_list, resync_entry);
+
+struct conductor_resync_counts {
+    uint64_t accepted, refused, unanswered, unqueued;
+};
+
+/* Of conductor_books.c; guarded by the conductor's lock. */
+struct conductor_books {
+    pthread_t ticker, resyncer;
+    bool ticker_started, resyncer_started;
+    pthread_cond_t ticker_changed, resyncer_changed, settled; /* monotonic clock */
+    int64_t armed_ns;                                         /* what the ticker sleeps for */
+    struct resync_list lists[2];                              /* urgent, and not */
+    struct mlt_map queued;
+    struct conductor_resync_counts counts;
+    const char *last_outcome; /* static; logged when it changes */
 };
 
 struct conductor {
@@ -59,6 +103,9 @@ struct conductor {
     const char *trouble; /* why it cannot work though it runs, static; NULL: it can */
     uint64_t unsent;
     bool stopping, draining;
+    struct conductor_books books;
+    struct mlt_conductor_cache *cache;            /* NULL: before the start, and at the end */
+    uint64_t fence[MLT_CONDUCTOR_PARTITIONS_MAX]; /* epoch found above ours; 0: none */
 
     pthread_t owner;
     bool owner_started;
@@ -72,5 +119,42 @@ struct conductor {
 void *mlt_conductor_owner(void *arg);
 /* conductor.c: for the hop receiver. */
 void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch);
+
+/* conductor_metrics.c */
+void mlt_conductor_metrics_init(struct conductor_metrics *to, struct mlt_metrics *metrics);
+/* Under the lock. */
+void mlt_conductor_metrics_collect(struct conductor *c);
+
+/* conductor_books.c. Init with the lock; then options and threads of books, when the core is there
+ * and nothing came yet. Stopped after `stopping` is set, without the lock. */
+void mlt_conductor_init_books(struct conductor *c, const pthread_condattr_t *monotonic);
+enum mlt_status mlt_conductor_start_books(struct conductor *c, const struct conductor_config *cfg,
+                                          struct mlt_error *err);
+void mlt_conductor_stop_books(struct conductor *c);
+/* Port of the core: a snapshot is wanted. */
+void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent);
+/* For the cache: the answer of a commit. Takes the lock. */
+void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,
+                                enum mlt_commit_outcome outcome);
+/* conductor_cache.c. Started after books, before the owner; stopped, without the lock, after the
+ * owner ended and before books are. */
+enum mlt_status mlt_conductor_start_cache(struct conductor *c, const struct conductor_config *cfg,
+                                          struct mlt_error *err);
+void mlt_conductor_stop_cache(struct conductor *c);
+/* Port of the core. */
+bool mlt_conductor_on_commit(void *ctx, struct mlt_slice instrument, const struct mlt_event *book,
+                             const struct mlt_orderbook *levels);
+/* Under the lock: once a second; and with the other metrics. */
+void mlt_conductor_cache_second(struct conductor *c);
+void mlt_conductor_cache_metrics(struct conductor *c);
+/* The owner's thread, before the hops open: takes over what is there; the highest epoch of each
+ * partition's records into epochs. Waits for NATS. */
+void mlt_conductor_load_cache(struct conductor *c, uint64_t epochs[MLT_CONDUCTOR_PARTITIONS_MAX]);
+
+/* Under the lock, after calls into the core: the ticker learns of an earlier time. */
+void mlt_conductor_touched(struct conductor *c);
+/* Under the lock, which it gives up meanwhile: waits until nothing waits behind a commit, as long
+ * as that may take. */
+void mlt_conductor_settle(struct conductor *c);
 
 #endif

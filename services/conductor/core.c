@@ -1,64 +1,15 @@
 /* See core.h. One struct instrument an instrument, found by token; a channel is an array place by
  * type. */
-#include "core.h"
+#include "core_internal.h"
 
 #include <stdlib.h>
 
 #include "meltica/base/check.h"
 #include "meltica/base/hash.h"
-#include "meltica/base/map.h"
 
-#define TRADE_WINDOW                                                                               \
-    1024 /* ids below the highest in which an unseen one may still come, RULINGS 11 */
-#define KLINE_INTERVALS_MAX 20 /* more than Binance has */
-#define INTERVAL_BYTES_MAX 16
 /* A completion time this much below the last one is a clock that was set back, not a repeat:
  * repeats come out of the hop's ring, which holds a few seconds. */
 #define REPEAT_WINDOW_NS (10 * MLT_NS_PER_S)
-
-struct channel {
-    uint64_t sequence; /* last given, 0: none in this epoch */
-    int64_t position;
-    bool has_position;
-    bool moved;     /* since the last HEADS */
-    bool after_gap; /* the next event is the first after a loss */
-};
-
-struct window {
-    uint64_t seen[TRADE_WINDOW / 64]; /* bit i: id (highest - i) came */
-};
-
-struct kline_position {
-    char interval[INTERVAL_BYTES_MAX];
-    size_t interval_len;
-    int64_t open_ns, event_ns;
-};
-
-struct instrument {
-    char token[MLT_INSTRUMENT_BYTES_MAX + 1];
-    size_t token_len;
-    uint32_t slot;
-    uint64_t epoch; /* 0: EPOCH_STARTED not sent yet */
-    uint64_t previous_epoch;
-    size_t previous_head_count;
-    struct mlt_head previous_heads[MLT_STATUS_HEADS_MAX];
-    struct channel channels[MLT_EVENT_TYPE_COUNT];
-    struct window trades, agg_trades;
-    enum mlt_status_kind status_kind; /* of the STATUS at the channel's position; NONE: seeded */
-    size_t kline_count;
-    struct kline_position klines[KLINE_INTERVALS_MAX];
-    struct instrument *next;
-};
-
-struct mlt_conductor_core {
-    struct mlt_conductor_ports ports;
-    uint32_t partitions;
-    uint64_t epochs[MLT_SLOT_COUNT];
-    struct mlt_map map;
-    struct instrument *first, *last;
-    struct mlt_conductor_counts counts;
-    uint64_t trace_seed, trace_count;
-};
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,
                                           const struct mlt_conductor_ports *ports,
@@ -74,6 +25,7 @@ enum mlt_status mlt_conductor_core_create(uint32_t partitions,
     c->ports = *ports;
     c->partitions = partitions;
     c->trace_seed = mlt_random64();
+    c->due_ns = INT64_MAX;
     mlt_map_init(&c->map, MLT_CONDUCTOR_INSTRUMENTS_MAX);
     *core = c;
     return MLT_OK;
@@ -84,6 +36,7 @@ void mlt_conductor_core_destroy(struct mlt_conductor_core *core)
     if (core == NULL) {
         return;
     }
+    mlt_conductor_books_fini(core);
     struct instrument *i = core->first;
     while (i != NULL) {
         struct instrument *next = i->next;
@@ -315,8 +268,8 @@ static enum verdict judge(struct instrument *i, const struct mlt_event *event)
     return NEW;
 }
 
-static void number_and_emit(struct mlt_conductor_core *core, struct instrument *i,
-                            struct mlt_event *event)
+void mlt_conductor_number(struct mlt_conductor_core *core, struct instrument *i,
+                          struct mlt_event *event)
 {
     struct channel *channel = &i->channels[event->type];
     event->epoch = i->epoch;
@@ -328,12 +281,22 @@ static void number_and_emit(struct mlt_conductor_core *core, struct instrument *
     }
     event->stamps.conducted = core->ports.clock->wall_ns(core->ports.clock->ctx);
     core->counts.out++;
-    core->ports.emit(core->ports.ctx, i->slot % core->partitions, event);
 }
 
-/* A STATUS of our own: no source position, received is now. */
-static void status_event(struct mlt_conductor_core *core, const struct instrument *i,
-                         enum mlt_status_kind kind, const char *reason, struct mlt_event *event)
+static void number_and_send(struct mlt_conductor_core *core, struct instrument *i,
+                            struct mlt_event *event)
+{
+    mlt_conductor_number(core, i, event);
+    mlt_conductor_send(core, i, event);
+}
+
+bool mlt_conductor_owns(const struct mlt_conductor_core *core, const struct instrument *i)
+{
+    return core->epochs[i->slot] != 0 && !mlt_conductor_fenced(core, i);
+}
+
+void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrument *i,
+                          enum mlt_status_kind kind, const char *reason, struct mlt_event *event)
 {
     memset(event, 0, sizeof *event);
     event->instrument = mlt_slice_of(i->token, i->token_len);
@@ -355,6 +318,7 @@ static void status_event(struct mlt_conductor_core *core, const struct instrumen
 
 static void start_epoch(struct mlt_conductor_core *core, struct instrument *i)
 {
+    mlt_conductor_books_epoch(core, i);
     if (i->epoch != 0) { /* ours before: then we know better than what we were seeded with */
         i->previous_epoch = i->epoch;
         i->previous_head_count = 0;
@@ -370,12 +334,12 @@ static void start_epoch(struct mlt_conductor_core *core, struct instrument *i)
         i->channels[t].sequence = 0;
     }
     struct mlt_event event;
-    status_event(core, i, MLT_STATUS_EPOCH_STARTED, "owner_started", &event);
+    mlt_conductor_status(core, i, MLT_STATUS_EPOCH_STARTED, "owner_started", &event);
     event.u.status.previous_epoch = i->previous_epoch;
     event.u.status.head_count = i->previous_head_count;
     memcpy(event.u.status.heads, i->previous_heads, sizeof event.u.status.heads);
     i->epoch = core->epochs[i->slot];
-    number_and_emit(core, i, &event);
+    number_and_send(core, i, &event);
 }
 
 enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct mlt_event *event)
@@ -387,7 +351,7 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
         core->counts.refused++;
         return status;
     }
-    if (core->epochs[i->slot] == 0) {
+    if (!mlt_conductor_owns(core, i)) {
         core->counts.stale_owner++;
         return MLT_E_STALE_OWNER;
     }
@@ -407,7 +371,10 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
     if (i->epoch != core->epochs[i->slot]) {
         start_epoch(core, i);
     }
-    number_and_emit(core, i, event);
+    if (mlt_conductor_books_before(core, i, event)) {
+        number_and_send(core, i, event);
+    }
+    mlt_conductor_books_after(core, i, event);
     return MLT_OK;
 }
 
@@ -416,54 +383,72 @@ void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition
 {
     core->counts.lost_reports++;
     for (struct instrument *i = core->first; i != NULL; i = i->next) {
-        if (i->slot % core->partitions != partition || core->epochs[i->slot] == 0) {
+        if (i->slot % core->partitions != partition || !mlt_conductor_owns(core, i)) {
             continue;
         }
         if (i->epoch != core->epochs[i->slot]) {
             start_epoch(core, i);
         }
         struct mlt_event event;
-        status_event(core, i, MLT_STATUS_LOST, reason, &event);
-        number_and_emit(core, i, &event);
+        mlt_conductor_status(core, i, MLT_STATUS_LOST, reason, &event);
+        number_and_send(core, i, &event);
         for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
             i->channels[t].after_gap = t != MLT_EVENT_STATUS;
         }
+        mlt_conductor_books_lost(core, i);
     }
+}
+
+/* As far as it left: a BOOK that is being committed has not. */
+static bool head_of(const struct instrument *i, size_t type, struct mlt_head *head)
+{
+    const struct channel *channel = &i->channels[type];
+    *head = (struct mlt_head){ (enum mlt_event_type)type, channel->sequence, channel->position };
+    if (type == MLT_EVENT_BOOK && i->fused != NULL && i->fused->committing) {
+        head->sequence--;
+        head->last = i->fused->position_before;
+    }
+    return head->sequence > 0;
 }
 
 void mlt_conductor_core_heads(struct mlt_conductor_core *core)
 {
     for (struct instrument *i = core->first; i != NULL; i = i->next) {
-        if (i->epoch == 0 || i->epoch != core->epochs[i->slot]) {
+        if (i->epoch == 0 || i->epoch != core->epochs[i->slot] || mlt_conductor_fenced(core, i)) {
             continue;
         }
         struct mlt_event event;
         size_t count = 0;
         for (size_t t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
-            struct channel *channel = &i->channels[t];
-            if (!channel->moved) {
+            struct mlt_head head;
+            if (!i->channels[t].moved || !head_of(i, t, &head)) {
                 continue;
             }
             if (count == 0) {
-                status_event(core, i, MLT_STATUS_HEADS, "heads", &event);
+                mlt_conductor_status(core, i, MLT_STATUS_HEADS, "heads", &event);
             }
-            channel->moved = false;
-            event.u.status.heads[count++] = (struct mlt_head){
-                .type = (enum mlt_event_type)t,
-                .sequence = channel->sequence,
-                .last = channel->position,
-            };
+            i->channels[t].moved = head.sequence < i->channels[t].sequence;
+            event.u.status.heads[count++] = head;
         }
         if (count > 0) {
             event.u.status.head_count = count;
             event.epoch = i->epoch;
-            core->ports.emit(core->ports.ctx, i->slot % core->partitions, &event);
+            mlt_conductor_send(core, i, &event);
         }
     }
 }
 
-void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
-                               struct mlt_conductor_counts *out)
+size_t mlt_conductor_core_heads_of(const struct mlt_conductor_core *core,
+                                   struct mlt_slice instrument,
+                                   struct mlt_head heads[MLT_STATUS_HEADS_MAX])
 {
-    *out = core->counts;
+    const struct instrument *i = mlt_map_get(&core->map, instrument);
+    size_t count = 0;
+    for (size_t t = 1; i != NULL && t < MLT_EVENT_TYPE_COUNT; t++) {
+        if (i->channels[t].sequence > 0) {
+            heads[count++] = (struct mlt_head){ (enum mlt_event_type)t, i->channels[t].sequence,
+                                                i->channels[t].position };
+        }
+    }
+    return count;
 }

@@ -1,8 +1,8 @@
 /*
- * The pure half of the Conductor as far as it goes today: what is a repeat (RULINGS 11), numbering
- * (RULINGS 4: epoch and sequence per (instrument, type), assigned here and nowhere else) and the
- * STATUS events that belong to it. Events go in, numbered events come out through a port. No NATS,
- * no threads: the caller locks.
+ * The pure half of the Conductor: what is a repeat (RULINGS 11), numbering (RULINGS 4: epoch and
+ * sequence per (instrument, type), assigned here and nowhere else), order books (fusion.h), and the
+ * STATUS events that belong to them. Events go in, numbered events come out through a port. No
+ * NATS, no threads: the caller locks.
  */
 #ifndef MELTICA_CONDUCTOR_CORE_H
 #define MELTICA_CONDUCTOR_CORE_H
@@ -12,14 +12,55 @@
 
 #define MLT_CONDUCTOR_INSTRUMENTS_MAX 16384u
 
-struct mlt_conductor_core;
+/* How long what comes after a BOOK waits for that BOOK to be committed, and how much of it. */
+#define MLT_CONDUCTOR_HOLD_NS (5 * MLT_NS_PER_MS)
+#define MLT_CONDUCTOR_HOLD_BYTES_MAX (256u << 10)
 
+struct mlt_conductor_core;
+struct mlt_orderbook;
+
+/* Ports are called in the middle of a call into the core and must not call back into it, except
+ * for the functions that say so. Views are valid during the call. */
 struct mlt_conductor_ports {
-    /* A numbered event, to be sent at once; views valid during the call. partition = slot mod
-     * partitions. */
+    /* A numbered event, to be sent at once. partition = slot mod partitions. */
     void (*emit)(void *ctx, uint32_t partition, const struct mlt_event *event);
+    /* As emit, of an event that waited: its encoded bytes. May be NULL where commit is. */
+    void (*emit_encoded)(void *ctx, uint32_t partition, struct mlt_slice event);
+    /* Write the record of this numbered BOOK; levels: the book that it shows, with all it knows
+     * (the checkpoint's). True: taken, and its answer comes later, never from inside, as
+     * mlt_conductor_core_committed; until then there is no other commit of this instrument, what
+     * of it comes after the BOOK waits (MLT_CONDUCTOR_HOLD_NS at most) and the BOOK itself leaves
+     * with the answer only. False: there is no cache to write to, the BOOK leaves at once with
+     * CACHE_UNAVAILABLE. NULL: books are not cached, and leave at once without a flag. */
+    bool (*commit)(void *ctx, struct mlt_slice instrument, const struct mlt_event *book,
+                   const struct mlt_orderbook *levels);
+    /* Ask for a snapshot of that many levels a side; its answer is a BOOK_SNAPSHOT in the flow.
+     * urgent: the book cannot be shown, or soon shows too little. Must not block. NULL: there is
+     * nobody to ask, only what comes anyway is used. */
+    void (*resync)(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent);
     void *ctx;
     const struct mlt_clock *clock;
+};
+
+/* What becomes of a commit. */
+enum mlt_commit_outcome {
+    MLT_COMMIT_DONE,        /* the BOOK leaves, then what waited behind it */
+    MLT_COMMIT_UNAVAILABLE, /* not written: the same, with CACHE_UNAVAILABLE */
+    MLT_COMMIT_FENCED /* somebody else owns it: the BOOK and what waited are dropped, and nothing of
+                         the instrument leaves until its slot has another epoch */
+};
+
+/* How books are made; durations in ns. */
+struct mlt_conductor_books {
+    int64_t throttle_ns;       /* between two BOOKs of an instrument; 0: one after each change */
+    uint32_t published_levels; /* a side in a BOOK */
+    uint32_t book_levels;      /* kept a side */
+    uint32_t first_depth;      /* levels asked for while not LIVE */
+    uint32_t snapshot_depth;   /* levels asked for once LIVE */
+    int64_t stale_after_ns;    /* without a delta; 0: never */
+    int64_t refresh_ns;        /* a snapshot at least that often; 0: never */
+    int64_t request_timeout_ns, backoff_base_ns, backoff_max_ns;
+    uint64_t seed; /* of the jitter */
 };
 
 /* Where the candles of one interval stood: KLINE is one channel, but repeats within an interval. */
@@ -43,12 +84,31 @@ struct mlt_instrument_heads {
 struct mlt_conductor_counts {
     uint64_t in, out, duplicates, late, stale_owner, refused;
     uint64_t lost_reports;
+    /* Books. */
+    uint64_t books;        /* BOOK events made, those fenced or late among them */
+    uint64_t books_merged; /* changes that a later BOOK showed too */
+    uint64_t books_late;   /* whose commit took longer than what came after could wait */
+    uint64_t books_fenced; /* dropped, another owner writing */
+    uint64_t uncached;     /* sent with CACHE_UNAVAILABLE */
+    uint64_t digests;      /* on BOOK_DELTA */
+    uint64_t crossed, gaps, stales, resyncs, requests, snapshots, unused_snapshots;
+    uint64_t snapshots_kept; /* changed nothing, and nobody subscribed to them */
+    uint64_t audits_right, audits_wrong;
+    uint64_t books_refused; /* deltas, snapshots and trades that a book cannot use */
+    uint64_t hold_overruns; /* more waited than may: it left before the BOOK */
+    uint64_t states[6];     /* books now, by BookState */
 };
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,
                                           const struct mlt_conductor_ports *ports,
                                           struct mlt_conductor_core **core) MLT_MUST_CHECK;
 void mlt_conductor_core_destroy(struct mlt_conductor_core *core);
+
+/* Books are made from now on; before the first event. Without this call every event only passes
+ * through, and a BOOK_DELTA has no digest. E_INVALID: values that mlt_sync_create refuses, or no
+ * levels to publish. */
+enum mlt_status mlt_conductor_core_books(struct mlt_conductor_core *core,
+                                         const struct mlt_conductor_books *options) MLT_MUST_CHECK;
 
 /* Slots owned from now on, by epoch; 0: not owned (its events are refused and counted). */
 void mlt_conductor_core_set_epoch(struct mlt_conductor_core *core, uint32_t slot, uint64_t epoch);
@@ -73,6 +133,37 @@ void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition
 /* Once a second: STATUS HEADS (sequence 0) for each owned instrument with a channel that moved
  * since the last call. */
 void mlt_conductor_core_heads(struct mlt_conductor_core *core);
+
+/* The snapshot asked for by the port is not coming: asked for again after a back-off. */
+void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct mlt_slice instrument);
+
+/* The book of an instrument, with all it knows; NULL: it has none. Until the next call that changes
+ * it. */
+const struct mlt_orderbook *mlt_conductor_core_levels(const struct mlt_conductor_core *core,
+                                                      struct mlt_slice instrument);
+
+/* The cache takes commits again: of books that left with CACHE_UNAVAILABLE, the last one is made
+ * again, so that the flag falls also where nothing changes. */
+void mlt_conductor_core_cache_back(struct mlt_conductor_core *core);
+
+/* The answer of a commit that was taken. Without one out only FENCED has an effect. */
+void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_slice instrument,
+                                  enum mlt_commit_outcome outcome);
+
+/* What is due by time: BOOKs at the end of their window, books that went silent, snapshots to ask
+ * for, what has waited long enough. To be called at mlt_conductor_core_due_ns (monotonic;
+ * INT64_MAX: nothing is due) or later; early calls do nothing. Ask anew after every other call. */
+void mlt_conductor_core_tick(struct mlt_conductor_core *core);
+int64_t mlt_conductor_core_due_ns(const struct mlt_conductor_core *core);
+
+/* How many instruments have events that wait behind a commit. */
+size_t mlt_conductor_core_holding(const struct mlt_conductor_core *core);
+
+/* Where the channels of an instrument stand: those that moved in its epoch. Returns how many; 0 for
+ * an instrument that is not known. Also from inside commit, and then with the BOOK. */
+size_t mlt_conductor_core_heads_of(const struct mlt_conductor_core *core,
+                                   struct mlt_slice instrument,
+                                   struct mlt_head heads[MLT_STATUS_HEADS_MAX]);
 
 void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
                                struct mlt_conductor_counts *out);

@@ -350,11 +350,75 @@ static bool open_hops(struct conductor *c)
     return true;
 }
 
+/* What the records say of owners before: above ours is none but one that had the time as epoch, or
+ * one that took over just now. */
+static void load(struct conductor *c)
+{
+    uint64_t epochs[MLT_CONDUCTOR_PARTITIONS_MAX] = { 0 };
+    mlt_conductor_load_cache(c, epochs);
+    for (uint32_t p = 0; p < c->partitions; p++) {
+        (void)pthread_mutex_lock(&c->lock);
+        const uint64_t own = c->epochs[p];
+        (void)pthread_mutex_unlock(&c->lock);
+        if (own != 0 && epochs[p] > own) {
+            on_refused(c, p, epochs[p]);
+        }
+    }
+}
+
+/* A record of a higher epoch was found while writing. */
+static void check_fence(struct conductor *c, uint32_t partition)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    const uint64_t own = c->epochs[partition], fence = c->fence[partition];
+    c->fence[partition] = 0;
+    (void)pthread_mutex_unlock(&c->lock);
+    if (own == 0 || fence <= own) {
+        return;
+    }
+    if (c->claimed[partition] != 0) {
+        on_refused(c, partition, fence);
+    }
+    (void)pthread_mutex_lock(&c->lock);
+    /* The claims are unreadable, or the time is our epoch too and raising it would go on for ever:
+     * who writes owns. */
+    if (c->epochs[partition] == own) {
+        lose(c, partition);
+    }
+    const bool lost = c->epochs[partition] == 0;
+    if (!lost && c->sender != NULL) { /* what came of a fenced instrument meanwhile was dropped */
+        mlt_conductor_core_lost(c->core, partition, "fenced");
+        mlt_conductor_touched(c);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    if (lost) {
+        mlt_log(MLT_LOG_WARN, "fenced", "another instance writes the records of this partition",
+                MLT_U("partition", partition), MLT_U("epoch", fence), MLT_U("own_epoch", own));
+    }
+}
+
+/* A partition that waits for check_fence, or `partitions`. Under the lock. */
+static uint32_t fenced_partition(const struct conductor *c)
+{
+    uint32_t p = 0;
+    while (p < c->partitions && c->fence[p] == 0) {
+        p++;
+    }
+    return p;
+}
+
 /* Seeds partitions as their first batches come, until the end or until nothing is left to own. */
 static void serve(struct conductor *c)
 {
     (void)pthread_mutex_lock(&c->lock);
     while (!ending(c) && (c->outbid & c->mine) != c->mine) {
+        const uint32_t fenced = fenced_partition(c);
+        if (fenced < c->partitions) {
+            (void)pthread_mutex_unlock(&c->lock);
+            check_fence(c, fenced);
+            (void)pthread_mutex_lock(&c->lock);
+            continue;
+        }
         const uint64_t wanted = c->seed_wanted & ~c->seeded & ~c->outbid;
         if (wanted == 0) {
             (void)pthread_cond_wait(&c->changed, &c->lock);
@@ -388,8 +452,11 @@ static void close_hops(struct conductor *c)
 void *mlt_conductor_owner(void *arg)
 {
     struct conductor *c = arg;
-    if (claim(c) && open_hops(c)) {
-        serve(c);
+    if (claim(c)) {
+        load(c);
+        if (open_hops(c)) {
+            serve(c);
+        }
     }
     close_hops(c);
     (void)pthread_mutex_lock(&c->lock);

@@ -346,6 +346,7 @@ static enum mlt_status replay(struct mlt_sync *sync, int64_t after)
             mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
                                 sync->options.book.quantity_exponent, &bids, &asks);
             status = mlt_orderbook_apply(sync->book, &bids, &asks, last);
+            sync->counts.replayed++;
         }
     }
     return status;
@@ -413,6 +414,15 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
     struct top before;
     const bool deepen = sync->continuous;
     const bool newer = !deepen || id > mlt_orderbook_last(sync->book);
+    const uint32_t depth =
+        snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
+    if (sync->state == MLT_SYNC_LIVE && newer && depth < sync->seed_depth &&
+        depth < sync->options.depth && !thin(sync)) {
+        /* It would take away what is known beyond it; the deltas get there as well. */
+        sync->in_flight = asked;
+        sync->counts.shallow++;
+        return MLT_OK;
+    }
     if (deepen) {
         take_top(sync->book, &before);
     }
@@ -427,8 +437,6 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         gap(sync, MLT_SYNC_CROSSED, id, mlt_orderbook_last(sync->book));
         return MLT_OK;
     }
-    const uint32_t depth =
-        snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
     if (newer || depth > sync->seed_depth) {
         sync->seed_depth = depth;
     }
@@ -446,6 +454,11 @@ void mlt_sync_request_failed(struct mlt_sync *sync)
 }
 
 /* ---- the rest of what happens ---- */
+
+void mlt_sync_tighten(struct mlt_sync *sync)
+{
+    mlt_orderbook_tighten(sync->book);
+}
 
 void mlt_sync_lost(struct mlt_sync *sync)
 {

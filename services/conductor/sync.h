@@ -89,6 +89,7 @@ enum mlt_sync_outcome {
 
 struct mlt_sync_counts {
     uint64_t applied, buffered, duplicates, overlaps;
+    uint64_t replayed; /* buffered deltas applied onto snapshots */
     uint64_t gaps;     /* -> GAP */
     uint64_t stales;   /* -> STALE */
     uint64_t resyncs;  /* -> LIVE, the first one not counted */
@@ -96,6 +97,7 @@ struct mlt_sync_counts {
     uint64_t timeouts, failures;
     uint64_t snapshots;                  /* taken */
     uint64_t too_old;                    /* snapshots from before the buffer */
+    uint64_t shallow;                    /* snapshots ahead that show less than is known */
     uint64_t refused;                    /* malformed deltas and snapshots */
     uint64_t overflows;                  /* deltas dropped from a full buffer */
     uint64_t audits_right, audits_wrong; /* snapshots that met the book at one id: top 20 equal? */
@@ -128,6 +130,9 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
 
 /* The snapshot asked for is not coming. */
 void mlt_sync_request_failed(struct mlt_sync *sync);
+
+/* mlt_orderbook_tighten, for who tells others what the book knows. */
+void mlt_sync_tighten(struct mlt_sync *sync);
 
 /* Something of this instrument was lost before it came here. */
 void mlt_sync_lost(struct mlt_sync *sync);

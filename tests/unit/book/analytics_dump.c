@@ -65,7 +65,7 @@ static void print_measures(const char *name, const struct mlt_measure *m, size_t
 
 static void measure(int64_t at_ns)
 {
-    struct mlt_analytics_result r;
+    struct mlt_book_analytics r;
     mlt_analytics_measure(analytics, book, at_ns, &r);
     (void)printf("measure %" PRId64 "\n", at_ns);
     print_measures("mid", &r.mid, 1);

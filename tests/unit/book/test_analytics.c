@@ -47,7 +47,7 @@ static void test_a_small_book_measured_by_hand(void **state)
     (void)state;
     struct mlt_orderbook *book = new_book();
     struct mlt_analytics *analytics = NULL;
-    struct mlt_analytics_result r;
+    struct mlt_book_analytics r;
     assert_int_equal(mlt_analytics_create(-2, -3, &analytics), MLT_OK);
     mlt_analytics_book(analytics, book, START);
     mlt_analytics_measure(analytics, book, START, &r);
@@ -71,7 +71,7 @@ static void test_trades_leave_their_windows_step_by_step(void **state)
     (void)state;
     struct mlt_orderbook *book = new_book();
     struct mlt_analytics *analytics = NULL;
-    struct mlt_analytics_result r;
+    struct mlt_book_analytics r;
     assert_int_equal(mlt_analytics_create(-2, -3, &analytics), MLT_OK);
     const struct mlt_trade one = trade_of(10000, 100, MLT_SIDE_BUY, START);
     const struct mlt_trade two = trade_of(10003, 200, MLT_SIDE_SELL, START + MLT_NS_PER_MS);
@@ -113,7 +113,7 @@ static void test_a_half_is_rounded_to_even(void **state)
     (void)state;
     struct mlt_orderbook *book = new_book();
     struct mlt_analytics *analytics = NULL;
-    struct mlt_analytics_result r;
+    struct mlt_book_analytics r;
     assert_int_equal(mlt_analytics_create(-2, -3, &analytics), MLT_OK);
     /* (bids - asks) / (bids + asks) = 2, 6, 10 in 4,000,000: 0.5, 1.5 and 2.5 x 10^-6. */
     static const int64_t over[] = { 1, 3, 5 }, expected[] = { 0, 2, 2 };

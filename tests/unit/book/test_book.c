@@ -119,6 +119,31 @@ static void test_levels_outside_the_window_are_kept_and_not_shown(void **state)
     mlt_orderbook_destroy(book);
 }
 
+static void test_a_tightened_window_ends_at_its_last_level(void **state)
+{
+    (void)state;
+    struct mlt_orderbook *book = seeded(3);
+    SIDE(bids, 98, 0);
+    SIDE(asks, 101, 0, 102, 0, 103, 0);
+    int64_t bound = 0;
+    assert_int_equal(mlt_orderbook_apply(book, &bids, &asks, 11), MLT_OK);
+    mlt_orderbook_tighten(book);
+    assert_true(mlt_orderbook_bound(book, MLT_ORDERBOOK_BIDS, &bound));
+    assert_int_equal(bound, 99);
+    assert_int_equal(mlt_orderbook_depth(book, MLT_ORDERBOOK_BIDS), 2);
+    SIDE(back, 98, 4);
+    assert_int_equal(mlt_orderbook_apply(book, &back, &NO_LEVELS, 12), MLT_OK);
+    assert_int_equal(mlt_orderbook_depth(book, MLT_ORDERBOOK_BIDS), 2);
+    /* Of a side without a level nothing is vouched for. */
+    assert_true(mlt_orderbook_bound(book, MLT_ORDERBOOK_ASKS, &bound));
+    assert_true(bound == INT64_MIN);
+    mlt_orderbook_destroy(book);
+    book = seeded(4); /* whole sides stay whole */
+    mlt_orderbook_tighten(book);
+    assert_false(mlt_orderbook_bound(book, MLT_ORDERBOOK_BIDS, &bound));
+    mlt_orderbook_destroy(book);
+}
+
 static void test_a_side_with_fewer_levels_than_asked_for_is_whole(void **state)
 {
     (void)state;
@@ -258,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_a_book_that_was_not_seeded_shows_nothing),
         cmocka_unit_test(test_the_digest_is_that_of_the_wire_format),
         cmocka_unit_test(test_levels_outside_the_window_are_kept_and_not_shown),
+        cmocka_unit_test(test_a_tightened_window_ends_at_its_last_level),
         cmocka_unit_test(test_a_side_with_fewer_levels_than_asked_for_is_whole),
         cmocka_unit_test(test_a_deeper_snapshot_of_the_past_widens_the_window),
         cmocka_unit_test(test_a_newer_snapshot_drops_what_it_does_not_vouch_for),

@@ -419,6 +419,37 @@ static void test_a_live_book_deepens_without_leaving_live(void **state)
     assert_int_equal(f.requests, 2);
 }
 
+static void test_a_shallow_snapshot_ahead_takes_nothing_from_a_deep_book(void **state)
+{
+    (void)state;
+    struct mlt_sync_options options = plain;
+    options.refresh_interval_ns = 10 * MLT_NS_PER_S;
+    mlt_sync_destroy(f.sync);
+    fixture_open(&f, &options);
+    mlt_sync_start(f.sync);
+    assert_int_equal(snapshot_of(100, 100, 10), MLT_SYNC_APPLIED);
+    assert_int_equal(snapshot_of(105, 105, 5), MLT_SYNC_UNUSED);
+    assert_book(100);
+    assert_int_equal(counts().shallow, 1);
+    /* Nor is it the answer to what was asked for. */
+    f.now_ns += 10 * MLT_NS_PER_S;
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, 2);
+    assert_int_equal(snapshot_of(106, 106, 5), MLT_SYNC_UNUSED);
+    f.now_ns += MLT_NS_PER_S;
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, 2);
+    assert_int_equal(snapshot_of(107, 107, 10), MLT_SYNC_APPLIED);
+    assert_book(107);
+    /* One that is not ahead says nothing against what is known beyond it. */
+    assert_int_equal(snapshot_of(107, 107, 5), MLT_SYNC_APPLIED);
+    assert_int_equal(counts().audits_right, 1);
+    /* A deeper one than is ever asked for does not make the asked one shallow. */
+    assert_int_equal(snapshot_of(108, 108, 50), MLT_SYNC_APPLIED);
+    assert_int_equal(snapshot_of(109, 109, 10), MLT_SYNC_APPLIED);
+    assert_book(109);
+}
+
 static void test_a_snapshot_ahead_of_the_stream_moves_a_live_book_on(void **state)
 {
     (void)state;
@@ -518,6 +549,7 @@ int main(void)
         TEST(test_a_book_that_crosses_is_never_live),
         TEST(test_what_cannot_be_applied_breaks_the_book_off),
         TEST(test_a_live_book_deepens_without_leaving_live),
+        TEST(test_a_shallow_snapshot_ahead_takes_nothing_from_a_deep_book),
         TEST(test_a_snapshot_ahead_of_the_stream_moves_a_live_book_on),
         TEST(test_a_snapshot_that_contradicts_the_book_is_a_gap),
         TEST(test_a_refresh_is_asked_for_in_its_interval),

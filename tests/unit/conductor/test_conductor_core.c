@@ -29,7 +29,9 @@ static const struct mlt_clock clock_fixed = { fixed_now, fixed_now, NULL };
 static struct mlt_conductor_core *core_with_epoch(uint64_t epoch)
 {
     struct mlt_conductor_core *core = NULL;
-    const struct mlt_conductor_ports ports = { on_emit, &seen, &clock_fixed };
+    const struct mlt_conductor_ports ports = { .emit = on_emit,
+                                               .ctx = &seen,
+                                               .clock = &clock_fixed };
     seen.count = 0;
     assert_int_equal(mlt_conductor_core_create(4, &ports, &core), MLT_OK);
     for (uint32_t s = 0; s < MLT_SLOT_COUNT; s++) {
@@ -432,7 +434,9 @@ static void test_after_warm_up_an_event_costs_no_allocation(void **state)
     (void)state;
     size_t bytes = 0;
     struct mlt_conductor_core *core = NULL;
-    const struct mlt_conductor_ports ports = { on_emit_encode, &bytes, &clock_fixed };
+    const struct mlt_conductor_ports ports = { .emit = on_emit_encode,
+                                               .ctx = &bytes,
+                                               .clock = &clock_fixed };
     assert_int_equal(mlt_conductor_core_create(4, &ports, &core), MLT_OK);
     for (uint32_t s = 0; s < MLT_SLOT_COUNT; s++) {
         mlt_conductor_core_set_epoch(core, s, 5);

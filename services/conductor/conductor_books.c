@@ -1,0 +1,293 @@
+/* What books need of the service: a thread that wakes the core when something is due, and one that
+ * asks the Dispatcher for snapshots and may wait for its answer. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "conductor_internal.h"
+#include "meltica/base/hash.h"
+#include "meltica/base/log.h"
+#include "meltica/v1/internal.pb-c.h"
+
+#define RESYNC_SUBJECT "meltica.int.resync"
+/* The Dispatcher waits a second for the Adapter. */
+#define RESYNC_TIMEOUT_NS (2 * MLT_NS_PER_S)
+#define RESYNC_BYTES_MAX 4096u
+/* An accepted snapshot that is not here by then is asked for again. */
+#define SNAPSHOT_TIMEOUT_NS (5 * MLT_NS_PER_S)
+#define BACKOFF_BASE_NS (500 * MLT_NS_PER_MS)
+#define BACKOFF_MAX_NS (30 * MLT_NS_PER_S)
+
+enum { URGENT, ORDINARY };
+
+/* ---- time ---- */
+
+static void wait_until(pthread_cond_t *changed, pthread_mutex_t *lock, int64_t mono_ns)
+{
+    const struct timespec until = { .tv_sec = (time_t)(mono_ns / MLT_NS_PER_S),
+                                    .tv_nsec = (long)(mono_ns % MLT_NS_PER_S) };
+    (void)pthread_cond_timedwait(changed, lock, &until);
+}
+
+static void *run_ticker(void *arg)
+{
+    struct conductor *c = arg;
+    (void)pthread_mutex_lock(&c->lock);
+    while (!c->stopping) {
+        /* Without a sender nothing can leave: before the first batch, and at the end. */
+        const int64_t due = c->sender != NULL ? mlt_conductor_core_due_ns(c->core) : INT64_MAX;
+        c->books.armed_ns = due;
+        if (due == INT64_MAX) {
+            (void)pthread_cond_wait(&c->books.ticker_changed, &c->lock);
+        } else if (mlt_clock_mono_ns() < due) {
+            wait_until(&c->books.ticker_changed, &c->lock, due);
+        } else {
+            mlt_conductor_core_tick(c->core);
+            if (mlt_conductor_core_holding(c->core) == 0) {
+                (void)pthread_cond_broadcast(&c->books.settled);
+            }
+        }
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+void mlt_conductor_touched(struct conductor *c)
+{
+    if (mlt_conductor_core_due_ns(c->core) < c->books.armed_ns) {
+        (void)pthread_cond_signal(&c->books.ticker_changed);
+    }
+}
+
+void mlt_conductor_settle(struct conductor *c)
+{
+    if (mlt_conductor_core_holding(c->core) == 0) {
+        return;
+    }
+    /* What waits now may wait no longer than this; the ticker lets it go. */
+    const int64_t until = mlt_clock_mono_ns() + MLT_CONDUCTOR_HOLD_NS;
+    while (mlt_conductor_core_holding(c->core) > 0 && !c->stopping) {
+        if (mlt_clock_mono_ns() >= until) {
+            mlt_conductor_core_tick(c->core);
+            return;
+        }
+        wait_until(&c->books.settled, &c->lock, until);
+    }
+}
+
+void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,
+                                enum mlt_commit_outcome outcome)
+{
+    struct conductor *c = ctx;
+    (void)pthread_mutex_lock(&c->lock);
+    mlt_conductor_core_committed(c->core, instrument, outcome);
+    mlt_conductor_touched(c);
+    if (mlt_conductor_core_holding(c->core) == 0) {
+        (void)pthread_cond_broadcast(&c->books.settled);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- snapshots ---- */
+
+void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent)
+{
+    struct conductor *c = ctx;
+    struct conductor_books *b = &c->books;
+    struct resync_entry *entry = mlt_map_get(&b->queued, instrument);
+    if (entry != NULL) {
+        TAILQ_REMOVE(&b->lists[entry->urgent ? URGENT : ORDINARY], entry, link);
+        urgent = urgent || entry->urgent;
+        depth = depth > entry->depth ? depth : entry->depth;
+    } else {
+        entry = calloc(1, sizeof *entry);
+        if (entry == NULL || mlt_map_put(&b->queued, instrument, entry) != MLT_OK) {
+            free(entry);
+            b->counts.unqueued++; /* the book asks again when no answer came */
+            return;
+        }
+        memcpy(entry->token, instrument.data, instrument.len);
+        entry->token_len = instrument.len;
+    }
+    entry->depth = depth;
+    entry->urgent = urgent;
+    TAILQ_INSERT_TAIL(&b->lists[urgent ? URGENT : ORDINARY], entry, link);
+    (void)pthread_cond_signal(&b->resyncer_changed);
+}
+
+/* The next to be asked for, out of the queue; NULL: none. Under the lock. */
+static struct resync_entry *take_entry(struct conductor_books *b)
+{
+    struct resync_list *list =
+        TAILQ_EMPTY(&b->lists[URGENT]) ? &b->lists[ORDINARY] : &b->lists[URGENT];
+    struct resync_entry *entry = TAILQ_FIRST(list);
+    if (entry != NULL) {
+        TAILQ_REMOVE(list, entry, link);
+        (void)mlt_map_remove(&b->queued, mlt_slice_of(entry->token, entry->token_len));
+    }
+    return entry;
+}
+
+static enum mlt_status ask(struct conductor *c, const struct resync_entry *entry, bool *accepted,
+                           struct mlt_error *err)
+{
+    char token[MLT_INSTRUMENT_BYTES_MAX + 1];
+    uint8_t packed[MLT_INSTRUMENT_BYTES_MAX + 32];
+    memcpy(token, entry->token, entry->token_len);
+    token[entry->token_len] = '\0';
+    Meltica__V1__ResyncRequest request;
+    meltica__v1__resync_request__init(&request);
+    request.instrument = token;
+    request.depth = entry->depth;
+    request.urgent = entry->urgent;
+    const size_t bytes = meltica__v1__resync_request__pack(&request, packed);
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, RESYNC_BYTES_MAX);
+    enum mlt_status status = mlt_bus_request(
+        c->control, RESYNC_SUBJECT, mlt_slice_of(packed, bytes), RESYNC_TIMEOUT_NS, &answer, err);
+    if (status == MLT_OK) {
+        Meltica__V1__ResyncReply *reply =
+            meltica__v1__resync_reply__unpack(NULL, answer.len, answer.data);
+        *accepted = reply != NULL && reply->accepted != 0;
+        if (reply == NULL || !*accepted) {
+            (void)mlt_error_set(err, MLT_E_PROTOCOL, "%s",
+                                reply != NULL ? reply->reason : "unreadable answer");
+        }
+        if (reply != NULL) {
+            meltica__v1__resync_reply__free_unpacked(reply, NULL);
+        }
+    }
+    mlt_buf_fini(&answer);
+    return status;
+}
+
+/* Under the lock. Instruments come and go by hundreds: only what is new is said. */
+static void say(struct conductor *c, const char *outcome, const struct resync_entry *entry,
+                const char *reason)
+{
+    if (c->books.last_outcome == outcome) {
+        return;
+    }
+    c->books.last_outcome = outcome;
+    mlt_log(strcmp(outcome, "accepted") == 0 ? MLT_LOG_INFO : MLT_LOG_WARN, "resync",
+            "snapshots are asked for, and this is what becomes of it from now on",
+            MLT_S("outcome", outcome),
+            MLT_SL("instrument", mlt_slice_of(entry->token, entry->token_len)),
+            MLT_S("reason", reason));
+}
+
+static void fail(struct conductor *c, const struct resync_entry *entry)
+{
+    mlt_conductor_core_resync_failed(c->core, mlt_slice_of(entry->token, entry->token_len));
+}
+
+/* Under the lock. Nobody answers: who waits need not find that out one after the other. */
+static void fail_all(struct conductor *c)
+{
+    struct resync_entry *entry = NULL;
+    while ((entry = take_entry(&c->books)) != NULL) {
+        c->books.counts.unanswered++;
+        fail(c, entry);
+        free(entry);
+    }
+}
+
+static void *run_resyncer(void *arg)
+{
+    struct conductor *c = arg;
+    struct conductor_books *b = &c->books;
+    (void)pthread_mutex_lock(&c->lock);
+    while (!c->stopping) {
+        struct resync_entry *entry = take_entry(b);
+        if (entry == NULL) {
+            (void)pthread_cond_wait(&b->resyncer_changed, &c->lock);
+            continue;
+        }
+        (void)pthread_mutex_unlock(&c->lock);
+        struct mlt_error err = MLT_ERROR_INIT;
+        bool accepted = false;
+        const enum mlt_status status = ask(c, entry, &accepted, &err);
+        (void)pthread_mutex_lock(&c->lock);
+        if (accepted) {
+            b->counts.accepted++;
+            say(c, "accepted", entry, "");
+        } else if (status == MLT_OK || status == MLT_E_PROTOCOL) {
+            b->counts.refused++;
+            say(c, "refused", entry, err.text);
+            fail(c, entry);
+        } else {
+            b->counts.unanswered++;
+            say(c, "unanswered", entry, err.text);
+            fail(c, entry);
+            fail_all(c);
+        }
+        free(entry);
+        mlt_conductor_touched(c);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+enum mlt_status mlt_conductor_start_books(struct conductor *c, const struct conductor_config *cfg,
+                                          struct mlt_error *err)
+{
+    struct conductor_books *b = &c->books;
+    const struct mlt_conductor_books options = {
+        .throttle_ns = cfg->throttle_ms * MLT_NS_PER_MS,
+        .published_levels = (uint32_t)cfg->published_levels,
+        .book_levels = (uint32_t)cfg->book_levels,
+        .first_depth = (uint32_t)cfg->first_depth,
+        .snapshot_depth = (uint32_t)cfg->snapshot_depth,
+        .stale_after_ns = cfg->stale_after_ms * MLT_NS_PER_MS,
+        .refresh_ns = cfg->refresh_ms * MLT_NS_PER_MS,
+        .request_timeout_ns = SNAPSHOT_TIMEOUT_NS,
+        .backoff_base_ns = BACKOFF_BASE_NS,
+        .backoff_max_ns = BACKOFF_MAX_NS,
+        .seed = mlt_random64(),
+    };
+    const enum mlt_status status = mlt_conductor_core_books(c->core, &options);
+    if (status != MLT_OK) {
+        return mlt_error_set(err, status, "books");
+    }
+    b->armed_ns = INT64_MAX;
+    b->ticker_started = pthread_create(&b->ticker, NULL, run_ticker, c) == 0;
+    b->resyncer_started =
+        b->ticker_started && pthread_create(&b->resyncer, NULL, run_resyncer, c) == 0;
+    return b->resyncer_started ? MLT_OK : mlt_error_set(err, MLT_E_NOMEM, "no thread");
+}
+
+void mlt_conductor_init_books(struct conductor *c, const pthread_condattr_t *monotonic)
+{
+    struct conductor_books *b = &c->books;
+    (void)pthread_cond_init(&b->ticker_changed, monotonic);
+    (void)pthread_cond_init(&b->resyncer_changed, monotonic);
+    (void)pthread_cond_init(&b->settled, monotonic);
+    TAILQ_INIT(&b->lists[URGENT]);
+    TAILQ_INIT(&b->lists[ORDINARY]);
+    mlt_map_init(&b->queued, MLT_CONDUCTOR_INSTRUMENTS_MAX);
+}
+
+void mlt_conductor_stop_books(struct conductor *c)
+{
+    struct conductor_books *b = &c->books;
+    (void)pthread_mutex_lock(&c->lock);
+    (void)pthread_cond_broadcast(&b->ticker_changed);
+    (void)pthread_cond_broadcast(&b->resyncer_changed);
+    (void)pthread_cond_broadcast(&b->settled);
+    (void)pthread_mutex_unlock(&c->lock);
+    if (b->ticker_started) {
+        (void)pthread_join(b->ticker, NULL);
+    }
+    if (b->resyncer_started) {
+        (void)pthread_join(b->resyncer, NULL);
+    }
+    struct resync_entry *entry = NULL;
+    while ((entry = take_entry(b)) != NULL) {
+        free(entry);
+    }
+    mlt_map_fini(&b->queued);
+    (void)pthread_cond_destroy(&b->ticker_changed);
+    (void)pthread_cond_destroy(&b->resyncer_changed);
+    (void)pthread_cond_destroy(&b->settled);
+}

@@ -1,0 +1,166 @@
+/* What the Conductor counts, by name. README.md has the list. */
+#include "conductor_internal.h"
+
+static void init_books(struct conductor_metrics *to, struct mlt_metrics *m)
+{
+    static const char *const states[MLT_BOOK_STALE + 1] = {
+        NULL,
+        "state=\"IDLE\"",
+        "state=\"SYNCING\"",
+        "state=\"LIVE\"",
+        "state=\"GAP\"",
+        "state=\"STALE\"",
+    };
+    const struct {
+        struct mlt_counter **counter;
+        const char *name, *labels, *help;
+    } counters[] = {
+        { &to->books, "meltica_conductor_books_total", NULL, "BOOK events made" },
+        { &to->books_merged, "meltica_conductor_books_merged_total", NULL,
+          "Changes that a later BOOK showed too" },
+        { &to->books_late, "meltica_conductor_books_late_total", NULL,
+          "BOOKs whose commit took longer than what came after them could wait" },
+        { &to->books_fenced, "meltica_conductor_books_fenced_total", NULL,
+          "BOOKs dropped because another owner writes" },
+        { &to->uncached, "meltica_conductor_books_uncached_total", NULL,
+          "BOOKs sent with CACHE_UNAVAILABLE" },
+        { &to->digests, "meltica_conductor_digests_total", NULL, "BOOK_DELTAs sent with a digest" },
+        { &to->gaps, "meltica_conductor_book_gaps_total", NULL, "Books that went to GAP" },
+        { &to->stales, "meltica_conductor_book_stales_total", NULL, "Books that went to STALE" },
+        { &to->crossed, "meltica_conductor_book_crossed_total", NULL,
+          "Books found crossed, and resynced" },
+        { &to->resynced, "meltica_conductor_book_resyncs_total", NULL,
+          "Books that a snapshot made LIVE again" },
+        { &to->requests, "meltica_conductor_snapshot_requests_total", NULL, "Snapshots wanted" },
+        { &to->snapshots, "meltica_conductor_snapshots_total", "used=\"yes\"",
+          "Snapshots that came, by whether a book was replaced or deepened" },
+        { &to->kept, "meltica_conductor_snapshots_kept_total", NULL,
+          "Snapshots that changed no book and that nobody subscribed to" },
+        { &to->unused, "meltica_conductor_snapshots_total", "used=\"no\"",
+          "Snapshots that came, by whether a book was replaced or deepened" },
+        { &to->audits_right, "meltica_conductor_book_audits_total", "outcome=\"right\"",
+          "Snapshots that met a LIVE book at one update id" },
+        { &to->audits_wrong, "meltica_conductor_book_audits_total", "outcome=\"wrong\"",
+          "Snapshots that met a LIVE book at one update id" },
+        { &to->books_refused, "meltica_conductor_book_refused_total", NULL,
+          "Deltas, snapshots and trades that a book cannot use" },
+        { &to->hold_overruns, "meltica_conductor_hold_overruns_total", NULL,
+          "Times that more waited behind a commit than may" },
+        { &to->accepted, "meltica_conductor_resync_requests_total", "outcome=\"accepted\"",
+          "Requests for a snapshot, by what the Dispatcher said" },
+        { &to->declined, "meltica_conductor_resync_requests_total", "outcome=\"refused\"",
+          "Requests for a snapshot, by what the Dispatcher said" },
+        { &to->unanswered, "meltica_conductor_resync_requests_total", "outcome=\"unanswered\"",
+          "Requests for a snapshot, by what the Dispatcher said" },
+        { &to->unqueued, "meltica_conductor_resync_requests_total", "outcome=\"unqueued\"",
+          "Requests for a snapshot, by what the Dispatcher said" },
+    };
+    for (size_t n = 0; n < sizeof counters / sizeof counters[0]; n++) {
+        *counters[n].counter =
+            mlt_metrics_counter(m, counters[n].name, counters[n].help, counters[n].labels);
+    }
+    for (int s = MLT_BOOK_IDLE; s <= MLT_BOOK_STALE; s++) {
+        to->states[s] =
+            mlt_metrics_gauge(m, "meltica_conductor_book_states", "Books, by state", states[s]);
+    }
+}
+
+void mlt_conductor_metrics_init(struct conductor_metrics *to, struct mlt_metrics *m)
+{
+    to->in = mlt_metrics_counter(m, "meltica_conductor_in_total", "Canonical events taken", NULL);
+    to->out = mlt_metrics_counter(m, "meltica_conductor_out_total",
+                                  "Events numbered, STATUS events among them", NULL);
+    to->duplicates =
+        mlt_metrics_counter(m, "meltica_conductor_duplicates_total",
+                            "Events dropped because their source position was covered", NULL);
+    to->late = mlt_metrics_counter(m, "meltica_conductor_late_total",
+                                   "Trades passed on after a younger one", NULL);
+    to->stale_owner = mlt_metrics_counter(m, "meltica_conductor_stale_owner_total",
+                                          "Events of slots that are not owned", NULL);
+    to->refused = mlt_metrics_counter(m, "meltica_conductor_refused_total",
+                                      "Events beyond a limit of the Conductor", NULL);
+    to->lost_reports = mlt_metrics_counter(m, "meltica_conductor_lost_reports_total",
+                                           "Times that something was lost on the way here", NULL);
+    to->unsent = mlt_metrics_counter(m, "meltica_conductor_unsent_total",
+                                     "Numbered events that the hop did not take", NULL);
+    to->undecodable = mlt_metrics_counter(m, "meltica_rejected_total",
+                                          "What could not become an event, by reason",
+                                          "stage=\"conductor\",reason=\"parse\"");
+    to->owned = mlt_metrics_gauge(m, "meltica_conductor_owned_partitions",
+                                  "Partitions that this instance numbers", NULL);
+    to->stage = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
+                                      "From the stamp of the stage before to this one's",
+                                      "stage=\"conduct\"");
+    mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"canonical\"");
+    mlt_hop_sender_metrics_init(&to->sender, m, "hop=\"out\"");
+    init_books(to, m);
+}
+
+static void collect_books(struct conductor *c, const struct mlt_conductor_counts *counts)
+{
+    const struct conductor_resync_counts *asked = &c->books.counts;
+    const struct {
+        struct mlt_counter *counter;
+        uint64_t value;
+    } values[] = {
+        { c->metrics.books, counts->books },
+        { c->metrics.books_merged, counts->books_merged },
+        { c->metrics.books_late, counts->books_late },
+        { c->metrics.books_fenced, counts->books_fenced },
+        { c->metrics.uncached, counts->uncached },
+        { c->metrics.digests, counts->digests },
+        { c->metrics.gaps, counts->gaps },
+        { c->metrics.stales, counts->stales },
+        { c->metrics.crossed, counts->crossed },
+        { c->metrics.resynced, counts->resyncs },
+        { c->metrics.requests, counts->requests },
+        { c->metrics.snapshots, counts->snapshots },
+        { c->metrics.unused, counts->unused_snapshots },
+        { c->metrics.kept, counts->snapshots_kept },
+        { c->metrics.audits_right, counts->audits_right },
+        { c->metrics.audits_wrong, counts->audits_wrong },
+        { c->metrics.books_refused, counts->books_refused },
+        { c->metrics.hold_overruns, counts->hold_overruns },
+        { c->metrics.accepted, asked->accepted },
+        { c->metrics.declined, asked->refused },
+        { c->metrics.unanswered, asked->unanswered },
+        { c->metrics.unqueued, asked->unqueued },
+    };
+    for (size_t n = 0; n < sizeof values / sizeof values[0]; n++) {
+        mlt_counter_set(values[n].counter, values[n].value);
+    }
+    for (int s = MLT_BOOK_IDLE; s <= MLT_BOOK_STALE; s++) {
+        mlt_gauge_set(c->metrics.states[s], (int64_t)counts->states[s]);
+    }
+}
+
+void mlt_conductor_metrics_collect(struct conductor *c)
+{
+    struct mlt_conductor_counts counts;
+    mlt_conductor_core_counts(c->core, &counts);
+    int64_t owned = 0;
+    for (uint32_t p = 0; p < c->partitions; p++) {
+        owned += c->epochs[p] != 0 ? 1 : 0;
+    }
+    if (c->receiver_open) {
+        struct mlt_hop_receiver_stats stats;
+        mlt_hop_receiver_get_stats(c->receiver, &stats);
+        mlt_hop_receiver_metrics_set(&c->metrics.receiver, &stats);
+    }
+    if (c->sender != NULL) {
+        struct mlt_hop_sender_stats stats;
+        mlt_hop_sender_get_stats(c->sender, &stats);
+        mlt_hop_sender_metrics_set(&c->metrics.sender, &stats);
+    }
+    mlt_counter_set(c->metrics.unsent, c->unsent);
+    mlt_counter_set(c->metrics.in, counts.in);
+    mlt_counter_set(c->metrics.out, counts.out);
+    mlt_counter_set(c->metrics.duplicates, counts.duplicates);
+    mlt_counter_set(c->metrics.late, counts.late);
+    mlt_counter_set(c->metrics.stale_owner, counts.stale_owner);
+    mlt_counter_set(c->metrics.refused, counts.refused);
+    mlt_counter_set(c->metrics.lost_reports, counts.lost_reports);
+    mlt_gauge_set(c->metrics.owned, owned);
+    collect_books(c, &counts);
+    mlt_conductor_cache_metrics(c);
+}

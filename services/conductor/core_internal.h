@@ -1,0 +1,120 @@
+/* What core.c (repeats, numbering) and core_books.c (books) know of each other. */
+#ifndef MELTICA_CONDUCTOR_CORE_INTERNAL_H
+#define MELTICA_CONDUCTOR_CORE_INTERNAL_H
+
+#include "core.h"
+#include "fusion.h"
+#include "meltica/base/buf.h"
+#include "meltica/base/map.h"
+
+#define TRADE_WINDOW                                                                               \
+    1024 /* ids below the highest in which an unseen one may still come, RULINGS 11 */
+#define KLINE_INTERVALS_MAX 20 /* more than Binance has */
+#define INTERVAL_BYTES_MAX 16
+#define CHANGES_MAX 8 /* of a book's state within one call: at most four */
+
+struct channel {
+    uint64_t sequence; /* last given, 0: none in this epoch */
+    int64_t position;
+    bool has_position;
+    bool moved;     /* since the last HEADS */
+    bool after_gap; /* the next event is the first after a loss */
+};
+
+struct window {
+    uint64_t seen[TRADE_WINDOW / 64]; /* bit i: id (highest - i) came */
+};
+
+struct kline_position {
+    char interval[INTERVAL_BYTES_MAX];
+    size_t interval_len;
+    int64_t open_ns, event_ns;
+};
+
+/* An instrument's book, and what waits behind its commit. */
+struct fused {
+    struct mlt_conductor_core *core;
+    struct instrument *instrument;
+    struct mlt_fusion *fusion;
+    size_t index; /* in the core's lists */
+    bool was_live;
+    bool wanted;             /* BOOK is subscribed, as the last delta or snapshot said */
+    bool uncached;           /* the last BOOK left with CACHE_UNAVAILABLE */
+    bool committing, late;   /* late: what came after it waits no longer */
+    uint64_t fenced_epoch;   /* nothing leaves while the slot has this one */
+    int64_t hold_until_ns;   /* monotonic */
+    struct mlt_event book;   /* the one being committed */
+    int64_t position_before; /* of its channel */
+    struct mlt_buf held;     /* encoded events, as elements of a batch */
+    size_t change_count;     /* of the call in hand */
+    struct mlt_sync_change changes[CHANGES_MAX];
+};
+
+struct instrument {
+    char token[MLT_INSTRUMENT_BYTES_MAX + 1];
+    size_t token_len;
+    uint32_t slot;
+    uint64_t epoch; /* 0: EPOCH_STARTED not sent yet */
+    uint64_t previous_epoch;
+    size_t previous_head_count;
+    struct mlt_head previous_heads[MLT_STATUS_HEADS_MAX];
+    struct channel channels[MLT_EVENT_TYPE_COUNT];
+    struct window trades, agg_trades;
+    enum mlt_status_kind status_kind; /* of the STATUS at the channel's position; NONE: seeded */
+    size_t kline_count;
+    struct kline_position klines[KLINE_INTERVALS_MAX];
+    bool has_exponents; /* as INSTRUMENT said */
+    int32_t price_exponent, quantity_exponent;
+    struct fused *fused; /* NULL: nothing of a book came yet */
+    struct instrument *next;
+};
+
+struct mlt_conductor_core {
+    struct mlt_conductor_ports ports;
+    uint32_t partitions;
+    uint64_t epochs[MLT_SLOT_COUNT];
+    struct mlt_map map;
+    struct instrument *first, *last;
+    struct mlt_conductor_counts counts;
+    uint64_t trace_seed, trace_count;
+
+    bool makes_books;
+    struct mlt_conductor_books books;
+    struct mlt_fusion_scratch scratch;
+    /* By fused.index: what has a book, and when it is due (monotonic). */
+    struct fused **fused;
+    int64_t *dues;
+    size_t fused_count, fused_capacity, holding;
+    int64_t due_ns; /* no due is before it */
+};
+
+/* ---- core.c ---- */
+
+/* Epoch, sequence, stamp and quality of the next event of its channel; mlt_conductor_send takes it
+ * on. */
+void mlt_conductor_number(struct mlt_conductor_core *core, struct instrument *i,
+                          struct mlt_event *event);
+/* A STATUS of our own, not numbered: no source position, received is now. */
+void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrument *i,
+                          enum mlt_status_kind kind, const char *reason, struct mlt_event *event);
+bool mlt_conductor_owns(const struct mlt_conductor_core *core, const struct instrument *i);
+
+/* ---- core_books.c ---- */
+
+/* Out, or behind the commit that is on its way. */
+void mlt_conductor_send(struct mlt_conductor_core *core, struct instrument *i,
+                        const struct mlt_event *event);
+/* Takes a numbered-to-be event to the instrument's book; mlt_conductor_books_after comes after it
+ * left. False: a snapshot that changed nothing and that nobody subscribed to, which does not leave.
+ */
+bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrument *i,
+                                struct mlt_event *event);
+void mlt_conductor_books_after(struct mlt_conductor_core *core, struct instrument *i,
+                               const struct mlt_event *event);
+void mlt_conductor_books_lost(struct mlt_conductor_core *core, struct instrument *i);
+/* The instrument begins another epoch: nothing of the one before waits any longer. */
+void mlt_conductor_books_epoch(struct mlt_conductor_core *core, struct instrument *i);
+void mlt_conductor_books_fini(struct mlt_conductor_core *core);
+bool mlt_conductor_fenced(const struct mlt_conductor_core *core, const struct instrument *i);
+
+#endif

@@ -1,0 +1,725 @@
+/* Books in the Conductor's core: what leaves, in which order, with what said about it. */
+#include "books_fixture.h"
+
+#include "meltica/base/hash.h"
+
+static struct books_fixture f;
+
+static void expect(size_t n, enum mlt_event_type type)
+{
+    assert_true(n < f.count);
+    assert_string_equal(mlt_event_type_word((int)f.out[n].type), mlt_event_type_word((int)type));
+}
+
+static void expect_status(size_t n, enum mlt_status_kind kind, const char *reason,
+                          enum mlt_book_state from, int64_t first, int64_t last)
+{
+    expect(n, MLT_EVENT_STATUS);
+    const struct mlt_status_event *s = &f.out[n].u.status;
+    assert_string_equal(mlt_status_kind_word((int)s->kind), mlt_status_kind_word((int)kind));
+    assert_true(mlt_slice_equal_string(s->reason, reason));
+    assert_int_equal(s->from, from);
+    assert_int_equal(s->update_first, first);
+    assert_int_equal(s->update_last, last);
+    assert_true(f.out[n].sequence > 0);
+}
+
+static const struct mlt_book *expect_book(size_t n, enum mlt_book_state state, int64_t first,
+                                          int64_t last)
+{
+    expect(n, MLT_EVENT_BOOK);
+    const struct mlt_book *b = &f.out[n].u.book;
+    assert_string_equal(mlt_book_state_word((int)b->state), mlt_book_state_word((int)state));
+    assert_int_equal(f.out[n].first, first);
+    assert_int_equal(f.out[n].last, last);
+    assert_int_equal(b->last_update_id, last);
+    return b;
+}
+
+static void expect_delta(size_t n, int64_t last, bool with_digest)
+{
+    expect(n, MLT_EVENT_BOOK_DELTA);
+    assert_int_equal(f.out[n].last, last);
+    const int64_t bids[] = { 100, 99 }, asks[] = { 200, 201 }, quantities[] = { last, 7 };
+    const struct mlt_levels bid = { -2, -5, 2, bids, quantities },
+                            ask = { -2, -5, 2, asks, quantities };
+    assert_int_equal(f.out[n].u.book_delta.digest_version, with_digest ? 1 : 0);
+    assert_int_equal(f.out[n].u.book_delta.digest, with_digest ? mlt_book_digest(&bid, &ask) : 0);
+}
+
+static void test_a_book_joins_and_each_step_is_said_in_place(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_delta(&f, 10, 12);
+    assert_int_equal(f.count, 3);
+    assert_int_equal(f.out[0].u.status.kind, MLT_STATUS_EPOCH_STARTED);
+    expect_status(1, MLT_STATUS_SYNCING, "started", MLT_BOOK_IDLE, 0, 0);
+    expect_delta(2, 12, false);
+    assert_int_equal(f.requests, 1);
+    assert_int_equal(f.depth, 5);
+    assert_true(f.urgent);
+    fixture_delta(&f, 13, 14);
+    expect_delta(3, 14, false);
+
+    f.now_ns += MLT_NS_PER_MS;
+    fixture_snapshot(&f, 12);
+    assert_int_equal(f.count, 7);
+    expect(4, MLT_EVENT_BOOK_SNAPSHOT);
+    const struct mlt_book_snapshot *s = &f.out[4].u.book_snapshot;
+    assert_true(s->reset);
+    /* As the book is after the deltas beyond it. */
+    assert_int_equal(s->last_update_id, 14);
+    assert_int_equal(f.out[4].last, 14);
+    assert_int_equal(s->bids.count, 2);
+    assert_int_equal(s->bids.quantities[0], 14);
+    assert_int_equal(s->asks.quantities[1], 7);
+    assert_true(s->requested_depth > 2); /* both sides are whole */
+    expect_status(5, MLT_STATUS_LIVE, "joined", MLT_BOOK_SYNCING, 12, 14);
+    const struct mlt_book *b = expect_book(6, MLT_BOOK_LIVE, 14, 14);
+    assert_int_equal(f.out[6].sequence, 1);
+    assert_int_equal(b->bids.count, 2);
+    assert_int_equal(b->bids.price_exponent, -2);
+    assert_int_equal(b->bids.quantity_exponent, -5);
+    assert_int_equal(b->bids.quantities[0], 14);
+    assert_int_equal(b->digest, mlt_book_digest(&b->bids, &b->asks));
+    assert_int_equal(b->snapshot_update_id, 12);
+    assert_int_equal(b->snapshot_time_ns, f.now_ns);
+    assert_int_equal(b->deltas_applied, 1);
+    assert_int_equal(b->known_bids, 2);
+    assert_true(b->has_analytics);
+    assert_int_equal(b->analytics.spread.value.mantissa, 100);
+    assert_int_equal(f.out[6].quality, MLT_QUALITY_WARMING);
+    const struct mlt_conductor_counts counts = fixture_counts(&f);
+    assert_int_equal(counts.books, 1);
+    assert_int_equal(counts.snapshots, 1);
+    assert_int_equal(counts.states[MLT_BOOK_LIVE], 1);
+    fixture_close(&f);
+}
+
+static void test_a_snapshot_ahead_of_the_deltas_goes_out_as_it_is(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_delta(&f, 10, 12);
+    fixture_forget(&f);
+    fixture_snapshot(&f, 20);
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_true(f.out[0].u.book_snapshot.reset);
+    assert_int_equal(f.out[0].u.book_snapshot.last_update_id, 20);
+    assert_int_equal(f.out[0].u.book_snapshot.requested_depth, 5);
+    fixture_forget(&f);
+    /* Covered by the snapshot: its own state is not the book's. */
+    fixture_delta(&f, 13, 18);
+    assert_int_equal(f.count, 1);
+    expect_delta(0, 18, false);
+    fixture_delta(&f, 19, 20);
+    expect_delta(1, 20, true);
+    fixture_delta(&f, 21, 21);
+    expect_delta(2, 21, true);
+    /* One that says nothing new is an ordinary event. */
+    fixture_forget(&f);
+    f.now_ns += 20 * MLT_NS_PER_S;
+    fixture_snapshot(&f, 5);
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_false(f.out[0].u.book_snapshot.reset);
+    assert_int_equal(fixture_counts(&f).unused_snapshots, 1);
+    fixture_close(&f);
+}
+
+static void test_changes_within_a_window_are_merged_and_the_last_always_leaves(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    const int64_t start = f.now_ns;
+    fixture_delta(&f, 11, 11);
+    assert_int_equal(f.count, 2);
+    expect_delta(0, 11, true);
+    (void)expect_book(1, MLT_BOOK_LIVE, 11, 11);
+    assert_int_equal(f.out[1].merged, 0);
+    assert_int_equal(f.out[1].throttled_ns, 0);
+    assert_int_equal(f.out[1].route, 6);
+    assert_int_equal(f.out[1].route_revision, 3);
+    assert_int_equal(f.out[1].trace_id[0], 11);
+    fixture_run(&f, start + 30 * MLT_NS_PER_MS);
+    fixture_delta(&f, 12, 13);
+    fixture_run(&f, start + 60 * MLT_NS_PER_MS);
+    const int64_t received = f.now_ns;
+    fixture_delta(&f, 14, 15);
+    assert_int_equal(f.count, 4);
+    fixture_run(&f, start + 500 * MLT_NS_PER_MS);
+    assert_int_equal(f.count, 5);
+    assert_int_equal(f.out_ns[4], start + 100 * MLT_NS_PER_MS);
+    (void)expect_book(4, MLT_BOOK_LIVE, 12, 15);
+    assert_int_equal(f.out[4].merged, 1);
+    assert_int_equal(f.out[4].throttled_ns, 40 * MLT_NS_PER_MS);
+    assert_int_equal(f.out[4].stamps.received, received);
+    assert_int_equal(f.out[4].stamps.exchange, received - 5);
+    assert_int_equal(f.out[4].stamps.conducted, start + 100 * MLT_NS_PER_MS);
+    assert_int_equal(fixture_counts(&f).books_merged, 1);
+    fixture_close(&f);
+}
+
+static void test_a_hole_is_said_at_once_and_no_level_is_shown_until_a_snapshot_joins(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    fixture_delta(&f, 11, 11);
+    fixture_forget(&f);
+    const size_t requests = f.requests;
+    fixture_delta(&f, 15, 16); /* in the middle of a window */
+    assert_int_equal(f.count, 4);
+    expect_status(0, MLT_STATUS_GAP, "sequence_gap", MLT_BOOK_LIVE, 12, 14);
+    expect_status(1, MLT_STATUS_SYNCING, "requested", MLT_BOOK_GAP, 0, 0);
+    expect_delta(2, 16, false);
+    const struct mlt_book *b = expect_book(3, MLT_BOOK_SYNCING, 11, 11);
+    assert_int_equal(b->bids.count + b->asks.count, 0);
+    assert_int_equal(b->digest_version, 0);
+    assert_false(b->has_analytics);
+    assert_int_equal(f.out[3].quality, MLT_QUALITY_STALE);
+    assert_int_equal(f.requests, requests + 1);
+    assert_true(f.urgent);
+    fixture_delta(&f, 17, 18);
+    expect_delta(4, 18, false);
+    fixture_run(&f, f.now_ns + MLT_NS_PER_S);
+    assert_int_equal(f.count, 5); /* nothing by itself */
+    fixture_forget(&f);
+    fixture_snapshot(&f, 17);
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_int_equal(f.out[0].last, 18);
+    expect_status(1, MLT_STATUS_LIVE, "joined", MLT_BOOK_SYNCING, 17, 18);
+    (void)expect_book(2, MLT_BOOK_LIVE, 12, 18);
+    const struct mlt_conductor_counts counts = fixture_counts(&f);
+    assert_int_equal(counts.gaps, 1);
+    assert_int_equal(counts.resyncs, 1);
+    fixture_close(&f);
+}
+
+static void test_a_silent_book_is_stale_with_its_last_levels(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    fixture_run(&f, f.now_ns + 60 * MLT_NS_PER_S);
+    assert_true(f.count >= 2);
+    expect_status(0, MLT_STATUS_STALE, "silent", MLT_BOOK_LIVE, 0, 0);
+    size_t n = 1;
+    while (n < f.count && f.out[n].type != MLT_EVENT_BOOK) {
+        n++;
+    }
+    const struct mlt_book *b = expect_book(n, f.out[n].u.book.state, 10, 10);
+    assert_int_not_equal(b->state, MLT_BOOK_LIVE);
+    assert_true((f.out[n].quality & MLT_QUALITY_STALE) != 0);
+    assert_int_equal(fixture_counts(&f).stales, 1);
+    fixture_forget(&f);
+    fixture_delta(&f, 11, 11);
+    expect_status(0, MLT_STATUS_LIVE, "resumed", MLT_BOOK_SYNCING, 11, 11);
+    expect_delta(1, 11, true);
+    (void)expect_book(2, MLT_BOOK_LIVE, 11, 11);
+    fixture_close(&f);
+}
+
+static void test_a_line_that_ends_leaves_what_was_known_and_says_stale(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    const size_t requests = f.requests;
+    fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
+    assert_int_equal(f.count, 3);
+    expect_status(0, MLT_STATUS_SOURCE_DOWN, "closed", MLT_BOOK_STATE_NONE, 0, 0);
+    expect_status(1, MLT_STATUS_STALE, "source_down", MLT_BOOK_LIVE, 0, 0);
+    const struct mlt_book *b = expect_book(2, MLT_BOOK_STALE, 10, 10);
+    assert_int_equal(b->bids.count, 2);
+    assert_int_equal(b->digest_version, 1);
+    assert_false(b->has_analytics);
+    assert_int_equal(f.out[2].quality, MLT_QUALITY_STALE);
+    fixture_run(&f, f.now_ns + 100 * MLT_NS_PER_S);
+    assert_int_equal(f.count, 3);
+    assert_int_equal(f.requests, requests); /* there is nothing to ask for yet */
+    fixture_forget(&f);
+    fixture_status(&f, MLT_STATUS_SOURCE_UP);
+    expect_status(1, MLT_STATUS_SYNCING, "requested", MLT_BOOK_STALE, 0, 0);
+    assert_int_equal(f.count, 2);
+    assert_int_equal(f.requests, requests + 1);
+    fixture_snapshot(&f, 30);
+    expect_status(3, MLT_STATUS_LIVE, "joined", MLT_BOOK_SYNCING, 30, 30);
+    (void)expect_book(4, MLT_BOOK_LIVE, 11, 30);
+    fixture_close(&f);
+}
+
+static void test_a_loss_on_the_way_here_is_a_gap(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    const uint32_t partition = mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4;
+    mlt_conductor_core_lost(f.core, partition, "hop_overrun");
+    assert_int_equal(f.count, 4);
+    expect_status(0, MLT_STATUS_LOST, "hop_overrun", MLT_BOOK_STATE_NONE, 0, 0);
+    expect_status(1, MLT_STATUS_GAP, "lost", MLT_BOOK_LIVE, 0, 0);
+    expect_status(2, MLT_STATUS_SYNCING, "requested", MLT_BOOK_GAP, 0, 0);
+    expect(3, MLT_EVENT_BOOK);
+    assert_true((f.out[3].quality & MLT_QUALITY_AFTER_GAP) != 0);
+    fixture_close(&f);
+}
+
+static void test_a_snapshot_that_does_not_come_is_asked_for_again(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_delta(&f, 1, 1);
+    assert_int_equal(f.requests, 1);
+    mlt_conductor_core_resync_failed(f.core, FIXTURE_INSTRUMENT);
+    assert_int_equal(f.requests, 1); /* not at once */
+    fixture_run(&f, f.now_ns + 2 * MLT_NS_PER_S);
+    assert_int_equal(f.requests, 2);
+    /* Nor is silence an answer. */
+    fixture_run(&f, f.now_ns + 20 * MLT_NS_PER_S);
+    assert_true(f.requests > 2);
+    fixture_close(&f);
+}
+
+static void test_other_exponents_are_another_book(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_INSTRUMENT);
+    e.u.instrument.price_exponent = -2;
+    e.u.instrument.quantity_exponent = -5;
+    fixture_send(&f, &e);
+    assert_int_equal(f.count, 1); /* the same: nothing happens */
+    f.now_ns++;
+    e = fixture_event(&f, MLT_EVENT_INSTRUMENT);
+    e.u.instrument.price_exponent = -3;
+    e.u.instrument.quantity_exponent = -5;
+    fixture_send(&f, &e);
+    expect_status(1, MLT_STATUS_IDLE, "stopped", MLT_BOOK_LIVE, 0, 0);
+    expect(2, MLT_EVENT_INSTRUMENT);
+    expect_status(3, MLT_STATUS_SYNCING, "started", MLT_BOOK_IDLE, 0, 0);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_SYNCING], 1);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 0);
+    fixture_close(&f);
+}
+
+static void test_instruments_without_book_events_have_no_book(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_INSTRUMENT);
+    e.u.instrument.price_exponent = -2;
+    fixture_send(&f, &e);
+    e = fixture_event(&f, MLT_EVENT_TRADE);
+    e.first = e.last = 1;
+    fixture_send(&f, &e);
+    const struct mlt_conductor_counts counts = fixture_counts(&f);
+    for (size_t s = 0; s < 6; s++) {
+        assert_int_equal(counts.states[s], 0);
+    }
+    assert_int_equal(f.requests, 0);
+    assert_int_equal(mlt_conductor_core_due_ns(f.core), INT64_MAX);
+    fixture_close(&f);
+}
+
+static void test_trades_are_in_the_measures_of_the_next_book(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_TRADE);
+    e.first = e.last = e.u.trade.trade_id = 1;
+    e.u.trade.price = (struct mlt_decimal){ 150, -2 };
+    e.u.trade.quantity = (struct mlt_decimal){ 3, -5 };
+    e.u.trade.aggressor = MLT_SIDE_BUY;
+    e.u.trade.trade_time_ns = f.now_ns - 5;
+    fixture_send(&f, &e);
+    assert_int_equal(f.count, 1); /* a trade alone makes no BOOK */
+    fixture_delta(&f, 11, 11);
+    const struct mlt_book *b = expect_book(2, MLT_BOOK_LIVE, 11, 11);
+    assert_true((b->analytics.vwap[0].flags & MLT_MEASURE_PRESENT) != 0);
+    assert_int_equal(b->analytics.vwap[0].value.mantissa, 1500000);
+    assert_int_equal(b->analytics.vwap[0].value.exponent, -6);
+    fixture_close(&f);
+}
+
+/* ---- commits ---- */
+
+static void test_what_comes_after_a_book_waits_for_its_commit(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    assert_int_equal(f.commits, 1);
+    assert_int_equal(f.committed_sequence, 1);
+    assert_int_equal(f.heads_in_commit, 4); /* delta, snapshot, BOOK, STATUS */
+    fixture_forget(&f);
+    fixture_delta(&f, 11, 11);
+    struct mlt_event trade = fixture_event(&f, MLT_EVENT_TRADE);
+    trade.first = trade.last = 5;
+    fixture_send(&f, &trade);
+    assert_int_equal(f.count, 0);
+    assert_int_equal(mlt_conductor_core_holding(f.core), 1);
+    mlt_conductor_core_heads(f.core);
+    assert_int_equal(f.count, 0);
+    f.now_ns += 300 * MLT_NS_PER_US;
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    assert_int_equal(f.count, 4);
+    (void)expect_book(0, MLT_BOOK_LIVE, 10, 10);
+    assert_int_equal(f.out[0].quality & MLT_QUALITY_CACHE_UNAVAILABLE, 0);
+    expect_delta(1, 11, true);
+    expect(2, MLT_EVENT_TRADE);
+    /* Heads name what had left when they were made: not the BOOK. */
+    expect(3, MLT_EVENT_STATUS);
+    for (size_t h = 0; h < f.out[3].u.status.head_count; h++) {
+        assert_int_not_equal(f.out[3].u.status.heads[h].type, MLT_EVENT_BOOK);
+    }
+    assert_int_equal(mlt_conductor_core_holding(f.core), 0);
+    fixture_forget(&f);
+    mlt_conductor_core_heads(f.core);
+    assert_int_equal(f.out[0].u.status.head_count, 1);
+    assert_int_equal(f.out[0].u.status.heads[0].type, MLT_EVENT_BOOK);
+    assert_int_equal(f.out[0].u.status.heads[0].sequence, 1);
+    assert_int_equal(fixture_counts(&f).books_late, 0);
+    fixture_close(&f);
+}
+
+static void test_a_slow_commit_holds_the_flow_for_five_ms_and_no_longer(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    fixture_forget(&f);
+    const int64_t start = f.now_ns;
+    fixture_delta(&f, 11, 11);
+    fixture_run(&f, start + 4999 * MLT_NS_PER_US);
+    assert_int_equal(f.count, 0);
+    fixture_run(&f, start + 5 * MLT_NS_PER_MS);
+    assert_int_equal(f.count, 1);
+    expect_delta(0, 11, true);
+    fixture_delta(&f, 12, 12);
+    assert_int_equal(f.count, 2);
+    /* No second commit while the first is out, however long. */
+    fixture_run(&f, start + 400 * MLT_NS_PER_MS);
+    assert_int_equal(f.commits, 1);
+    assert_int_equal(f.count, 2);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_UNAVAILABLE);
+    (void)expect_book(2, MLT_BOOK_LIVE, 10, 10);
+    assert_int_equal(f.out[2].sequence, 1);
+    assert_true((f.out[2].quality & MLT_QUALITY_CACHE_UNAVAILABLE) != 0);
+    assert_int_equal(f.commits, 2); /* what was merged meanwhile follows at once */
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(3, MLT_BOOK_LIVE, 11, 12);
+    assert_int_equal(f.out[3].merged, 1);
+    const struct mlt_conductor_counts counts = fixture_counts(&f);
+    assert_int_equal(counts.books_late, 1);
+    assert_int_equal(counts.uncached, 1);
+    fixture_close(&f);
+}
+
+static void test_a_change_of_state_while_a_commit_is_out_follows_its_answer(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    fixture_forget(&f);
+    fixture_delta(&f, 20, 20);
+    assert_int_equal(f.count, 0);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(0, MLT_BOOK_LIVE, 10, 10);
+    expect_status(1, MLT_STATUS_GAP, "sequence_gap", MLT_BOOK_LIVE, 11, 19);
+    expect_status(2, MLT_STATUS_SYNCING, "requested", MLT_BOOK_GAP, 0, 0);
+    expect_delta(3, 20, false);
+    assert_int_equal(f.count, 4);
+    assert_int_equal(f.commits, 2);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(4, MLT_BOOK_SYNCING, 10, 10);
+    fixture_close(&f);
+}
+
+static void test_without_a_cache_a_book_leaves_at_once_and_says_so(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    fixture_live(&f, 10);
+    fixture_delta(&f, 11, 11);
+    (void)expect_book(1, MLT_BOOK_LIVE, 11, 11);
+    assert_true((f.out[1].quality & MLT_QUALITY_CACHE_UNAVAILABLE) != 0);
+    assert_int_equal(f.commits, 0);
+    assert_int_equal(fixture_counts(&f).uncached, 2);
+    fixture_close(&f);
+}
+
+static void test_the_flag_falls_when_the_cache_is_back_also_of_a_quiet_book(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    fixture_live(&f, 10);
+    fixture_delta(&f, 11, 11);
+    fixture_run(&f, f.now_ns + MLT_NS_PER_S); /* nothing more to say, and all of it flagged */
+    fixture_forget(&f);
+    f.cache = true;
+    mlt_conductor_core_cache_back(f.core);
+    assert_int_equal(f.count, 0);
+    assert_int_equal(f.commits, 1);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    assert_int_equal(f.count, 1);
+    assert_int_equal(f.out[0].type, MLT_EVENT_BOOK);
+    assert_int_equal(f.out[0].u.book.last_update_id, 11);
+    assert_int_equal(f.out[0].quality & MLT_QUALITY_CACHE_UNAVAILABLE, 0);
+    mlt_conductor_core_cache_back(f.core); /* and no further one */
+    assert_int_equal(f.commits, 1);
+    assert_non_null(mlt_conductor_core_levels(f.core, FIXTURE_INSTRUMENT));
+    assert_null(mlt_conductor_core_levels(f.core, MLT_SLICE_LITERAL("NONE-USDT")));
+    fixture_close(&f);
+}
+
+static void test_a_fenced_owner_emits_nothing_until_it_has_another_epoch(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    fixture_forget(&f);
+    fixture_delta(&f, 11, 11);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_FENCED);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_TRADE);
+    assert_int_equal(mlt_conductor_core_event(f.core, &e), MLT_E_STALE_OWNER);
+    mlt_conductor_core_lost(f.core, mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4, "hop_overrun");
+    mlt_conductor_core_heads(f.core);
+    fixture_run(&f, f.now_ns + 100 * MLT_NS_PER_S);
+    assert_int_equal(f.count, 0);
+    assert_int_equal(f.commits, 1);
+    assert_int_equal(mlt_conductor_core_holding(f.core), 0);
+    assert_int_equal(fixture_counts(&f).books_fenced, 1);
+    assert_int_equal(fixture_counts(&f).stale_owner, 1);
+    fixture_epoch(&f, 9);
+    fixture_delta(&f, 12, 12);
+    assert_true(f.count >= 2);
+    assert_int_equal(f.out[0].epoch, 9);
+    assert_int_equal(f.out[0].u.status.kind, MLT_STATUS_EPOCH_STARTED);
+    fixture_close(&f);
+}
+
+static void test_a_commit_of_an_earlier_epoch_comes_to_nothing(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    fixture_forget(&f);
+    fixture_delta(&f, 11, 11);
+    fixture_epoch(&f, 9);
+    fixture_delta(&f, 12, 12);
+    expect_delta(0, 11, true); /* of the old epoch, no longer waiting */
+    assert_int_equal(f.out[1].u.status.kind, MLT_STATUS_EPOCH_STARTED);
+    for (size_t h = 0; h < f.out[1].u.status.head_count; h++) {
+        /* The BOOK that never left is not named. */
+        assert_int_not_equal(f.out[1].u.status.heads[h].type, MLT_EVENT_BOOK);
+    }
+    expect_delta(2, 12, true);
+    assert_int_equal(f.count, 3);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    assert_int_equal(f.count, 3);
+    fixture_run(&f, f.now_ns + 200 * MLT_NS_PER_MS);
+    assert_int_equal(f.commits, 2);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(3, MLT_BOOK_LIVE, 12, 12);
+    assert_int_equal(f.out[3].epoch, 9);
+    assert_int_equal(f.out[3].sequence, 1);
+    fixture_close(&f);
+}
+
+static void test_more_than_may_wait_does_not(void **state)
+{
+    (void)state;
+    static int64_t prices[2000], quantities[2000];
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    fixture_forget(&f);
+    for (int64_t n = 0; n < 2000; n++) {
+        prices[n] = 1000000 - n;
+        quantities[n] = INT64_C(1000000000000) + n;
+    }
+    size_t sent = 0;
+    while (f.count == 0) {
+        assert_true(sent < 100);
+        struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
+        f.now_ns += 1000;
+        e.stamps.received = f.now_ns;
+        e.u.book_snapshot.last_update_id = 5;
+        e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 2000, prices, quantities };
+        fixture_send(&f, &e);
+        sent++;
+    }
+    assert_int_equal(f.count, sent); /* all of it, in order, and nothing of it twice */
+    assert_int_equal(fixture_counts(&f).hold_overruns, 1);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(sent, MLT_BOOK_LIVE, 10, 10);
+    fixture_close(&f);
+}
+
+/* ---- the throttle as a property ---- */
+
+/* Deltas at random times. The model: the first leaves at once, each window of 100 ms has one BOOK
+ * at most, and what came within leaves at its end. */
+static void throttle_round(uint64_t seed, int64_t throttle_ns)
+{
+    struct mlt_conductor_books books = fixture_books;
+    books.throttle_ns = throttle_ns;
+    fixture_open(&f, &books, false);
+    fixture_live(&f, 10);
+    int64_t window_ends = INT64_MIN, waits_since = 10, last = 10;
+    uint64_t merged = 0, deltas = 0;
+    size_t seen = 0;
+    for (int n = 0; n < 400; n++) {
+        const uint64_t r = mlt_mix64(seed * 1000 + (uint64_t)n);
+        const int64_t until = f.now_ns + (int64_t)(r % 8 == 0 ? 150 : r % 40) * MLT_NS_PER_MS +
+                              (int64_t)(r >> 32 & 0xffff);
+        const bool waiting = waits_since < last;
+        fixture_run(&f, until);
+        if (waiting && until >= window_ends) { /* left at the end of the window */
+            assert_int_equal(f.count, seen + 1);
+            assert_int_equal(f.out_ns[seen], window_ends);
+            (void)expect_book(seen, MLT_BOOK_LIVE, waits_since + 1, last);
+            merged += f.out[seen].merged + 1;
+            seen++;
+            window_ends += throttle_ns;
+            waits_since = last;
+        }
+        assert_int_equal(f.count, seen);
+        last++;
+        deltas++;
+        fixture_delta(&f, last, last);
+        expect_delta(seen++, last, true);
+        if (f.now_ns >= window_ends) {
+            assert_int_equal(f.count, seen + 1);
+            (void)expect_book(seen, MLT_BOOK_LIVE, last, last);
+            merged += f.out[seen].merged + 1;
+            seen++;
+            window_ends = f.now_ns + throttle_ns;
+            waits_since = last;
+        }
+        assert_int_equal(f.count, seen);
+    }
+    fixture_run(&f, f.now_ns + MLT_NS_PER_S);
+    if (waits_since < last) {
+        (void)expect_book(seen, MLT_BOOK_LIVE, waits_since + 1, last);
+        merged += f.out[seen].merged + 1;
+    }
+    assert_int_equal(merged, deltas);
+    fixture_close(&f);
+}
+
+static void test_one_book_a_window_and_the_last_state_always_leaves(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        throttle_round(seed, (int64_t)(1 + mlt_mix64(seed) % 150) * MLT_NS_PER_MS);
+    }
+    throttle_round(99, 0);
+}
+
+/* The book is kept, deltas prove it and consumers of deltas can join; no more than that is
+ * numbered. */
+static void test_what_nobody_subscribed_to_is_not_numbered(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    f.wants = 0;
+    fixture_delta(&f, 10, 12);
+    fixture_forget(&f);
+    fixture_snapshot(&f, 12);
+    assert_int_equal(f.count, 2);
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_true(f.out[0].u.book_snapshot.reset);
+    assert_int_equal(f.out[0].sequence, 1);
+    expect_status(1, MLT_STATUS_LIVE, "joined", MLT_BOOK_SYNCING, 12, 12);
+    assert_true(mlt_conductor_core_due_ns(f.core) > f.now_ns);
+    fixture_delta(&f, 13, 13);
+    expect_delta(2, 13, true);
+    assert_int_equal(f.count, 3);
+    /* One that says nothing new, some time later. */
+    f.now_ns += 20 * MLT_NS_PER_S;
+    fixture_snapshot(&f, 5);
+    assert_int_equal(f.count, 3);
+    assert_int_equal(fixture_counts(&f).snapshots_kept, 1);
+    assert_int_equal(fixture_counts(&f).books, 0);
+    f.wants = MLT_QUALITY_WANTS_SNAPSHOT;
+    f.now_ns += 20 * MLT_NS_PER_S;
+    fixture_snapshot(&f, 5);
+    assert_int_equal(f.count, 4);
+    expect(3, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_int_equal(f.out[3].sequence, 2); /* the one that was kept is no hole */
+    f.wants = MLT_QUALITY_WANTS_BOOK;
+    fixture_delta(&f, 14, 14);
+    assert_int_equal(f.count, 6);
+    expect_delta(4, 14, true);
+    (void)expect_book(5, MLT_BOOK_LIVE, 14, 14);
+    f.wants = 0;
+    fixture_delta(&f, 15, 15);
+    f.now_ns += MLT_NS_PER_S;
+    mlt_conductor_core_tick(f.core);
+    assert_int_equal(f.count, 7);
+    fixture_close(&f);
+}
+
+static void test_options_that_make_no_book_are_refused(void **state)
+{
+    (void)state;
+    const struct mlt_conductor_ports ports = { .emit = fixture_emit, .ctx = &f };
+    struct mlt_conductor_core *core = NULL;
+    assert_int_equal(mlt_conductor_core_create(4, &ports, &core), MLT_OK);
+    struct mlt_conductor_books books = fixture_books;
+    books.published_levels = 0;
+    assert_int_equal(mlt_conductor_core_books(core, &books), MLT_E_INVALID);
+    books = fixture_books;
+    books.throttle_ns = -1;
+    assert_int_equal(mlt_conductor_core_books(core, &books), MLT_E_INVALID);
+    books = fixture_books;
+    books.snapshot_depth = books.book_levels + 1;
+    assert_int_equal(mlt_conductor_core_books(core, &books), MLT_E_INVALID);
+    assert_int_equal(mlt_conductor_core_books(core, &fixture_books), MLT_OK);
+    mlt_conductor_core_destroy(core);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_book_joins_and_each_step_is_said_in_place),
+        cmocka_unit_test(test_a_snapshot_ahead_of_the_deltas_goes_out_as_it_is),
+        cmocka_unit_test(test_what_nobody_subscribed_to_is_not_numbered),
+        cmocka_unit_test(test_changes_within_a_window_are_merged_and_the_last_always_leaves),
+        cmocka_unit_test(test_a_hole_is_said_at_once_and_no_level_is_shown_until_a_snapshot_joins),
+        cmocka_unit_test(test_a_silent_book_is_stale_with_its_last_levels),
+        cmocka_unit_test(test_a_line_that_ends_leaves_what_was_known_and_says_stale),
+        cmocka_unit_test(test_a_loss_on_the_way_here_is_a_gap),
+        cmocka_unit_test(test_a_snapshot_that_does_not_come_is_asked_for_again),
+        cmocka_unit_test(test_other_exponents_are_another_book),
+        cmocka_unit_test(test_instruments_without_book_events_have_no_book),
+        cmocka_unit_test(test_trades_are_in_the_measures_of_the_next_book),
+        cmocka_unit_test(test_what_comes_after_a_book_waits_for_its_commit),
+        cmocka_unit_test(test_a_slow_commit_holds_the_flow_for_five_ms_and_no_longer),
+        cmocka_unit_test(test_a_change_of_state_while_a_commit_is_out_follows_its_answer),
+        cmocka_unit_test(test_without_a_cache_a_book_leaves_at_once_and_says_so),
+        cmocka_unit_test(test_the_flag_falls_when_the_cache_is_back_also_of_a_quiet_book),
+        cmocka_unit_test(test_a_fenced_owner_emits_nothing_until_it_has_another_epoch),
+        cmocka_unit_test(test_a_commit_of_an_earlier_epoch_comes_to_nothing),
+        cmocka_unit_test(test_more_than_may_wait_does_not),
+        cmocka_unit_test(test_one_book_a_window_and_the_last_state_always_leaves),
+        cmocka_unit_test(test_options_that_make_no_book_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

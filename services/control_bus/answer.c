@@ -242,6 +242,36 @@ static void put_type(struct json *json, const Meltica__V1__Table *table, enum ml
     }
 }
 
+static bool has_route(const Meltica__V1__Table *table, enum mlt_event_type type)
+{
+    for (size_t i = 0; i < table->n_routes; i++) {
+        if ((int)table->routes[i]->type == (int)type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* BOOK has no route of its own: it is on offer where its sources are. */
+static void put_book(struct json *json, const Meltica__V1__Table *table)
+{
+    static const enum mlt_event_type sources[] = { MLT_EVENT_BOOK_DELTA, MLT_EVENT_BOOK_SNAPSHOT };
+    if (!has_route(table, sources[0]) || !has_route(table, sources[1])) {
+        return;
+    }
+    json_open(json, NULL, '{');
+    json_text(json, "type", mlt_event_type_word((int)MLT_EVENT_BOOK));
+    json_text(json, "description", "the fused book");
+    json_open(json, "derived_from", '[');
+    json_text(json, NULL, mlt_event_type_word((int)sources[0]));
+    json_text(json, NULL, mlt_event_type_word((int)sources[1]));
+    json_close(json, ']');
+    json_open(json, "routes", '[');
+    json_close(json, ']');
+    put_filters(json, MLT_EVENT_BOOK);
+    json_close(json, '}');
+}
+
 static void put_subscription(struct json *json, const Meltica__V1__TableSubscription *subscription)
 {
     json_open(json, NULL, '{');
@@ -267,6 +297,7 @@ enum mlt_status mlt_control_describe_json(const Meltica__V1__Table *table, struc
             put_type(&json, table, (enum mlt_event_type)type);
         }
     }
+    put_book(&json, table);
     json_close(&json, ']');
     json_open(&json, "instruments", '{');
     json_number(&json, "listed", table->instruments_listed);

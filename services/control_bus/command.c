@@ -8,12 +8,13 @@
 
 #include "meltica/base/hash.h"
 
-static const char *const verb_words[] = { "subscribe", "unsubscribe", "update", "renew", "list" };
-_Static_assert(sizeof verb_words / sizeof verb_words[0] == MLT_VERB_COUNT, "one word each");
+static const char *const verb_words[] = { "subscribe", "unsubscribe", "update",  "renew",
+                                          "list",      "status",      "describe" };
+_Static_assert(sizeof verb_words / sizeof verb_words[0] == MLT_VERB_ALL, "one word each");
 
 const char *mlt_verb_word(enum mlt_verb verb)
 {
-    return (unsigned)verb < MLT_VERB_COUNT ? verb_words[verb] : "unknown";
+    return (unsigned)verb < MLT_VERB_ALL ? verb_words[verb] : "unknown";
 }
 
 void mlt_command_fini(struct mlt_command *command)
@@ -172,7 +173,7 @@ static enum mlt_status read_type(const cJSON *tree, struct mlt_command *command,
 /* ---- instruments ---- */
 
 /* A token, BASE-* or *-QUOTE. */
-static bool pattern_valid(const char *text)
+bool mlt_command_pattern_valid(const char *text)
 {
     const struct mlt_slice whole = mlt_slice_of_string(text);
     const char *dash = strchr(text, '-');
@@ -227,7 +228,7 @@ static enum mlt_status read_instruments(const cJSON *tree, struct mlt_command *c
         return MLT_E_NOMEM;
     }
     for (const cJSON *item = member->child; item != NULL; item = item->next) {
-        if (!cJSON_IsString(item) || !pattern_valid(item->valuestring)) {
+        if (!cJSON_IsString(item) || !mlt_command_pattern_valid(item->valuestring)) {
             char field[MLT_CONTROL_FIELD_BYTES_MAX + 1];
             (void)snprintf(field, sizeof field, "instruments[%zu]", command->instrument_count);
             return mlt_control_refuse(
@@ -360,7 +361,8 @@ void mlt_command_id(const char *principal, const char *consumer, enum mlt_event_
 static bool belongs(const Meltica__V1__TableSubscription *s, const char *principal,
                     const char *consumer)
 {
-    return !s->implied && s->consumer[0] != '\0' && strcmp(s->principal, principal) == 0 &&
+    return !s->implied && s->consumer[0] != '\0' &&
+           (principal == NULL || strcmp(s->principal, principal) == 0) &&
            (consumer[0] == '\0' || strcmp(s->consumer, consumer) == 0);
 }
 

@@ -22,7 +22,10 @@ enum mlt_verb {
     MLT_VERB_UPDATE,
     MLT_VERB_RENEW,
     MLT_VERB_LIST,
-    MLT_VERB_COUNT
+    MLT_VERB_COUNT, /* of commands, which mlt_command_read reads */
+    MLT_VERB_STATUS = MLT_VERB_COUNT,
+    MLT_VERB_DESCRIBE,
+    MLT_VERB_ALL
 };
 const char *mlt_verb_word(enum mlt_verb verb); /* static: "subscribe" */
 
@@ -39,6 +42,9 @@ struct mlt_command {
     char **demand; /* the same sorted, each once; views */
     size_t demand_count;
 };
+
+/* A listed name, BASE-* or *-QUOTE, by its form. */
+bool mlt_command_pattern_valid(const char *text);
 
 void mlt_command_fini(struct mlt_command *command);
 /* Reads a request. E_PROTOCOL with *refusal (400, 501) filled, E_NOMEM (500); the command is empty
@@ -57,7 +63,7 @@ struct mlt_command_limits {
     int64_t instruments;   /* of a subscription, as written */
 };
 
-/* The live subscription of that id, principal and consumer; NULL: none. */
+/* The live subscription of that id, principal (NULL: anyone's) and consumer; NULL: none. */
 const Meltica__V1__TableSubscription *mlt_command_find(const Meltica__V1__Table *table,
                                                        const char *principal, const char *consumer,
                                                        const char *id);
@@ -77,6 +83,7 @@ enum mlt_status mlt_command_check_room(const struct mlt_command *command, const 
 struct mlt_outcome {
     const struct mlt_command *command;
     const char *principal, *subscription;
+    const char *owner;    /* whose the subscription is; NULL: the principal's own */
     const char *replaces; /* update: what ended; NULL */
     const char *status;   /* CONFIRMED, PENDING */
     const char *reason;   /* "" */
@@ -95,7 +102,7 @@ enum mlt_status mlt_outcome_json(const struct mlt_outcome *outcome,
 enum mlt_status mlt_audit_json(const struct mlt_outcome *outcome, enum mlt_verb verb,
                                const struct mlt_control_refusal *refusal, const char *instance,
                                int64_t time_ns, struct mlt_buf *out) MLT_MUST_CHECK;
-/* Answer to list. */
+/* Answer to list; principal NULL: everybody's, each with its principal. */
 enum mlt_status mlt_list_json(const struct mlt_command *command, const char *principal,
                               const Meltica__V1__Table *table, int64_t now_ns,
                               struct mlt_buf *out) MLT_MUST_CHECK;

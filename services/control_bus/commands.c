@@ -7,6 +7,7 @@
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
 #include "meltica/bus/store.h"
+#include "quota.h"
 
 #define SUBJECT_TABLE "meltica.int.table"
 #define SUBJECT_APPLY "meltica.int.apply.00"
@@ -21,6 +22,8 @@ struct mlt_commands {
     struct mlt_store *store;
     char instance[64];
     struct mlt_command_limits limits;
+    const struct mlt_authority *authority;
+    struct mlt_quota *quota;
 
     pthread_mutex_t lock; /* what follows; never held while the bus is called */
     bool log_there, audit_there;
@@ -30,6 +33,10 @@ struct mlt_commands {
 /* One command on its way. */
 struct run {
     struct mlt_commands *c;
+    struct mlt_asker asker;
+    char owner[MLT_COMMAND_NAME_BYTES_MAX + 1]; /* of the subscription; mostly who asks */
+    bool entered;                               /* ticket is one of the quota's */
+    unsigned ticket;
     struct mlt_command command;
     Meltica__V1__Table *table;
     Meltica__V1__ApplyReply *applied;
@@ -42,14 +49,21 @@ struct run {
 
 /* ---- the Dispatcher ---- */
 
-static enum mlt_status ask_table(struct run *r)
+/* Also asks how many instruments the command's names cover, and those of more after them. */
+static enum mlt_status ask_table(struct run *r, char *const *more, size_t more_count)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf question, answer;
     Meltica__V1__TableRequest request;
     meltica__v1__table_request__init(&request);
-    request.n_match = r->command.instrument_count;
-    request.match = r->command.instruments;
+    char *names[MLT_COMMAND_INSTRUMENTS_MAX + MLT_QUOTA_PATTERNS_MAX];
+    for (size_t i = 0; i < r->command.instrument_count; i++) {
+        names[request.n_match++] = r->command.instruments[i];
+    }
+    for (size_t i = 0; i < more_count; i++) {
+        names[request.n_match++] = more[i];
+    }
+    request.match = names;
     mlt_buf_init(&question, MLT_BUS_PAYLOAD_BYTES_MAX);
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
     const size_t bytes = meltica__v1__table_request__get_packed_size(&request);
@@ -165,6 +179,35 @@ static char *unconst(const char *text)
     return u.out;
 }
 
+/* The request's id was used before: what the log has at that place counts, if it is of this
+ * subscription. E_PROTOCOL with the refusal filled. */
+static enum mlt_status take_logged(struct run *r, const char *subject, uint64_t sequence)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf bytes;
+    uint64_t found = 0;
+    mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
+    const enum mlt_status status =
+        mlt_stream_next(r->c->store, "MELTICA_CONTROL", subject, sequence, &bytes, &found, &err);
+    Meltica__V1__ControlRecord *record =
+        status == MLT_OK && found == sequence
+            ? meltica__v1__control_record__unpack(NULL, bytes.len, bytes.data)
+            : NULL;
+    mlt_buf_fini(&bytes);
+    if (status != MLT_OK && status != MLT_E_NOT_FOUND) {
+        return mlt_control_refuse(r->refusal, 503, "", STORE_AWAY);
+    }
+    if (record == NULL) {
+        return mlt_control_refuse(r->refusal, 409, "id",
+                                  "another request with the same \"id\" was carried out before, or "
+                                  "later commands have replaced what it did: use another \"id\"");
+    }
+    r->outcome.unchanged = true;
+    r->outcome.lease_end = record->lease_end;
+    meltica__v1__control_record__free_unpacked(record, NULL);
+    return MLT_OK;
+}
+
 /* E_PROTOCOL with the refusal filled. */
 static enum mlt_status append(struct run *r, const struct entry *entry, uint64_t *sequence)
 {
@@ -180,7 +223,7 @@ static enum mlt_status append(struct run *r, const struct entry *entry, uint64_t
     Meltica__V1__ControlRecord record;
     meltica__v1__control_record__init(&record);
     record.subscription = unconst(entry->subscription);
-    record.principal = unconst(MLT_COMMANDS_PRINCIPAL);
+    record.principal = r->owner;
     record.consumer = r->command.consumer;
     record.type = (Meltica__V1__EventType)entry->type;
     record.instruments = instruments.out;
@@ -190,9 +233,9 @@ static enum mlt_status append(struct run *r, const struct entry *entry, uint64_t
     record.request = r->command.id;
     record.lease_end = entry->lease_end;
     record.time = (uint64_t)mlt_clock_wall_ns();
-    (void)snprintf(subject, sizeof subject, "meltica.int.control.%s.%s", MLT_COMMANDS_PRINCIPAL,
+    (void)snprintf(subject, sizeof subject, "meltica.int.control.%s.%s", r->owner,
                    entry->subscription);
-    (void)snprintf(message_id, sizeof message_id, "%s/%s/%s", MLT_COMMANDS_PRINCIPAL,
+    (void)snprintf(message_id, sizeof message_id, "%s/%s/%s", r->asker.principal,
                    r->command.consumer, r->command.id);
     mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
     bool duplicate = false;
@@ -210,7 +253,7 @@ static enum mlt_status append(struct run *r, const struct entry *entry, uint64_t
     mlt_buf_fini(&bytes);
     if (status == MLT_OK) {
         r->outcome.log_sequence = *sequence;
-        return MLT_OK;
+        return duplicate ? take_logged(r, subject, *sequence) : MLT_OK;
     }
     forget(c, &c->log_there);
     mlt_log(MLT_LOG_WARN, "not_logged", err.text, MLT_S("verb", entry->verb),
@@ -261,9 +304,9 @@ static enum mlt_status await(struct run *r, const char *id, bool active, uint64_
     take_applied(r, ask_applied(r, id, active, sequence, left_ns(r)));
     if (came_to(r, "SUPERSEDED")) {
         return mlt_control_refuse(r->refusal, 409, "id",
-                                  "this request, or another one with the same \"id\", was carried "
-                                  "out before, and a later command has replaced what it did: use "
-                                  "another \"id\"");
+                                  "this \"id\" was used before, for another command or for one "
+                                  "whose effect was replaced since, nothing changed: use another "
+                                  "\"id\"");
     }
     return came_to(r, "FAILED") ? MLT_E_UNAVAILABLE : MLT_OK;
 }
@@ -318,6 +361,10 @@ static enum mlt_status again(struct run *r, const Meltica__V1__TableSubscription
                                      .lease_end = r->outcome.lease_end,
                                      .with_id = true };
         status = append(r, &entry, &sequence);
+        if (status == MLT_OK && sequence <= there->log_sequence) { /* its id: carried out before */
+            r->outcome.unchanged = true;
+            r->outcome.lease_end = there->lease_end;
+        }
     }
     r->outcome.log_sequence = sequence;
     if (status == MLT_OK) {
@@ -346,10 +393,84 @@ static enum mlt_status begin_demand(struct run *r, uint64_t lease_end)
     return status == MLT_E_UNAVAILABLE ? roll_back(r, r->subscription) : status;
 }
 
+/* What the demand holds; demand has views of instruments, which the table's matches follow. */
+static struct mlt_quota_size size_of(const struct run *r)
+{
+    struct mlt_quota_size size = { 0, 0 };
+    for (size_t d = 0; d < r->command.demand_count; d++) {
+        size_t i = 0;
+        while (i < r->command.instrument_count &&
+               r->command.instruments[i] != r->command.demand[d]) {
+            i++;
+        }
+        const int64_t count = i < r->table->n_matches ? r->table->matches[i] : 1;
+        size.streams += count;
+        size.wildcard_matches += strchr(r->command.demand[d], '*') != NULL ? count : 0;
+    }
+    return size;
+}
+
+/* Whether the role has room for one more subscription, in the place of replaced (NULL: of none).
+ * Patterns that the principal has already are asked for once more: only the Dispatcher knows what
+ * they cover. */
+static enum mlt_status grant(struct run *r, const char *replaced)
+{
+    if (r->asker.role == NULL) {
+        return MLT_OK;
+    }
+    char *patterns[MLT_QUOTA_PATTERNS_MAX];
+    size_t count = 0;
+    Meltica__V1__Table *before = NULL;
+    enum mlt_status status =
+        mlt_quota_patterns(r->table, r->asker.principal, patterns, MLT_QUOTA_PATTERNS_MAX, &count);
+    if (status != MLT_OK) {
+        return mlt_control_refuse(r->refusal, 429, "instruments",
+                                  "%s holds more than %u different patterns: unsubscribe from one "
+                                  "first",
+                                  r->asker.principal, MLT_QUOTA_PATTERNS_MAX);
+    }
+    if (count > 0) {
+        before = r->table;
+        r->table = NULL;
+        status = ask_table(r, patterns, count);
+    }
+    if (status == MLT_OK && r->table->n_matches < r->command.instrument_count + count) {
+        status = mlt_control_refuse(r->refusal, 503, "",
+                                    "the Dispatcher does not say what patterns cover, nothing "
+                                    "changed: ask again");
+    }
+    if (status == MLT_OK) {
+        const struct mlt_quota_question question = {
+            .role = r->asker.role,
+            .principal = r->asker.principal,
+            .subscription = r->subscription,
+            .replaced = replaced,
+            .size = size_of(r),
+            .table = r->table,
+            .patterns = patterns,
+            .matches = count > 0 ? r->table->matches + r->command.instrument_count : NULL,
+            .pattern_count = count,
+        };
+        status = mlt_quota_grant(r->c->quota, r->ticket, &question, r->refusal);
+    }
+    if (before != NULL) {
+        meltica__v1__table__free_unpacked(before, NULL);
+    }
+    return status;
+}
+
+/* What the role says of type and instruments. */
+static enum mlt_status may_have(struct run *r, const struct mlt_command *demand)
+{
+    return r->asker.role != NULL
+               ? mlt_role_check_demand(r->asker.role, r->asker.principal, demand, r->refusal)
+               : MLT_OK;
+}
+
 static enum mlt_status do_subscribe(struct run *r)
 {
     struct mlt_command *command = &r->command;
-    mlt_command_id(MLT_COMMANDS_PRINCIPAL, command->consumer, command->type, command->demand,
+    mlt_command_id(r->asker.principal, command->consumer, command->type, command->demand,
                    command->demand_count, r->subscription);
     describe(r, command->type, command->demand, command->demand_count);
     enum mlt_status status = mlt_command_check(command, r->table, &r->c->limits, r->refusal);
@@ -357,21 +478,30 @@ static enum mlt_status do_subscribe(struct run *r)
         return status;
     }
     const Meltica__V1__TableSubscription *there =
-        mlt_command_find(r->table, MLT_COMMANDS_PRINCIPAL, command->consumer, r->subscription);
+        mlt_command_find(r->table, r->asker.principal, command->consumer, r->subscription);
     if (there != NULL) {
         return again(r, there);
     }
-    status = mlt_command_check_room(command, MLT_COMMANDS_PRINCIPAL, r->table, &r->c->limits,
-                                    r->refusal);
+    status =
+        mlt_command_check_room(command, r->asker.principal, r->table, &r->c->limits, r->refusal);
+    if (status == MLT_OK) {
+        status = grant(r, NULL);
+    }
     return status == MLT_OK ? begin_demand(r, lease_of(r, 0)) : status;
 }
 
-/* The subscription that the command names, which must be the consumer's own. */
+/* The subscription that the command names, which must be the consumer's own; to end it, a role that
+ * says so may name another principal's. */
 static enum mlt_status find_named(struct run *r, const Meltica__V1__TableSubscription **there)
 {
-    *there =
-        mlt_command_find(r->table, MLT_COMMANDS_PRINCIPAL, r->command.consumer, r->subscription);
-    if (*there == NULL) {
+    *there = mlt_command_find(r->table, r->asker.principal, r->command.consumer, r->subscription);
+    if (*there == NULL && r->command.verb == MLT_VERB_UNSUBSCRIBE &&
+        mlt_asker_sees_all(&r->asker)) {
+        *there = mlt_command_find(r->table, NULL, r->command.consumer, r->subscription);
+    }
+    if (*there != NULL) {
+        (void)snprintf(r->owner, sizeof r->owner, "%s", (*there)->principal);
+    } else {
         return mlt_control_refuse(r->refusal, 404, "subscription",
                                   "%s has no subscription %s: meltica.control.list shows what "
                                   "there is",
@@ -388,8 +518,12 @@ static enum mlt_status end_demand(struct run *r, const char *id, bool with_id)
                                  .subscription = id,
                                  .with_id = with_id };
     uint64_t sequence = 0;
-    const enum mlt_status status = append(r, &entry, &sequence);
-    return status == MLT_OK ? await(r, id, false, sequence) : status;
+    enum mlt_status status = append(r, &entry, &sequence);
+    if (status == MLT_OK) {
+        status = await(r, id, false, sequence);
+        mlt_quota_forget(r->c->quota, r->owner, id);
+    }
+    return status;
 }
 
 static enum mlt_status do_unsubscribe(struct run *r)
@@ -399,7 +533,7 @@ static enum mlt_status do_unsubscribe(struct run *r)
     if (command->subscription[0] != '\0') {
         (void)snprintf(r->subscription, sizeof r->subscription, "%s", command->subscription);
     } else {
-        mlt_command_id(MLT_COMMANDS_PRINCIPAL, command->consumer, command->type, command->demand,
+        mlt_command_id(r->asker.principal, command->consumer, command->type, command->demand,
                        command->demand_count, r->subscription);
     }
     const enum mlt_status status = find_named(r, &there);
@@ -410,7 +544,13 @@ static enum mlt_status do_renew(struct run *r)
 {
     const Meltica__V1__TableSubscription *there = NULL;
     (void)snprintf(r->subscription, sizeof r->subscription, "%s", r->command.subscription);
-    const enum mlt_status status = find_named(r, &there);
+    enum mlt_status status = find_named(r, &there);
+    if (status == MLT_OK) { /* the policy may have changed since */
+        const struct mlt_command had = { .type = (enum mlt_event_type)there->type,
+                                         .instrument_count = there->n_instruments,
+                                         .instruments = there->instruments };
+        status = may_have(r, &had);
+    }
     return status == MLT_OK ? again(r, there) : status;
 }
 
@@ -429,10 +569,13 @@ static enum mlt_status do_update(struct run *r)
         command->type = (enum mlt_event_type)there->type;
     }
     (void)snprintf(r->replaced, sizeof r->replaced, "%s", r->subscription);
-    mlt_command_id(MLT_COMMANDS_PRINCIPAL, command->consumer, command->type, command->demand,
+    mlt_command_id(r->asker.principal, command->consumer, command->type, command->demand,
                    command->demand_count, r->subscription);
     describe(r, command->type, command->demand, command->demand_count);
-    status = mlt_command_check(command, r->table, &r->c->limits, r->refusal);
+    status = may_have(r, command);
+    if (status == MLT_OK) {
+        status = mlt_command_check(command, r->table, &r->c->limits, r->refusal);
+    }
     if (status != MLT_OK) {
         return status;
     }
@@ -440,8 +583,11 @@ static enum mlt_status do_update(struct run *r)
         return again(r, there);
     }
     const Meltica__V1__TableSubscription *other =
-        mlt_command_find(r->table, MLT_COMMANDS_PRINCIPAL, command->consumer, r->subscription);
-    status = other != NULL ? again(r, other) : begin_demand(r, lease_end);
+        mlt_command_find(r->table, r->asker.principal, command->consumer, r->subscription);
+    status = other != NULL ? MLT_OK : grant(r, r->replaced);
+    if (status == MLT_OK) {
+        status = other != NULL ? again(r, other) : begin_demand(r, lease_end);
+    }
     if (status != MLT_OK || !came_to(r, "CONFIRMED")) {
         return status;
     }
@@ -509,6 +655,18 @@ static enum mlt_status carry_out(struct run *r, enum mlt_verb verb)
     }
 }
 
+static bool is_denial(const struct mlt_control_refusal *refusal)
+{
+    return refusal->code == 401 || refusal->code == 403;
+}
+
+static void count_denied(struct mlt_commands *c, const struct mlt_control_refusal *refusal)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    c->stats.denied += is_denial(refusal);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
 static void count(struct run *r)
 {
     (void)pthread_mutex_lock(&r->c->lock);
@@ -520,6 +678,14 @@ static void count(struct run *r)
 
 static void end_run(struct run *r)
 {
+    if (r->entered) { /* a 503 leaves open whether the log has it */
+        mlt_quota_leave(r->c->quota, r->ticket,
+                        came_to(r, "CONFIRMED")                            ? MLT_QUOTA_APPLIED
+                        : came_to(r, "PENDING") || r->refusal->code == 503 ? MLT_QUOTA_STORED
+                                                                           : MLT_QUOTA_NOTHING,
+                        mlt_clock_mono_ns());
+    }
+    mlt_asker_end(r->c->authority, &r->asker);
     if (r->table != NULL) {
         meltica__v1__table__free_unpacked(r->table, NULL);
     }
@@ -529,24 +695,50 @@ static void end_run(struct run *r)
     mlt_command_fini(&r->command);
 }
 
+/* Who asks, what, and whether it may, before the Dispatcher is asked. */
+static enum mlt_status begin_run(struct run *r, enum mlt_verb verb, const char *subject,
+                                 struct mlt_slice request)
+{
+    struct mlt_control_refusal unread;
+    enum mlt_status status = mlt_asker_begin(r->c->authority, subject, verb, &r->asker, r->refusal);
+    const enum mlt_status read =
+        mlt_command_read(verb, request, &r->command, status == MLT_OK ? r->refusal : &unread);
+    (void)snprintf(r->owner, sizeof r->owner, "%s", r->asker.principal);
+    describe(r, r->command.type, r->command.demand, r->command.demand_count); /* for the audit */
+    status = status == MLT_OK ? read : status;
+    if (status == MLT_OK && (verb == MLT_VERB_SUBSCRIBE || verb == MLT_VERB_UPDATE)) {
+        status = may_have(r, &r->command);
+        if (status == MLT_OK && r->asker.role != NULL) {
+            r->entered = mlt_quota_enter(r->c->quota, r->asker.principal, &r->ticket) == MLT_OK;
+            status = r->entered ? MLT_OK
+                                : mlt_control_refuse(r->refusal, 503, "",
+                                                     "too many commands are on their way, nothing "
+                                                     "changed: ask again");
+        }
+    }
+    return status;
+}
+
 enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
-                                 struct mlt_slice request, struct mlt_buf *answer,
-                                 struct mlt_control_refusal *refusal)
+                                 const char *subject, struct mlt_slice request,
+                                 struct mlt_buf *answer, struct mlt_control_refusal *refusal)
 {
     struct run r = { .c = commands,
                      .refusal = refusal,
                      .begin_ns = mlt_clock_mono_ns(),
-                     .outcome = {
-                         .principal = MLT_COMMANDS_PRINCIPAL, .status = "", .reason = "" } };
+                     .outcome = { .status = "", .reason = "" } };
+    refusal->code = 0;
     r.outcome.command = &r.command;
+    r.outcome.principal = r.asker.principal;
+    r.outcome.owner = r.owner;
     r.outcome.subscription = r.subscription;
-    enum mlt_status status = mlt_command_read(verb, request, &r.command, refusal);
+    enum mlt_status status = begin_run(&r, verb, subject, request);
     if (status == MLT_OK) {
-        status = ask_table(&r);
+        status = ask_table(&r, NULL, 0);
     }
     if (status == MLT_OK && verb == MLT_VERB_LIST) {
-        status =
-            mlt_list_json(&r.command, MLT_COMMANDS_PRINCIPAL, r.table, mlt_clock_wall_ns(), answer);
+        status = mlt_list_json(&r.command, mlt_asker_sees_all(&r.asker) ? NULL : r.asker.principal,
+                               r.table, mlt_clock_wall_ns(), answer);
     } else if (status == MLT_OK) {
         status = carry_out(&r, verb);
         r.outcome.took_ms = (mlt_clock_mono_ns() - r.begin_ns) / MLT_NS_PER_MS;
@@ -559,11 +751,26 @@ enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb ve
         status = mlt_control_refuse(refusal, 500, "", "the answer cannot be made: %s",
                                     mlt_status_text(status));
     }
-    if (verb != MLT_VERB_LIST) {
+    if (status != MLT_OK) {
+        count_denied(commands, refusal);
+    }
+    if (verb != MLT_VERB_LIST || is_denial(refusal)) {
         audit(&r, verb, status != MLT_OK);
     }
     end_run(&r);
     return status;
+}
+
+void mlt_commands_denied(struct mlt_commands *commands, enum mlt_verb verb, const char *principal,
+                         struct mlt_control_refusal *refusal)
+{
+    struct run r = { .c = commands,
+                     .refusal = refusal,
+                     .outcome = {
+                         .principal = principal, .subscription = "", .status = "", .reason = "" } };
+    r.outcome.command = &r.command;
+    count_denied(commands, refusal);
+    audit(&r, verb, true);
 }
 
 void mlt_commands_get_stats(struct mlt_commands *commands, struct mlt_commands_stats *out)
@@ -573,8 +780,8 @@ void mlt_commands_get_stats(struct mlt_commands *commands, struct mlt_commands_s
     (void)pthread_mutex_unlock(&commands->lock);
 }
 
-enum mlt_status mlt_commands_create(struct mlt_bus *control, bool may_provision,
-                                    const char *instance, const struct mlt_command_limits *limits,
+enum mlt_status mlt_commands_create(struct mlt_bus *control,
+                                    const struct mlt_commands_options *options,
                                     struct mlt_commands **commands, struct mlt_error *err)
 {
     struct mlt_commands *c = calloc(1, sizeof *c);
@@ -582,10 +789,16 @@ enum mlt_status mlt_commands_create(struct mlt_bus *control, bool may_provision,
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for commands");
     }
     c->control = control;
-    c->limits = *limits;
-    (void)snprintf(c->instance, sizeof c->instance, "%s", instance);
+    c->limits = options->limits;
+    c->authority = options->authority;
+    (void)snprintf(c->instance, sizeof c->instance, "%s", options->instance);
     (void)pthread_mutex_init(&c->lock, NULL);
-    const enum mlt_status status = mlt_store_create(control, may_provision, &c->store, err);
+    enum mlt_status status = mlt_quota_create(&c->quota);
+    if (status == MLT_OK) {
+        status = mlt_store_create(control, options->may_provision, &c->store, err);
+    } else {
+        (void)mlt_error_set(err, status, "no memory for quotas");
+    }
     if (status != MLT_OK) {
         mlt_commands_destroy(c);
         return status;
@@ -598,6 +811,7 @@ void mlt_commands_destroy(struct mlt_commands *commands)
 {
     if (commands != NULL) {
         mlt_store_destroy(commands->store);
+        mlt_quota_destroy(commands->quota);
         (void)pthread_mutex_destroy(&commands->lock);
         free(commands);
     }

@@ -6,28 +6,38 @@
 #ifndef MELTICA_CONTROL_BUS_COMMANDS_H
 #define MELTICA_CONTROL_BUS_COMMANDS_H
 
-#include "command.h"
+#include "asker.h"
 #include "meltica/service/service.h"
-
-#define MLT_COMMANDS_PRINCIPAL "local" /* where users are not told apart */
 
 struct mlt_commands;
 
-struct mlt_commands_stats {
-    uint64_t confirmed, pending, unchanged, audited, audit_failed;
+struct mlt_commands_options {
+    bool may_provision;
+    const char *instance;
+    struct mlt_command_limits limits;
+    const struct mlt_authority *authority; /* lives longer */
 };
 
-enum mlt_status mlt_commands_create(struct mlt_bus *control, bool may_provision,
-                                    const char *instance, const struct mlt_command_limits *limits,
+struct mlt_commands_stats {
+    uint64_t confirmed, pending, unchanged, audited, audit_failed;
+    uint64_t denied; /* 401 and 403; list, status and describe included */
+};
+
+enum mlt_status mlt_commands_create(struct mlt_bus *control,
+                                    const struct mlt_commands_options *options,
                                     struct mlt_commands **commands,
                                     struct mlt_error *err) MLT_MUST_CHECK;
 void mlt_commands_destroy(struct mlt_commands *commands); /* NULL is fine */
 
-/* The answer to one request, appended to *answer; blocks for 2 s at most. E_PROTOCOL: *refusal says
- * why not, and *answer is untouched. Any thread. */
+/* The answer to one request on a subject that names who asks, appended to *answer; blocks for 2 s
+ * at most. E_PROTOCOL: *refusal says why not, and *answer is untouched. Any thread. */
 enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
-                                 struct mlt_slice request, struct mlt_buf *answer,
+                                 const char *subject, struct mlt_slice request,
+                                 struct mlt_buf *answer,
                                  struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+/* Counts and audits what was refused to a principal besides commands (status, describe). Blocks. */
+void mlt_commands_denied(struct mlt_commands *commands, enum mlt_verb verb, const char *principal,
+                         struct mlt_control_refusal *refusal);
 void mlt_commands_get_stats(struct mlt_commands *commands, struct mlt_commands_stats *out);
 
 #endif

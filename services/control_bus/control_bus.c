@@ -36,15 +36,18 @@ struct heard_adapter {
 
 struct control_bus_config {
     int64_t max_subscriptions, max_instruments;
+    char *auth, *policy;
 };
 
 struct control_bus {
     struct mlt_service *service;
+    struct mlt_authority authority;
     struct mlt_commands *commands;
     struct mlt_workers *workers;
     struct mlt_bus *control;
     struct mlt_bus_subscription *tables, *plans;
     struct mlt_counter *refused, *unavailable, *commands_refused;
+    struct mlt_counter *denied, *reply_refused, *policies_taken, *policies_refused;
     struct mlt_counter *confirmed, *pending, *unchanged, *audited, *audit_failed;
 
     pthread_mutex_t lock;
@@ -213,15 +216,52 @@ static size_t view_adapters(struct control_bus *c, struct mlt_control_adapter *o
     return count;
 }
 
+/* False: the answer would go where none may go, so there will be none. */
+static bool may_answer(struct control_bus *c, const struct mlt_bus_message *request,
+                       struct mlt_micro_request *to)
+{
+    if (mlt_asker_reply_valid(&c->authority, request->reply)) {
+        return true;
+    }
+    mlt_counter_add(c->reply_refused, 1);
+    mlt_log(MLT_LOG_WARN, "reply_refused", "a request wants its answer at what is no inbox",
+            MLT_S("subject", request->subject), MLT_S("reply", request->reply));
+    mlt_micro_defer(to);
+    return false;
+}
+
+/* Whether who asks may, and asks for nothing besides; else it is answered. Give *asker to
+ * mlt_asker_end in any case. */
+static bool may_ask(struct control_bus *c, const struct mlt_bus_message *request,
+                    enum mlt_verb verb, struct mlt_asker *asker, struct mlt_micro_request *to)
+{
+    struct mlt_control_refusal refusal;
+    memset(asker, 0, sizeof *asker);
+    if (!may_answer(c, request, to)) {
+        return false;
+    }
+    enum mlt_status status =
+        mlt_asker_begin(&c->authority, request->subject, verb, asker, &refusal);
+    if (status != MLT_OK) {
+        mlt_commands_denied(c->commands, verb, asker->principal, &refusal);
+    } else {
+        status = mlt_control_check_empty(request->payload, mlt_verb_word(verb), &refusal);
+        mlt_counter_add(c->refused, status != MLT_OK);
+    }
+    if (status != MLT_OK) {
+        respond(to, status, NULL, &refusal);
+    }
+    return status == MLT_OK;
+}
+
 static void on_status(void *ctx, const struct mlt_bus_message *request,
                       struct mlt_micro_request *to)
 {
     struct control_bus *c = ctx;
-    struct mlt_control_refusal refusal;
-    enum mlt_status status = mlt_control_check_empty(request->payload, "status", &refusal);
-    if (status != MLT_OK) {
-        mlt_counter_add(c->refused, 1);
-        respond(to, status, NULL, &refusal);
+    struct mlt_asker asker;
+    const bool may = may_ask(c, request, MLT_VERB_STATUS, &asker, to);
+    mlt_asker_end(&c->authority, &asker);
+    if (!may) {
         return;
     }
     struct mlt_control_service services[SERVICE_COUNT];
@@ -247,7 +287,7 @@ static void on_status(void *ctx, const struct mlt_bus_message *request,
         .services = services,
         .service_count = SERVICE_COUNT,
     };
-    status = mlt_control_status_json(&view, &answer);
+    const enum mlt_status status = mlt_control_status_json(&view, &answer);
     unlock(c);
     respond(to, status, &answer, NULL);
     mlt_buf_fini(&answer);
@@ -256,31 +296,39 @@ static void on_status(void *ctx, const struct mlt_bus_message *request,
     }
 }
 
-static void on_describe(void *ctx, const struct mlt_bus_message *request,
-                        struct mlt_micro_request *to)
+static void describe(struct control_bus *c, const struct mlt_asker *asker,
+                     struct mlt_micro_request *to)
 {
-    struct control_bus *c = ctx;
     struct mlt_control_refusal refusal;
-    enum mlt_status status = mlt_control_check_empty(request->payload, "describe", &refusal);
-    if (status != MLT_OK) {
-        mlt_counter_add(c->refused, 1);
-        respond(to, status, NULL, &refusal);
-        return;
-    }
     Meltica__V1__Table *table = ask_table(c);
     if (table == NULL) {
         mlt_counter_add(c->unavailable, 1);
-        status = mlt_control_refuse(&refusal, 503, "",
-                                    "the Dispatcher does not answer, so the dispatch table is not "
-                                    "known: see that meltica-dispatcher runs, then ask again");
+        const enum mlt_status status =
+            mlt_control_refuse(&refusal, 503, "",
+                               "the Dispatcher does not answer, so the dispatch table is not "
+                               "known: see that meltica-dispatcher runs, then ask again");
         respond(to, status, NULL, &refusal);
         return;
+    }
+    if (asker->role != NULL) {
+        mlt_role_narrow(asker->role, asker->principal, table);
     }
     struct mlt_buf answer;
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
     respond(to, mlt_control_describe_json(table, &answer), &answer, NULL);
     mlt_buf_fini(&answer);
     meltica__v1__table__free_unpacked(table, NULL);
+}
+
+static void on_describe(void *ctx, const struct mlt_bus_message *request,
+                        struct mlt_micro_request *to)
+{
+    struct control_bus *c = ctx;
+    struct mlt_asker asker;
+    if (may_ask(c, request, MLT_VERB_DESCRIBE, &asker, to)) {
+        describe(c, &asker, to);
+    }
+    mlt_asker_end(&c->authority, &asker);
 }
 
 /* ---- commands ---- */
@@ -292,8 +340,9 @@ static void carry_out(void *ctx, const struct mlt_work *work)
     struct mlt_control_refusal refusal = { .code = 0 };
     struct mlt_buf answer;
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
-    enum mlt_status status = mlt_commands_run(
-        c->commands, work->verb, mlt_slice_of(work->request, work->len), &answer, &refusal);
+    enum mlt_status status =
+        mlt_commands_run(c->commands, work->verb, work->subject,
+                         mlt_slice_of(work->request, work->len), &answer, &refusal);
     if (status != MLT_OK) {
         mlt_counter_add(c->commands_refused, 1);
         mlt_buf_clear(&answer);
@@ -320,6 +369,9 @@ static void command(void *ctx, enum mlt_verb verb, const struct mlt_bus_message 
 {
     struct control_bus *c = ctx;
     struct mlt_control_refusal refusal;
+    if (!may_answer(c, request, to)) {
+        return;
+    }
     const enum mlt_status status = mlt_workers_put(c->workers, verb, request);
     if (status == MLT_OK) {
         mlt_micro_defer(to);
@@ -370,12 +422,20 @@ static void collect(void *state)
     mlt_counter_set(c->unchanged, stats.unchanged);
     mlt_counter_set(c->audited, stats.audited);
     mlt_counter_set(c->audit_failed, stats.audit_failed);
+    mlt_counter_set(c->denied, stats.denied);
+    if (c->authority.file != NULL) {
+        struct mlt_policy_file_stats files;
+        mlt_policy_file_get_stats(c->authority.file, &files);
+        mlt_counter_set(c->policies_taken, files.taken);
+        mlt_counter_set(c->policies_refused, files.refused);
+    }
 }
 
 static void make_metrics(struct control_bus *c)
 {
     static const char *const refused = "Requests answered with an error";
     static const char *const outcomes = "Commands by outcome";
+    static const char *const files = "Policy files, the first one included";
     struct mlt_metrics *m = mlt_service_metrics(c->service);
     c->refused = mlt_metrics_counter(m, "meltica_control_refused_total", refused, "code=\"400\"");
     c->unavailable =
@@ -388,6 +448,12 @@ static void make_metrics(struct control_bus *c)
         mlt_metrics_counter(m, "meltica_control_commands_total", outcomes, "outcome=\"rejected\"");
     c->unchanged = mlt_metrics_counter(m, "meltica_control_unchanged_total",
                                        "Commands that asked for what was there", NULL);
+    c->denied = mlt_metrics_counter(m, "meltica_control_denied_total",
+                                    "Requests that a principal may not make", NULL);
+    c->policies_taken =
+        mlt_metrics_counter(m, "meltica_control_policy_files_total", files, "outcome=\"taken\"");
+    c->policies_refused =
+        mlt_metrics_counter(m, "meltica_control_policy_files_total", files, "outcome=\"refused\"");
     c->audited =
         mlt_metrics_counter(m, "meltica_control_audited_total", "Audit records stored", NULL);
     c->audit_failed = mlt_metrics_counter(m, "meltica_control_audit_failed_total",
@@ -406,6 +472,7 @@ static void stop(void *state)
     }
     mlt_workers_destroy(c->workers);
     mlt_commands_destroy(c->commands);
+    mlt_policy_file_destroy(c->authority.file);
     (void)pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -424,11 +491,19 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     c->control = mlt_service_control_bus(service);
     (void)pthread_mutex_init(&c->lock, NULL);
     make_metrics(c);
-    const struct mlt_command_limits limits = { options->max_subscriptions,
-                                               options->max_instruments };
-    enum mlt_status status =
-        mlt_commands_create(c->control, mlt_service_may_provision(service),
-                            mlt_service_instance(service), &limits, &c->commands, err);
+    c->authority.required = strcmp(options->auth, "required") == 0;
+    const struct mlt_commands_options commands = {
+        .may_provision = mlt_service_may_provision(service),
+        .instance = mlt_service_instance(service),
+        .limits = { options->max_subscriptions, options->max_instruments },
+        .authority = &c->authority,
+    };
+    enum mlt_status status = options->policy[0] != '\0'
+                                 ? mlt_policy_file_create(options->policy, &c->authority.file, err)
+                                 : MLT_OK;
+    if (status == MLT_OK) {
+        status = mlt_commands_create(c->control, &commands, &c->commands, err);
+    }
     if (status == MLT_OK) {
         status = mlt_workers_create(carry_out, c, &c->workers, err);
     }
@@ -447,13 +522,24 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
 }
 
 static const struct mlt_micro_endpoint endpoints[] = {
-    { .name = "status", .subject = "meltica.control.status", .handler = on_status },
-    { .name = "describe", .subject = "meltica.control.describe", .handler = on_describe },
-    { .name = "subscribe", .subject = "meltica.control.subscribe", .handler = on_subscribe },
-    { .name = "unsubscribe", .subject = "meltica.control.unsubscribe", .handler = on_unsubscribe },
-    { .name = "update", .subject = "meltica.control.update", .handler = on_update },
-    { .name = "renew", .subject = "meltica.control.renew", .handler = on_renew },
-    { .name = "list", .subject = "meltica.control.list", .handler = on_list },
+    { .name = "status", .subject = MLT_SUBJECT_CONTROL "status", .handler = on_status },
+    { .name = "describe", .subject = MLT_SUBJECT_CONTROL "describe", .handler = on_describe },
+    { .name = "subscribe", .subject = MLT_SUBJECT_CONTROL "subscribe", .handler = on_subscribe },
+    { .name = "unsubscribe",
+      .subject = MLT_SUBJECT_CONTROL "unsubscribe",
+      .handler = on_unsubscribe },
+    { .name = "update", .subject = MLT_SUBJECT_CONTROL "update", .handler = on_update },
+    { .name = "renew", .subject = MLT_SUBJECT_CONTROL "renew", .handler = on_renew },
+    { .name = "list", .subject = MLT_SUBJECT_CONTROL "list", .handler = on_list },
+    { .name = "as-status", .subject = MLT_SUBJECT_AS "*.status", .handler = on_status },
+    { .name = "as-describe", .subject = MLT_SUBJECT_AS "*.describe", .handler = on_describe },
+    { .name = "as-subscribe", .subject = MLT_SUBJECT_AS "*.subscribe", .handler = on_subscribe },
+    { .name = "as-unsubscribe",
+      .subject = MLT_SUBJECT_AS "*.unsubscribe",
+      .handler = on_unsubscribe },
+    { .name = "as-update", .subject = MLT_SUBJECT_AS "*.update", .handler = on_update },
+    { .name = "as-renew", .subject = MLT_SUBJECT_AS "*.renew", .handler = on_renew },
+    { .name = "as-list", .subject = MLT_SUBJECT_AS "*.list", .handler = on_list },
 };
 
 static const struct mlt_config_item items[] = {
@@ -473,7 +559,38 @@ static const struct mlt_config_item items[] = {
       .max = MLT_COMMAND_INSTRUMENTS_MAX,
       .unit = "",
       .doc = "Instruments and patterns that one subscription may name." },
+    { .key = "auth",
+      .type = MLT_CONFIG_CHOICE,
+      .offset = offsetof(struct control_bus_config, auth),
+      .default_text = "off",
+      .choices = "off|required",
+      .unit = "",
+      .doc = "Whether who asks must be named: required serves only "
+             "meltica.control.as.<principal>.<verb>, which NATS permissions pin." },
+    { .key = "policy",
+      .type = MLT_CONFIG_STRING,
+      .offset = offsetof(struct control_bus_config, policy),
+      .default_text = "",
+      .unit = "",
+      .doc = "File with roles and principals (docs/control.md); read again when it changes. Empty: "
+             "everybody may do everything with what is its own." },
 };
+
+/* --check-config reads the policy too. */
+static enum mlt_status check(const void *config, struct mlt_error *err)
+{
+    const struct control_bus_config *options = config;
+    struct mlt_policy *policy = NULL;
+    if (options->policy[0] == '\0') {
+        return MLT_OK;
+    }
+    const enum mlt_status status = mlt_policy_load(options->policy, &policy, err);
+    if (status != MLT_OK) {
+        return mlt_error_prepend(err, "policy");
+    }
+    mlt_policy_destroy(policy);
+    return MLT_OK;
+}
 
 const struct mlt_service_spec mlt_control_bus_spec = {
     .name = "control_bus",
@@ -482,6 +599,7 @@ const struct mlt_service_spec mlt_control_bus_spec = {
     .items = items,
     .item_count = sizeof items / sizeof items[0],
     .config_bytes = sizeof(struct control_bus_config),
+    .check = check,
     .start = start,
     .stop = stop,
     .collect = collect,

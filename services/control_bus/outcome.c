@@ -98,6 +98,9 @@ enum mlt_status mlt_audit_json(const struct mlt_outcome *outcome, enum mlt_verb 
     json_big(&json, "time_ns", (uint64_t)time_ns);
     json_text(&json, "verb", mlt_verb_word(verb));
     json_text(&json, "principal", outcome->principal);
+    if (outcome->owner != NULL && strcmp(outcome->owner, outcome->principal) != 0) {
+        json_text(&json, "owner", outcome->owner);
+    }
     json_text(&json, "consumer", command->consumer);
     json_text(&json, "id", command->id);
     json_text(&json, "subscription", outcome->subscription);
@@ -123,10 +126,14 @@ enum mlt_status mlt_audit_json(const struct mlt_outcome *outcome, enum mlt_verb 
     return json.status;
 }
 
-static void put_listed(struct json *json, const Meltica__V1__TableSubscription *s, int64_t now_ns)
+static void put_listed(struct json *json, const Meltica__V1__TableSubscription *s,
+                       bool with_principal, int64_t now_ns)
 {
     json_open(json, NULL, '{');
     json_text(json, "subscription", s->id);
+    if (with_principal) {
+        json_text(json, "principal", s->principal);
+    }
     json_text(json, "consumer", s->consumer);
     json_text(json, "type", mlt_event_type_word((int)s->type));
     put_instruments(json, s->instruments, s->n_instruments);
@@ -153,10 +160,11 @@ enum mlt_status mlt_list_json(const struct mlt_command *command, const char *pri
     for (size_t i = 0; i < table->n_subscriptions; i++) {
         const Meltica__V1__TableSubscription *s = table->subscriptions[i];
         const bool shown =
-            !s->implied && s->consumer[0] != '\0' && strcmp(s->principal, principal) == 0 &&
+            !s->implied && s->consumer[0] != '\0' &&
+            (principal == NULL || strcmp(s->principal, principal) == 0) &&
             (command->consumer[0] == '\0' || strcmp(command->consumer, s->consumer) == 0);
         if (shown && total >= command->offset && total < command->offset + command->limit) {
-            put_listed(&json, s, now_ns);
+            put_listed(&json, s, principal == NULL, now_ns);
         }
         total += shown;
     }

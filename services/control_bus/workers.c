@@ -85,7 +85,8 @@ enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
                                 const struct mlt_bus_message *message)
 {
     const size_t reply_len = strlen(message->reply);
-    if (reply_len > MLT_BUS_SUBJECT_BYTES_MAX) {
+    const size_t subject_len = strlen(message->subject);
+    if (reply_len > MLT_BUS_SUBJECT_BYTES_MAX || subject_len > MLT_BUS_SUBJECT_BYTES_MAX) {
         return MLT_E_TOO_BIG;
     }
     struct mlt_work *next = calloc(1, sizeof *next + message->payload.len);
@@ -95,6 +96,7 @@ enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
     next->verb = verb;
     next->len = message->payload.len;
     memcpy(next->reply, message->reply, reply_len + 1);
+    memcpy(next->subject, message->subject, subject_len + 1);
     if (next->len > 0) {
         memcpy(next->request, message->payload.data, next->len);
     }

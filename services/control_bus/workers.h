@@ -16,7 +16,7 @@ struct mlt_workers;
 
 struct mlt_work {
     enum mlt_verb verb;
-    char reply[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1], reply[MLT_BUS_SUBJECT_BYTES_MAX + 1];
     size_t len;
     uint8_t request[]; /* len bytes */
 };
@@ -27,7 +27,7 @@ enum mlt_status mlt_workers_create(void (*run)(void *ctx, const struct mlt_work 
                                    struct mlt_error *err) MLT_MUST_CHECK;
 /* Carries out what is in hand, and leaves what is queued. NULL is fine. */
 void mlt_workers_destroy(struct mlt_workers *workers);
-/* Copies the message. E_FULL, E_TOO_BIG (reply subject), E_NOMEM. Any thread. */
+/* Copies the message. E_FULL, E_TOO_BIG (a subject), E_NOMEM. Any thread. */
 enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
                                 const struct mlt_bus_message *message) MLT_MUST_CHECK;
 

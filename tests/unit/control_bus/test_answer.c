@@ -119,6 +119,30 @@ static void test_describe_offers_types_with_routes_and_filters(void **state)
     mlt_buf_fini(&out);
 }
 
+static void test_describe_offers_a_book_where_its_sources_have_routes(void **state)
+{
+    (void)state;
+    Meltica__V1__Table table = table_of();
+    struct mlt_buf out;
+    mlt_buf_init(&out, 1u << 20);
+    routes[1].type = MELTICA__V1__EVENT_TYPE__BOOK_DELTA;
+    assert_int_equal(mlt_control_describe_json(&table, &out), MLT_OK);
+    cJSON *tree = parsed(&out);
+    assert_int_equal(cJSON_GetArraySize(at(tree, "types")), 3); /* TRADE, KLINE, BOOK_DELTA */
+    cJSON_Delete(tree);
+    routes[2].type = MELTICA__V1__EVENT_TYPE__BOOK_SNAPSHOT;
+    assert_int_equal(mlt_control_describe_json(&table, &out), MLT_OK);
+    tree = parsed(&out);
+    assert_int_equal(cJSON_GetArraySize(at(tree, "types")), 4);
+    const cJSON *book = item(tree, "types", 3);
+    assert_string_equal(text_at(book, "type"), "BOOK");
+    assert_int_equal(cJSON_GetArraySize(at(book, "routes")), 0);
+    assert_string_equal(item(book, "derived_from", 0)->valuestring, "BOOK_DELTA");
+    assert_string_equal(item(book, "derived_from", 1)->valuestring, "BOOK_SNAPSHOT");
+    cJSON_Delete(tree);
+    mlt_buf_fini(&out);
+}
+
 static void test_status_says_who_is_there_and_what_adapters_have(void **state)
 {
     (void)state;
@@ -268,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_describe_offers_types_with_routes_and_filters),
+        cmocka_unit_test(test_describe_offers_a_book_where_its_sources_have_routes),
         cmocka_unit_test(test_status_says_who_is_there_and_what_adapters_have),
         cmocka_unit_test(test_answer_that_does_not_fit_is_an_error),
         cmocka_unit_test(test_requests_are_empty_or_refused_by_name),

@@ -12,7 +12,7 @@ usage: ./dev demo [options]
   --capture FILE...      replay these recordings, to their end
   --synthetic            a synthetic market even where a recording is found
   --symbols N            synthetic: instruments (5)
-  --rate N               synthetic: events a second over all (500)
+  --rate N               synthetic: frames a second with trades, quotes and depth, over all (500)
   --speed N|max          replay N times as fast as recorded (1); max: as fast as it is read
   --seconds N            stop after N seconds
   --report FILE          no table: run unattended and write a JSON report (docs/report.md); the exit
@@ -291,10 +291,12 @@ if [ -n "$report" ]; then
     exit "$result"
 fi
 
+example=BTC-USDT
+[ "$mode" != synthetic ] || example=SYM0001-USDT
 cat <<TEXT
 Try, in another terminal (./dev meltica runs the tool; nats is the NATS command line):
-  ./dev meltica tail BTC-USDT --json --nats-url $MELTICA_NATS_URL
-  nats --server $MELTICA_NATS_URL sub 'meltica.data.*' --translate '$bin/meltica decode'
+  ./dev meltica tail $example --json --nats-url $MELTICA_NATS_URL
+  nats --server $MELTICA_NATS_URL sub 'meltica.data.*' --translate '$source_dir/dev shell $bin/meltica decode'
   nats --server $MELTICA_NATS_URL micro ls
   nats --server $MELTICA_NATS_URL request meltica.control.status ''
 Logs: $work/log   Ctrl-C ends everything.
@@ -310,4 +312,5 @@ names+=(tail)
 result=0
 wait "$tail_pid" || result=$?
 trap '' HUP INT TERM
+[ -t 1 ] || warn_of_no_line # on a terminal it was said before the table
 exit "$result"

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "books.h"
 #include "commands.h"
 #include "connection.h"
 #include "latency.h"
@@ -54,6 +55,7 @@ struct collect {
     /* the subscription's thread */
     pthread_mutex_t lock;
     struct mlt_tally *tally;
+    struct mlt_books *books;
     struct mlt_arena arena;
     struct mlt_latency latency[STAGE_COUNT];
     uint64_t foreign, messages;
@@ -103,7 +105,10 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
         (void)pthread_mutex_unlock(&c->lock);
         return;
     }
-    const enum mlt_status status = mlt_tally_event(c->tally, &event);
+    enum mlt_status status = mlt_tally_event(c->tally, &event);
+    if (status == MLT_OK) {
+        status = mlt_books_event(c->books, &event);
+    }
     if (status != MLT_OK) {
         c->failure = status;
     }
@@ -257,6 +262,10 @@ static enum mlt_status print_report(struct collect *c, struct mlt_buf *buf, bool
     PRINT(&o, "},");
     if (o.status == MLT_OK) {
         o.status = mlt_tally_report(c->tally, buf);
+    }
+    PRINT(&o, ",");
+    if (o.status == MLT_OK) {
+        o.status = mlt_books_report(c->books, buf);
     }
     print_latency(&o, c);
     print_services(&o, c);
@@ -480,6 +489,9 @@ static enum mlt_status set_up(struct collect *c, struct mlt_error *err)
     mlt_buf_init(&c->simulator_status, SCRAPE_BYTES_MAX);
     enum mlt_status status = mlt_tally_create(&c->tally);
     if (status == MLT_OK) {
+        status = mlt_books_create(&c->books);
+    }
+    if (status == MLT_OK) {
         status = mlt_loop_create(&c->loop, err);
     }
     if (status == MLT_OK) {
@@ -504,6 +516,7 @@ static void take_down(struct collect *c)
     mlt_http_client_destroy(c->http);
     mlt_timer_destroy(c->timer);
     mlt_loop_destroy(c->loop);
+    mlt_books_destroy(c->books);
     mlt_tally_destroy(c->tally);
     for (size_t i = 0; i < c->service_count; i++) {
         mlt_buf_fini(&c->services[i].metrics);

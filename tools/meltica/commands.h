@@ -19,11 +19,20 @@ int mlt_command_record(int argc, char **argv);
 /* replay FILE: a recorded file onto meltica.replay.<instrument>. */
 int mlt_command_replay(int argc, char **argv);
 
+/* book INSTRUMENT: its fused book as a ladder that is redrawn, or as JSON lines; 1 when none came.
+ */
+int mlt_command_book(int argc, char **argv);
+/* verify INSTRUMENT: a late joiner's check of its deltas, digests and books; 1 when not right. */
+int mlt_command_verify(int argc, char **argv);
+
 /* sub TYPE INSTRUMENT...: a live subscription; 1 when it is refused. */
 int mlt_command_sub(int argc, char **argv);
 /* unsub SUBSCRIPTION, or TYPE INSTRUMENT...: ends it. */
 int mlt_command_unsub(int argc, char **argv);
 /* subs: live subscriptions as a table, or the answers as JSON lines. */
 int mlt_command_subs(int argc, char **argv);
+
+/* nats-auth: permissions of principals and services as configuration of a NATS server. */
+int mlt_command_nats_auth(int argc, char **argv);
 
 #endif

@@ -47,6 +47,7 @@ bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc
         { "--password-file", &connection->bus.password_file },
         { "--token-file", &connection->bus.token_file },
         { "--tls-ca", &connection->bus.tls_ca_file },
+        { "--inbox-prefix", &connection->bus.inbox_prefix },
     };
     for (size_t o = 0; o < sizeof options / sizeof options[0]; o++) {
         if (strcmp(argv[*i], options[o].name) == 0) {

@@ -81,8 +81,12 @@ int mlt_command_decode(int argc, char **argv)
         status = MLT_E_IO;
     }
     if (status != MLT_OK) {
-        (void)fprintf(stderr, "meltica decode: not a meltica.v1.%s: %s\n",
-                      batch ? "EventBatch" : "Event", mlt_status_text(status));
+        struct mlt_slice rest = mlt_buf_view(&input), element;
+        const bool is_batch = !batch && mlt_batch_next(&rest, &element) == MLT_OK &&
+                              mlt_event_decode(element, &arena, &(struct mlt_event){ 0 }) == MLT_OK;
+        (void)fprintf(stderr, "meltica decode: not a meltica.v1.%s: %s%s\n",
+                      batch ? "EventBatch" : "Event", mlt_status_text(status),
+                      is_batch ? "; it is an EventBatch: add --batch" : "");
     }
     mlt_arena_fini(&arena);
     mlt_buf_fini(&json);

@@ -101,7 +101,7 @@ int mlt_command_record(int argc, char **argv)
 {
     struct mlt_tool_connection connection;
     mlt_tool_connection_init(&connection);
-    const char *path = NULL, *instrument = "*";
+    const char *path = NULL, *instrument = NULL;
     int64_t seconds = 0;
     bool wrong = false;
     if (mlt_tool_help(argc, argv)) {
@@ -115,11 +115,14 @@ int mlt_command_record(int argc, char **argv)
             wrong = !mlt_tool_count(argv[++i], MLT_TOOL_SECONDS_MAX, &seconds);
         } else if (argv[i][0] != '-' && path == NULL) {
             path = argv[i];
-        } else if (argv[i][0] != '-') {
+        } else if (argv[i][0] != '-' && instrument == NULL) {
             instrument = argv[i];
         } else {
             wrong = true;
         }
+    }
+    if (instrument == NULL) {
+        instrument = "*";
     }
     if (wrong || path == NULL ||
         (strcmp(instrument, "*") != 0 &&

@@ -17,28 +17,27 @@
 struct steer {
     struct mlt_tool_connection connection;
     const char *command, *verb;
-    const char *consumer, *ttl_s, *id;
+    const char *consumer, *ttl, *id;
+    int64_t ttl_s; /* 0: none */
     bool as_json;
     const char *words[WORDS_MAX];
     size_t word_count;
 };
 
-static int usage(const char *command)
+static int usage(const char *command, FILE *to, int status)
 {
     if (strcmp(command, "sub") == 0) {
-        (void)fprintf(stderr,
-                      "usage: meltica sub TYPE INSTRUMENT... [--consumer NAME] [--ttl SECONDS] "
-                      "[--id ID] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
+        (void)fprintf(to, "usage: meltica sub TYPE INSTRUMENT... [--consumer NAME] [--ttl SECONDS] "
+                          "[--id ID] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
     } else if (strcmp(command, "unsub") == 0) {
-        (void)fprintf(stderr,
+        (void)fprintf(to,
                       "usage: meltica unsub SUBSCRIPTION | TYPE INSTRUMENT... [--consumer NAME] "
                       "[--id ID] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
     } else {
-        (void)fprintf(stderr,
-                      "usage: meltica subs [--consumer NAME] [--json] " MLT_TOOL_CONNECTION_USAGE
-                      "\n");
+        (void)fprintf(
+            to, "usage: meltica subs [--consumer NAME] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
     }
-    return 2;
+    return status;
 }
 
 static bool take_value(const char *name, const char **value, int argc, char **argv, int *i,
@@ -61,7 +60,7 @@ static bool read_arguments(struct steer *s, int argc, char **argv)
         bool wrong = false;
         if (mlt_tool_connection_option(&s->connection, argc, argv, &i, &wrong) ||
             take_value("--consumer", &s->consumer, argc, argv, &i, &wrong) ||
-            (sub && take_value("--ttl", &s->ttl_s, argc, argv, &i, &wrong)) ||
+            (sub && take_value("--ttl", &s->ttl, argc, argv, &i, &wrong)) ||
             (!subs && take_value("--id", &s->id, argc, argv, &i, &wrong))) {
             if (wrong) {
                 return false;
@@ -74,10 +73,13 @@ static bool read_arguments(struct steer *s, int argc, char **argv)
             s->words[s->word_count++] = argv[i];
         }
     }
+    if (s->ttl != NULL && !mlt_tool_count(s->ttl, MLT_TOOL_SECONDS_MAX, &s->ttl_s)) {
+        return false;
+    }
     return subs ? s->word_count == 0 : s->word_count >= (sub ? 2 : 1);
 }
 
-/* NULL: no memory, or --ttl is no number. The caller's to free. */
+/* NULL: no memory. The caller's to free. */
 static char *make_request(const struct steer *s, int offset)
 {
     cJSON *request = cJSON_CreateObject();
@@ -88,11 +90,8 @@ static char *make_request(const struct steer *s, int offset)
     if (s->id != NULL) {
         good = good && cJSON_AddStringToObject(request, "id", s->id) != NULL;
     }
-    if (s->ttl_s != NULL) {
-        char *end = NULL;
-        const long ttl = strtol(s->ttl_s, &end, 10);
-        good = good && *end == '\0' && end != s->ttl_s &&
-               cJSON_AddNumberToObject(request, "ttl_s", (double)ttl) != NULL;
+    if (s->ttl_s > 0) {
+        good = good && cJSON_AddNumberToObject(request, "ttl_s", (double)s->ttl_s) != NULL;
     }
     if (strcmp(s->command, "subs") == 0) {
         good = good && cJSON_AddNumberToObject(request, "offset", offset) != NULL &&
@@ -119,8 +118,7 @@ static cJSON *ask(const struct steer *s, struct mlt_bus *bus, int offset, struct
     char subject[64];
     char *request = make_request(s, offset);
     if (request == NULL) {
-        (void)fprintf(stderr, "meltica %s: the request cannot be made: is --ttl a number?\n",
-                      s->command);
+        (void)fprintf(stderr, "meltica %s: no memory for the request\n", s->command);
         return NULL;
     }
     (void)snprintf(subject, sizeof subject, "meltica.control.%s", s->verb);
@@ -244,8 +242,11 @@ static int run(const char *command, const char *verb, int argc, char **argv)
 {
     struct steer s = { .command = command, .verb = verb };
     mlt_tool_connection_init(&s.connection);
+    if (mlt_tool_help(argc, argv)) {
+        return usage(command, stdout, 0);
+    }
     if (!read_arguments(&s, argc, argv)) {
-        return usage(command);
+        return usage(command, stderr, 2);
     }
     const bool list = strcmp(command, "subs") == 0;
     if (!list && s.consumer == NULL) {

@@ -181,7 +181,7 @@ int mlt_command_tail(int argc, char **argv)
     struct mlt_tool_connection connection;
     mlt_tool_connection_init(&connection);
     struct tail t = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    const char *instrument = "*", *prefix = "meltica.data";
+    const char *instrument = NULL, *prefix = "meltica.data";
     int64_t seconds = 0, count = 0;
     bool wrong = false;
     if (mlt_tool_help(argc, argv)) {
@@ -202,7 +202,7 @@ int mlt_command_tail(int argc, char **argv)
         } else if (strcmp(argv[i], "--prefix") == 0 && value) {
             prefix = argv[++i];
             wrong = !mlt_bus_subject_valid(prefix);
-        } else if (argv[i][0] != '-') {
+        } else if (argv[i][0] != '-' && instrument == NULL) {
             instrument = argv[i];
             wrong = strcmp(instrument, "*") != 0 &&
                     !mlt_instrument_token_valid(mlt_slice_of_string(instrument));
@@ -214,7 +214,7 @@ int mlt_command_tail(int argc, char **argv)
         return usage(stderr, 2);
     }
     char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
-    (void)snprintf(subject, sizeof subject, "%s.%s", prefix, instrument);
+    (void)snprintf(subject, sizeof subject, "%s.%s", prefix, instrument != NULL ? instrument : "*");
     mlt_arena_init(&t.arena, 64u << 10, ARENA_BYTES_MAX);
     mlt_buf_init(&t.json, PICTURE_BYTES_MAX);
     const int signals = mlt_tool_signals();

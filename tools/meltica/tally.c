@@ -94,7 +94,8 @@ static enum mlt_status instrument_of(struct mlt_tally *tally, struct mlt_slice t
     return MLT_OK;
 }
 
-/* The event's encoding without what numbering and timing added. */
+/* The event's encoding without what numbering and timing added, and without the digest: whether a
+ * delta has one depends on when the book was LIVE. */
 static enum mlt_status hash_event(struct mlt_tally *tally, struct channel *channel,
                                   const struct mlt_event *event)
 {
@@ -107,6 +108,9 @@ static enum mlt_status hash_event(struct mlt_tally *tally, struct channel *chann
     struct mlt_event bare = *event;
     bare.epoch = bare.sequence = bare.route_revision = bare.lane_previous = bare.throttled_ns = 0;
     bare.quality = bare.merged = bare.route = 0;
+    if (bare.type == MLT_EVENT_BOOK_DELTA) {
+        bare.u.book_delta.digest = bare.u.book_delta.digest_version = 0;
+    }
     memset(bare.trace_id, 0, sizeof bare.trace_id);
     bare.stamps = (struct mlt_stamps){ 0,
                                        MLT_STAMP_UNKNOWN,

@@ -1,0 +1,187 @@
+#include "nats_rights.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* The names of services, in the order of the table below. */
+const char *const mlt_nats_services[MLT_NATS_SERVICES] = { "adapter", "dispatcher", "conductor",
+                                                           "data-bus", "control-bus" };
+
+struct rights {
+    const char *micro;         /* name of its micro service */
+    const char *publish[24];   /* NULL-terminated */
+    const char *subscribe[16]; /* the same */
+    bool answers_principals;   /* at whatever inbox they have */
+    const char *streams[6];    /* whose API it uses: to make, to ask for, to read single messages */
+};
+
+static const struct rights services[MLT_NATS_SERVICES] = {
+    { .micro = "meltica-adapter",
+      .publish = { "meltica.int.native.*", "meltica.int.plan.status" },
+      .subscribe = { "meltica.int.repeat.adapter.*", "meltica.int.ack.adapter", "meltica.int.plan",
+                     "meltica.int.fetch" } },
+    { .micro = "meltica-dispatcher",
+      .publish = { "meltica.int.canonical.*", "meltica.int.repeat.adapter.*",
+                   "meltica.int.ack.adapter", "meltica.int.plan", "meltica.int.fetch",
+                   "meltica.int.out.table", "meltica.int.table.changed", "meltica.int.rejected.*.*",
+                   "meltica.int.audit.expired", "meltica.int.control.*.*", "$KV.meltica-dispatch.>",
+                   "$KV.meltica-instruments.>" },
+      .subscribe = { "meltica.int.native.*", "meltica.int.repeat.dispatcher.*",
+                     "meltica.int.ack.dispatcher", "meltica.int.plan.status", "meltica.int.table",
+                     "meltica.int.resync", "meltica.int.apply.00" },
+      .streams = { "MELTICA_CONTROL", "MELTICA_AUDIT", "MELTICA_REJECTED", "KV_meltica-dispatch",
+                   "KV_meltica-instruments" } },
+    { .micro = "meltica-conductor",
+      .publish = { "meltica.int.out.*", "meltica.int.repeat.dispatcher.*",
+                   "meltica.int.ack.dispatcher", "meltica.int.resync",
+                   "$KV.meltica-owners.conductor.*", "$KV.meltica-snapshots.>" },
+      .subscribe = { "meltica.int.canonical.*", "meltica.int.repeat.conductor.*",
+                     "meltica.int.ack.conductor", "$KV.meltica-owners.conductor.*" },
+      .streams = { "KV_meltica-owners", "KV_meltica-snapshots" } },
+    { .micro = "meltica-data-bus",
+      .publish = { "meltica.data.*", "meltica.lane.>", "meltica.journal.*", "meltica.int.table",
+                   "meltica.int.repeat.conductor.*", "meltica.int.ack.conductor" },
+      .subscribe = { "meltica.int.out.*", "meltica.int.table.changed" },
+      .streams = { "MELTICA_JOURNAL" } },
+    { .micro = "meltica-control",
+      .answers_principals = true,
+      .publish = { "meltica.int.table", "meltica.int.control.*.*", "meltica.int.apply.00",
+                   "meltica.int.audit.*", "$SRV.PING.*" },
+      .subscribe = { "meltica.control.*", "meltica.control.as.*.*", "meltica.int.table.changed",
+                     "meltica.int.plan.status" },
+      .streams = { "MELTICA_CONTROL", "MELTICA_AUDIT" } },
+};
+
+/* A list of subjects on its way into the buffer; the first failure stays. */
+struct list {
+    struct mlt_buf *out;
+    enum mlt_status status;
+    bool any;
+};
+
+static void put(struct list *list, const char *format, ...) MLT_PRINTF(2, 3);
+
+static void put(struct list *list, const char *format, ...)
+{
+    char subject[256];
+    va_list arguments;
+    va_start(arguments, format);
+    const int len = vsnprintf(subject, sizeof subject, format, arguments);
+    va_end(arguments);
+    if (len < 0 || (size_t)len >= sizeof subject) {
+        list->status = MLT_E_TOO_BIG;
+    }
+    if (list->status == MLT_OK) {
+        list->status =
+            mlt_buf_printf(list->out, "%s\n          \"%s\"", list->any ? "," : "", subject);
+    }
+    list->any = true;
+}
+
+static void begin(struct list *list, const char *what)
+{
+    list->any = false;
+    if (list->status == MLT_OK) {
+        list->status = mlt_buf_printf(list->out, "        %s: { allow: [", what);
+    }
+}
+
+static void end(struct list *list)
+{
+    if (list->status == MLT_OK) {
+        list->status = mlt_buf_append_string(list->out, "\n        ] }\n");
+    }
+}
+
+static void put_stream(struct list *list, const char *stream)
+{
+    static const char *const calls[] = { "STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE",
+                                         "STREAM.MSG.GET", "DIRECT.GET" };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        put(list, "$JS.API.%s.%s", calls[i], stream);
+    }
+    put(list, "$JS.API.DIRECT.GET.%s.>", stream);
+}
+
+enum mlt_status mlt_nats_service_rights(size_t index, struct mlt_buf *out)
+{
+    const struct rights *service = &services[index];
+    struct list list = { out, MLT_OK, false };
+    begin(&list, "publish");
+    for (size_t i = 0; service->publish[i] != NULL; i++) {
+        put(&list, "%s", service->publish[i]);
+    }
+    for (size_t i = 0; service->streams[i] != NULL; i++) {
+        put_stream(&list, service->streams[i]);
+    }
+    put(&list, "_INBOX.>");
+    end(&list);
+    begin(&list, "subscribe");
+    for (size_t i = 0; service->subscribe[i] != NULL; i++) {
+        put(&list, "%s", service->subscribe[i]);
+    }
+    put(&list, "meltica.int.status.%s", mlt_nats_services[index]);
+    put(&list, "$SRV.*");
+    put(&list, "$SRV.*.%s", service->micro);
+    put(&list, "$SRV.*.%s.*", service->micro);
+    put(&list, "_INBOX.>");
+    end(&list);
+    /* Whoever asks is answered, where its inbox is its own too. */
+    return list.status == MLT_OK ? mlt_buf_append_string(out, "        allow_responses: true\n")
+                                 : list.status;
+}
+
+/* One subject for each instrument that it may read: before, the name, after. */
+static void put_instruments(const struct mlt_nats_principal *p, const char *before,
+                            const char *after, struct list *list)
+{
+    const bool all =
+        p->role == NULL || p->role->any_instrument || (p->all_data && p->role->pattern_count > 0);
+    if (all) {
+        put(list, "%s*%s", before, after);
+    }
+    for (size_t i = 0; !all && i < p->role->pattern_count; i++) {
+        if (strchr(p->role->patterns[i], '*') == NULL) {
+            put(list, "%s%s%s", before, p->role->patterns[i], after);
+        }
+    }
+}
+
+static size_t patterns_left_out(const struct mlt_nats_principal *p)
+{
+    size_t count = 0;
+    if (p->role == NULL || p->role->any_instrument || p->all_data) {
+        return 0;
+    }
+    for (size_t i = 0; i < p->role->pattern_count; i++) {
+        count += strchr(p->role->patterns[i], '*') != NULL;
+    }
+    return count;
+}
+
+enum mlt_status mlt_nats_principal_rights(const struct mlt_nats_principal *p, struct mlt_buf *out,
+                                          size_t *left_out)
+{
+    static const char direct[] = "$JS.API.DIRECT.GET.KV_meltica-snapshots.$KV.meltica-snapshots.";
+    struct list list = { out, MLT_OK, false };
+    begin(&list, "publish");
+    put(&list, "meltica.control.as.%s.*", p->name);
+    if (p->role == NULL || mlt_role_sees_type(p->role, MLT_EVENT_BOOK) ||
+        mlt_role_sees_type(p->role, MLT_EVENT_BOOK_DELTA)) { /* books of late joiners */
+        put(&list, "$JS.API.STREAM.INFO.KV_meltica-snapshots");
+        put_instruments(p, direct, "", &list);
+        put_instruments(p, direct, ".checkpoint", &list);
+    }
+    end(&list);
+    begin(&list, "subscribe");
+    if (p->own_inbox) {
+        put(&list, "_INBOX_%s.>", p->name);
+    } else {
+        put(&list, "_INBOX.>");
+    }
+    put_instruments(p, "meltica.data.", "", &list);
+    put(&list, "meltica.lane.%s.>", p->name);
+    end(&list);
+    *left_out = patterns_left_out(p);
+    return list.status;
+}

@@ -87,6 +87,9 @@ static void *read_words(void *ctx)
         (void)pthread_mutex_lock(&p->lock);
         keep_last_words(p, line, (size_t)len);
         look_for_port(p, line);
+        if (strstr(line, " Violation - ") != NULL && strstr(line, "\"meltica-") != NULL) {
+            (void)snprintf(p->violation, sizeof p->violation, "%s", line);
+        }
         (void)pthread_cond_broadcast(&p->changed);
         (void)pthread_mutex_unlock(&p->lock);
     }
@@ -246,7 +249,20 @@ static void write_nats_config(const struct mlt_stack *stack, const char *path, c
                       "max_file_store: 1GB }\n",
                       stack->folder);
     }
+    if (stack->nats_users != NULL) {
+        (void)fprintf(to, "%s\n", stack->nats_users);
+    }
     assert_int_equal(fclose(to), 0);
+}
+
+/* Process i, a service, connects as a user of its own. */
+static void add_credentials(struct mlt_stack *stack, unsigned i, const char *folder)
+{
+    char *user = stack->credentials[i][0], *file = stack->credentials[i][1];
+    (void)snprintf(user, sizeof stack->credentials[i][0], "meltica-%s", names[i]);
+    (void)snprintf(file, sizeof stack->credentials[i][1], "%s/%s", folder, names[i]);
+    const char *const words[] = { "--nats-user", user, "--nats-password-file", file };
+    add_arguments(&stack->processes[i], words, 4);
 }
 
 static void start_nats(struct mlt_stack *stack)
@@ -266,6 +282,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
 {
     memset(stack, 0, sizeof *stack);
     stack->jetstream = !options->without_jetstream;
+    stack->nats_users = options->nats_users;
     (void)snprintf(stack->folder, sizeof stack->folder, "/tmp/meltica-stack.XXXXXX");
     assert_non_null(mkdtemp(stack->folder));
     for (unsigned i = 0; i < MLT_STACK_PROCESSES; i++) {
@@ -291,12 +308,16 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
                                    "127.0.0.1",  "--http-port",   "0" };
     for (unsigned i = 2; i < MLT_STACK_PROCESSES; i++) {
         add_arguments(&stack->processes[i], common, sizeof common / sizeof common[0]);
+        if (options->password_folder != NULL) {
+            add_credentials(stack, i, options->password_folder);
+        }
     }
     const char *const adapter[] = { "--ws-url", stack->exchange_ws, "--rest-url",
                                     stack->exchange_http };
     add_arguments(process_of(stack, "adapter"), adapter, 4);
     add_arguments(process_of(stack, "adapter"), options->adapter, 8);
     add_arguments(process_of(stack, "data-bus"), options->data_bus, 8);
+    add_arguments(process_of(stack, "control-bus"), options->control_bus, 8);
     const char *const table[] = { "--table",
                                   options->table != NULL ? options->table : stack->table };
     add_arguments(process_of(stack, "dispatcher"), table, 2);

@@ -29,6 +29,7 @@ struct mlt_stack_process {
     bool ended;    /* its output ended */
     char last_words[4096];
     size_t last_words_len;
+    char violation[512]; /* of nats: last line about a right that a service lacked; "": none */
 };
 
 struct mlt_stack {
@@ -36,13 +37,18 @@ struct mlt_stack {
     char folder[64];
     char nats_url[64], exchange_http[64], exchange_ws[64], table[512];
     bool jetstream;
+    const char *nats_users;
+    char credentials[MLT_STACK_PROCESSES][2][160]; /* user, password file */
 };
 
 struct mlt_stack_options {
-    const char *exchange[MLT_STACK_ARGUMENTS_MAX]; /* of the simulator, NULL-terminated */
-    const char *adapter[8], *data_bus[8];          /* more options */
+    const char *exchange[MLT_STACK_ARGUMENTS_MAX];         /* of the simulator, NULL-terminated */
+    const char *adapter[8], *data_bus[8], *control_bus[8]; /* more options */
     const char *table; /* dispatch table; NULL: the one that is shipped */
     bool without_jetstream;
+    /* Text added to the configuration of the NATS server; the five services then connect as users
+     * meltica-<name>, each with the password in the file of its name in the folder. NULL: none. */
+    const char *nats_users, *password_folder;
 };
 
 /* Starts nats and the simulator; the services one by one with mlt_stack_run. Fails the test

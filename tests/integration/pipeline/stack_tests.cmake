@@ -4,10 +4,31 @@ add_library(mlt_test_stack STATIC ${CMAKE_SOURCE_DIR}/tests/support/mlt_stack.c
 target_include_directories(mlt_test_stack PUBLIC ${CMAKE_SOURCE_DIR}/tests/support .)
 target_link_libraries(mlt_test_stack PUBLIC mlt_tally mlt_bus mlt_event mlt_base
     PRIVATE meltica_warnings PkgConfig::CMOCKA)
-foreach(name smoke recordings kills neighbours_killed terminations nats_killed mutated steering)
+foreach(name smoke books late_join recordings kills neighbours_killed terminations nats_killed mutated steering authority)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c LIBS mlt_test_stack LABELS integration TIMEOUT 600)
     set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
         meltica-conductor meltica-data-bus meltica-control-bus)
 endforeach()
 target_link_libraries(test_steering PRIVATE PkgConfig::CJSON)
+foreach(name steering_rebuilt steering_fuzzed steering_model)
+    mlt_add_test(NAME test_${name} SOURCES test_${name}.c steer_rig.c steer_model.c
+        LIBS mlt_test_stack mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 600)
+    set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
+    add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
+        meltica-conductor meltica-data-bus meltica-control-bus)
+endforeach()
+
+target_link_libraries(test_books PRIVATE mlt_book PkgConfig::CJSON)
+target_link_libraries(test_smoke PRIVATE mlt_proto)
+target_link_libraries(test_late_join PRIVATE mlt_verify)
+target_link_libraries(test_authority PRIVATE PkgConfig::CJSON)
+# The same for long: ctest -C long -L long.
+function(add_long name commands)
+    get_test_property(${name} ENVIRONMENT environment)
+    add_test(NAME ${name}_long COMMAND ${name} CONFIGURATIONS long)
+    set_tests_properties(${name}_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 3600
+        ENVIRONMENT "${environment};MELTICA_TEST_COMMANDS=${commands}")
+endfunction()
+add_long(test_steering_fuzzed 50000)
+add_long(test_steering_model 2000)

@@ -67,6 +67,11 @@ static void test_rest_answers_carry_their_function(void **state)
     seen = rig_seen(&rig);
     assert_string_equal(rig_fetch(&rig, "depth", "SYM0001-USDT", 50), "");
     rig_wait(&rig, snapshots_at_least, seen.snapshots_scheduled + 1, "depth on demand");
+    assert_int_equal(rig_seen(&rig).depth, 50);
+    seen = rig_seen(&rig);
+    assert_string_equal(rig_fetch(&rig, "depth", "SYM0001-USDT", 9999), "");
+    rig_wait(&rig, snapshots_at_least, seen.snapshots_scheduled + 1, "deepest depth");
+    assert_int_equal(rig_seen(&rig).depth, 5000); /* what was asked of the exchange */
     assert_string_equal(rig_fetch(&rig, "depth", "NO-SUCH", 50), "unknown_symbol");
     assert_string_equal(rig_fetch(&rig, "klines", "SYM0001-USDT", 0), "unknown_function");
     assert_string_equal(rig_fetch(&rig, "depth", "", 0), "missing_instrument");

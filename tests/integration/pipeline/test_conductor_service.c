@@ -50,8 +50,8 @@ static void test_canonical_events_come_out_numbered_from_one(void **state)
     }
     consumer_wait(&flow.consumer, &flow.feeder);
     consumer_assert_clean(&flow.consumer);
-    /* 3 x 200 an instrument and its EPOCH_STARTED, each exactly once. */
-    assert_int_equal(flow.consumer.events, FLOW_INSTRUMENTS * 601);
+    /* 3 x 200 an instrument, its EPOCH_STARTED and its book's SYNCING, each exactly once. */
+    assert_int_equal(flow.consumer.events, FLOW_INSTRUMENTS * 602);
     assert_int_equal(flow.consumer.epochs, FLOW_INSTRUMENTS);
     assert_int_equal(flow.consumer.ignored, 0);
     char page[65536];

@@ -1,15 +1,20 @@
 /*
- * The two acceptance scenarios, through the real processes:
+ * The acceptance scenarios, through the real processes:
  *  - a WebSocket ticker frame arrives, and a subscriber gets the canonical event;
  *  - a scheduled REST poll returns an order-book snapshot, and a subscriber gets a canonical event
- * that names the REST function.
+ * that names the REST function;
+ *  - a book asks for a deeper snapshot, and it comes by the same way.
  */
 #include "mlt_test.h"
 
 #include <stdio.h>
 
+#include "meltica/base/clock.h"
+#include "meltica/v1/internal.pb-c.h"
 #include "mlt_consumer.h"
 #include "mlt_stack.h"
+
+#define DEPTH 4321u /* deeper than anybody else asks */
 
 struct seen {
     bool ticker, snapshot;
@@ -21,12 +26,19 @@ struct seen {
     struct mlt_decimal last_price, bid, ask;
     size_t bids, asks;
     int64_t snapshot_id;
+    uint32_t deepest; /* requested_depth */
+    size_t deepest_levels;
 };
 
 static void look(void *ctx, const struct mlt_event *event, struct mlt_slice bytes)
 {
     struct seen *s = ctx;
     (void)bytes;
+    if (event->type == MLT_EVENT_BOOK_SNAPSHOT &&
+        event->u.book_snapshot.requested_depth > s->deepest) {
+        s->deepest = event->u.book_snapshot.requested_depth;
+        s->deepest_levels = event->u.book_snapshot.bids.count;
+    }
     if (event->type == MLT_EVENT_TICKER && !s->ticker) {
         static const uint8_t none[MLT_TRACE_ID_BYTES];
         s->ticker = true;
@@ -58,7 +70,41 @@ static bool both_seen(void *ctx)
     return s->ticker && s->snapshot;
 }
 
-static void test_ticker_frame_and_scheduled_snapshot_reach_a_subscriber(void **state)
+static bool deep_seen(void *ctx)
+{
+    return ((const struct seen *)ctx)->deepest == DEPTH;
+}
+
+static void ask_for_a_deeper_snapshot(const char *nats_url, char *instrument)
+{
+    const struct mlt_bus_options options = { .url = nats_url, .name = "test-book" };
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_bus *bus = NULL;
+    assert_int_equal(mlt_bus_connect(&options, &bus, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(bus, 10 * MLT_NS_PER_S), MLT_OK);
+    uint8_t bytes[128];
+    Meltica__V1__ResyncRequest request;
+    meltica__v1__resync_request__init(&request);
+    request.instrument = instrument;
+    request.depth = DEPTH;
+    request.urgent = true;
+    const size_t len = meltica__v1__resync_request__pack(&request, bytes);
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, 4096);
+    assert_int_equal(mlt_bus_request(bus, "meltica.int.resync", mlt_slice_of(bytes, len),
+                                     2 * MLT_NS_PER_S, &answer, &err),
+                     MLT_OK);
+    Meltica__V1__ResyncReply *reply =
+        meltica__v1__resync_reply__unpack(NULL, answer.len, answer.data);
+    assert_non_null(reply);
+    assert_string_equal(reply->reason, "");
+    assert_true(reply->accepted);
+    meltica__v1__resync_reply__free_unpacked(reply, NULL);
+    mlt_buf_fini(&answer);
+    mlt_bus_destroy(bus, 0);
+}
+
+static void test_ticker_frame_and_snapshots_reach_a_subscriber(void **state)
 {
     (void)state;
     static struct mlt_stack stack;
@@ -89,6 +135,10 @@ static void test_ticker_frame_and_scheduled_snapshot_reach_a_subscriber(void **s
     assert_true(seen.snapshot_route > 0 && seen.snapshot_route != seen.ticker_route);
     assert_non_null(strstr(seen.instrument, "-USDT"));
 
+    ask_for_a_deeper_snapshot(stack.nats_url, seen.instrument);
+    assert_true(mlt_consumer_wait(&consumer, deep_seen, &seen, 20));
+    assert_true(seen.deepest_levels > 0 && seen.deepest_levels <= DEPTH);
+
     struct mlt_tally_totals totals;
     mlt_consumer_totals(&consumer, &totals);
     assert_int_equal(totals.gaps + totals.duplicates + totals.sequence_holes + totals.lost, 0);
@@ -107,7 +157,7 @@ static void test_ticker_frame_and_scheduled_snapshot_reach_a_subscriber(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ticker_frame_and_scheduled_snapshot_reach_a_subscriber),
+        cmocka_unit_test(test_ticker_frame_and_snapshots_reach_a_subscriber),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

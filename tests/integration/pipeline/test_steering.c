@@ -28,6 +28,7 @@ static struct mlt_stack stack;
 static struct mlt_consumer consumer;
 static struct mlt_bus *client;
 static char table_path[64];
+static bool running; /* false again when a test has ended what it started */
 
 /* What came, beside the consumer's own counts; under its lock. */
 static struct {
@@ -256,6 +257,7 @@ static void start(bool jetstream, const char *subscriptions)
     memset(&consumer, 0, sizeof consumer);
     memset(&seen, 0, sizeof seen);
     consumer.look = look;
+    running = true;
     mlt_stack_start(&stack, &options);
     mlt_consumer_start(&consumer, stack.nats_url);
     struct mlt_error err = MLT_ERROR_INIT;
@@ -269,10 +271,22 @@ static void start(bool jetstream, const char *subscriptions)
 
 static void end(void)
 {
+    running = false;
     mlt_bus_destroy(client, 0);
+    client = NULL;
     mlt_consumer_stop(&consumer);
     mlt_stack_stop(&stack);
     (void)unlink(table_path);
+}
+
+/* What a failed test left must not stand in the way of the next one. */
+static int tear_down(void **state)
+{
+    (void)state;
+    if (running) {
+        end();
+    }
+    return 0;
 }
 
 static void assert_nothing_lost(void)
@@ -413,17 +427,51 @@ static void test_what_is_wrong_changes_nothing(void **state)
     end();
 }
 
+static const char *with_id(char *body, size_t size, const char *subscription, int ttl_s,
+                           const char *id)
+{
+    (void)snprintf(body, size,
+                   "{\"consumer\":\"a\",\"subscription\":\"%s\",\"ttl_s\":%d,\"id\":\"%s\"}",
+                   subscription, ttl_s, id);
+    return body;
+}
+
+/* The lease of the first one listed. */
+static const char *lease_of(const struct said *list)
+{
+    const cJSON *first =
+        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(list->json, "subscriptions"), 0);
+    const cJSON *lease = cJSON_GetObjectItemCaseSensitive(first, "lease_end_ns");
+    assert_true(cJSON_IsString(lease));
+    return lease->valuestring;
+}
+
 static void test_leases_end_and_updates_replace(void **state)
 {
     (void)state;
     static char who[] = "{\"consumer\":\"a\"}";
-    char id[64], body[200];
+    char id[64], body[200], lease[32];
     start(true, "");
     assert_true(mlt_consumer_wait(&consumer, knows_listing, NULL, 20));
     confirm("subscribe",
             "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"],"
             "\"ttl_s\":600}",
             id);
+    /* A request that comes again is not carried out again, and says what stands. */
+    confirm("renew", with_id(body, sizeof body, id, 900, "once"), NULL);
+    struct said s = ask("list", who);
+    (void)snprintf(lease, sizeof lease, "%s", lease_of(&s));
+    cJSON_Delete(s.json);
+    s = ask("renew", with_id(body, sizeof body, id, 9000, "once"));
+    assert_string_equal(text_of(&s, "status"), "CONFIRMED");
+    assert_string_equal(text_of(&s, "lease_end_ns"), lease);
+    assert_true(flag_of(&s, "unchanged"));
+    cJSON_Delete(s.json);
+    refuse("subscribe",
+           "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0003-USDT\"],\"id\":"
+           "\"once\"}",
+           409, "id");
+    assert_int_equal(listed(who), 1);
     /* The new demand stands before the old one ends. */
     (void)snprintf(body, sizeof body,
                    "{\"consumer\":\"a\",\"subscription\":\"%s\",\"instruments\":[\"SYM000*\"]}",
@@ -433,7 +481,7 @@ static void test_leases_end_and_updates_replace(void **state)
                    "{\"consumer\":\"a\",\"subscription\":\"%s\","
                    "\"instruments\":[\"SYM0002-USDT\",\"SYM0001-USDT\"]}",
                    id);
-    struct said s = ask("update", body);
+    s = ask("update", body);
     if (strcmp(text_of(&s, "status"), "CONFIRMED") != 0) {
         fail_with(&s, body);
     }
@@ -588,13 +636,15 @@ static void test_many_consumers_at_once_are_confirmed_in_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_asked_for_flows_and_ends_for_the_last_one_only),
-        cmocka_unit_test(test_subscriptions_outlive_their_services),
-        cmocka_unit_test(test_what_is_wrong_changes_nothing),
-        cmocka_unit_test(test_leases_end_and_updates_replace),
-        cmocka_unit_test(test_without_jetstream_commands_are_refused_and_data_flows),
-        cmocka_unit_test(test_the_cli_says_what_was_asked_for),
-        cmocka_unit_test(test_many_consumers_at_once_are_confirmed_in_time),
+        cmocka_unit_test_teardown(test_what_is_asked_for_flows_and_ends_for_the_last_one_only,
+                                  tear_down),
+        cmocka_unit_test_teardown(test_subscriptions_outlive_their_services, tear_down),
+        cmocka_unit_test_teardown(test_what_is_wrong_changes_nothing, tear_down),
+        cmocka_unit_test_teardown(test_leases_end_and_updates_replace, tear_down),
+        cmocka_unit_test_teardown(test_without_jetstream_commands_are_refused_and_data_flows,
+                                  tear_down),
+        cmocka_unit_test_teardown(test_the_cli_says_what_was_asked_for, tear_down),
+        cmocka_unit_test_teardown(test_many_consumers_at_once_are_confirmed_in_time, tear_down),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -281,6 +281,11 @@ static void test_decode_takes_one_message_and_refuses_garbage(void **state)
     command_free(&c);
     mlt_buf_fini(&file);
 
+    assert_int_equal(command_run(&c, ARGS("decode"), recorded), 1);
+    assert_string_equal(command_out(&c), "");
+    assert_non_null(strstr(command_err(&c), "add --batch"));
+    command_free(&c);
+
     write_file(path, mlt_slice_of_string("\xff\xff\xff neither this nor that"));
     static const char *const batch[] = { "decode", "--batch", NULL };
     static const char *const one[] = { "decode", NULL };
@@ -289,6 +294,7 @@ static void test_decode_takes_one_message_and_refuses_garbage(void **state)
         assert_string_equal(command_out(&c), "");
         assert_non_null(strstr(command_err(&c), i == 0 ? "not a meltica.v1.Event:"
                                                        : "not a meltica.v1.EventBatch:"));
+        assert_null(strstr(command_err(&c), "--batch"));
         command_free(&c);
     }
 }
@@ -475,10 +481,12 @@ static void test_wrong_options_get_the_usage(void **state)
         ARGS("tail", "--seconds", "-1"),
         ARGS("tail", "--seconds"),
         ARGS("tail", "BTC.USDT"),
+        ARGS("tail", "BTC-USDT", "ETH-USDT"),
         ARGS("tail", "--nats-url"),
         ARGS("tail", "--prefix", "a.>"),
         ARGS("record"),
         ARGS("record", "f", "BTC USDT"),
+        ARGS("record", "f", "BTC-USDT", "ETH-USDT"),
         ARGS("record", "f", "--seconds", "soon"),
         ARGS("replay"),
         ARGS("replay", "f", "--speed", "0"),
@@ -488,6 +496,11 @@ static void test_wrong_options_get_the_usage(void **state)
         ARGS("collect", "--seconds", "5", "--report"),
         ARGS("decode", "--json"),
         ARGS("inspect"),
+        ARGS("sub", "TRADE"),
+        ARGS("sub", "TRADE", "BTC-USDT", "--ttl", "soon"),
+        ARGS("unsub"),
+        ARGS("unsub", "TRADE", "BTC-USDT", "--ttl", "5"),
+        ARGS("subs", "TRADE"),
         ARGS("nothing"),
     };
     struct command c;
@@ -497,8 +510,8 @@ static void test_wrong_options_get_the_usage(void **state)
         assert_string_equal(command_out(&c), "");
         command_free(&c);
     }
-    static const char *const commands[] = { "tail",   "record",  "replay",
-                                            "decode", "collect", "inspect" };
+    static const char *const commands[] = { "tail",    "record", "replay", "decode", "collect",
+                                            "inspect", "sub",    "unsub",  "subs" };
     for (unsigned i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         char start[64];
         (void)snprintf(start, sizeof start, "usage: meltica %s", commands[i]);
@@ -518,7 +531,7 @@ static const char *const report_members[] = {
     "gaps",           "sequence_holes", "lost",         "epoch_ends_unknown",
     "events_out",     "sequence",       "exchange_ids", "trade_quantity",
     "trade_notional", "stream_hash",    "latency_us",   "resident_bytes",
-    "cpu_ms",         "unanswered"
+    "cpu_ms",         "unanswered",     "books"
 };
 
 static cJSON *report_of(unsigned i, int *status)

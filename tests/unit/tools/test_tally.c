@@ -51,6 +51,41 @@ static void test_a_repeat_is_counted_once_and_changes_no_sum(void **state)
     mlt_buf_fini(&report);
 }
 
+static void hash_of(struct mlt_event event, char out[65])
+{
+    struct mlt_tally *tally = NULL;
+    struct mlt_buf report;
+    assert_int_equal(mlt_tally_create(&tally), MLT_OK);
+    take(tally, event);
+    mlt_buf_init(&report, 1u << 20);
+    assert_int_equal(mlt_tally_report(tally, &report), MLT_OK);
+    assert_int_equal(mlt_buf_append_byte(&report, 0), MLT_OK);
+    const char *at = strstr((char *)report.data, "\"stream_hash\":\"");
+    assert_non_null(at);
+    memcpy(out, at + strlen("\"stream_hash\":\""), 64);
+    out[64] = '\0';
+    mlt_buf_fini(&report);
+    mlt_tally_destroy(tally);
+}
+
+/* Whether a delta has a digest depends on when the book was LIVE: on no word of the exchange. */
+static void test_the_hash_of_a_stream_is_of_what_the_exchange_said(void **state)
+{
+    (void)state;
+    static const int64_t price[1] = { 5 }, quantity[1] = { 6 };
+    char bare[65], digested[65], other[65];
+    struct mlt_event delta = test_event(MLT_EVENT_BOOK_DELTA, 5, 1);
+    delta.u.book_delta.bids = (struct mlt_levels){ -2, -5, 1, price, quantity };
+    hash_of(delta, bare);
+    delta.u.book_delta.digest = 0xdeadbeef;
+    delta.u.book_delta.digest_version = 1;
+    hash_of(delta, digested);
+    assert_string_equal(bare, digested);
+    delta.u.book_delta.bids.price_exponent = -3;
+    hash_of(delta, other);
+    assert_string_not_equal(bare, other);
+}
+
 static void test_holes_are_counted_within_an_epoch_and_at_its_beginning(void **state)
 {
     take(*state, test_trade(5, 1, 100));
@@ -138,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_repeat_is_counted_once_and_changes_no_sum, set_up,
                                         tear_down),
+        cmocka_unit_test(test_the_hash_of_a_stream_is_of_what_the_exchange_said),
         cmocka_unit_test_setup_teardown(test_holes_are_counted_within_an_epoch_and_at_its_beginning,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_new_epoch_that_begins_at_one_is_no_hole, set_up,

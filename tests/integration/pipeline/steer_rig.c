@@ -1,0 +1,224 @@
+#include "mlt_test.h"
+
+#include "steer_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "meltica/base/clock.h"
+
+#define ROUTES                                                                                     \
+    "{\"version\":1,\"routes\":[{\"type\":\"TICKER\",\"ws\":\"{symbol}@ticker\"},"                 \
+    "{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"                                           \
+    "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                                              \
+    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}]}"
+#define ANSWER_NS (5 * MLT_NS_PER_S)
+#define ANSWER_BYTES_MAX (1u << 20)
+
+const char *rig_text(const cJSON *object, const char *member)
+{
+    const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, member);
+    return cJSON_IsString(m) ? m->valuestring : "";
+}
+
+int rig_number(const cJSON *object, const char *member)
+{
+    const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, member);
+    return cJSON_IsNumber(m) ? m->valueint : -1;
+}
+
+void rig_fail(const struct said *said, const char *what)
+{
+    char *text = said->json != NULL ? cJSON_PrintUnformatted(said->json) : NULL;
+    fail_msg("%s: %s", what, text != NULL ? text : "no answer");
+}
+
+struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body)
+{
+    struct said s = { 0 };
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf bytes;
+    char subject[64];
+    (void)snprintf(subject, sizeof subject, "meltica.control.%s", verb);
+    mlt_buf_init(&bytes, ANSWER_BYTES_MAX);
+    const int64_t begin_ns = mlt_clock_mono_ns();
+    const enum mlt_status status =
+        mlt_bus_request(rig->client, subject, body, ANSWER_NS, &bytes, &err);
+    s.took_ns = mlt_clock_mono_ns() - begin_ns;
+    s.refused = status == MLT_E_PROTOCOL;
+    s.unavailable = status == MLT_E_UNAVAILABLE;
+    s.json = bytes.len > 0 ? cJSON_ParseWithLength((const char *)bytes.data, bytes.len) : NULL;
+    mlt_buf_fini(&bytes);
+    return s;
+}
+
+struct said rig_ask(struct rig *rig, const char *verb, const char *body)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + 10 * MLT_NS_PER_S;
+    struct said s;
+    do { /* one that was just started listens before it serves; nobody there is said at once */
+        s = rig_try(rig, verb, mlt_slice_of_string(body));
+    } while (s.json == NULL && s.unavailable && mlt_clock_mono_ns() < until_ns);
+    if (s.json == NULL) {
+        fail_msg("%s %s: no answer", verb, body);
+    }
+    return s;
+}
+
+void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id)
+{
+    struct said s = rig_ask(rig, verb, body);
+    if (s.refused || strcmp(rig_text(s.json, "status"), "CONFIRMED") != 0) {
+        rig_fail(&s, body);
+    }
+    if (id != NULL) {
+        (void)snprintf(id, 64, "%s", rig_text(s.json, "subscription"));
+    }
+    cJSON_Delete(s.json);
+}
+
+cJSON *rig_exchange(struct rig *rig, const cJSON **streams)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, 16u << 20);
+    mlt_stack_get(&rig->stack, "exchange", "/sim/status", &body);
+    cJSON *tree = cJSON_ParseWithLength((const char *)body.data, body.len);
+    mlt_buf_fini(&body);
+    assert_non_null(tree);
+    *streams = cJSON_GetObjectItemCaseSensitive(tree, "streams");
+    return tree;
+}
+
+bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *held)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf bytes;
+    char subject[96];
+    (void)snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", stream);
+    mlt_buf_init(&bytes, ANSWER_BYTES_MAX);
+    const enum mlt_status status =
+        mlt_bus_request(rig->client, subject, MLT_SLICE_EMPTY, ANSWER_NS, &bytes, &err);
+    cJSON *tree = status == MLT_OK && bytes.len > 0
+                      ? cJSON_ParseWithLength((const char *)bytes.data, bytes.len)
+                      : NULL;
+    mlt_buf_fini(&bytes);
+    const cJSON *state = cJSON_GetObjectItemCaseSensitive(tree, "state");
+    const bool there = state != NULL;
+    if (there) {
+        *last = (uint64_t)rig_number(state, "last_seq");
+        *held = (uint64_t)rig_number(state, "messages");
+    }
+    cJSON_Delete(tree);
+    return there;
+}
+
+long rig_resident_kib(struct rig *rig, const char *name)
+{
+    char path[64], line[256];
+    long kib = -1;
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)mlt_stack_pid(&rig->stack, name));
+    FILE *from = fopen(path, "r");
+    while (from != NULL && fgets(line, sizeof line, from) != NULL) {
+        if (strncmp(line, "VmRSS:", 6) == 0) {
+            kib = strtol(line + 6, NULL, 10);
+        }
+    }
+    if (from != NULL) {
+        (void)fclose(from);
+    }
+    assert_true(kib > 0);
+    return kib;
+}
+
+uint64_t rig_seed(const char *what)
+{
+    const char *given = getenv("MELTICA_TEST_SEED");
+    const uint64_t seed =
+        given != NULL ? strtoull(given, NULL, 10) : (uint64_t)mlt_clock_wall_ns() % 1000000;
+    print_message("%s: MELTICA_TEST_SEED=%llu\n", what, (unsigned long long)seed);
+    return seed;
+}
+
+uint64_t rig_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+bool rig_until(bool (*done)(struct rig *rig, void *ctx), struct rig *rig, void *ctx, int seconds)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + seconds * MLT_NS_PER_S;
+    bool is = done(rig, ctx);
+    while (!is && mlt_clock_mono_ns() < until_ns) {
+        is = done(rig, ctx);
+    }
+    return is;
+}
+
+static bool is_ready(struct rig *rig, void *ctx)
+{
+    (void)ctx;
+    struct said s = rig_try(rig, "status", MLT_SLICE_EMPTY);
+    const cJSON *dispatcher = cJSON_GetObjectItemCaseSensitive(s.json, "dispatcher");
+    const cJSON *adapters = cJSON_GetObjectItemCaseSensitive(s.json, "adapters");
+    const cJSON *adapter = cJSON_GetArrayItem(adapters, 0);
+    bool ready = rig_number(dispatcher, "instruments_listed") > 0;
+    bool current = false;
+    for (; adapter != NULL && !current; adapter = adapter->next) {
+        current = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(adapter, "current"));
+    }
+    cJSON_Delete(s.json);
+    if (ready && current) {
+        struct said list = rig_try(rig, "list", MLT_SLICE_EMPTY);
+        ready = list.json != NULL && !list.refused;
+        cJSON_Delete(list.json);
+    }
+    return ready && current;
+}
+
+void rig_wait_ready(struct rig *rig)
+{
+    assert_true(rig_until(is_ready, rig, NULL, 30));
+}
+
+void rig_start(struct rig *rig, const char *symbols, const char *rate)
+{
+    rig_start_limited(rig, symbols, rate, "100", "200");
+}
+
+void rig_start_limited(struct rig *rig, const char *symbols, const char *rate,
+                       const char *subscriptions, const char *instruments)
+{
+    (void)snprintf(rig->table_path, sizeof rig->table_path, "/tmp/meltica-steering.XXXXXX");
+    const int fd = mkstemp(rig->table_path);
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd, "%s", ROUTES) > 0);
+    assert_int_equal(close(fd), 0);
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", "7",
+                      "--start-subscriptions", "0" },
+        .table = rig->table_path,
+        .control_bus = { "--max-subscriptions", subscriptions, "--max-instruments", instruments },
+    };
+    struct mlt_error err = MLT_ERROR_INIT;
+    mlt_stack_start(&rig->stack, &options);
+    const struct mlt_bus_options bus = { .kind = MLT_BUS_CONTROL,
+                                         .url = rig->stack.nats_url,
+                                         .name = "test" };
+    assert_int_equal(mlt_bus_connect(&bus, &rig->client, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(rig->client, 5 * MLT_NS_PER_S), MLT_OK);
+    assert_int_equal(mlt_store_create(rig->client, false, &rig->store, &err), MLT_OK);
+    mlt_stack_run_services(&rig->stack);
+    rig_wait_ready(rig);
+}
+
+void rig_stop(struct rig *rig)
+{
+    mlt_store_destroy(rig->store);
+    mlt_bus_destroy(rig->client, 0);
+    mlt_stack_stop(&rig->stack);
+    (void)unlink(rig->table_path);
+}

@@ -1,0 +1,68 @@
+/*
+ * Live subscriptions in tests: a whole stack whose table of the file names nothing, requests to the
+ * Control Bus with their answers as JSON, and what the simulator and the Dispatcher say. One
+ * thread, but for rig_try. Failures end the test (cmocka) with the answer.
+ */
+#ifndef MELTICA_TEST_STEER_RIG_H
+#define MELTICA_TEST_STEER_RIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "meltica/bus/bus.h"
+#include "meltica/bus/store.h"
+#include "mlt_stack.h"
+
+struct rig {
+    struct mlt_stack stack;
+    struct mlt_bus *client;
+    struct mlt_store *store;
+    char table_path[64];
+};
+
+/* With a synthetic market of SYM0001-USDT.. at so many frames/s. Returns when the listing is known
+ * and the log read. */
+void rig_start(struct rig *rig, const char *symbols, const char *rate);
+/* The same with limits of the Control Bus: subscriptions of a consumer, instruments of one. */
+void rig_start_limited(struct rig *rig, const char *symbols, const char *rate,
+                       const char *subscriptions, const char *instruments);
+void rig_stop(struct rig *rig);
+/* Waits until the Dispatcher answers with the listing, has read the log, and an Adapter has the
+ * plan. */
+void rig_wait_ready(struct rig *rig);
+/* Looks again and again, each look a round trip to a service at least, until true or the deadline.
+ */
+bool rig_until(bool (*done)(struct rig *rig, void *ctx), struct rig *rig, void *ctx, int seconds);
+
+struct said {
+    cJSON *json;      /* NULL: no answer, or it is no JSON */
+    bool refused;     /* by the error headers */
+    bool unavailable; /* nobody serves it, or not connected */
+    int64_t took_ns;
+};
+/* One request of any bytes; never fails. Any thread. */
+struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body);
+/* Repeats while nobody is there, up to 10 s; fails without an answer. */
+struct said rig_ask(struct rig *rig, const char *verb, const char *body);
+/* Asked and CONFIRMED; its subscription in id (64 bytes) unless NULL. */
+void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id);
+void rig_fail(const struct said *said, const char *what);
+
+const char *rig_text(const cJSON *object, const char *member); /* "" when it is no string */
+int rig_number(const cJSON *object, const char *member);       /* -1 when it is no number */
+
+/* Lines of the exchange that carry each stream: the object `streams` of its status. The caller's to
+ * cJSON_Delete the tree; *streams is inside. */
+cJSON *rig_exchange(struct rig *rig, const cJSON **streams);
+/* Number of messages that a stream ever took (state.last_seq), and that it holds; false: there is
+ * none. */
+bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *held);
+/* Resident KiB of a service. */
+long rig_resident_kib(struct rig *rig, const char *name);
+/* seed from the environment (MELTICA_TEST_SEED) or the clock; printed. */
+uint64_t rig_seed(const char *what);
+uint64_t rig_random(uint64_t *state); /* splitmix64 */
+
+#endif

@@ -236,7 +236,7 @@ static enum mlt_status on_snapshot(struct mlt_follow *f, const struct mlt_book_s
     if (!snapshot->reset) {
         return MLT_OK;
     }
-    const bool older = snapshot->last_update_id <= f->book.last;
+    const bool older = snapshot->last_update_id < f->book.last;
     enum mlt_status status = f->unbroken && older ? mlt_own_book_merge(&f->book, snapshot)
                                                   : mlt_own_book_seed(&f->book, snapshot);
     f->joined = status == MLT_OK && catch_up(f, &status);

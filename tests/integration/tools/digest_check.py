@@ -299,7 +299,7 @@ class Book:
     def snapshot(self, e):
         if not e["reset"]:
             return
-        merge = self.unbroken and e["id"] <= self.id
+        merge = self.unbroken and e["id"] < self.id
         for name, side in self.sides.items():
             bound = side.window(e[name], e["depth"])
             (side.merge if merge else side.replace)(e[name], bound)

@@ -240,6 +240,16 @@ static void test_a_narrower_snapshot_takes_nothing_away(void **state)
     assert_true(i > 20);
 }
 
+/* At the id that is here already it is the Conductor's book, which knows no more than it shows. */
+static void test_a_snapshot_of_the_same_state_is_taken_instead(void **state)
+{
+    assert_int_equal(give(*state, market_checkpoint(&market, 40)), MLT_FOLLOW_JOINED);
+    take(*state, market_snapshot(&market, 25));
+    assert_int_equal(mlt_follow_book(*state)->sides[0].count, 25);
+    assert_int_equal(mlt_follow_book(*state)->sides[1].count, 25);
+    assert_int_equal(counts(*state)->resets, 1);
+}
+
 /* After a gap nothing is kept: the snapshot's window is all that is known. */
 static void test_a_snapshot_after_a_gap_begins_anew(void **state)
 {
@@ -334,6 +344,7 @@ int main(void)
         EACH(test_missing_update_ids_end_the_book_until_a_reset),
         EACH(test_a_resetting_snapshot_may_be_older_than_the_stream),
         EACH(test_a_narrower_snapshot_takes_nothing_away),
+        EACH(test_a_snapshot_of_the_same_state_is_taken_instead),
         EACH(test_a_snapshot_after_a_gap_begins_anew),
         EACH(test_a_snapshot_that_resets_nothing_changes_nothing),
         EACH(test_holes_of_any_channel_are_counted),

@@ -356,6 +356,8 @@ static void on_ack(void *ctx, const struct mlt_bus_message *message)
         }
         struct partition *p = &s->parts[position.partition];
         mine = true;
+        /* Before what it acknowledges: who sees that taken may rely on a receiver. */
+        atomic_store(&s->known, true);
         (void)pthread_mutex_lock(&p->lock);
         if (position.number > p->acked && position.number <= p->sent) {
             p->acked = position.number;
@@ -365,7 +367,6 @@ static void on_ack(void *ctx, const struct mlt_bus_message *message)
     }
     if (mine) {
         atomic_store(&s->last_ack_ns, mlt_clock_mono_ns());
-        atomic_store(&s->known, true);
         if (atomic_load(&s->closing)) {
             wake_waiters(s);
         }

@@ -80,10 +80,18 @@ demo() {
     }
 }
 failed=0
-demo flat_out --capture "$first" "$second" --speed max
-demo at_1k --synthetic --symbols 20 --rate 1000 --seconds "$seconds"
-demo at_3k --synthetic --symbols 20 --rate 3000 --seconds "$seconds"
-demo at_10k --synthetic --symbols 20 --rate 10000 --seconds "$seconds"
+# The chain moves what the exchange said; so does the pipeline first, without BOOK. Then with it.
+sed 's/"id": "all-book", "type": "BOOK"/"id": "all-delta", "type": "BOOK_DELTA"/' \
+    "$source_dir/services/dispatcher/dispatch-all.json" >"$work/flow.json"
+! grep -q '"type": "BOOK",' "$work/flow.json" || { printf 'bench pipeline: BOOK is still in the table\n' >&2; exit 1; }
+for books in '' _books; do
+    table="$work/flow.json"
+    [ -z "$books" ] || table="$source_dir/services/dispatcher/dispatch-all.json"
+    demo "flat_out$books" --capture "$first" "$second" --speed max --table "$table"
+    for rate in 1 3 10; do
+        demo "at_${rate}k$books" --synthetic --symbols 20 --rate "${rate}000" --seconds "$seconds" --table "$table"
+    done
+done
 
 python3 - "$work" "${report:-/dev/stdout}" <<'PYTHON'
 import json, sys
@@ -104,18 +112,22 @@ def load(name):
         return json.load(open(f"{work}/{name}.json"))
     except (OSError, ValueError):
         return None
-runs = {name: load(name) for name in ("flat_out", "at_1k", "at_3k", "at_10k")}
+runs = {name + books: load(name + books) for books in ("", "_books") for name in ("flat_out", "at_1k", "at_3k", "at_10k")}
 def latency(name, key):
     return runs[name] and runs[name]["latency_us"]["total"][key]
 def events(run):
     return sum(n for types in run["events_out"].values() for n in types.values())
-pipeline = {
-    "events_per_s": runs["flat_out"] and runs["flat_out"]["events_per_s"],
-    "nothing_lost": all(r and r["nothing_lost"] for r in runs.values()),
-}
-for rate in rates:
-    for key in ("p50", "p99", "p999"):
-        pipeline[f"{key}_us_at_{rate}"] = latency(f"at_{rate}", key)
+def figures(books):
+    out = {
+        "events_per_s": runs["flat_out" + books] and runs["flat_out" + books]["events_per_s"],
+        "nothing_lost": all(r and r["nothing_lost"] for name, r in runs.items() if name.endswith("_books") == bool(books)),
+    }
+    for rate in rates:
+        for key in ("p50", "p99", "p999"):
+            out[f"{key}_us_at_{rate}"] = latency(f"at_{rate}{books}", key)
+    return out
+pipeline = figures("")
+with_books = figures("_books")
 if runs["at_10k"]:
     run = runs["at_10k"]
     pipeline["events_per_s_at_10k"] = run["events_per_s"]
@@ -131,10 +143,10 @@ if pipeline["events_per_s"]:
 for key in ("p99_us_at_1k", "p99_us_at_3k", "p99_us_at_10k"):
     if pipeline[key]:
         ratio[key] = round(pipeline[key] / max(bare[key], 1), 2)
-result = {"pipeline": pipeline, "bare_chain": bare, "pipeline_to_bare_chain": ratio}
-print(f"{'':28}{'pipeline':>14}{'bare chain':>14}", file=sys.stderr)
+result = {"pipeline": pipeline, "with_books": with_books, "bare_chain": bare, "pipeline_to_bare_chain": ratio}
+print(f"{'':28}{'pipeline':>14}{'with books':>14}{'bare chain':>14}", file=sys.stderr)
 for key in ("events_per_s", "p50_us_at_1k", "p99_us_at_1k", "p999_us_at_1k", "p50_us_at_3k", "p99_us_at_3k", "p999_us_at_3k", "p50_us_at_10k", "p99_us_at_10k", "p999_us_at_10k"):
-    print(f"{key:28}{str(pipeline[key]):>14}{str(bare[key]):>14}", file=sys.stderr)
+    print(f"{key:28}{str(pipeline[key]):>14}{str(with_books[key]):>14}{str(bare[key]):>14}", file=sys.stderr)
 json.dump(result, open(report, "w"), indent=2)
 print(file=open(report, "a") if report != "/dev/stdout" else sys.stdout)
 PYTHON

@@ -25,6 +25,11 @@ static const char usage[] =
     "when\n"
     "                              all are, or some are and no control message came for 2 s "
     "(auto)\n"
+    "  --start-depth N             and when depth of each symbol that has a book by then was asked "
+    "for\n"
+    "                              N levels or more, or no control message came for 5 s; 0: "
+    "no\n"
+    "                              need (0)\n"
     "  --send-all                  frames that nobody subscribed go out on the oldest line\n"
     "synthetic:\n"
     "  --symbols N                 symbols, SYM0001USDT and so on (10)\n"
@@ -74,6 +79,7 @@ static const struct option_entry entries[] = {
     ENTRY("rate", UNSIGNED, rate, 10000000),
     ENTRY("seconds", UNSIGNED, seconds, 1000000000),
     ENTRY("clock-start", I64, clock_start_ms, UINT64_C(4102444800000)),
+    ENTRY("start-depth", UNSIGNED, start_depth, 5000),
     ENTRY("send-all", FLAG, send_all, 0),
     ENTRY("mutate-count", U64, mutate_count, UINT64_MAX),
     ENTRY("weight-limit", UNSIGNED, weight_limit, UINT32_MAX),

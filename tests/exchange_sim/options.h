@@ -23,6 +23,7 @@ struct sim_options {
     int64_t clock_start_ms; /* 0: now */
     bool send_all;
     int64_t start_subscriptions; /* -1: auto */
+    unsigned start_depth;        /* 0: the beginning waits for no depth */
     bool mutate;
     uint64_t mutate_seed, mutate_count; /* count 0: no end */
     unsigned weight_limit, ban_after, messages_per_second, streams_per_connection;

@@ -40,6 +40,7 @@ enum mlt_status sim_rest_depth(struct sim_rest *rest, size_t symbol)
                               "An unknown error occurred while processing the "
                               "request.");
     }
+    sim_server_depth_answered(rest->server, symbol, limit);
     return sim_book_write(book, (size_t)limit, "", rest->out);
 }
 

@@ -21,7 +21,10 @@
 #include "tls.h"
 
 #define QUIET_NS (2 * MLT_NS_PER_S) /* of control messages, before the market begins */
-#define URL_BYTES_MAX 17000u        /* longer ones the front end cuts off */
+/* After the last answer that the market waited for, so that it is there first; without it. */
+#define AFTER_DEPTH_NS (200 * MLT_NS_PER_MS)
+#define WITHOUT_DEPTH_NS (5 * MLT_NS_PER_S)
+#define URL_BYTES_MAX 17000u /* longer ones the front end cuts off */
 
 static const struct lws_protocols protocols[] = { { .name = SIM_PROTOCOL,
                                                     .callback = sim_session_callback,
@@ -111,15 +114,32 @@ void sim_server_start(struct sim_server *server)
     sim_server_pump(server);
 }
 
-static bool enough_subscribed(const struct sim_server *server, bool quiet)
+/* When it may begin, as far as subscriptions go; INT64_MAX: others are needed. */
+static int64_t subscribed_at(const struct sim_server *server)
 {
     const size_t subscribed = server->hub.market_topics_subscribed;
     const int64_t wanted = server->options->start_subscriptions;
-    if (wanted >= 0) {
-        return subscribed >= (size_t)wanted;
+    if (wanted >= 0
+            ? subscribed >= (size_t)wanted
+            : server->market->stream_count > 0 && subscribed >= server->market->stream_count) {
+        return server->last_control_ns;
     }
-    return (server->market->stream_count > 0 && subscribed >= server->market->stream_count) ||
-           (quiet && subscribed > 0);
+    return wanted < 0 && subscribed > 0 ? server->last_control_ns + QUIET_NS : INT64_MAX;
+}
+
+static void start_when_due(struct sim_server *server)
+{
+    int64_t at = subscribed_at(server);
+    if (server->depth_waits != NULL && at != INT64_MAX) {
+        const int64_t depth = server->depth_waiting > 0 ? server->last_control_ns + WITHOUT_DEPTH_NS
+                                                        : server->last_depth_ns + AFTER_DEPTH_NS;
+        at = at > depth ? at : depth;
+    }
+    if (at <= mlt_clock_mono_ns()) {
+        sim_server_start(server);
+    } else {
+        set_timer(server, at);
+    }
 }
 
 void sim_server_control_seen(struct sim_server *server)
@@ -129,11 +149,35 @@ void sim_server_control_seen(struct sim_server *server)
         return;
     }
     server->last_control_ns = mlt_clock_mono_ns();
-    if (enough_subscribed(server, false)) {
-        sim_server_start(server);
-    } else {
-        set_timer(server, server->last_control_ns + QUIET_NS);
+    start_when_due(server);
+}
+
+/* Which symbols have a book before the market begins, when their depth is to be asked for first. */
+static bool await_depth(struct sim_server *server)
+{
+    struct sim_market *market = server->market;
+    if (server->options->start_depth == 0) {
+        return true;
     }
+    server->depth_waits = calloc(market->symbol_count + 1, sizeof *server->depth_waits);
+    for (size_t i = 0; server->depth_waits != NULL && i < market->symbol_count; i++) {
+        const struct sim_book *book = market->ops->book(market, i);
+        server->depth_waits[i] = book != NULL && book->id > 0;
+        server->depth_waiting += server->depth_waits[i];
+    }
+    return server->depth_waits != NULL;
+}
+
+void sim_server_depth_answered(struct sim_server *server, size_t symbol, int64_t limit)
+{
+    if (server->started || server->depth_waits == NULL || !server->depth_waits[symbol] ||
+        limit < (int64_t)server->options->start_depth) {
+        return;
+    }
+    server->depth_waits[symbol] = false;
+    server->depth_waiting--;
+    server->last_depth_ns = mlt_clock_mono_ns();
+    start_when_due(server);
 }
 
 void sim_server_shutdown_notice(struct sim_server *server)
@@ -200,15 +244,14 @@ static void each_second(lws_sorted_usec_list_t *sul)
     lws_sul_schedule(ticker->server->context, 0, sul, each_second, LWS_US_PER_SEC);
 }
 
-/* The market's timer before it has begun: the control messages have been quiet. */
+/* Before the market has begun, the timer is for its beginning. */
 void sim_server_timer(struct sim_server *server)
 {
     server->timer_at_ns = INT64_MAX;
     if (server->started) {
         sim_server_pump(server);
-    } else if (mlt_clock_mono_ns() - server->last_control_ns >= QUIET_NS &&
-               enough_subscribed(server, true)) {
-        sim_server_start(server);
+    } else {
+        start_when_due(server);
     }
 }
 
@@ -361,6 +404,7 @@ static void close_all(struct sim_server *server)
     sim_hub_fini(&server->hub);
     sim_limits_fini(&server->limits);
     mlt_buf_fini(&server->scratch);
+    free(server->depth_waits);
     if (server->tls_dir[0] != '\0' && server->options->tls_dir == NULL) {
         sim_tls_remove(server->tls_dir);
     }
@@ -385,8 +429,9 @@ int sim_server_run(const struct sim_options *options)
     sim_limits_init(&server->limits, options->weight_limit, options->ban_after,
                     options->connections_per_5min);
     mlt_buf_init(&server->scratch, (size_t)1 << 20);
-    if (open_files(server) && open_market(server, &mutator) && open_context(server) &&
-        adopt(server, server->signal_fd) && adopt(server, server->timer_fd)) {
+    if (open_files(server) && open_market(server, &mutator) && await_depth(server) &&
+        open_context(server) && adopt(server, server->signal_fd) &&
+        adopt(server, server->timer_fd)) {
         (void)printf("}\n");
         (void)fflush(stdout);
         ticker.server = server;

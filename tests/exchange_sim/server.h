@@ -43,6 +43,10 @@ struct sim_server {
     bool stop, started;
     int64_t timer_at_ns;     /* what the timer is set to; INT64_MAX: off */
     int64_t last_control_ns; /* last control message or line with streams; monotonic */
+    /* NULL: the beginning waits for no depth. By symbol: it was not answered deep enough yet. */
+    bool *depth_waits;
+    size_t depth_waiting;
+    int64_t last_depth_ns; /* last answer that it waited for; monotonic */
     int64_t started_wall_ns, finished_wall_ns; /* 0: not yet */
     uint64_t rest_requests[SIM_REST_FUNCTION_COUNT], rest_refused;
     struct mlt_buf scratch; /* of control messages */
@@ -56,6 +60,9 @@ void sim_server_start(struct sim_server *server);
 
 /* A control message or new line: may satisfy the condition for the beginning. */
 void sim_server_control_seen(struct sim_server *server);
+
+/* depth of a symbol is being answered: may satisfy it as well. */
+void sim_server_depth_answered(struct sim_server *server, size_t symbol, int64_t limit);
 
 /* The timer went off. */
 void sim_server_timer(struct sim_server *server);

@@ -244,7 +244,9 @@ printf 'Meltica demo\n  %-12s %s\n' nats "$MELTICA_NATS_URL"
 simulator=''
 case "$mode" in
 replay)
+    # Books first: fast replays would be over before the exchange has answered for its depth.
     start exchange "$bin/meltica-exchange-sim" --port 0 --replay "${captures[@]}" --speed "$speed" --send-all \
+        --start-depth 1000 \
         ${simulator_options[@]+"${simulator_options[@]}"}
     ;;
 synthetic)

@@ -30,10 +30,10 @@
 #define ARENA_BYTES_MAX (16u << 20)
 #define REASONS_MAX 64u
 
-/* Stages of an event's way, each between two of its stamps. */
-enum stage { ADAPT, DISPATCH, CONDUCT, PUBLISH, DELIVER, TOTAL, STAGE_COUNT };
-static const char *const stage_names[STAGE_COUNT] = { "adapt",   "dispatch", "conduct",
-                                                      "publish", "deliver",  "total" };
+/* Stages of an event's way, each between two of its stamps; the last one is of BOOKs alone. */
+enum stage { ADAPT, DISPATCH, CONDUCT, PUBLISH, DELIVER, TOTAL, BOOK, STAGE_COUNT };
+static const char *const stage_names[STAGE_COUNT] = { "adapt",   "dispatch", "conduct", "publish",
+                                                      "deliver", "total",    "book" };
 
 struct collect;
 
@@ -60,6 +60,8 @@ struct collect {
     struct mlt_latency latency[STAGE_COUNT];
     uint64_t foreign, messages;
     int64_t first_event_ns, last_event_ns; /* monotonic */
+    uint64_t books_made;
+    int64_t first_book_ns, last_book_ns; /* monotonic */
     enum mlt_status failure;
 
     /* the loop's thread */
@@ -89,6 +91,20 @@ static void record_stage(struct collect *c, enum stage stage, int64_t from, int6
 {
     if (from != MLT_STAMP_UNKNOWN && to != MLT_STAMP_UNKNOWN) {
         mlt_latency_record(&c->latency[stage], to - from);
+    }
+}
+
+/* From the newest frame in it, less the time that it waited for its window to close; not where a
+ * snapshot is newer: that is an answer. */
+static void record_book(struct collect *c, const struct mlt_event *event, int64_t now)
+{
+    if (event->stamps.received != event->u.book.snapshot_time_ns) {
+        record_stage(c, BOOK, event->stamps.received, now - (int64_t)event->throttled_ns);
+    }
+    c->books_made++;
+    c->last_book_ns = mlt_clock_mono_ns();
+    if (c->first_book_ns == 0) {
+        c->first_book_ns = c->last_book_ns;
     }
 }
 
@@ -125,6 +141,9 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
         if (c->first_event_ns == 0) {
             c->first_event_ns = c->last_event_ns;
         }
+    }
+    if (event.sequence > 0 && event.type == MLT_EVENT_BOOK) {
+        record_book(c, &event, now);
     }
     (void)pthread_mutex_unlock(&c->lock);
 }
@@ -229,6 +248,11 @@ static bool nothing_lost(const struct collect *c, uint64_t frames_in, uint64_t d
                     (uint64_t)c->frames_sent == frames_in);
 }
 
+static uint64_t per_second(uint64_t count, int64_t from_ns, int64_t to_ns)
+{
+    return to_ns > from_ns ? (uint64_t)((double)count * 1e9 / (double)(to_ns - from_ns)) : 0;
+}
+
 static enum mlt_status print_report(struct collect *c, struct mlt_buf *buf, bool *good)
 {
     struct out o = { buf, MLT_OK };
@@ -241,18 +265,18 @@ static enum mlt_status print_report(struct collect *c, struct mlt_buf *buf, bool
     const uint64_t frames_in =
         metric(c, "adapter", "meltica_adapter_frames_total", "kind=\"data\"");
     *good = nothing_lost(c, frames_in, stats.slow_consumer_dropped);
-    const int64_t active_ns = c->last_event_ns - c->first_event_ns;
     struct mlt_tally_totals totals;
     mlt_tally_totals(c->tally, &totals);
     PRINT(&o,
           "{\"nothing_lost\":%s,\"frames_in\":%" PRIu64 ",\"frames_sent\":%" PRId64
           ",\"seconds\":%" PRId64 ",\"first_event_ms\":%" PRId64 ",\"events_per_s\":%" PRIu64
-          ",\"repeats_dropped\":%" PRIu64 ",\"unrouted\":%" PRIu64 ",\"foreign\":%" PRIu64
-          ",\"dropped_here\":%" PRIu64 ",\"rejected\":{",
+          ",\"books_per_s\":%" PRIu64 ",\"repeats_dropped\":%" PRIu64 ",\"unrouted\":%" PRIu64
+          ",\"foreign\":%" PRIu64 ",\"dropped_here\":%" PRIu64 ",\"rejected\":{",
           *good ? "true" : "false", frames_in, c->frames_sent,
           (mlt_clock_mono_ns() - c->started_ns) / MLT_NS_PER_S,
           c->first_event_ns > 0 ? (c->first_event_ns - c->started_ns) / MLT_NS_PER_MS : -1,
-          active_ns > 0 ? (uint64_t)((double)totals.source_derived * 1e9 / (double)active_ns) : 0,
+          per_second(totals.source_derived, c->first_event_ns, c->last_event_ns),
+          per_second(c->books_made, c->first_book_ns, c->last_book_ns),
           metric(c, "conductor", "meltica_conductor_duplicates_total", ""),
           metric(c, "data-bus", "meltica_bus_unrouted_total", ""), c->foreign,
           stats.slow_consumer_dropped);

@@ -7,3 +7,8 @@ foreach(name conductor_service conductor_cache data_bus_service)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c LIBS mlt_flow_peers mlt_bus mlt_proto
         LABELS integration TIMEOUT 120 DEPENDS meltica-conductor meltica-data-bus)
 endforeach()
+# JetStream away for half a minute: ctest -C long -L long.
+get_test_property(test_conductor_cache ENVIRONMENT environment)
+add_test(NAME test_conductor_cache_long COMMAND test_conductor_cache CONFIGURATIONS long)
+set_tests_properties(test_conductor_cache_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 600
+    ENVIRONMENT "${environment};MELTICA_TEST_AWAY_S=30")

@@ -306,6 +306,50 @@ static void test_speed_sets_the_pace(void **state)
     stop(&sim);
 }
 
+/* All is subscribed, and yet it begins only when its depth was asked for deep enough. */
+static void test_the_beginning_waits_for_depth(void **state)
+{
+    (void)state;
+    const char *const arguments[] = { "--replay",      MAIN_FILES, "--speed", "max",
+                                      "--start-depth", "1000",     NULL };
+    struct sim_process sim;
+    struct expected expected;
+    struct raw_ws ws;
+    struct raw_frame frame;
+    start(&sim, arguments);
+    expected_open(&expected, MAIN_FILES);
+    open_line(&ws, &sim, "/stream?streams=" MAIN_STREAMS);
+    cJSON_Delete(get_json(sim.port, "/api/v3/depth?symbol=BTCUSDT&limit=100", 200));
+    assert_int_equal(raw_ws_receive(&ws, 400, &frame), RAW_TIMEOUT);
+    cJSON *depth = get_json(sim.port, "/api/v3/depth?symbol=BTCUSDT&limit=1000", 200);
+    assert_int_equal(number_of(depth, "lastUpdateId"), 50093239218);
+    assert_int_equal(cJSON_GetArraySize(member(depth, "bids")), 1000);
+    cJSON_Delete(depth);
+    assert_int_equal(receive_all(&ws, &expected, false), MAIN_FRAMES);
+    expected_close(&expected);
+    raw_ws_close(&ws);
+    stop(&sim);
+}
+
+static void test_the_beginning_waits_for_depth_no_longer_than_five_seconds(void **state)
+{
+    (void)state;
+    const char *const arguments[] = { "--replay",      MAIN_FILES, "--speed", "max",
+                                      "--start-depth", "1000",     NULL };
+    struct sim_process sim;
+    struct expected expected;
+    struct raw_ws ws;
+    start(&sim, arguments);
+    expected_open(&expected, MAIN_FILES);
+    const int64_t began = mono_ms();
+    open_line(&ws, &sim, "/stream?streams=" MAIN_STREAMS);
+    assert_int_equal(receive_all(&ws, &expected, false), MAIN_FRAMES);
+    assert_true(mono_ms() - began >= 4900);
+    expected_close(&expected);
+    raw_ws_close(&ws);
+    stop(&sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +359,8 @@ int main(void)
         cmocka_unit_test(test_raw_line_gets_the_inner_payload),
         cmocka_unit_test(test_microsecond_line_gets_scaled_times_and_unscaled_ids),
         cmocka_unit_test(test_speed_sets_the_pace),
+        cmocka_unit_test(test_the_beginning_waits_for_depth),
+        cmocka_unit_test(test_the_beginning_waits_for_depth_no_longer_than_five_seconds),
     };
     return captures_present() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 }

@@ -308,9 +308,9 @@ static const struct tape_entry *first_snapshot(const struct tape *tape)
 /* ---- the whole ---- */
 
 /* With answers: requests after the first are answered from all that the recording tells, as the
- * exchange would; else there is the recording's own snapshot only. */
+ * exchange would; else there is the recording's own snapshot only, of it `depth` levels a side. */
 static void run_whole(const struct tape *tape, struct lane *lane, struct mlt_orderbook *truth,
-                      bool answers)
+                      bool answers, uint32_t depth)
 {
     bool seeded = false;
     for (size_t i = 0; i < tape->count; i++) {
@@ -327,7 +327,12 @@ static void run_whole(const struct tape *tape, struct lane *lane, struct mlt_ord
                         MLT_OK);
                 }
             }
-            send_snapshot(lane, &e->u.snapshot);
+            struct mlt_book_snapshot told = e->u.snapshot;
+            if (depth < DEPTH) {
+                told.requested_depth = depth;
+                told.bids.count = told.asks.count = depth;
+            }
+            send_snapshot(lane, &told);
             continue;
         }
         if (e->type == MLT_EVENT_BOOK_DELTA && seeded) {
@@ -355,7 +360,7 @@ static void whole(const struct tape *tape, bool answers)
     assert_int_equal(mlt_orderbook_create(&exact, &truth), MLT_OK);
     lane_open(&lane, truth, 0, 100 * MLT_NS_PER_MS, tape->entries[0].received);
     lane.level = answers ? mlt_orderbook_held_level : mlt_orderbook_level;
-    run_whole(tape, &lane, truth, answers);
+    run_whole(tape, &lane, truth, answers, DEPTH);
     struct mlt_conductor_counts counts;
     mlt_conductor_core_counts(lane.core, &counts);
     print_message("%llu deltas with digest, %llu BOOKs, %llu with fewer than 20 levels, "
@@ -401,6 +406,34 @@ static void test_the_whole_recording_is_one_live_book(void **state)
 static void test_one_snapshot_vouches_for_its_own_levels_and_no_others(void **state)
 {
     whole(*state, false);
+}
+
+/* Never asked again: what is published shrinks, and what is left is the book of 1,000 levels. */
+static void seeded_with(const struct tape *tape, uint32_t depth)
+{
+    static struct lane lane;
+    struct mlt_orderbook *truth = NULL;
+    assert_int_equal(mlt_orderbook_create(&exact, &truth), MLT_OK);
+    lane_open(&lane, truth, 0, 0, tape->entries[0].received);
+    run_whole(tape, &lane, truth, false, depth);
+    struct mlt_conductor_counts counts;
+    mlt_conductor_core_counts(lane.core, &counts);
+    print_message("seeded with %u: %llu BOOKs, %llu with fewer than 20 levels\n", depth,
+                  (unsigned long long)lane.live, (unsigned long long)lane.limited);
+    assert_int_equal(lane.wrong + lane.crossed + lane.behind, 0);
+    assert_int_equal(lane.digests_wrong + lane.followed_wrong, 0);
+    assert_int_equal(lane.gaps + counts.stales + counts.resyncs + counts.books_refused, 0);
+    assert_true(lane.live >= DELTAS);
+    assert_true(lane.limited > 0 && lane.limited < lane.live);
+    lane_close(&lane);
+    mlt_orderbook_destroy(truth);
+}
+
+static void test_fewer_levels_to_begin_with_show_none_that_differs(void **state)
+{
+    seeded_with(*state, 20);
+    seeded_with(*state, 100);
+    seeded_with(*state, 500);
 }
 
 /* ---- with one left out ---- */
@@ -493,6 +526,7 @@ int main(void)
         cmocka_unit_test_prestate(test_the_whole_recording_is_one_live_book, &tape),
         cmocka_unit_test_prestate(test_one_snapshot_vouches_for_its_own_levels_and_no_others,
                                   &tape),
+        cmocka_unit_test_prestate(test_fewer_levels_to_begin_with_show_none_that_differs, &tape),
         cmocka_unit_test_prestate(test_one_delta_left_out_is_a_gap_there_and_no_book_is_wrong,
                                   &tape),
     };

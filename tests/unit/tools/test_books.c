@@ -114,6 +114,68 @@ static void test_another_quantity_is_a_mismatch(void **state)
     assert_report(*state, "\"bbo_matches\":0,\"bbo_mismatches\":1,");
 }
 
+static struct mlt_event moved(struct market *m, int64_t price, int64_t quantity)
+{
+    static int64_t prices[1], quantities[1];
+    struct mlt_event e = test_event(MLT_EVENT_BOOK_DELTA, m->epoch, ++m->delta_sequence);
+    const struct mlt_levels level = { -2, -5, 1, prices, quantities },
+                            none = { -2, -5, 0, NULL, NULL };
+    prices[0] = price;
+    quantities[0] = quantity;
+    m->quantities[price - MARKET_FIRST] = quantity;
+    e.first = e.last = ++m->last;
+    const bool bid = price < MARKET_MIDDLE;
+    e.u.book_delta = (struct mlt_book_delta){ bid ? level : none, bid ? none : level, 0, 0 };
+    return e;
+}
+
+/* The price left what the snapshot vouches for: no levels are a mismatch only where they are all.
+ */
+static void test_where_nothing_is_vouched_for_what_is_held_is_compared(void **state)
+{
+    for (int i = 0; i < MARKET_PRICES; i++) {
+        market.quantities[i] = 5 + i;
+    }
+    take(*state, market_snapshot(&market, 1));
+    take(*state, market_book(&market));
+    take(*state, moved(&market, MARKET_MIDDLE - 2, 77)); /* not in the snapshot */
+    take(*state, moved(&market, MARKET_MIDDLE - 1, 0));
+    take(*state, bbo_now());
+    assert_report(*state, "\"bbo_matches\":1,\"bbo_mismatches\":0,\"bbo_by_held\":1,");
+    struct mlt_event book = market_book(&market);
+    book.u.book.bids.count = 0;
+    book.quality |= MLT_QUALITY_DEPTH_LIMITED;
+    take(*state, book);
+    take(*state, moved(&market, MARKET_MIDDLE - 2, 78));
+    struct mlt_event bbo = bbo_now();
+    bbo.u.bbo.bid_quantity.mantissa++;
+    take(*state, bbo);
+    assert_report(*state, "\"bbo_matches\":1,\"bbo_mismatches\":1,\"bbo_by_held\":2,");
+}
+
+/* A snapshot from ahead: the book is at its id, and the deltas come after it. */
+static void test_ids_that_the_book_skips_are_compared_with_what_is_held(void **state)
+{
+    take(*state, market_snapshot(&market, 100));
+    take(*state, market_book(&market));
+    const struct market then = market;
+    (void)market_delta(&market);
+    take(*state, bbo_now());
+    (void)market_delta(&market);
+    const struct mlt_event second = bbo_now();
+    (void)market_delta(&market);
+    const struct mlt_event third = bbo_now();
+    take(*state, market_snapshot(&market, 100));
+    take(*state, second);
+    take(*state, third);
+    assert_report(*state, "\"bbo_matches\":1,\"bbo_mismatches\":0,\"bbo_by_held\":0,");
+    market = then;
+    for (int i = 0; i < 3; i++) {
+        take(*state, market_delta(&market));
+    }
+    assert_report(*state, "\"bbo_matches\":3,\"bbo_mismatches\":0,\"bbo_by_held\":2,");
+}
+
 static void test_crossed_books_and_resyncs_are_counted(void **state)
 {
     take(*state, market_status(&market, MLT_STATUS_LIVE, "joined"));
@@ -158,6 +220,8 @@ int main(void)
         EACH(test_instruments_without_a_book_are_left_out),
         EACH(test_best_bid_and_offer_of_one_id_are_compared_with_the_book),
         EACH(test_another_quantity_is_a_mismatch),
+        EACH(test_where_nothing_is_vouched_for_what_is_held_is_compared),
+        EACH(test_ids_that_the_book_skips_are_compared_with_what_is_held),
         EACH(test_crossed_books_and_resyncs_are_counted),
         EACH(test_digests_are_compared_as_they_come),
     };

@@ -17,6 +17,7 @@ usage: ./dev demo [options]
   --seconds N            stop after N seconds
   --report FILE          no table: run unattended and write a JSON report (docs/report.md); the exit
                          status is 0 only if nothing was lost
+  --warm-up N            of the report: durations and books_per_s from N seconds after the first event on
   --table FILE           dispatch table (services/dispatcher/dispatch-all.json; with --live dispatch.json,
                          two instruments: Binance lists thousands)
   --adapter-option=WORD  one more option for the Adapter; repeatable. Likewise --simulator-option=WORD
@@ -33,7 +34,7 @@ die() {
 bin=$1 source_dir=$2 # given by ./dev
 shift 2
 captures=() simulator_options=() adapter_options=()
-speed=1 seconds='' report='' table=''
+speed=1 seconds='' warm_up='' report='' table=''
 symbols=5 rate=500 mode='' keep=''
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -50,6 +51,11 @@ while [ $# -gt 0 ]; do
     --symbols | --rate | --speed | --seconds | --report | --table | --keep)
         [ $# -gt 1 ] || die "$1 needs a value"
         printf -v "${1#--}" '%s' "$2"
+        shift
+        ;;
+    --warm-up)
+        [ $# -gt 1 ] || die "$1 needs a value"
+        warm_up=$2
         shift
         ;;
     --adapter-option=*) adapter_options+=("${1#*=}") ;;
@@ -69,6 +75,7 @@ done
 [[ "$rate" =~ ^[1-9][0-9]*$ ]] || die "--rate takes a whole number from 1, not \"$rate\""
 [[ "$speed" =~ ^([1-9][0-9]*|max)$ ]] || die "--speed takes a whole number from 1, or max, not \"$speed\""
 [[ "$seconds" =~ ^([1-9][0-9]*)?$ ]] || die "--seconds takes a whole number from 1, not \"$seconds\""
+[[ "$warm_up" =~ ^([1-9][0-9]*)?$ ]] || die "--warm-up takes a whole number from 1, not \"$warm_up\""
 if [ "$mode" = replay ] && [ ${#captures[@]} -eq 0 ]; then
     die "--capture needs at least one file"
 fi
@@ -276,7 +283,7 @@ service adapter meltica-adapter ${exchange_options[@]+"${exchange_options[@]}"} 
 service conductor meltica-conductor
 if [ -n "$report" ]; then
     start collect "$bin/meltica" collect --report "$report" --services "$work/services" \
-        ${seconds:+--seconds "$seconds"} ${simulator:+--simulator "$simulator"}
+        ${seconds:+--seconds "$seconds"} ${warm_up:+--warm-up "$warm_up"} ${simulator:+--simulator "$simulator"}
     wait_for collect "$work/log/collect.err" 'following'
 fi
 service data-bus meltica-data-bus

@@ -72,6 +72,7 @@ struct collect {
     const char *report_path, *simulator, *services_path;
     FILE *report;
     int64_t seconds, started_ns, source_finished_ns;
+    int64_t warm_up; /* seconds */
     struct service services[SERVICES_MAX];
     size_t service_count;
     enum { RUNNING, SETTLING, SCRAPING, DONE } phase;
@@ -87,11 +88,28 @@ struct collect {
 
 /* ---- events ---- */
 
+/* Durations count from then on. */
+static bool warm(const struct collect *c)
+{
+    return c->warm_up == 0 || (c->first_event_ns > 0 && mlt_clock_mono_ns() - c->first_event_ns >=
+                                                            c->warm_up * MLT_NS_PER_S);
+}
+
 static void record_stage(struct collect *c, enum stage stage, int64_t from, int64_t to)
 {
     if (from != MLT_STAMP_UNKNOWN && to != MLT_STAMP_UNKNOWN) {
         mlt_latency_record(&c->latency[stage], to - from);
     }
+}
+
+static void record_stages(struct collect *c, const struct mlt_stamps *s, int64_t now)
+{
+    record_stage(c, ADAPT, s->received, s->adapted);
+    record_stage(c, DISPATCH, s->adapted, s->dispatched);
+    record_stage(c, CONDUCT, s->dispatched, s->conducted);
+    record_stage(c, PUBLISH, s->conducted, s->published);
+    record_stage(c, DELIVER, s->published, now);
+    record_stage(c, TOTAL, s->received, now);
 }
 
 /* From the newest frame in it, less the time that it waited for its window to close; not where a
@@ -130,19 +148,15 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
     }
     /* Frames only: what a REST answer gave may have waited for a service to start. */
     if (event.sequence > 0 && event.type <= MLT_EVENT_BOOK_DELTA && event.rest_function.len == 0) {
-        const struct mlt_stamps *s = &event.stamps;
-        record_stage(c, ADAPT, s->received, s->adapted);
-        record_stage(c, DISPATCH, s->adapted, s->dispatched);
-        record_stage(c, CONDUCT, s->dispatched, s->conducted);
-        record_stage(c, PUBLISH, s->conducted, s->published);
-        record_stage(c, DELIVER, s->published, now);
-        record_stage(c, TOTAL, s->received, now);
+        if (warm(c)) {
+            record_stages(c, &event.stamps, now);
+        }
         c->last_event_ns = mlt_clock_mono_ns();
         if (c->first_event_ns == 0) {
             c->first_event_ns = c->last_event_ns;
         }
     }
-    if (event.sequence > 0 && event.type == MLT_EVENT_BOOK) {
+    if (event.sequence > 0 && event.type == MLT_EVENT_BOOK && warm(c)) {
         record_book(c, &event, now);
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -575,7 +589,7 @@ static int usage(FILE *to, int status)
 {
     (void)fprintf(to,
                   "usage: meltica collect (--seconds N | --simulator URL) [--report FILE] "
-                  "[--services FILE]\n       %s\n"
+                  "[--services FILE] [--warm-up N]\n       %s\n"
                   "(the services FILE has a line NAME=PID=HTTP_URL for each service, read at the "
                   "end; docs/report.md)\n",
                   MLT_TOOL_CONNECTION_USAGE);
@@ -592,6 +606,8 @@ static bool parse(struct collect *c, struct mlt_tool_connection *connection, int
         }
         if (strcmp(argv[i], "--seconds") == 0 && value) {
             wrong = !mlt_tool_count(argv[++i], MLT_TOOL_SECONDS_MAX, &c->seconds);
+        } else if (strcmp(argv[i], "--warm-up") == 0 && value) {
+            wrong = !mlt_tool_count(argv[++i], MLT_TOOL_SECONDS_MAX, &c->warm_up);
         } else if (strcmp(argv[i], "--report") == 0 && value) {
             c->report_path = argv[++i];
         } else if (strcmp(argv[i], "--simulator") == 0 && value) {

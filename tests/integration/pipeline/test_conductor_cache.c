@@ -403,7 +403,10 @@ static void test_jetstream_away_under_flow_flags_books_and_heals_within_two_seco
     await("the fall of the flag where nothing changes", live_and_cached, NULL, cut, whole, BACK_NS);
     pause_feeding();
     await_right_cache(record_is_right, BACK_NS);
-    if (mlt_clock_mono_ns() - back > 2 * BACK_NS) {
+    const int64_t took = mlt_clock_mono_ns() - back;
+    print_message("every record was right %lld ms after JetStream's return\n",
+                  (long long)(took / MLT_NS_PER_MS));
+    if (took > BACK_NS) {
         fail_msg("the cache came back too late");
     }
     /* Quiet instruments, too, and the whole book at most two seconds after the last change. */

@@ -33,3 +33,7 @@ function(add_long name commands)
 endfunction()
 add_long(test_steering_fuzzed 50000)
 add_long(test_steering_model 2000)
+get_test_property(test_books_recorded ENVIRONMENT environment)
+add_test(NAME test_books_recorded_long COMMAND test_books_recorded CONFIGURATIONS long)
+set_tests_properties(test_books_recorded_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 1200
+    SKIP_RETURN_CODE 77 ENVIRONMENT "${environment};MELTICA_TEST_MARKET_SPEED=1")

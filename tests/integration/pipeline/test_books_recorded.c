@@ -142,7 +142,7 @@ static bool main_done(void *ctx)
            consumer.counts[MLT_EVENT_BOOK_DELTA] >= MAIN_DELTA && seen.last[0] == LAST_ID;
 }
 
-static void main_recording_at(const char *speed)
+static void main_recording_at(const char *speed, int seconds)
 {
     const char *paths[2];
     assert_true(golden_main_recording(paths));
@@ -150,7 +150,7 @@ static void main_recording_at(const char *speed)
                                                              "--speed", speed, "--send-all",
                                                              "--start-depth", "1000" } };
     start(&options);
-    assert_true(mlt_consumer_wait(&consumer, main_done, NULL, 120));
+    assert_true(mlt_consumer_wait(&consumer, main_done, NULL, seconds));
     assert_int_equal(seen.unsettled, 0);
     const uint64_t wrong = mlt_stack_metric(
         &stack, "conductor", "meltica_conductor_book_audits_total", "outcome=\"wrong\"");
@@ -174,13 +174,23 @@ static void main_recording_at(const char *speed)
 static void test_the_main_recording_is_one_right_book_at_100_times(void **state)
 {
     (void)state;
-    main_recording_at("100");
+    main_recording_at("100", 60);
 }
 
 static void test_the_main_recording_is_one_right_book_as_fast_as_it_goes(void **state)
 {
     (void)state;
-    main_recording_at("max");
+    main_recording_at("max", 60);
+}
+
+/* In market time: only where it is asked for. */
+static void test_the_main_recording_is_one_right_book_at_the_speed_of_the_market(void **state)
+{
+    (void)state;
+    if (getenv("MELTICA_TEST_MARKET_SPEED") == NULL) {
+        skip();
+    }
+    main_recording_at("1", 720);
 }
 
 /* ---- four symbols ---- */
@@ -230,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_main_recording_is_one_right_book_as_fast_as_it_goes),
         cmocka_unit_test(test_the_main_recording_is_one_right_book_at_100_times),
+        cmocka_unit_test(test_the_main_recording_is_one_right_book_at_the_speed_of_the_market),
         cmocka_unit_test(test_four_symbols_join_and_the_quiet_one_is_live_at_once),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));

@@ -142,12 +142,18 @@ static void test_every_late_joiner_has_the_book(void **state)
             mlt_consumer_wait_count(&consumer, MLT_EVENT_BOOK_DELTA, count + DELTAS_BETWEEN, 60));
     }
     finish(JOINERS);
+    uint64_t by_checkpoint = 0;
     for (unsigned i = 0; i < JOINERS; i++) {
         const struct mlt_follow_counts *c = &joiners[i].result.counts;
+        assert_true(joiners[i].result.joined);
+        by_checkpoint += c->checkpoints > 0;
         assert_true(c->digests_right >= 5 && c->books_right >= 3);
         assert_int_equal(c->update_gaps, 0);
         assert_true(c->checkpoints + c->resets >= 1);
     }
+    /* A few may have come just before a snapshot. */
+    print_message("%llu joined by the checkpoint\n", (unsigned long long)by_checkpoint);
+    assert_true(by_checkpoint >= JOINERS * 9 / 10);
 }
 
 static void test_joiners_follow_from_one_conductor_to_the_next(void **state)

@@ -94,9 +94,11 @@ struct mlt_conductor_counts {
     uint64_t crossed, gaps, stales, resyncs, requests, snapshots, unused_snapshots;
     uint64_t snapshots_kept; /* changed nothing, and nobody subscribed to them */
     uint64_t audits_right, audits_wrong;
-    uint64_t books_refused; /* deltas, snapshots and trades that a book cannot use */
-    uint64_t hold_overruns; /* more waited than may: it left before the BOOK */
-    uint64_t states[6];     /* books now, by BookState */
+    uint64_t books_refused;   /* deltas, snapshots and trades that a book cannot use */
+    uint64_t level_changes;   /* applied to books, those without effect included */
+    uint64_t unknown_deletes; /* of them deletes of a level that is not held */
+    uint64_t hold_overruns;   /* more waited than may: it left before the BOOK */
+    uint64_t states[6];       /* books now, by BookState */
 };
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,

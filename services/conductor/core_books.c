@@ -298,6 +298,14 @@ static enum mlt_status first_book(struct mlt_conductor_core *core, struct instru
     return MLT_OK;
 }
 
+static void add_levels(const struct mlt_fusion *fusion, struct mlt_conductor_counts *to)
+{
+    struct mlt_orderbook_counts counts;
+    mlt_orderbook_counts(mlt_fusion_levels(fusion), &counts);
+    to->level_changes += counts.changes;
+    to->unknown_deletes += counts.unknown_deletes;
+}
+
 /* A book at these exponents: the one that there is, or a new one. */
 static enum mlt_status fuse(struct mlt_conductor_core *core, struct instrument *i,
                             int32_t price_exponent, int32_t quantity_exponent)
@@ -321,6 +329,7 @@ static enum mlt_status fuse(struct mlt_conductor_core *core, struct instrument *
     if (i->fused != NULL) { /* other exponents: another book */
         mlt_fusion_stop(f->fusion);
         announce(core, f);
+        add_levels(f->fusion, &core->counts); /* of books that are no more */
         mlt_fusion_destroy(f->fusion);
     } else {
         core->fused[core->fused_count] = f;
@@ -621,5 +630,6 @@ void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
     memset(out->states, 0, sizeof out->states);
     for (size_t n = 0; n < core->fused_count; n++) {
         out->states[mlt_fusion_state(core->fused[n]->fusion) + 1]++;
+        add_levels(core->fused[n]->fusion, out);
     }
 }

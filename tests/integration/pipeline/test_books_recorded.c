@@ -160,6 +160,8 @@ static void main_recording_at(const char *speed, int seconds)
                   (unsigned long long)seen.limited, (unsigned long long)right);
     assert_int_equal(wrong, 0);
     assert_true(right > 0);
+    assert_true(mlt_stack_metric(&stack, "conductor",
+                                 "meltica_conductor_book_unknown_deletes_total", "") > 0);
     cJSON *report = finish();
     const cJSON *book = book_of(report, "BTC-USDT");
     assert_sound(book);

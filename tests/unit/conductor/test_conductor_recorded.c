@@ -18,6 +18,7 @@
 #define SHOWN 20u
 #define DEPTH 1000u
 #define DELTAS 6493u /* after the snapshot */
+#define UNKNOWN_DELETES 26140u
 
 static const struct mlt_conductor_books options = {
     .published_levels = SHOWN,
@@ -373,6 +374,8 @@ static void whole(const struct tape *tape, bool answers)
     assert_int_equal(counts.gaps + counts.stales + counts.resyncs + counts.books_refused, 0);
     assert_int_equal(counts.audits_wrong, 0);
     assert_int_equal(lane.syncings, 1);
+    assert_true(counts.level_changes > counts.unknown_deletes);
+    assert_true(answers ? counts.unknown_deletes > 0 : counts.unknown_deletes == UNKNOWN_DELETES);
     /* One before the snapshot reaches beyond it; it went out before it. */
     assert_int_equal(lane.digests, DELTAS - 1);
     assert_int_equal(lane.books, lane.live);

@@ -297,8 +297,10 @@ static void take_side(struct mlt_orderbook *book, struct side *side,
     side->count += count;
 }
 
-enum mlt_status mlt_orderbook_seed(struct mlt_orderbook *book,
-                                   const struct mlt_book_snapshot *snapshot)
+/* requested: by side, as in snapshot_bound. */
+static enum mlt_status replace_all(struct mlt_orderbook *book,
+                                   const struct mlt_book_snapshot *snapshot,
+                                   const uint32_t requested[2])
 {
     if (!snapshot_usable(book, snapshot)) {
         return MLT_E_PROTOCOL;
@@ -306,11 +308,29 @@ enum mlt_status mlt_orderbook_seed(struct mlt_orderbook *book,
     const struct mlt_levels *levels[2] = { &snapshot->bids, &snapshot->asks };
     for (int i = 0; i < 2; i++) {
         const int64_t mask = mask_of((enum mlt_orderbook_side)i);
-        book->sides[i].bound = snapshot_bound(levels[i], snapshot->requested_depth, mask);
+        book->sides[i].bound = snapshot_bound(levels[i], requested[i], mask);
         take_side(book, &book->sides[i], levels[i], mask, 0);
     }
     book->last = snapshot->last_update_id;
     return MLT_OK;
+}
+
+enum mlt_status mlt_orderbook_seed(struct mlt_orderbook *book,
+                                   const struct mlt_book_snapshot *snapshot)
+{
+    const uint32_t requested[2] = { snapshot->requested_depth, snapshot->requested_depth };
+    return replace_all(book, snapshot, requested);
+}
+
+enum mlt_status mlt_orderbook_restore(struct mlt_orderbook *book, const struct mlt_levels *bids,
+                                      const struct mlt_levels *asks, bool bids_whole,
+                                      bool asks_whole, int64_t last)
+{
+    const struct mlt_book_snapshot snapshot = { .last_update_id = last,
+                                                .bids = *bids,
+                                                .asks = *asks };
+    const uint32_t requested[2] = { bids_whole ? UINT32_MAX : 0, asks_whole ? UINT32_MAX : 0 };
+    return replace_all(book, &snapshot, requested);
 }
 
 enum mlt_status mlt_orderbook_merge(struct mlt_orderbook *book,

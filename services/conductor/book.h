@@ -52,6 +52,12 @@ void mlt_orderbook_clear(struct mlt_orderbook *book);
 enum mlt_status mlt_orderbook_seed(struct mlt_orderbook *book,
                                    const struct mlt_book_snapshot *snapshot) MLT_MUST_CHECK;
 
+/* Replaces everything by a book that another one had: these levels, all inside its window, and no
+ * others on a side that is whole. Errors as seed. */
+enum mlt_status mlt_orderbook_restore(struct mlt_orderbook *book, const struct mlt_levels *bids,
+                                      const struct mlt_levels *asks, bool bids_whole,
+                                      bool asks_whole, int64_t last) MLT_MUST_CHECK;
+
 /*
  * Takes a deeper or newer snapshot into a book that has missed nothing. Within the snapshot's
  * window its levels replace the book's. Beyond it, a snapshot that is not newer than the book

@@ -325,7 +325,7 @@ static void check_connection(struct mlt_conductor_cache *cache)
     }
 }
 
-void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache,
+void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache, bool at_end,
                                      bool (*ask)(void *ctx, struct mlt_slice instrument,
                                                  struct mlt_conductor_view *view),
                                      void *ctx)
@@ -337,7 +337,7 @@ void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache,
     while ((at = mlt_map_next(&cache->entries, &position)) != NULL) {
         struct entry *entry = at->value;
         struct mlt_conductor_view view = { 0 };
-        if (entry->owed && checkpoint_due(entry) &&
+        if (entry->owed && (at_end || checkpoint_due(entry)) &&
             ask(ctx, mlt_slice_of_string(entry->token), &view) &&
             keep_checkpoint(cache, entry, &view)) {
             (void)mlt_cache_put(cache, &entry->checkpoint);

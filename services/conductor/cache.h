@@ -36,9 +36,10 @@ struct mlt_conductor_cache_options {
     /* The answer of a commit that was taken; FENCED also comes without one, once an epoch and
      * instrument. Must not block. */
     void (*on_outcome)(void *ctx, struct mlt_slice instrument, enum mlt_commit_outcome outcome);
-    /* NULL is fine. Before FENCED: the epoch that was found. Commits are taken again. */
+    /* NULL is fine. Before FENCED: the epoch that was found. Commits are taken again; rebuilt: the
+     * bucket was another one, and everything is written to it. */
     void (*on_fenced)(void *ctx, struct mlt_slice instrument, uint64_t epoch);
-    void (*on_back)(void *ctx);
+    void (*on_back)(void *ctx, bool rebuilt);
     void *ctx;
     struct mlt_histogram *put_duration; /* of what was written; NULL is fine */
 };
@@ -79,10 +80,11 @@ struct mlt_conductor_view {
 bool mlt_conductor_cache_commit(struct mlt_conductor_cache *cache, struct mlt_slice instrument,
                                 const struct mlt_conductor_view *view);
 
-/* Once a second: writes the checkpoints that are behind their records. ask: the instrument as it
+/* Once a second: writes the checkpoints that are behind their records; at_end: also those that were
+ * written less than MLT_CHECKPOINT_NS ago. ask: the instrument as it
  * is now (book is not used); false: it has no book any more. Called from inside, under the cache's
  * lock: must not call back into the cache. */
-void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache,
+void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache, bool at_end,
                                      bool (*ask)(void *ctx, struct mlt_slice instrument,
                                                  struct mlt_conductor_view *view),
                                      void *ctx);

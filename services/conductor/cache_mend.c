@@ -132,7 +132,7 @@ static void probe(struct mlt_conductor_cache *cache)
     put_behind(cache, lost);
     if (cache->options.on_back != NULL) {
         (void)pthread_mutex_unlock(&cache->lock);
-        cache->options.on_back(cache->options.ctx);
+        cache->options.on_back(cache->options.ctx, lost);
         (void)pthread_mutex_lock(&cache->lock);
     }
 }

@@ -144,6 +144,10 @@ static void take_elements(struct conductor *c, const struct mlt_hop_batch *batch
             trouble = status;
             continue;
         }
+        if (batch->again) {
+            mlt_conductor_core_again(c->core, &event);
+            continue;
+        }
         status = mlt_conductor_core_event(c->core, &event);
         if (status != MLT_OK) { /* counted by the core */
             trouble = status;
@@ -154,7 +158,7 @@ static void take_elements(struct conductor *c, const struct mlt_hop_batch *batch
         undecodable = true;
         trouble = status;
     }
-    if (undecodable) { /* nobody knows whose event it was */
+    if (undecodable && !batch->again) { /* nobody knows whose event it was */
         mlt_conductor_core_lost(c->core, batch->partition, "undecodable");
     }
     if (trouble != MLT_OK) {
@@ -190,6 +194,9 @@ static bool await_partition(struct conductor *c, uint32_t partition)
 static const char *lost_before(struct conductor *c, const struct mlt_hop_batch *batch)
 {
     const uint64_t bit = UINT64_C(1) << batch->partition;
+    if (batch->again) {
+        return NULL;
+    }
     const bool first = (c->begun & bit) == 0;
     c->begun |= bit;
     if (batch->lost_before) {
@@ -201,10 +208,28 @@ static const char *lost_before(struct conductor *c, const struct mlt_hop_batch *
     return first && batch->hop.resume <= 1 ? "sender_restarted" : NULL;
 }
 
+/* Who left books is known by them: they are shown as soon as that may be, also where nothing comes.
+ * Not before a sender is known, or what the owner before acknowledges meanwhile would be nobody's.
+ */
+void mlt_conductor_on_sender(void *ctx, uint32_t partition)
+{
+    struct conductor *c = ctx;
+    (void)pthread_mutex_lock(&c->lock);
+    if ((c->restored >> partition & 1) != 0 && c->epochs[partition] != 0) {
+        c->seed_wanted |= UINT64_C(1) << partition;
+        (void)pthread_cond_broadcast(&c->changed);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
 void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
 {
     struct conductor *c = ctx;
     (void)pthread_mutex_lock(&c->lock);
+    if (batch->again && (c->restored >> batch->partition & 1) == 0) { /* of no use */
+        (void)pthread_mutex_unlock(&c->lock);
+        return;
+    }
     bool ours = await_partition(c, batch->partition);
     struct mlt_hop_sender *sender = c->sender;
     (void)pthread_mutex_unlock(&c->lock);
@@ -236,7 +261,7 @@ static void on_heads_timer(void *ctx)
     (void)pthread_mutex_lock(&c->lock);
     if (c->sender != NULL) {
         mlt_conductor_core_heads(c->core);
-        mlt_conductor_cache_second(c);
+        mlt_conductor_cache_second(c, false);
         mlt_conductor_touched(c);
     }
     (void)pthread_mutex_unlock(&c->lock);

@@ -16,6 +16,10 @@
 #define SNAPSHOT_TIMEOUT_NS (5 * MLT_NS_PER_S)
 #define BACKOFF_BASE_NS (500 * MLT_NS_PER_MS)
 #define BACKOFF_MAX_NS (30 * MLT_NS_PER_S)
+/* A put is answered within 500 ms, by whatever. */
+#define DRAIN_NS (700 * MLT_NS_PER_MS)
+/* Most instruments say something within it, and the others are right within two seconds. */
+#define RESTORE_WAIT_NS MLT_NS_PER_S
 
 enum { URGENT, ORDINARY };
 
@@ -33,6 +37,7 @@ static void *run_ticker(void *arg)
     struct conductor *c = arg;
     (void)pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
+        mlt_conductor_core_congested(c->core, c->sender != NULL && mlt_hop_congested(c->sender));
         /* Without a sender nothing can leave: before the first batch, and at the end. */
         const int64_t due = c->sender != NULL ? mlt_conductor_core_due_ns(c->core) : INT64_MAX;
         c->books.armed_ns = due;
@@ -49,6 +54,26 @@ static void *run_ticker(void *arg)
     }
     (void)pthread_mutex_unlock(&c->lock);
     return NULL;
+}
+
+void mlt_conductor_on_room(void *ctx)
+{
+    struct conductor *c = ctx;
+    (void)pthread_mutex_lock(&c->lock);
+    (void)pthread_cond_signal(&c->books.ticker_changed);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+void mlt_conductor_drain_books(struct conductor *c)
+{
+    const int64_t until = mlt_clock_mono_ns() + DRAIN_NS;
+    (void)pthread_mutex_lock(&c->lock);
+    while (c->sender != NULL && mlt_conductor_core_drain(c->core) > 0 && !c->stopping &&
+           mlt_clock_mono_ns() < until) {
+        wait_until(&c->books.settled, &c->lock, until);
+    }
+    mlt_conductor_cache_second(c, true);
+    (void)pthread_mutex_unlock(&c->lock);
 }
 
 void mlt_conductor_touched(struct conductor *c)
@@ -81,7 +106,7 @@ void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,
     (void)pthread_mutex_lock(&c->lock);
     mlt_conductor_core_committed(c->core, instrument, outcome);
     mlt_conductor_touched(c);
-    if (mlt_conductor_core_holding(c->core) == 0) {
+    if (mlt_conductor_core_holding(c->core) == 0 || c->draining) {
         (void)pthread_cond_broadcast(&c->books.settled);
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -213,7 +238,8 @@ static void *run_resyncer(void *arg)
         } else if (status == MLT_OK || status == MLT_E_PROTOCOL) {
             b->counts.refused++;
             say(c, "refused", entry, err.text);
-            fail(c, entry);
+            mlt_conductor_core_resync_refused(c->core,
+                                              mlt_slice_of(entry->token, entry->token_len));
         } else {
             b->counts.unanswered++;
             say(c, "unanswered", entry, err.text);
@@ -244,6 +270,7 @@ enum mlt_status mlt_conductor_start_books(struct conductor *c, const struct cond
         .request_timeout_ns = SNAPSHOT_TIMEOUT_NS,
         .backoff_base_ns = BACKOFF_BASE_NS,
         .backoff_max_ns = BACKOFF_MAX_NS,
+        .restore_wait_ns = RESTORE_WAIT_NS,
         .seed = mlt_random64(),
     };
     const enum mlt_status status = mlt_conductor_core_books(c->core, &options);

@@ -2,7 +2,11 @@
  * fenced stands down. */
 #include "cache.h"
 #include "conductor_internal.h"
+#include "meltica/base/clock.h"
 #include "meltica/base/log.h"
+
+/* An older book is not worth to be shown: it is made from the beginning. */
+#define RESTORE_AGE_NS (3600 * MLT_NS_PER_S)
 
 /* ---- ports; under the lock ---- */
 
@@ -38,11 +42,11 @@ static bool ask(void *ctx, struct mlt_slice instrument, struct mlt_conductor_vie
     return view->levels != NULL;
 }
 
-void mlt_conductor_cache_second(struct conductor *c)
+void mlt_conductor_cache_second(struct conductor *c, bool at_end)
 {
     if (c->cache != NULL) {
         struct asked asked = { .conductor = c };
-        mlt_conductor_cache_checkpoints(c->cache, ask, &asked);
+        mlt_conductor_cache_checkpoints(c->cache, at_end, ask, &asked);
     }
 }
 
@@ -82,12 +86,12 @@ static void on_fenced(void *ctx, struct mlt_slice instrument, uint64_t epoch)
     (void)pthread_mutex_unlock(&c->lock);
 }
 
-static void on_back(void *ctx)
+static void on_back(void *ctx, bool rebuilt)
 {
     struct conductor *c = ctx;
     (void)pthread_mutex_lock(&c->lock);
     if (c->sender != NULL) {
-        mlt_conductor_core_cache_back(c->core);
+        mlt_conductor_core_cache_back(c->core, rebuilt);
         mlt_conductor_touched(c);
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -97,7 +101,7 @@ static void on_back(void *ctx)
 
 struct loading {
     struct conductor *conductor;
-    uint64_t instruments, checkpoints;
+    uint64_t instruments, checkpoints, books;
     uint64_t *epochs;
 };
 
@@ -111,6 +115,18 @@ static void on_loaded(void *ctx, const struct mlt_conductor_cached *cached)
     if (cached->record->epoch > loading->epochs[partition]) {
         loading->epochs[partition] = cached->record->epoch;
     }
+    if (cached->checkpoint == NULL ||
+        mlt_clock_wall_ns() - cached->record->committed_ns > RESTORE_AGE_NS) {
+        return;
+    }
+    struct conductor *c = loading->conductor;
+    (void)pthread_mutex_lock(&c->lock);
+    /* What cannot be taken over is made from the beginning. */
+    if (mlt_conductor_core_restore(c->core, cached->book, cached->checkpoint) == MLT_OK) {
+        c->restored |= UINT64_C(1) << partition;
+        loading->books++;
+    }
+    (void)pthread_mutex_unlock(&c->lock);
 }
 
 void mlt_conductor_load_cache(struct conductor *c, uint64_t epochs[MLT_CONDUCTOR_PARTITIONS_MAX])
@@ -126,7 +142,7 @@ void mlt_conductor_load_cache(struct conductor *c, uint64_t epochs[MLT_CONDUCTOR
     if (status == MLT_OK) {
         mlt_log(MLT_LOG_INFO, "cache_loaded", "records of the owner before were read",
                 MLT_U("instruments", loading.instruments),
-                MLT_U("checkpoints", loading.checkpoints));
+                MLT_U("checkpoints", loading.checkpoints), MLT_U("books", loading.books));
     } else {
         mlt_log(MLT_LOG_WARN, "cache_unread",
                 "records of the owner before cannot be read: books are flagged until they can",

@@ -46,6 +46,7 @@ struct conductor_metrics {
     struct mlt_counter *gaps, *stales, *crossed, *resynced, *requests, *snapshots, *unused, *kept;
     struct mlt_counter *audits_right, *audits_wrong, *books_refused, *hold_overruns;
     struct mlt_counter *level_changes, *unknown_deletes;
+    struct mlt_counter *restored, *rejoined, *replayed, *conflated;
     struct mlt_counter *accepted, *declined, *unanswered, *unqueued;
     struct mlt_gauge *owned, *states[MLT_BOOK_STALE + 1];
     struct conductor_cache_metrics cache;
@@ -100,6 +101,7 @@ struct conductor {
      * slot: hops and fences are by partition, so a partition has one owner. */
     uint64_t epochs[MLT_CONDUCTOR_PARTITIONS_MAX];
     uint64_t seeded, seed_wanted, outbid, begun; /* bits by partition */
+    uint64_t restored;                           /* there are books of an owner before */
     enum conductor_phase phase;
     const char *trouble; /* why it cannot work though it runs, static; NULL: it can */
     uint64_t unsent;
@@ -120,6 +122,7 @@ struct conductor {
 void *mlt_conductor_owner(void *arg);
 /* conductor.c: for the hop receiver. */
 void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch);
+void mlt_conductor_on_sender(void *ctx, uint32_t partition);
 
 /* conductor_metrics.c */
 void mlt_conductor_metrics_init(struct conductor_metrics *to, struct mlt_metrics *metrics);
@@ -132,6 +135,11 @@ void mlt_conductor_init_books(struct conductor *c, const pthread_condattr_t *mon
 enum mlt_status mlt_conductor_start_books(struct conductor *c, const struct conductor_config *cfg,
                                           struct mlt_error *err);
 void mlt_conductor_stop_books(struct conductor *c);
+/* While draining, without the lock, when nothing comes in any more: BOOKs that wait for their
+ * window or their commit leave, and the checkpoints are written. */
+void mlt_conductor_drain_books(struct conductor *c);
+/* For the hop's sender: there is room again. */
+void mlt_conductor_on_room(void *ctx);
 /* Port of the core: a snapshot is wanted. */
 void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent);
 /* For the cache: the answer of a commit. Takes the lock. */
@@ -145,11 +153,11 @@ void mlt_conductor_stop_cache(struct conductor *c);
 /* Port of the core. */
 bool mlt_conductor_on_commit(void *ctx, struct mlt_slice instrument, const struct mlt_event *book,
                              const struct mlt_orderbook *levels);
-/* Under the lock: once a second; and with the other metrics. */
-void mlt_conductor_cache_second(struct conductor *c);
+/* Under the lock: once a second, and for the last time; and with the other metrics. */
+void mlt_conductor_cache_second(struct conductor *c, bool at_end);
 void mlt_conductor_cache_metrics(struct conductor *c);
-/* The owner's thread, before the hops open: takes over what is there; the highest epoch of each
- * partition's records into epochs. Waits for NATS. */
+/* The owner's thread, before the hops open: takes over what is there, books among it; the highest
+ * epoch of each partition's records into epochs. Waits for NATS. */
 void mlt_conductor_load_cache(struct conductor *c, uint64_t epochs[MLT_CONDUCTOR_PARTITIONS_MAX]);
 
 /* Under the lock, after calls into the core: the ticker learns of an earlier time. */

@@ -53,8 +53,8 @@ void mlt_conductor_core_set_epoch(struct mlt_conductor_core *core, uint32_t slot
     core->epochs[slot] = epoch;
 }
 
-static enum mlt_status instrument_of(struct mlt_conductor_core *core, struct mlt_slice token,
-                                     struct instrument **out)
+enum mlt_status mlt_conductor_instrument(struct mlt_conductor_core *core, struct mlt_slice token,
+                                         struct instrument **out)
 {
     *out = mlt_map_get(&core->map, token);
     if (*out != NULL) {
@@ -128,7 +128,7 @@ enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
                                         const struct mlt_instrument_heads *heads)
 {
     struct instrument *i = NULL;
-    const enum mlt_status status = instrument_of(core, heads->instrument, &i);
+    const enum mlt_status status = mlt_conductor_instrument(core, heads->instrument, &i);
     if (status != MLT_OK) {
         return status;
     }
@@ -316,7 +316,7 @@ void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrume
         mlt_event_key(event->instrument, event->type, event->stamps.received, (int64_t)kind, 0);
 }
 
-static void start_epoch(struct mlt_conductor_core *core, struct instrument *i)
+void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrument *i)
 {
     mlt_conductor_books_epoch(core, i);
     if (i->epoch != 0) { /* ours before: then we know better than what we were seeded with */
@@ -346,7 +346,7 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
 {
     core->counts.in++;
     struct instrument *i = NULL;
-    const enum mlt_status status = instrument_of(core, event->instrument, &i);
+    const enum mlt_status status = mlt_conductor_instrument(core, event->instrument, &i);
     if (status != MLT_OK) {
         core->counts.refused++;
         return status;
@@ -358,6 +358,7 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
     const enum verdict verdict = judge(i, event);
     if (verdict == REPEAT) {
         core->counts.duplicates++;
+        mlt_conductor_books_again(core, i, event);
         return MLT_OK;
     }
     if (verdict == REFUSED) {
@@ -369,7 +370,7 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
         event->quality |= MLT_QUALITY_LATE;
     }
     if (i->epoch != core->epochs[i->slot]) {
-        start_epoch(core, i);
+        mlt_conductor_start_epoch(core, i);
     }
     if (mlt_conductor_books_before(core, i, event)) {
         number_and_send(core, i, event);
@@ -387,7 +388,7 @@ void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition
             continue;
         }
         if (i->epoch != core->epochs[i->slot]) {
-            start_epoch(core, i);
+            mlt_conductor_start_epoch(core, i);
         }
         struct mlt_event event;
         mlt_conductor_status(core, i, MLT_STATUS_LOST, reason, &event);

@@ -16,6 +16,7 @@
 #define MLT_CONDUCTOR_HOLD_NS (5 * MLT_NS_PER_MS)
 #define MLT_CONDUCTOR_HOLD_BYTES_MAX (256u << 10)
 
+struct mlt_book_checkpoint;
 struct mlt_conductor_core;
 struct mlt_orderbook;
 
@@ -60,7 +61,8 @@ struct mlt_conductor_books {
     int64_t stale_after_ns;    /* without a delta; 0: never */
     int64_t refresh_ns;        /* a snapshot at least that often; 0: never */
     int64_t request_timeout_ns, backoff_base_ns, backoff_max_ns;
-    uint64_t seed; /* of the jitter */
+    int64_t restore_wait_ns; /* a restored book waits so long for a delta before it asks */
+    uint64_t seed;           /* of the jitter */
 };
 
 /* Where the candles of one interval stood: KLINE is one channel, but repeats within an interval. */
@@ -90,6 +92,7 @@ struct mlt_conductor_counts {
     uint64_t books_late;   /* whose commit took longer than what came after could wait */
     uint64_t books_fenced; /* dropped, another owner writing */
     uint64_t uncached;     /* sent with CACHE_UNAVAILABLE */
+    uint64_t conflated;    /* that left later than their window said, for want of room */
     uint64_t digests;      /* on BOOK_DELTA */
     uint64_t crossed, gaps, stales, resyncs, requests, snapshots, unused_snapshots;
     uint64_t snapshots_kept; /* changed nothing, and nobody subscribed to them */
@@ -98,6 +101,9 @@ struct mlt_conductor_counts {
     uint64_t level_changes;   /* applied to books, those without effect included */
     uint64_t unknown_deletes; /* of them deletes of a level that is not held */
     uint64_t hold_overruns;   /* more waited than may: it left before the BOOK */
+    uint64_t restored;        /* books taken over from an owner before */
+    uint64_t rejoined;        /* of those, LIVE by a delta that followed */
+    uint64_t replayed;        /* deltas of before that brought one forward */
     uint64_t states[6];       /* books now, by BookState */
 };
 
@@ -127,6 +133,24 @@ enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
 enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core,
                                          struct mlt_event *event) MLT_MUST_CHECK;
 
+/*
+ * A book that an owner before left, with its last BOOK and its checkpoint, both LIVE or STALE: from
+ * now on the instrument has it, STALE (mlt_sync_restore), and after mlt_conductor_core_restored
+ * says so. Before the instrument's first event. E_EXISTS: it has a book or an epoch; E_PROTOCOL:
+ * the two show no levels, or the checkpoint's digest is not that of its levels; E_INVALID: no books
+ * are made; E_LIMIT, E_NOMEM.
+ */
+enum mlt_status
+mlt_conductor_core_restore(struct mlt_conductor_core *core, const struct mlt_event *book,
+                           const struct mlt_book_checkpoint *checkpoint) MLT_MUST_CHECK;
+/* The partition is owned and seeded: of each restored book of it EPOCH_STARTED, STATUS STALE
+ * (`restored`) and the last BOOK as STALE go out. Once per book. */
+void mlt_conductor_core_restored(struct mlt_conductor_core *core, uint32_t partition);
+
+/* An event that an owner before had taken and put out: only restored books use it (BOOK_DELTA). It
+ * is neither judged nor numbered. */
+void mlt_conductor_core_again(struct mlt_conductor_core *core, const struct mlt_event *event);
+
 /* The hop lost something of this partition: STATUS LOST for each instrument seen in it, and
  * AFTER_GAP on the next event of each channel. reason is a word of docs/wire-format.md. */
 void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition,
@@ -139,14 +163,29 @@ void mlt_conductor_core_heads(struct mlt_conductor_core *core);
 /* The snapshot asked for by the port is not coming: asked for again after a back-off. */
 void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct mlt_slice instrument);
 
+/* The snapshot will not come, since nobody follows the instrument: as resync_failed, but a restored
+ * book of which nothing was heard ends (IDLE) and is not asked for again. */
+void mlt_conductor_core_resync_refused(struct mlt_conductor_core *core,
+                                       struct mlt_slice instrument);
+
 /* The book of an instrument, with all it knows; NULL: it has none. Until the next call that changes
  * it. */
 const struct mlt_orderbook *mlt_conductor_core_levels(const struct mlt_conductor_core *core,
                                                       struct mlt_slice instrument);
 
-/* The cache takes commits again: of books that left with CACHE_UNAVAILABLE, the last one is made
+/* What is sent on is congested, or is not any more. Meanwhile no BOOK leaves at the end of its
+ * window: changes merge, and when there is room the newest state leaves. Changes of state, and all
+ * that is no BOOK, leave as ever. */
+void mlt_conductor_core_congested(struct mlt_conductor_core *core, bool congested);
+
+/* The end: BOOKs that wait for their window leave now, and later ones do not wait. Returns how many
+ * wait for the answer of their commit; when one came, changes since then leave in the same way. */
+size_t mlt_conductor_core_drain(struct mlt_conductor_core *core);
+
+/* The cache takes commits again; rebuilt: it was found empty, which STATUS CACHE_REBUILT says of
+ * each instrument that has a BOOK. Of books that left with CACHE_UNAVAILABLE, the last one is made
  * again, so that the flag falls also where nothing changes. */
-void mlt_conductor_core_cache_back(struct mlt_conductor_core *core);
+void mlt_conductor_core_cache_back(struct mlt_conductor_core *core, bool rebuilt);
 
 /* The answer of a commit that was taken. Without one out only FENCED has an effect. */
 void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_slice instrument,

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 
 #include "core_internal.h"
-#include "meltica/base/check.h"
-#include "meltica/base/hash.h"
 
 #define HELD_BYTES_KEPT (16u << 10)
 
@@ -115,40 +113,7 @@ static enum mlt_status_kind kind_of(enum mlt_sync_state state)
     }
 }
 
-static void count_change(struct fused *f, const struct mlt_sync_change *change)
-{
-    struct mlt_conductor_counts *counts = &f->core->counts;
-    counts->gaps += change->to == MLT_SYNC_GAP;
-    counts->stales += change->to == MLT_SYNC_STALE;
-    counts->crossed += change->reason == MLT_SYNC_CROSSED;
-    if (change->to == MLT_SYNC_LIVE) {
-        counts->resyncs += f->was_live && change->reason == MLT_SYNC_JOINED;
-        f->was_live = true;
-    }
-}
-
-static void on_changed(void *ctx, const struct mlt_sync_change *change)
-{
-    struct fused *f = ctx;
-    count_change(f, change);
-    MLT_CHECK(f->change_count < CHANGES_MAX);
-    f->changes[f->change_count++] = *change;
-}
-
-static void on_request(void *ctx, uint32_t depth, bool urgent)
-{
-    struct fused *f = ctx;
-    struct mlt_conductor_core *core = f->core;
-    core->counts.requests++;
-    if (core->ports.resync != NULL) {
-        core->ports.resync(core->ports.ctx,
-                           mlt_slice_of(f->instrument->token, f->instrument->token_len), depth,
-                           urgent);
-    }
-}
-
-/* STATUS for what changed within this call. */
-static void announce(struct mlt_conductor_core *core, struct fused *f)
+void mlt_conductor_announce(struct mlt_conductor_core *core, struct fused *f)
 {
     for (size_t n = 0; n < f->change_count; n++) {
         const struct mlt_sync_change *change = &f->changes[n];
@@ -203,17 +168,24 @@ static void make_book(struct mlt_conductor_core *core, struct fused *f)
     commit(core, f);
 }
 
-/* Sets when the instrument is due next. */
-static void settle(struct mlt_conductor_core *core, struct fused *f)
+/* As mlt_fusion_book_at_ns, of what may leave. */
+static int64_t book_at(const struct mlt_conductor_core *core, const struct fused *f)
+{
+    const int64_t at = f->wanted && !f->committing ? mlt_fusion_book_at_ns(f->fusion) : INT64_MAX;
+    if (at == INT64_MAX || at == INT64_MIN) {
+        return at;
+    }
+    return core->draining ? INT64_MIN : at;
+}
+
+void mlt_conductor_settle_due(struct mlt_conductor_core *core, struct fused *f)
 {
     int64_t due = INT64_MAX;
     if (mlt_conductor_owns(core, f->instrument) &&
         f->instrument->epoch == core->epochs[f->instrument->slot]) {
         due = mlt_fusion_due_ns(f->fusion);
-        int64_t other = INT64_MAX;
-        if (!f->committing) {
-            other = !f->wanted ? INT64_MAX : mlt_fusion_book_at_ns(f->fusion);
-        } else if (!f->late) {
+        int64_t other = f->conflated ? INT64_MAX : book_at(core, f);
+        if (f->committing && !f->late) {
             other = f->hold_until_ns;
         }
         due = other < due ? other : due;
@@ -224,161 +196,20 @@ static void settle(struct mlt_conductor_core *core, struct fused *f)
     core->due_ns = due < core->due_ns ? due : core->due_ns;
 }
 
-static void book_if_due(struct mlt_conductor_core *core, struct fused *f)
+void mlt_conductor_book_if_due(struct mlt_conductor_core *core, struct fused *f)
 {
-    const int64_t at = mlt_fusion_book_at_ns(f->fusion);
+    const int64_t at = book_at(core, f);
     /* Mostly nothing is, and that costs no look at the clock. */
-    if (f->wanted && !f->committing && at != INT64_MAX &&
-        (at == INT64_MIN || at <= mono_ns(core))) {
-        make_book(core, f);
-    }
-    settle(core, f);
-}
-
-/* ---- making a fusion ---- */
-
-static enum mlt_status make_room(struct mlt_conductor_core *core)
-{
-    if (core->fused_count < core->fused_capacity) {
-        return MLT_OK;
-    }
-    const size_t capacity = core->fused_capacity > 0 ? 2 * core->fused_capacity : 64;
-    struct fused **fused = realloc(core->fused, capacity * sizeof *fused);
-    if (fused == NULL) {
-        return MLT_E_NOMEM;
-    }
-    core->fused = fused;
-    int64_t *dues = realloc(core->dues, capacity * sizeof *dues);
-    if (dues == NULL) {
-        return MLT_E_NOMEM;
-    }
-    core->dues = dues;
-    core->fused_capacity = capacity;
-    return MLT_OK;
-}
-
-static enum mlt_status create_fusion(struct mlt_conductor_core *core, struct fused *f,
-                                     int32_t price_exponent, int32_t quantity_exponent,
-                                     struct mlt_fusion **out)
-{
-    const struct mlt_conductor_books *b = &core->books;
-    const struct mlt_fusion_options options = {
-        .sync = { .first_depth = b->first_depth,
-                  .depth = b->snapshot_depth,
-                  .shown = b->published_levels,
-                  .request_timeout_ns = b->request_timeout_ns,
-                  .backoff_base_ns = b->backoff_base_ns,
-                  .backoff_max_ns = b->backoff_max_ns,
-                  .stale_after_ns = b->stale_after_ns,
-                  .refresh_interval_ns = b->refresh_ns,
-                  .seed = mlt_mix64(b->seed + (f != NULL ? f->index : 0)),
-                  .book = { b->book_levels, price_exponent, quantity_exponent } },
-        .throttle_ns = b->throttle_ns,
-    };
-    const struct mlt_sync_ports ports = { on_request, on_changed, f, core->ports.clock };
-    return mlt_fusion_create(&options, &ports, out);
-}
-
-static enum mlt_status first_book(struct mlt_conductor_core *core, struct instrument *i,
-                                  struct fused **out)
-{
-    const enum mlt_status status = make_room(core);
-    if (status != MLT_OK) {
-        return status;
-    }
-    struct fused *f = calloc(1, sizeof *f);
-    if (f == NULL) {
-        return MLT_E_NOMEM;
-    }
-    f->core = core;
-    f->instrument = i;
-    f->index = core->fused_count;
-    mlt_buf_init(&f->held, MLT_CONDUCTOR_HOLD_BYTES_MAX);
-    *out = f;
-    return MLT_OK;
-}
-
-static void add_levels(const struct mlt_fusion *fusion, struct mlt_conductor_counts *to)
-{
-    struct mlt_orderbook_counts counts;
-    mlt_orderbook_counts(mlt_fusion_levels(fusion), &counts);
-    to->level_changes += counts.changes;
-    to->unknown_deletes += counts.unknown_deletes;
-}
-
-/* A book at these exponents: the one that there is, or a new one. */
-static enum mlt_status fuse(struct mlt_conductor_core *core, struct instrument *i,
-                            int32_t price_exponent, int32_t quantity_exponent)
-{
-    struct fused *f = i->fused;
-    if (f != NULL && mlt_fusion_fits(f->fusion, price_exponent, quantity_exponent)) {
-        return MLT_OK;
-    }
-    enum mlt_status status = f != NULL ? MLT_OK : first_book(core, i, &f);
-    if (status != MLT_OK) {
-        return status;
-    }
-    struct mlt_fusion *fusion = NULL;
-    status = create_fusion(core, f, price_exponent, quantity_exponent, &fusion);
-    if (status != MLT_OK) {
-        if (i->fused == NULL) {
-            free(f);
-        }
-        return status;
-    }
-    if (i->fused != NULL) { /* other exponents: another book */
-        mlt_fusion_stop(f->fusion);
-        announce(core, f);
-        add_levels(f->fusion, &core->counts); /* of books that are no more */
-        mlt_fusion_destroy(f->fusion);
-    } else {
-        core->fused[core->fused_count] = f;
-        core->dues[core->fused_count++] = INT64_MAX;
-        i->fused = f;
-    }
-    f->fusion = fusion;
-    mlt_fusion_start(fusion);
-    return MLT_OK;
-}
-
-enum mlt_status mlt_conductor_core_books(struct mlt_conductor_core *core,
-                                         const struct mlt_conductor_books *options)
-{
-    if (core->first != NULL || core->makes_books) {
-        return MLT_E_INVALID;
-    }
-    core->books = *options;
-    struct mlt_fusion *tried = NULL;
-    const enum mlt_status status = create_fusion(core, NULL, 0, 0, &tried);
-    mlt_fusion_destroy(tried);
-    if (status != MLT_OK) {
-        return status;
-    }
-    for (size_t i = 0; i < 4; i++) {
-        core->scratch.columns[i] = calloc(options->book_levels, sizeof(int64_t));
-        if (core->scratch.columns[i] == NULL) {
-            return MLT_E_NOMEM;
+    if (at != INT64_MAX && (at == INT64_MIN || at <= mono_ns(core))) {
+        if (core->congested && at != INT64_MIN) {
+            core->counts.conflated += !f->conflated;
+            f->conflated = true;
+        } else {
+            f->conflated = false;
+            make_book(core, f);
         }
     }
-    core->scratch.levels = options->book_levels;
-    core->makes_books = true;
-    return MLT_OK;
-}
-
-/* Levels have the exponents that INSTRUMENT announces, so they tell them as well: an owner that
- * starts between two listings need not wait for the next. */
-static enum mlt_status fuse_for(struct mlt_conductor_core *core, struct instrument *i,
-                                const struct mlt_levels *bids, const struct mlt_levels *asks)
-{
-    const struct mlt_levels *of = bids->count > 0 ? bids : asks;
-    if (of->count > 0) {
-        return fuse(core, i, of->price_exponent, of->quantity_exponent);
-    }
-    if (i->fused != NULL) {
-        return MLT_OK;
-    }
-    return i->has_exponents ? fuse(core, i, i->price_exponent, i->quantity_exponent)
-                            : MLT_E_MISSING;
+    mlt_conductor_settle_due(core, f);
 }
 
 /* ---- events ---- */
@@ -390,7 +221,8 @@ static void take_instrument(struct mlt_conductor_core *core, struct instrument *
     i->price_exponent = listed->price_exponent;
     i->quantity_exponent = listed->quantity_exponent;
     if (i->fused != NULL &&
-        fuse(core, i, listed->price_exponent, listed->quantity_exponent) != MLT_OK) {
+        !mlt_fusion_fits(i->fused->fusion, listed->price_exponent, listed->quantity_exponent) &&
+        mlt_conductor_fuse(core, i, listed->price_exponent, listed->quantity_exponent) != MLT_OK) {
         core->counts.books_refused++;
     }
 }
@@ -400,7 +232,7 @@ static void take_delta(struct mlt_conductor_core *core, struct instrument *i,
 {
     struct mlt_book_delta *delta = &event->u.book_delta;
     delta->digest = delta->digest_version = 0;
-    enum mlt_status status = fuse_for(core, i, &delta->bids, &delta->asks);
+    enum mlt_status status = mlt_conductor_fuse_for(core, i, &delta->bids, &delta->asks);
     if (status == MLT_OK) {
         status = mlt_fusion_delta(i->fused->fusion, event);
         core->counts.digests += delta->digest_version != 0;
@@ -414,7 +246,7 @@ static void take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
     const struct mlt_book_snapshot *snapshot = &event->u.book_snapshot;
     struct mlt_sync_counts before, after;
     bool used = false;
-    enum mlt_status status = fuse_for(core, i, &snapshot->bids, &snapshot->asks);
+    enum mlt_status status = mlt_conductor_fuse_for(core, i, &snapshot->bids, &snapshot->asks);
     if (status == MLT_OK) {
         struct mlt_fusion *fusion = i->fused->fusion;
         mlt_fusion_counts(fusion, &before);
@@ -428,12 +260,11 @@ static void take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
     core->counts.unused_snapshots += !used;
 }
 
-/* The Dispatcher has the table and says by each event what is subscribed
- * (docs/decisions/0010-books.md). */
-static void take_wants(struct instrument *i, const struct mlt_event *event)
+void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *event)
 {
     if (i->fused != NULL) {
         i->fused->wanted = (event->quality & MLT_QUALITY_WANTS_BOOK) != 0;
+        i->fused->heard = true;
     }
 }
 
@@ -449,14 +280,15 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
         break;
     case MLT_EVENT_BOOK_DELTA:
         take_delta(core, i, event);
-        take_wants(i, event);
+        mlt_conductor_take_wants(i, event);
         if (i->fused != NULL) {
-            announce(core, i->fused); /* a delta that does not follow comes after the word of it */
+            /* A delta that does not follow comes after the word of it. */
+            mlt_conductor_announce(core, i->fused);
         }
         break;
     case MLT_EVENT_BOOK_SNAPSHOT:
         take_snapshot(core, i, event);
-        take_wants(i, event);
+        mlt_conductor_take_wants(i, event);
         if (!event->u.book_snapshot.reset && (event->quality & MLT_QUALITY_WANTS_SNAPSHOT) == 0) {
             core->counts.snapshots_kept++;
             return false;
@@ -487,16 +319,16 @@ void mlt_conductor_books_after(struct mlt_conductor_core *core, struct instrumen
          event->type != MLT_EVENT_INSTRUMENT && event->type != MLT_EVENT_STATUS)) {
         return;
     }
-    announce(core, i->fused);
-    book_if_due(core, i->fused);
+    mlt_conductor_announce(core, i->fused);
+    mlt_conductor_book_if_due(core, i->fused);
 }
 
 void mlt_conductor_books_lost(struct mlt_conductor_core *core, struct instrument *i)
 {
     if (i->fused != NULL) {
         mlt_fusion_lost(i->fused->fusion);
-        announce(core, i->fused);
-        book_if_due(core, i->fused);
+        mlt_conductor_announce(core, i->fused);
+        mlt_conductor_book_if_due(core, i->fused);
     }
 }
 
@@ -526,7 +358,7 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
     if (f == NULL || !f->committing) {
         if (f != NULL && outcome == MLT_COMMIT_FENCED) {
             f->fenced_epoch = i->epoch;
-            settle(core, f);
+            mlt_conductor_settle_due(core, f);
         }
         return;
     }
@@ -537,7 +369,7 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
             f->fenced_epoch = f->book.epoch;
         }
         clear_held(core, f);
-        settle(core, f);
+        mlt_conductor_settle_due(core, f);
         return;
     }
     f->uncached = outcome == MLT_COMMIT_UNAVAILABLE;
@@ -547,17 +379,67 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
     }
     emit(core, i, &f->book);
     release(core, f);
-    book_if_due(core, f);
+    mlt_conductor_book_if_due(core, f);
 }
 
-void mlt_conductor_core_cache_back(struct mlt_conductor_core *core)
+static bool current(const struct mlt_conductor_core *core, const struct fused *f)
+{
+    return mlt_conductor_owns(core, f->instrument) &&
+           f->instrument->epoch == core->epochs[f->instrument->slot];
+}
+
+void mlt_conductor_core_congested(struct mlt_conductor_core *core, bool congested)
+{
+    if (core->congested == congested) {
+        return;
+    }
+    core->congested = congested;
+    for (size_t n = 0; n < core->fused_count && !congested; n++) {
+        struct fused *f = core->fused[n];
+        if (f->conflated && current(core, f)) {
+            f->conflated = false;
+            mlt_conductor_book_if_due(core, f);
+        }
+    }
+}
+
+size_t mlt_conductor_core_drain(struct mlt_conductor_core *core)
+{
+    size_t waiting = 0;
+    core->draining = true;
+    core->congested = false;
+    for (size_t n = 0; n < core->fused_count; n++) {
+        struct fused *f = core->fused[n];
+        if (current(core, f)) {
+            f->conflated = false;
+            mlt_conductor_book_if_due(core, f);
+            waiting += f->committing;
+        }
+    }
+    return waiting;
+}
+
+static void say_rebuilt(struct mlt_conductor_core *core, struct fused *f)
+{
+    struct mlt_event event;
+    mlt_conductor_status(core, f->instrument, MLT_STATUS_CACHE_REBUILT, "bucket_empty", &event);
+    mlt_conductor_number(core, f->instrument, &event);
+    mlt_conductor_send(core, f->instrument, &event);
+}
+
+void mlt_conductor_core_cache_back(struct mlt_conductor_core *core, bool rebuilt)
 {
     for (size_t n = 0; n < core->fused_count; n++) {
         struct fused *f = core->fused[n];
-        if (f->uncached && mlt_conductor_owns(core, f->instrument) &&
-            f->instrument->epoch == core->epochs[f->instrument->slot]) {
+        if (!current(core, f)) {
+            continue;
+        }
+        if (rebuilt && f->instrument->channels[MLT_EVENT_BOOK].sequence > 0) {
+            say_rebuilt(core, f);
+        }
+        if (f->uncached) {
             mlt_fusion_again(f->fusion);
-            book_if_due(core, f);
+            mlt_conductor_book_if_due(core, f);
         }
     }
 }
@@ -574,8 +456,8 @@ void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct ml
     struct instrument *i = mlt_map_get(&core->map, instrument);
     if (i != NULL && i->fused != NULL && mlt_conductor_owns(core, i)) {
         mlt_fusion_request_failed(i->fused->fusion);
-        announce(core, i->fused);
-        book_if_due(core, i->fused);
+        mlt_conductor_announce(core, i->fused);
+        mlt_conductor_book_if_due(core, i->fused);
     }
 }
 
@@ -586,14 +468,14 @@ static void tick(struct mlt_conductor_core *core, struct fused *f, int64_t now)
     }
     if (!mlt_conductor_owns(core, f->instrument) ||
         f->instrument->epoch != core->epochs[f->instrument->slot]) {
-        settle(core, f);
+        mlt_conductor_settle_due(core, f);
         return;
     }
     if (now >= mlt_fusion_due_ns(f->fusion)) {
         mlt_fusion_tick(f->fusion);
-        announce(core, f);
+        mlt_conductor_announce(core, f);
     }
-    book_if_due(core, f);
+    mlt_conductor_book_if_due(core, f);
 }
 
 void mlt_conductor_core_tick(struct mlt_conductor_core *core)
@@ -623,6 +505,14 @@ size_t mlt_conductor_core_holding(const struct mlt_conductor_core *core)
     return core->holding;
 }
 
+void mlt_conductor_add_levels(const struct mlt_fusion *fusion, struct mlt_conductor_counts *to)
+{
+    struct mlt_orderbook_counts counts;
+    mlt_orderbook_counts(mlt_fusion_levels(fusion), &counts);
+    to->level_changes += counts.changes;
+    to->unknown_deletes += counts.unknown_deletes;
+}
+
 void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
                                struct mlt_conductor_counts *out)
 {
@@ -630,6 +520,6 @@ void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
     memset(out->states, 0, sizeof out->states);
     for (size_t n = 0; n < core->fused_count; n++) {
         out->states[mlt_fusion_state(core->fused[n]->fusion) + 1]++;
-        add_levels(core->fused[n]->fusion, out);
+        mlt_conductor_add_levels(core->fused[n]->fusion, out);
     }
 }

@@ -39,6 +39,10 @@ struct fused {
     size_t index; /* in the core's lists */
     bool was_live;
     bool wanted;             /* BOOK is subscribed, as the last delta or snapshot said */
+    bool heard;              /* there was one */
+    bool restored, unsaid;   /* by an owner before, and neither joined nor broken; not yet said */
+    bool conflated;          /* its window is over, but there was no room */
+    bool asleep;             /* restored: perhaps because the source is down */
     bool uncached;           /* the last BOOK left with CACHE_UNAVAILABLE */
     bool committing, late;   /* late: what came after it waits no longer */
     uint64_t fenced_epoch;   /* nothing leaves while the slot has this one */
@@ -78,7 +82,7 @@ struct mlt_conductor_core {
     struct mlt_conductor_counts counts;
     uint64_t trace_seed, trace_count;
 
-    bool makes_books;
+    bool makes_books, congested, draining;
     struct mlt_conductor_books books;
     struct mlt_fusion_scratch scratch;
     /* By fused.index: what has a book, and when it is due (monotonic). */
@@ -97,6 +101,9 @@ void mlt_conductor_number(struct mlt_conductor_core *core, struct instrument *i,
 /* A STATUS of our own, not numbered: no source position, received is now. */
 void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrument *i,
                           enum mlt_status_kind kind, const char *reason, struct mlt_event *event);
+enum mlt_status mlt_conductor_instrument(struct mlt_conductor_core *core, struct mlt_slice token,
+                                         struct instrument **out);
+void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrument *i);
 bool mlt_conductor_owns(const struct mlt_conductor_core *core, const struct instrument *i);
 
 /* ---- core_books.c ---- */
@@ -114,7 +121,37 @@ void mlt_conductor_books_after(struct mlt_conductor_core *core, struct instrumen
 void mlt_conductor_books_lost(struct mlt_conductor_core *core, struct instrument *i);
 /* The instrument begins another epoch: nothing of the one before waits any longer. */
 void mlt_conductor_books_epoch(struct mlt_conductor_core *core, struct instrument *i);
+/* STATUS for what changed within this call. */
+void mlt_conductor_announce(struct mlt_conductor_core *core, struct fused *f);
+void mlt_conductor_book_if_due(struct mlt_conductor_core *core, struct fused *f);
+/* Sets when the instrument is due next. */
+void mlt_conductor_settle_due(struct mlt_conductor_core *core, struct fused *f);
+/* Adds a book's level changes and deletes of unknown levels to `to`. */
+void mlt_conductor_add_levels(const struct mlt_fusion *fusion, struct mlt_conductor_counts *to);
+/* The Dispatcher has the table and says by each event what is subscribed
+ * (docs/decisions/0010-books.md). */
+void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *event);
 void mlt_conductor_books_fini(struct mlt_conductor_core *core);
 bool mlt_conductor_fenced(const struct mlt_conductor_core *core, const struct instrument *i);
+
+/* ---- core_fuse.c ---- */
+
+/* A fusion at these exponents: the one that there is, or a new one, which is IDLE. */
+enum mlt_status mlt_conductor_equip(struct mlt_conductor_core *core, struct instrument *i,
+                                    int32_t price_exponent, int32_t quantity_exponent);
+/* The same, and it is not IDLE any more. */
+enum mlt_status mlt_conductor_fuse(struct mlt_conductor_core *core, struct instrument *i,
+                                   int32_t price_exponent, int32_t quantity_exponent);
+/* The same by levels. They have the exponents that INSTRUMENT announces, so they tell them as well:
+ * an owner that starts between two listings need not wait for the next. */
+enum mlt_status mlt_conductor_fuse_for(struct mlt_conductor_core *core, struct instrument *i,
+                                       const struct mlt_levels *bids,
+                                       const struct mlt_levels *asks);
+
+/* ---- core_warm.c ---- */
+
+/* A delta that was delivered before: a restored book may need it. */
+void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrument *i,
+                               const struct mlt_event *event);
 
 #endif

@@ -28,6 +28,14 @@ struct mlt_fusion {
     int64_t snapshot_id, snapshot_ns;
     uint64_t deltas;
 
+    /* What the last BOOK of an owner before showed, with its levels in columns. */
+    bool restored;
+    uint32_t restored_quality;
+    struct mlt_book restored_book;
+    /* Since then the window ends at the last level that was known, while who follows the deltas may
+     * know of more: of fewer levels than a digest has, theirs is another one. */
+    bool narrowed;
+
     /* What the last one said. */
     bool shown;
     int64_t shown_last;
@@ -63,6 +71,9 @@ static void on_changed(void *ctx, const struct mlt_sync_change *change)
     }
     if (change->to == MLT_SYNC_LIVE || change->to == MLT_SYNC_GAP || change->to == MLT_SYNC_STALE) {
         fusion->urgent = true;
+    }
+    if (change->to != MLT_SYNC_STALE && change->to != MLT_SYNC_SYNCING) {
+        fusion->restored = false;
     }
     fusion->ports.changed(fusion->ports.ctx, change);
 }
@@ -146,6 +157,14 @@ static void remember(struct mlt_fusion *fusion, const struct mlt_event *event)
     fusion->exchange_ns = at > fusion->exchange_ns ? at : fusion->exchange_ns;
 }
 
+static uint32_t digest_version(const struct mlt_fusion *fusion)
+{
+    return !fusion->narrowed ||
+                   mlt_orderbook_covers(mlt_sync_book(fusion->sync), MLT_ORDERBOOK_DIGEST_LEVELS)
+               ? MLT_ORDERBOOK_DIGEST_VERSION
+               : 0;
+}
+
 /* The book moved on, and is LIVE. */
 static void moved(struct mlt_fusion *fusion, const struct mlt_event *event)
 {
@@ -174,12 +193,78 @@ enum mlt_status mlt_fusion_delta(struct mlt_fusion *fusion, struct mlt_event *ev
         }
         /* A snapshot from ahead of the deltas is a state that this one does not lead to. */
         if (mlt_orderbook_last(book) == event->last) {
-            delta->digest = mlt_orderbook_digest(book);
-            delta->digest_version = MLT_ORDERBOOK_DIGEST_VERSION;
+            delta->digest_version = digest_version(fusion);
+            delta->digest = delta->digest_version != 0 ? mlt_orderbook_digest(book) : 0;
         }
         fusion->last = mlt_orderbook_last(book);
     }
     return status;
+}
+
+/* ---- what an owner before left ---- */
+
+static void keep_levels(const struct mlt_fusion *fusion, const struct mlt_levels *from,
+                        int64_t *columns, struct mlt_levels *to)
+{
+    const size_t shown = fusion->options.sync.shown;
+    *to = *from;
+    to->count = from->count < shown ? from->count : shown;
+    to->prices = columns;
+    to->quantities = columns + shown;
+    if (to->count > 0) {
+        memcpy(columns, from->prices, to->count * sizeof *columns);
+        memcpy(columns + shown, from->quantities, to->count * sizeof *columns);
+    }
+}
+
+enum mlt_status mlt_fusion_restore(struct mlt_fusion *fusion, const struct mlt_fusion_left *left)
+{
+    const struct mlt_event *event = left->book;
+    const struct mlt_book *book = &event->u.book;
+    if ((book->state != MLT_BOOK_LIVE && book->state != MLT_BOOK_STALE) ||
+        book->bids.count + book->asks.count == 0) {
+        return MLT_E_PROTOCOL;
+    }
+    const enum mlt_status status = mlt_sync_restore(fusion->sync, &left->sync);
+    if (status != MLT_OK) {
+        return status;
+    }
+    remember(fusion, event);
+    fusion->restored = fusion->narrowed = true;
+    fusion->restored_quality = event->quality & MLT_QUALITY_DEPTH_LIMITED;
+    fusion->restored_book = *book;
+    fusion->restored_book.has_analytics = false; /* they were of that moment */
+    keep_levels(fusion, &book->bids, fusion->columns, &fusion->restored_book.bids);
+    keep_levels(fusion, &book->asks, fusion->columns + 2 * (size_t)fusion->options.sync.shown,
+                &fusion->restored_book.asks);
+    fusion->last = book->last_update_id > left->sync.last_update_id ? book->last_update_id
+                                                                    : left->sync.last_update_id;
+    fusion->snapshot_id = left->snapshot_update_id;
+    fusion->snapshot_ns = left->snapshot_time_ns;
+    fusion->deltas = book->deltas_applied;
+    return MLT_OK;
+}
+
+void mlt_fusion_await(struct mlt_fusion *fusion, int64_t known, int64_t wait_ns)
+{
+    mlt_sync_await(fusion->sync, known > fusion->last ? known : fusion->last, wait_ns);
+}
+
+enum mlt_status mlt_fusion_replay(struct mlt_fusion *fusion, const struct mlt_event *event,
+                                  enum mlt_sync_outcome *outcome)
+{
+    const enum mlt_status status =
+        mlt_sync_replay(fusion->sync, event->first, event->last, &event->u.book_delta, outcome);
+    if (status == MLT_OK && *outcome == MLT_SYNC_APPLIED && event->last > fusion->last) {
+        fusion->deltas++; /* those before are in what the last BOOK said */
+        fusion->last = event->last;
+    }
+    return status;
+}
+
+bool mlt_fusion_restored(const struct mlt_fusion *fusion)
+{
+    return mlt_sync_restored(fusion->sync);
 }
 
 /* The depth that a reader has to be told so that a side counts as whole exactly where it is: those
@@ -225,6 +310,7 @@ enum mlt_status mlt_fusion_snapshot(struct mlt_fusion *fusion, struct mlt_event 
     mlt_sync_counts(fusion->sync, &after);
     snapshot->reset = *used = outcome == MLT_SYNC_APPLIED;
     if (*used) {
+        fusion->narrowed = false;
         fusion->snapshot_id = snapshot->last_update_id;
         fusion->snapshot_ns = event->stamps.received;
         fusion->deltas = after.replayed - before.replayed;
@@ -296,8 +382,8 @@ static void show_levels(struct mlt_fusion *fusion, struct mlt_event *out)
                             fusion->columns + shown, &b->bids);
     (void)mlt_orderbook_top(book, MLT_ORDERBOOK_ASKS, shown, fusion->columns + 2 * shown,
                             fusion->columns + 3 * shown, &b->asks);
-    b->digest = mlt_orderbook_digest(book);
-    b->digest_version = MLT_ORDERBOOK_DIGEST_VERSION;
+    b->digest_version = digest_version(fusion);
+    b->digest = b->digest_version != 0 ? mlt_orderbook_digest(book) : 0;
     b->known_bids = (uint32_t)mlt_orderbook_depth(book, MLT_ORDERBOOK_BIDS);
     b->known_asks = (uint32_t)mlt_orderbook_depth(book, MLT_ORDERBOOK_ASKS);
     if (!mlt_orderbook_covers(book, shown)) {
@@ -352,6 +438,8 @@ void mlt_fusion_book(struct mlt_fusion *fusion, struct mlt_event *out)
 {
     const enum mlt_sync_state state = mlt_sync_state(fusion->sync);
     const int64_t now = mono_ns(fusion);
+    const bool left = state == MLT_SYNC_STALE && fusion->restored;
+    const int64_t last = left ? fusion->restored_book.last_update_id : fusion->last;
     memset(out, 0, sizeof *out);
     out->type = MLT_EVENT_BOOK;
     stamp(fusion, out, now);
@@ -360,7 +448,11 @@ void mlt_fusion_book(struct mlt_fusion *fusion, struct mlt_event *out)
     b->bids.quantity_exponent = b->asks.quantity_exponent =
         fusion->options.sync.book.quantity_exponent;
     b->state = (enum mlt_book_state)(state + 1);
-    if (state == MLT_SYNC_LIVE || state == MLT_SYNC_STALE) {
+    if (left) {
+        *b = fusion->restored_book;
+        b->state = MLT_BOOK_STALE;
+        out->quality |= fusion->restored_quality;
+    } else if (state == MLT_SYNC_LIVE || state == MLT_SYNC_STALE) {
         show_levels(fusion, out);
         b->snapshot_update_id = fusion->snapshot_id;
         b->snapshot_time_ns = fusion->snapshot_ns;
@@ -371,11 +463,10 @@ void mlt_fusion_book(struct mlt_fusion *fusion, struct mlt_event *out)
     } else {
         out->quality |= MLT_QUALITY_STALE;
     }
-    b->last_update_id = out->last = fusion->last;
-    out->first =
-        fusion->shown && fusion->shown_last < fusion->last ? fusion->shown_last + 1 : fusion->last;
+    b->last_update_id = out->last = last;
+    out->first = fusion->shown && fusion->shown_last < last ? fusion->shown_last + 1 : last;
     fusion->shown = true;
-    fusion->shown_last = fusion->last;
+    fusion->shown_last = last;
     fusion->changes = 0;
     fusion->urgent = false;
     fusion->window_ends_ns = now + fusion->options.throttle_ns;

@@ -29,6 +29,23 @@ void mlt_fusion_destroy(struct mlt_fusion *fusion);
 void mlt_fusion_start(struct mlt_fusion *fusion);
 void mlt_fusion_stop(struct mlt_fusion *fusion);
 
+/* What an owner before left. */
+struct mlt_fusion_left {
+    struct mlt_sync_left sync;    /* its checkpoint */
+    const struct mlt_event *book; /* its last BOOK, LIVE or STALE; may be newer */
+    int64_t snapshot_update_id, snapshot_time_ns;
+};
+
+/* IDLE -> STALE (mlt_sync_restore): the BOOK of now shows what the last one showed, until the book
+ * is LIVE or GAP. Errors as mlt_sync_restore; E_PROTOCOL also for a BOOK that shows nothing. */
+enum mlt_status mlt_fusion_restore(struct mlt_fusion *fusion,
+                                   const struct mlt_fusion_left *left) MLT_MUST_CHECK;
+/* As mlt_sync_await, known being raised to what the last BOOK showed; mlt_sync_replay. */
+void mlt_fusion_await(struct mlt_fusion *fusion, int64_t known, int64_t wait_ns);
+enum mlt_status mlt_fusion_replay(struct mlt_fusion *fusion, const struct mlt_event *event,
+                                  enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+bool mlt_fusion_restored(const struct mlt_fusion *fusion);
+
 /* A new owner's epoch: the next BOOK is its first. */
 void mlt_fusion_new_epoch(struct mlt_fusion *fusion);
 

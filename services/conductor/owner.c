@@ -286,6 +286,10 @@ static void seed(struct conductor *c, uint32_t partition)
     if (ok) {
         c->seeded |= bit(partition);
         c->trouble = NULL;
+        if (c->sender != NULL) {
+            mlt_conductor_core_restored(c->core, partition);
+            mlt_conductor_touched(c);
+        }
         (void)pthread_cond_broadcast(&c->changed);
     } else if (c->epochs[partition] == epoch) { /* neither lost nor raised: not now */
         wait_changed(c, RETRY_NS);
@@ -312,6 +316,8 @@ static bool open_hops(struct conductor *c)
         .subject = "meltica.int.canonical",
         .partitions = c->partitions,
         .on_batch = mlt_conductor_on_batch,
+        .with_acked = true, /* for the books that the owner before left */
+        .on_sender = mlt_conductor_on_sender,
         .ctx = c,
         .partition_mask = c->mine,
     };
@@ -320,6 +326,7 @@ static bool open_hops(struct conductor *c)
     struct mlt_hop_receiver *receiver = NULL;
     enum mlt_status status = mlt_hop_sender_create(c->data, &to, &sender, &err);
     if (status == MLT_OK) {
+        mlt_hop_on_room(sender, mlt_conductor_on_room, c);
         (void)pthread_mutex_lock(&c->lock);
         c->sender = sender;
         for (uint32_t p = 0; p < c->partitions; p++) {
@@ -440,6 +447,9 @@ static void close_hops(struct conductor *c)
     const bool standby = !ending(c);
     (void)pthread_mutex_unlock(&c->lock);
     mlt_hop_receiver_destroy(receiver);
+    if (!standby) {
+        mlt_conductor_drain_books(c);
+    }
     (void)pthread_mutex_lock(&c->lock);
     struct mlt_hop_sender *sender = c->sender;
     c->sender = NULL;

@@ -13,6 +13,7 @@ struct mlt_sync {
     enum mlt_sync_state state;
     bool continuous; /* the book has missed nothing up to its last id: LIVE, or only silent */
     bool source_down, was_live;
+    bool restored;       /* by an owner before, and no delta or snapshot since */
     int64_t needed;      /* a snapshot below this id lacks what was seen and is no longer held */
     uint32_t seed_depth; /* asked for by the snapshot that the book is from */
     bool in_flight;
@@ -166,8 +167,18 @@ static void break_off(struct mlt_sync *sync)
     discard(sync);
 }
 
+/* Its next request need not wait any longer. */
+static void settle_restored(struct mlt_sync *sync)
+{
+    if (sync->restored) {
+        sync->restored = false;
+        sync->retry_at_ns = INT64_MIN;
+    }
+}
+
 static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
 {
+    settle_restored(sync);
     break_off(sync);
     mlt_orderbook_clear(sync->book);
     go(sync, MLT_SYNC_GAP, reason, first, last);
@@ -207,6 +218,7 @@ void mlt_sync_stop(struct mlt_sync *sync)
     mlt_orderbook_clear(sync->book);
     sync->continuous = sync->in_flight = false;
     sync->needed = 0;
+    settle_restored(sync);
     go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
 }
 
@@ -249,20 +261,12 @@ static enum mlt_status hold(struct mlt_sync *sync, int64_t first, int64_t last,
     return status;
 }
 
-/* Onto a book that has missed nothing: the delta follows, perhaps with overlap. */
-static enum mlt_status follow(struct mlt_sync *sync, int64_t first, int64_t last,
-                              const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
+/* Onto the book, which it follows, perhaps with overlap. Without an outcome: it showed that the
+ * book is wrong. */
+static enum mlt_status advance(struct mlt_sync *sync, int64_t first, int64_t last,
+                               const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
 {
     const int64_t end = mlt_orderbook_last(sync->book);
-    if (last <= end) {
-        sync->counts.duplicates++;
-        *outcome = MLT_SYNC_DUPLICATE;
-        return MLT_OK;
-    }
-    if (first > end + 1) {
-        gap(sync, MLT_SYNC_SEQUENCE_GAP, end + 1, first - 1);
-        return hold(sync, first, last, delta, outcome);
-    }
     const enum mlt_status status =
         mlt_orderbook_apply(sync->book, &delta->bids, &delta->asks, last);
     if (status != MLT_OK) {
@@ -279,9 +283,42 @@ static enum mlt_status follow(struct mlt_sync *sync, int64_t first, int64_t last
         sync->counts.overflows++;
     }
     *outcome = MLT_SYNC_APPLIED;
-    go(sync, MLT_SYNC_LIVE, MLT_SYNC_RESUMED, first, last);
-    request_if_due(sync);
     return MLT_OK;
+}
+
+/* Onto a book that has missed nothing. */
+static enum mlt_status follow(struct mlt_sync *sync, int64_t first, int64_t last,
+                              const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
+{
+    const int64_t end = mlt_orderbook_last(sync->book);
+    if (last <= end) {
+        sync->counts.duplicates++;
+        *outcome = MLT_SYNC_DUPLICATE;
+        return MLT_OK;
+    }
+    if (first > end + 1) {
+        gap(sync, MLT_SYNC_SEQUENCE_GAP, end + 1, first - 1);
+        return hold(sync, first, last, delta, outcome);
+    }
+    const enum mlt_status status = advance(sync, first, last, delta, outcome);
+    if (status == MLT_OK && *outcome == MLT_SYNC_APPLIED) {
+        settle_restored(sync);
+        go(sync, MLT_SYNC_LIVE, MLT_SYNC_RESUMED, first, last);
+        request_if_due(sync);
+    }
+    return status;
+}
+
+static bool usable(struct mlt_sync *sync, int64_t first, int64_t last,
+                   const struct mlt_book_delta *delta)
+{
+    if (first >= 0 && first <= last && last < INT64_MAX &&
+        mlt_orderbook_fits(sync->book, &delta->bids, &delta->asks)) {
+        return true;
+    }
+    sync->counts.refused++;
+    gap(sync, MLT_SYNC_MALFORMED, first, last);
+    return false;
 }
 
 enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t last,
@@ -291,15 +328,84 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
     if (idle(sync)) {
         return MLT_OK;
     }
-    if (first < 0 || first > last || last == INT64_MAX ||
-        !mlt_orderbook_fits(sync->book, &delta->bids, &delta->asks)) {
-        sync->counts.refused++;
-        gap(sync, MLT_SYNC_MALFORMED, first, last);
+    if (!usable(sync, first, last, delta)) {
         return MLT_E_PROTOCOL;
     }
     sync->heard_ns = now_ns(sync);
     return sync->continuous ? follow(sync, first, last, delta, outcome)
                             : hold(sync, first, last, delta, outcome);
+}
+
+/* ---- what an owner before left ---- */
+
+/* The depth that it was seeded with, as far as the book tells: deltas take some levels out of the
+ * window, and what is nearly as deep as wanted need not be asked for again. */
+static uint32_t depth_of(const struct mlt_sync *sync)
+{
+    const uint32_t wanted = sync->options.depth;
+    if (mlt_orderbook_covers(sync->book, wanted / 2)) {
+        return wanted;
+    }
+    const size_t bids = mlt_orderbook_depth(sync->book, MLT_ORDERBOOK_BIDS);
+    const size_t asks = mlt_orderbook_depth(sync->book, MLT_ORDERBOOK_ASKS);
+    return (uint32_t)(bids < asks ? bids : asks);
+}
+
+enum mlt_status mlt_sync_restore(struct mlt_sync *sync, const struct mlt_sync_left *left)
+{
+    if (sync->state != MLT_SYNC_IDLE || sync->source_down) {
+        return MLT_E_INVALID;
+    }
+    const enum mlt_status status =
+        mlt_orderbook_restore(sync->book, &left->bids, &left->asks, left->bids_whole,
+                              left->asks_whole, left->last_update_id);
+    if (status != MLT_OK) {
+        return status;
+    }
+    const int64_t now = now_ns(sync);
+    sync->continuous = sync->restored = true;
+    sync->retry_at_ns = INT64_MAX;
+    sync->seed_depth = depth_of(sync);
+    sync->heard_ns = now;
+    sync->snapshot_ns = now - (left->snapshot_age_ns > 0 ? left->snapshot_age_ns : 0);
+    go(sync, MLT_SYNC_STALE, MLT_SYNC_RESTORED, left->last_update_id, left->last_update_id);
+    return MLT_OK;
+}
+
+void mlt_sync_await(struct mlt_sync *sync, int64_t known, int64_t wait_ns)
+{
+    if (sync->restored) {
+        sync->needed = later(sync->needed, known);
+        sync->retry_at_ns = wait_ns < INT64_MAX ? now_ns(sync) + wait_ns : INT64_MAX;
+    }
+}
+
+enum mlt_status mlt_sync_replay(struct mlt_sync *sync, int64_t first, int64_t last,
+                                const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
+{
+    *outcome = MLT_SYNC_IGNORED;
+    if (!sync->restored) {
+        return MLT_OK;
+    }
+    if (!usable(sync, first, last, delta)) {
+        return MLT_E_PROTOCOL;
+    }
+    const int64_t end = mlt_orderbook_last(sync->book);
+    if (last <= end) {
+        sync->counts.duplicates++;
+        *outcome = MLT_SYNC_DUPLICATE;
+        return MLT_OK;
+    }
+    if (first > end + 1) {
+        gap(sync, MLT_SYNC_SEQUENCE_GAP, end + 1, first - 1);
+        return MLT_OK;
+    }
+    return advance(sync, first, last, delta, outcome);
+}
+
+bool mlt_sync_restored(const struct mlt_sync *sync)
+{
+    return sync->restored;
 }
 
 /* ---- snapshots ---- */
@@ -355,6 +461,9 @@ static enum mlt_status replay(struct mlt_sync *sync, int64_t after)
 /* Nothing between the snapshot and what is held is missing. */
 static bool joins(const struct mlt_sync *sync, int64_t id)
 {
+    if (sync->restored && id < sync->needed) {
+        return false; /* deltas beyond it were delivered, and do not come again */
+    }
     if (sync->continuous && id >= mlt_orderbook_last(sync->book)) {
         return true;
     }
@@ -381,6 +490,7 @@ static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
         }
     }
     sync->continuous = true;
+    sync->restored = false;
     sync->retry_at_ns = INT64_MIN;
     if (mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown)) {
         mlt_backoff_reset(&sync->backoff);
@@ -462,13 +572,18 @@ void mlt_sync_tighten(struct mlt_sync *sync)
 
 void mlt_sync_lost(struct mlt_sync *sync)
 {
-    if (!idle(sync)) {
+    if (!idle(sync) && !sync->restored) {
         gap(sync, MLT_SYNC_LOST, 0, 0);
     }
 }
 
 void mlt_sync_source(struct mlt_sync *sync, bool up)
 {
+    if (up && sync->restored) { /* the deltas since its end, if any, come or are missing */
+        sync->retry_at_ns = sync->retry_at_ns == INT64_MAX ? INT64_MIN : sync->retry_at_ns;
+        request_if_due(sync);
+        return;
+    }
     if (up != sync->source_down) {
         return; /* known */
     }
@@ -479,6 +594,7 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
     if (up) {
         request_if_due(sync);
     } else {
+        settle_restored(sync);
         break_off(sync);
         go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
     }
@@ -534,7 +650,8 @@ const char *mlt_sync_reason_word(enum mlt_sync_reason reason)
 {
     static const char *const words[] = { "started",   "stopped",      "requested", "joined",
                                          "resumed",   "sequence_gap", "lost",      "crossed",
-                                         "malformed", "audit",        "silent",    "source_down" };
+                                         "malformed", "audit",        "silent",    "source_down",
+                                         "restored" };
     _Static_assert(sizeof words / sizeof words[0] == MLT_SYNC_REASON_COUNT, "a word each");
     return (unsigned)reason < MLT_SYNC_REASON_COUNT ? words[reason] : "unknown";
 }

@@ -6,6 +6,8 @@
  *   IDLE --started--> SYNCING --snapshot--> LIVE --sequence_gap, lost, ...--> GAP --> SYNCING
  *                                           LIVE --silent, source_down--> STALE --> SYNCING
  *
+ *   IDLE --restored--> STALE --resumed--> LIVE (a book that an owner before left)
+ *
  * GAP and STALE stay while no snapshot may be asked for (the back-off is not over, the source is
  * down); SYNCING stays until one joins, however often that takes. Only in LIVE may the book be
  * published as right.
@@ -36,7 +38,7 @@ enum mlt_sync_reason {
     MLT_SYNC_STOPPED,      /* -> IDLE */
     MLT_SYNC_REQUESTED,    /* GAP, STALE -> SYNCING: a snapshot was asked for */
     MLT_SYNC_JOINED,       /* -> LIVE: the snapshot and what was buffered; range: L .. N */
-    MLT_SYNC_RESUMED,      /* silent -> LIVE: the next delta follows; range: that delta */
+    MLT_SYNC_RESUMED,      /* silent, restored -> LIVE: the next delta follows; range: it */
     MLT_SYNC_SEQUENCE_GAP, /* -> GAP: update ids of the range are missing */
     MLT_SYNC_LOST,         /* -> GAP: something was lost on the way here */
     MLT_SYNC_CROSSED,      /* -> GAP: best bid not below best ask after the range */
@@ -44,6 +46,7 @@ enum mlt_sync_reason {
     MLT_SYNC_AUDIT,        /* -> GAP: a snapshot met the book at one id and differed; range: it */
     MLT_SYNC_SILENT,       /* -> STALE: nothing came for stale_after_ns */
     MLT_SYNC_SOURCE_DOWN,  /* -> STALE: the exchange's line ended */
+    MLT_SYNC_RESTORED,     /* IDLE -> STALE: as an owner before left it; range: its last id twice */
     MLT_SYNC_REASON_COUNT
 };
 
@@ -115,6 +118,39 @@ void mlt_sync_destroy(struct mlt_sync *sync); /* NULL is fine */
 /* Somebody wants the book (again: no effect), nobody does. */
 void mlt_sync_start(struct mlt_sync *sync);
 void mlt_sync_stop(struct mlt_sync *sync);
+
+/* A book that an owner before left: right at its last id, and nobody knows whether the exchange has
+ * moved on. */
+struct mlt_sync_left {
+    int64_t last_update_id;
+    struct mlt_levels bids, asks; /* all inside the window */
+    bool bids_whole, asks_whole;
+    int64_t
+        snapshot_age_ns; /* of the snapshot that it stems from: the next refresh comes in time */
+};
+
+/*
+ * Takes it over: STALE, and never LIVE of itself. The first delta that follows makes it LIVE, one
+ * that does not makes it GAP; so does a snapshot, at or above what is known. A loss on the way here
+ * changes nothing: the update ids tell. E_INVALID: not IDLE; E_PROTOCOL: the levels are no book, as
+ * mlt_orderbook_seed.
+ */
+enum mlt_status mlt_sync_restore(struct mlt_sync *sync,
+                                 const struct mlt_sync_left *left) MLT_MUST_CHECK;
+
+/* A restored book begins to wait for its delta: a snapshot below `known` is too old, and after
+ * wait_ns one is asked for; INT64_MAX: not before the source says that it is up, since it may have
+ * been down. Without this call none is asked for. No effect on others. */
+void mlt_sync_await(struct mlt_sync *sync, int64_t known, int64_t wait_ns);
+
+/* A delta that an owner before had already: brings a restored book forward, which stays STALE, or
+ * shows that something is missing (GAP). IGNORED by all other books. Errors as mlt_sync_delta. */
+enum mlt_status mlt_sync_replay(struct mlt_sync *sync, int64_t first, int64_t last,
+                                const struct mlt_book_delta *delta,
+                                enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+
+/* It is restored, and neither joined nor broken yet. */
+bool mlt_sync_restored(const struct mlt_sync *sync);
 
 /* One BOOK_DELTA with update ids first .. last, in the order of arrival. Allocates only while
  * buffering, and then only to grow. *outcome is set also on failure. E_PROTOCOL: it cannot be

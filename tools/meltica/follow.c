@@ -387,10 +387,11 @@ static void on_status(struct mlt_follow *f, const struct mlt_event *event)
         f->state = MLT_BOOK_SYNCING;
         break;
     case MLT_STATUS_STALE:
-        /* The levels are what was last known. After silence the next delta may follow; after
-         * source_down only a new snapshot helps. */
+        /* The levels are what was last known. After silence, or with a new owner, the next delta
+         * may follow; after source_down only a new snapshot helps. */
         f->state = MLT_BOOK_STALE;
-        f->unbroken = f->unbroken && mlt_slice_equal_string(event->u.status.reason, "silent");
+        f->unbroken = f->unbroken && (mlt_slice_equal_string(event->u.status.reason, "silent") ||
+                                      mlt_slice_equal_string(event->u.status.reason, "restored"));
         break;
     case MLT_STATUS_HEADS:
         on_heads(f, event);

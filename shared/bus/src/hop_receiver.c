@@ -27,6 +27,7 @@ struct partition {
     uint64_t expected; /* the next number to be handled */
     uint64_t highest;  /* seen of this boot; at least `expected`: there is a hole */
     uint64_t handled, acked;
+    uint64_t begin;            /* what is below it was acknowledged by a receiver before */
     unsigned heard_generation; /* connection on which the boot was last heard */
     uint64_t left[LEFT_BOOTS]; /* boots that are over */
     unsigned left_next;
@@ -51,6 +52,8 @@ struct mlt_hop_receiver {
     struct mlt_bus_subscription *sub;
     void (*on_batch)(void *ctx, const struct mlt_hop_batch *batch);
     void (*on_other)(void *ctx, const char *word, const struct mlt_bus_message *message);
+    void (*on_sender)(void *ctx, uint32_t partition);
+    bool with_acked;
     void *ctx;
 
     pthread_mutex_t lock; /* parts and stats; never held in callbacks */
@@ -109,7 +112,10 @@ static void adopt(struct mlt_hop_receiver *r, struct partition *p, const struct 
     }
     r->stats.boots++;
     p->boot = hop->boot;
-    p->expected = hop->resume > 0 ? hop->resume : 1;
+    p->expected = p->begin = hop->resume > 0 ? hop->resume : 1;
+    if (r->with_acked && hop->oldest > 0 && hop->oldest < p->begin) {
+        p->expected = hop->oldest;
+    }
     p->highest = p->expected - 1;
     p->handled = p->acked = 0;
     p->asked_from = 0;
@@ -119,7 +125,10 @@ static void adopt(struct mlt_hop_receiver *r, struct partition *p, const struct 
 static void skip_evicted(struct mlt_hop_receiver *r, struct partition *p, const struct mlt_hop *hop)
 {
     if (hop->oldest > p->expected) {
-        note_loss(r, p, "hop_overrun", p->expected, hop->oldest - 1);
+        const uint64_t from = p->expected > p->begin ? p->expected : p->begin;
+        if (hop->oldest > from) {
+            note_loss(r, p, "hop_overrun", from, hop->oldest - 1);
+        }
         p->expected = hop->oldest;
         if (p->highest + 1 < p->expected) {
             p->highest = p->expected - 1;
@@ -180,6 +189,10 @@ static enum verdict judge(struct mlt_hop_receiver *r, struct partition *p,
 static void fill(struct mlt_hop_batch *batch, struct partition *p)
 {
     batch->lost_reason = "";
+    batch->again = batch->hop.number < p->begin;
+    if (batch->again) {
+        return; /* whoever acknowledged it has said what was lost before it */
+    }
     if (p->lost_reason != NULL) {
         batch->lost_before = true;
         batch->lost_reason = p->lost_reason;
@@ -205,7 +218,9 @@ static void handle(struct mlt_hop_receiver *r, struct mlt_hop_batch *batch)
 {
     struct partition *p = &r->parts[batch->partition];
     (void)pthread_mutex_lock(&r->lock);
+    const uint64_t boot = p->boot;
     const enum verdict verdict = p->away ? DROP : judge(r, p, &batch->hop);
+    const bool new_sender = p->boot != boot;
     if (verdict == TAKE) {
         fill(batch, p);
         r->stats.batches++;
@@ -215,6 +230,9 @@ static void handle(struct mlt_hop_receiver *r, struct mlt_hop_batch *batch)
         }
     }
     (void)pthread_mutex_unlock(&r->lock);
+    if (new_sender && r->on_sender != NULL) {
+        r->on_sender(r->ctx, batch->partition);
+    }
     if (verdict == ASK) {
         mlt_bus_want_flush(r->bus);
     }
@@ -425,6 +443,8 @@ static struct mlt_hop_receiver *receiver_make(struct mlt_bus *bus,
     r->partitions = options->partitions;
     r->on_batch = options->on_batch;
     r->on_other = options->on_other;
+    r->on_sender = options->on_sender;
+    r->with_acked = options->with_acked;
     r->ctx = options->ctx;
     (void)pthread_mutex_init(&r->lock, NULL);
     mlt_bus_cond_init(&r->all_acked);

@@ -11,7 +11,7 @@ static const char *const type_words[MLT_EVENT_TYPE_COUNT] = {
 
 static const char *const kind_words[] = {
     "UNSPECIFIED", "EPOCH_STARTED", "LOST",  "SOURCE_DOWN", "SOURCE_UP", "LIVE",
-    "GAP",         "STALE",         "HEADS", "SYNCING",     "IDLE",
+    "GAP",         "STALE",         "HEADS", "SYNCING",     "IDLE",      "CACHE_REBUILT",
 };
 
 static const char *const book_state_words[] = { "UNSPECIFIED", "IDLE", "SYNCING",

@@ -299,6 +299,84 @@ static void test_receiver_boots_and_losses(void **state)
 }
 
 /* Everything that is no batch is counted, and harms nothing. */
+/* What came to a receiver that wants what another one had acknowledged. */
+struct took {
+    struct far far;
+    unsigned again, senders;
+    uint64_t begin; /* first batch that is its own */
+};
+
+static void took_batch(void *ctx, const struct mlt_hop_batch *batch)
+{
+    struct took *took = ctx;
+    if (batch->again) {
+        took->again++;
+        assert_false(batch->lost_before);
+    } else if (took->begin == 0) {
+        took->begin = batch->hop.number;
+    }
+    far_on_batch(&took->far, batch);
+}
+
+static void took_sender(void *ctx, uint32_t partition)
+{
+    struct took *took = ctx;
+    assert_int_equal(partition, 0);
+    took->senders++;
+}
+
+/* It begins with what the ring has, told apart from what is its own; what leaves the ring
+ * meanwhile, or was marked lost before, is a loss only from its own on. */
+static void test_receiver_takes_what_was_acknowledged_before(void **state)
+{
+    (void)state;
+    struct took took = { .again = 0 };
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_hop_receiver *receiver = NULL;
+    far_init(&took.far);
+    const struct mlt_hop_receiver_options options = { .service = "r",
+                                                      .sender_service = "s",
+                                                      .subject = "t.p",
+                                                      .partitions = PARTITIONS,
+                                                      .on_batch = took_batch,
+                                                      .on_sender = took_sender,
+                                                      .with_acked = true,
+                                                      .ctx = &took };
+    struct mlt_bus_subscription *sub = listen_to(REPEAT_00);
+    assert_int_equal(mlt_hop_receiver_create(bus, &options, &receiver, &err), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    struct mlt_hop hop = {
+        .boot = 1, .number = 12, .oldest = 8, .resume = 11, .flags = MLT_HOP_HEAD
+    };
+    say_batch("t.p.00", hop, 0);
+    struct heard heard = hear(REPEAT_00);
+    while (get64(heard.bytes + 1) == 0) {
+        heard = hear(REPEAT_00);
+    }
+    assert_repeat(&heard, 1, 8);
+    hop.flags = MLT_HOP_LOST;
+    hop.oldest = 9; /* 8 is gone by now */
+    hop.number = 9;
+    say_batch("t.p.00", hop, 0);
+    hop.flags = 0;
+    for (hop.number = 10; hop.number <= 12; hop.number++) {
+        say_batch("t.p.00", hop, hop.number - 9);
+    }
+    assert_true(far_await(&took.far, 1, 4));
+    hop.number = hop.oldest = 15;
+    say_batch("t.p.00", hop, 4);
+    assert_true(far_await_losses(&took.far, 1));
+    mlt_hop_receiver_destroy(receiver);
+    assert_int_equal(took.again, 2);
+    assert_int_equal(took.begin, 11);
+    assert_int_equal(took.senders, 1);
+    assert_int_equal(took.far.losses[0].from, 13);
+    assert_int_equal(took.far.losses[0].to, 14);
+    assert_int_equal(took.far.loss_count, 1);
+    mlt_bus_unsubscribe(sub);
+    far_fini(&took.far);
+}
+
 static void test_receiver_malformed(void **state)
 {
     (void)state;
@@ -606,6 +684,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ONE(test_receiver_asks),
         ONE(test_receiver_boots_and_losses),
+        ONE(test_receiver_takes_what_was_acknowledged_before),
         ONE(test_receiver_malformed),
         ONE(test_sender_speaks),
         ONE(test_sender_says_a_loss_alone),

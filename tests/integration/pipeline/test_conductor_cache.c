@@ -29,6 +29,7 @@ struct market {
 struct seen {
     uint64_t deltas, books, flagged;
     uint64_t epoch, sequence; /* of the newest BOOK */
+    uint64_t rebuilt;         /* STATUS CACHE_REBUILT */
     uint64_t older, holes;    /* BOOKs of an epoch that had ended; jumps of the sequence */
     uint32_t quality;
     enum mlt_book_state state;
@@ -148,6 +149,7 @@ static void on_data(void *ctx, const struct mlt_bus_message *message)
         struct seen *s = &rig.seen[i];
         (void)pthread_mutex_lock(&rig.mutex);
         s->deltas += e.type == MLT_EVENT_BOOK_DELTA;
+        s->rebuilt += e.type == MLT_EVENT_STATUS && e.u.status.kind == MLT_STATUS_CACHE_REBUILT;
         if (e.type == MLT_EVENT_BOOK) {
             s->older += e.epoch < s->epoch;
             s->holes += e.epoch == s->epoch && e.sequence != s->sequence + 1;
@@ -412,6 +414,11 @@ static void test_jetstream_away_under_flow_flags_books_and_heals_within_two_seco
     /* Quiet instruments, too, and the whole book at most two seconds after the last change. */
     await_right_cache(checkpoint_is_right, 2 * BACK_NS);
     assert_in_order();
+    (void)pthread_mutex_lock(&rig.mutex);
+    for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) { /* consumers are told */
+        assert_int_equal(rig.seen[i].rebuilt, 1);
+    }
+    (void)pthread_mutex_unlock(&rig.mutex);
     char page[65536];
     assert_int_equal(process_get(&rig.conductor, "/metrics", page, sizeof page), 200);
     assert_non_null(strstr(page, "\nmeltica_conductor_cache_rebuilt_total 1\n"));

@@ -467,7 +467,7 @@ static void test_the_flag_falls_when_the_cache_is_back_also_of_a_quiet_book(void
     fixture_run(&f, f.now_ns + MLT_NS_PER_S); /* nothing more to say, and all of it flagged */
     fixture_forget(&f);
     f.cache = true;
-    mlt_conductor_core_cache_back(f.core);
+    mlt_conductor_core_cache_back(f.core, false);
     assert_int_equal(f.count, 0);
     assert_int_equal(f.commits, 1);
     mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
@@ -475,7 +475,12 @@ static void test_the_flag_falls_when_the_cache_is_back_also_of_a_quiet_book(void
     assert_int_equal(f.out[0].type, MLT_EVENT_BOOK);
     assert_int_equal(f.out[0].u.book.last_update_id, 11);
     assert_int_equal(f.out[0].quality & MLT_QUALITY_CACHE_UNAVAILABLE, 0);
-    mlt_conductor_core_cache_back(f.core); /* and no further one */
+    mlt_conductor_core_cache_back(f.core, false); /* and no further one */
+    assert_int_equal(f.commits, 1);
+    fixture_forget(&f);
+    mlt_conductor_core_cache_back(f.core, true);
+    assert_int_equal(f.count, 1);
+    expect_status(0, MLT_STATUS_CACHE_REBUILT, "bucket_empty", MLT_BOOK_STATE_NONE, 0, 0);
     assert_int_equal(f.commits, 1);
     assert_non_null(mlt_conductor_core_levels(f.core, FIXTURE_INSTRUMENT));
     assert_null(mlt_conductor_core_levels(f.core, MLT_SLICE_LITERAL("NONE-USDT")));
@@ -676,6 +681,60 @@ static void test_what_nobody_subscribed_to_is_not_numbered(void **state)
     fixture_close(&f);
 }
 
+static void test_without_room_books_merge_and_the_newest_leaves_when_there_is_some(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    fixture_delta(&f, 11, 11); /* a BOOK at once, and its window begins */
+    fixture_forget(&f);
+    mlt_conductor_core_congested(f.core, true);
+    for (int64_t id = 12; id <= 20; id++) {
+        fixture_delta(&f, id, id);
+        fixture_run(&f, f.now_ns + 50 * MLT_NS_PER_MS);
+    }
+    assert_int_equal(f.count, 9); /* deltas alone; and nothing that is due comes again and again */
+    assert_int_equal(fixture_counts(&f).conflated, 1);
+    mlt_conductor_core_congested(f.core, false);
+    assert_int_equal(f.count, 10);
+    (void)expect_book(9, MLT_BOOK_LIVE, 12, 20);
+    assert_int_equal(f.out[9].merged, 8);
+    assert_int_equal(f.out[9].throttled_ns, 50 * MLT_NS_PER_MS);
+    mlt_conductor_core_congested(f.core, true);
+    fixture_forget(&f);
+    fixture_delta(&f, 22, 22); /* a change of state does not wait */
+    size_t books = 0;
+    for (size_t n = 0; n < f.count; n++) {
+        books += f.out[n].type == MLT_EVENT_BOOK;
+    }
+    assert_int_equal(books, 1);
+    fixture_close(&f);
+}
+
+static void test_at_the_end_what_waits_leaves_with_what_came_meanwhile(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_live(&f, 10);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    f.now_ns += MLT_NS_PER_MS;
+    fixture_delta(&f, 11, 11);
+    fixture_forget(&f);
+    assert_int_equal(mlt_conductor_core_drain(f.core), 1);
+    assert_int_equal(f.count, 0); /* its commit is out */
+    fixture_delta(&f, 12, 12);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(0, MLT_BOOK_LIVE, 11, 11);
+    expect_delta(1, 12, true);
+    assert_int_equal(mlt_conductor_core_drain(f.core), 1); /* the next one, at once */
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(2, MLT_BOOK_LIVE, 12, 12);
+    assert_int_equal(mlt_conductor_core_drain(f.core), 0);
+    assert_int_equal(f.count, 3);
+    fixture_close(&f);
+}
+
 static void test_options_that_make_no_book_are_refused(void **state)
 {
     (void)state;
@@ -719,6 +778,8 @@ int main(void)
         cmocka_unit_test(test_a_commit_of_an_earlier_epoch_comes_to_nothing),
         cmocka_unit_test(test_more_than_may_wait_does_not),
         cmocka_unit_test(test_one_book_a_window_and_the_last_state_always_leaves),
+        cmocka_unit_test(test_without_room_books_merge_and_the_newest_leaves_when_there_is_some),
+        cmocka_unit_test(test_at_the_end_what_waits_leaves_with_what_came_meanwhile),
         cmocka_unit_test(test_options_that_make_no_book_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,7 @@ struct mlt_hop_batch {
     const char
         *lost_reason; /* "hop_overrun", "upstream_lost", "sender_restarted"; "" without loss */
     uint64_t lost_from, lost_to; /* batch numbers, 0 when unknown */
+    bool again; /* with_acked: a receiver before has acknowledged it; says nothing of losses */
 };
 
 struct mlt_hop_receiver_options {
@@ -127,6 +128,12 @@ struct mlt_hop_receiver_options {
     /* In order by partition, on one thread. Outputs must be handed to `bus` (hop sender or
      * mlt_bus_publish) before it returns; it may wait for room. */
     void (*on_batch)(void *ctx, const struct mlt_hop_batch *batch);
+    /* Of a sender that it does not know it begins with the oldest batch in the ring, not at
+     * Hop.resume: those below come with `again`, as far as the ring has them. */
+    bool with_acked;
+    /* A sender is known now that was not: what is acknowledged to it from here on is this
+     * receiver's. On the thread of on_batch, before its batches; NULL: ignored. */
+    void (*on_sender)(void *ctx, uint32_t partition);
     /* Requests on "<subject>.<word>" with a word that is no partition, in order with the batches;
      * NULL: ignored. */
     void (*on_other)(void *ctx, const char *word, const struct mlt_bus_message *message);

@@ -61,7 +61,8 @@ enum mlt_status_kind {
     MLT_STATUS_STALE,
     MLT_STATUS_HEADS,
     MLT_STATUS_SYNCING,
-    MLT_STATUS_IDLE
+    MLT_STATUS_IDLE,
+    MLT_STATUS_CACHE_REBUILT
 };
 
 /* Same numbers as enum BookState. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "faults.h"
 #include "http.h"
 #include "json.h"
 #include "mutate.h"
@@ -44,9 +45,11 @@ static enum mlt_status put_rest(const struct sim_server *server, struct mlt_buf 
         status = mlt_buf_printf(out, "%s\"%s\":%llu", i > 0 ? "," : "", sim_function_names[i],
                                 (unsigned long long)server->rest_requests[i]);
     }
-    return status == MLT_OK ? mlt_buf_printf(out, "},\"rest_refused\":%llu",
-                                             (unsigned long long)server->rest_refused)
-                            : status;
+    return status == MLT_OK
+               ? mlt_buf_printf(out, "},\"rest_refused\":%llu,\"rest_weight_peak\":%llu",
+                                (unsigned long long)server->rest_refused,
+                                (unsigned long long)server->limits.weight_peak)
+               : status;
 }
 
 static enum mlt_status put_mutations(const struct sim_mutator *mutator, struct mlt_buf *out)
@@ -143,6 +146,67 @@ static enum mlt_status book_page(struct sim_server *server, const struct sim_req
     return sim_book_write(book, (size_t)limit, extra, &answer->body);
 }
 
+/* Number in text; false: it is none, or below 0. Absent: fallback. */
+static bool number_argument(const struct sim_request *request, const char *name, int64_t fallback,
+                            int64_t *out)
+{
+    struct mlt_slice text;
+    *out = fallback;
+    return !sim_argument_find(request, name, &text) || (sim_json_integer(text, out) && *out >= 0);
+}
+
+/* True books at several ids, in the order of the question; an unknown one is null. */
+static enum mlt_status books_page(struct sim_server *server, const struct sim_request *request,
+                                  struct sim_answer *answer)
+{
+    struct sim_market *market = server->market;
+    struct mlt_slice name, ids;
+    size_t symbol = 0;
+    int64_t limit = 0;
+    if (!sim_argument_find(request, "symbol", &name) || !market->ops->find(market, name, &symbol)) {
+        return problem(answer, 404, "no such symbol");
+    }
+    if (!sim_argument_find(request, "ids", &ids) ||
+        !number_argument(request, "limit", SIM_LEVELS_MAX, &limit)) {
+        return problem(answer, 400, "ids and limit are numbers");
+    }
+    enum mlt_status status = mlt_buf_append_byte(&answer->body, '[');
+    for (size_t at = 0, end = 0; status == MLT_OK && at < ids.len; at = end + 1) {
+        const uint8_t *comma = memchr(ids.data + at, ',', ids.len - at);
+        int64_t id = 0;
+        end = comma != NULL ? (size_t)(comma - ids.data) : ids.len;
+        if (!sim_json_integer(mlt_slice_of(ids.data + at, end - at), &id)) {
+            mlt_buf_clear(&answer->body);
+            return problem(answer, 400, "ids and limit are numbers");
+        }
+        const struct sim_book *book = NULL;
+        if (at > 0) {
+            status = mlt_buf_append_byte(&answer->body, ',');
+        }
+        if (status == MLT_OK) {
+            status = market->ops->book_at(market, symbol, id, &book) == MLT_OK
+                         ? sim_book_write(book, (size_t)limit,
+                                          book->id == id ? ",\"exact\":true" : ",\"exact\":false",
+                                          &answer->body)
+                         : mlt_buf_append_string(&answer->body, "null");
+        }
+    }
+    return status == MLT_OK ? mlt_buf_append_byte(&answer->body, ']') : status;
+}
+
+static enum mlt_status faults_page(const struct sim_server *server,
+                                   const struct sim_request *request, struct sim_answer *answer)
+{
+    int64_t from = 0, limit = 0;
+    if (!number_argument(request, "from", 0, &from) ||
+        !number_argument(request, "limit", SIM_FAULTS_MAX, &limit)) {
+        return problem(answer, 400, "from and limit are numbers");
+    }
+    return server->faults != NULL
+               ? sim_faults_write(server->faults, (size_t)from, (size_t)limit, &answer->body)
+               : problem(answer, 404, "there is no script of faults");
+}
+
 enum mlt_status sim_admin_answer(struct sim_server *server, const struct sim_request *request,
                                  struct sim_answer *answer)
 {
@@ -153,6 +217,12 @@ enum mlt_status sim_admin_answer(struct sim_server *server, const struct sim_req
     }
     if (strcmp(request->path, "/sim/book") == 0) {
         return book_page(server, request, answer);
+    }
+    if (strcmp(request->path, "/sim/books") == 0) {
+        return books_page(server, request, answer);
+    }
+    if (strcmp(request->path, "/sim/faults") == 0) {
+        return faults_page(server, request, answer);
     }
     if (strcmp(request->path, "/sim/start") == 0) {
         sim_server_start(server);

@@ -65,6 +65,7 @@ enum sim_admission sim_limits_take(struct sim_limits *limits, const char *addres
         peer->refused = 0;
     }
     peer->weight += weight;
+    limits->weight_peak = peer->weight > limits->weight_peak ? peer->weight : limits->weight_peak;
     *used = peer->weight;
     *until_ns = peer->banned_until_ns;
     if (wall_ns < peer->banned_until_ns) {

@@ -1,7 +1,6 @@
 /*
- * What may be done to a data frame on its way out, one frame of one line at a time. The mutator
- * (mutate.h) is the first user; a script of faults is meant to be the next. Answers, pings and
- * notices do not pass here.
+ * What may be done to a data frame on its way out, one frame of one line at a time, by the mutator
+ * (mutate.h) or a script of faults (faults.h). Answers, pings and notices do not pass here.
  */
 #ifndef SIM_FILTER_H
 #define SIM_FILTER_H
@@ -11,7 +10,11 @@
 enum sim_verdict {
     SIM_PASS,    /* send it as it is */
     SIM_REPLACE, /* send what stands in `out` instead */
-    SIM_DROP     /* send nothing; counted as dropped */
+    SIM_PIECES,  /* send the frames in `out` instead: each a uint32_t, its length, then its text;
+                  * none is fine */
+    SIM_DROP,    /* send nothing; counted as dropped */
+    SIM_CLOSE,   /* dropped, and the line is closed */
+    SIM_KILL     /* dropped, and the line is hung up on, without a close frame */
 };
 
 struct sim_outgoing {
@@ -26,6 +29,8 @@ struct sim_filter {
     enum sim_verdict (*frame)(void *ctx, const struct sim_outgoing *frame, struct mlt_buf *out);
     /* True when the filter wants the market to end here (--mutate-count). */
     bool (*done)(void *ctx);
+    /* A line is gone; or NULL. */
+    void (*closed)(void *ctx, uint64_t line);
     void *ctx;
 };
 

@@ -28,6 +28,8 @@ struct sim_answer {
     bool has_weight;
     uint64_t used_weight;
     unsigned retry_after_s; /* 0: no header */
+    unsigned delay_ms;      /* before it is sent */
+    size_t missing;         /* announced bytes that never come: the line is hung up on instead */
     struct mlt_buf body;
 };
 

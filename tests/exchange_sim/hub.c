@@ -75,6 +75,9 @@ static void detach(struct sim_hub *hub, struct sim_topic *topic, const struct si
 
 void sim_hub_close(struct sim_hub *hub, struct sim_line *line)
 {
+    if (hub->filter != NULL && hub->filter->closed != NULL) {
+        hub->filter->closed(hub->filter->ctx, line->number);
+    }
     for (size_t i = 0; i < line->topic_count; i++) {
         detach(hub, line->topics[i], line);
     }
@@ -253,30 +256,69 @@ void sim_line_drained(struct sim_hub *hub, struct sim_line *line, int64_t now_ns
     }
 }
 
-static void put_data(struct sim_hub *hub, struct sim_topic *topic, struct sim_line *line,
-                     const struct sim_frame *frame)
+static void send_data(struct sim_hub *hub, struct sim_topic *topic, struct sim_line *line,
+                      struct mlt_slice payload)
 {
-    struct mlt_slice payload = line->combined ? frame->combined : frame->inner;
-    if (hub->filter != NULL) {
-        mlt_buf_clear(&hub->filter_out);
-        if (hub->filter_out.capacity > OUT_KEEP_BYTES) {
-            mlt_buf_fini(&hub->filter_out);
-        }
-        const struct sim_outgoing out = { mlt_slice_of(topic->name, topic->name_len), payload,
-                                          line->number, ++hub->filtered };
-        const enum sim_verdict verdict =
-            hub->filter->frame(hub->filter->ctx, &out, &hub->filter_out);
-        if (verdict == SIM_DROP) {
-            hub->frames_dropped++;
-            return;
-        }
-        if (verdict == SIM_REPLACE) {
-            payload = mlt_buf_view(&hub->filter_out);
-        }
-    }
     sim_line_put(hub, line, 1, payload);
     topic->frames++;
     hub->frames_sent++;
+}
+
+static void send_pieces(struct sim_hub *hub, struct sim_topic *topic, struct sim_line *line)
+{
+    const struct mlt_slice all = mlt_buf_view(&hub->filter_out);
+    uint32_t len = 0;
+    for (size_t at = 0; at + sizeof len <= all.len; at += sizeof len + len) {
+        memcpy(&len, all.data + at, sizeof len);
+        send_data(hub, topic, line, mlt_slice_of(all.data + at + sizeof len, len));
+    }
+}
+
+/* What the filter makes of a frame. */
+static void put_filtered(struct sim_hub *hub, struct sim_topic *topic, struct sim_line *line,
+                         struct mlt_slice payload)
+{
+    if (line->closing) { /* nothing more can befall it */
+        return;
+    }
+    mlt_buf_clear(&hub->filter_out);
+    if (hub->filter_out.capacity > OUT_KEEP_BYTES) {
+        mlt_buf_fini(&hub->filter_out);
+    }
+    const struct sim_outgoing out = { mlt_slice_of(topic->name, topic->name_len), payload,
+                                      line->number, ++hub->filtered };
+    switch (hub->filter->frame(hub->filter->ctx, &out, &hub->filter_out)) {
+    case SIM_PASS:
+        send_data(hub, topic, line, payload);
+        return;
+    case SIM_REPLACE:
+        send_data(hub, topic, line, mlt_buf_view(&hub->filter_out));
+        return;
+    case SIM_PIECES:
+        send_pieces(hub, topic, line);
+        return;
+    case SIM_KILL:
+        line->killed = true;
+        sim_line_finish(hub, line, 1006, "");
+        break;
+    case SIM_CLOSE:
+        sim_line_finish(hub, line, 1001, "fault");
+        break;
+    case SIM_DROP:
+        break;
+    }
+    hub->frames_dropped++;
+}
+
+static void put_data(struct sim_hub *hub, struct sim_topic *topic, struct sim_line *line,
+                     const struct sim_frame *frame)
+{
+    const struct mlt_slice payload = line->combined ? frame->combined : frame->inner;
+    if (hub->filter != NULL) {
+        put_filtered(hub, topic, line, payload);
+    } else {
+        send_data(hub, topic, line, payload);
+    }
 }
 
 void sim_hub_emit(struct sim_hub *hub, struct sim_topic *topic, const struct sim_frame *frame,

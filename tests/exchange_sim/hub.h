@@ -36,6 +36,7 @@ struct sim_line {
     bool combined, micros;
     bool full, armed; /* armed: the server knows that there is something to write */
     bool closing;     /* send what waits, then close with close_code */
+    bool killed;      /* closing without that: the server hangs up */
     uint16_t close_code;
     const char *close_text;
     struct sim_topic **topics; /* in order of subscription */

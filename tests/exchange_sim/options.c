@@ -43,6 +43,14 @@ static const char usage[] =
     "  --mutate SEED               damage every data frame\n"
     "  --mutate-count N            stop after N damaged frames; a recording begins again until "
     "then\n"
+    "  --faults all|KIND[:W],...   a script of faults in market depth, each kind W times as "
+    "often:\n"
+    "                              drop, duplicate, reorder, delay, cut; stale, slow, fail, busy,\n"
+    "                              truncate\n"
+    "  --fault-seed S              (1)\n"
+    "  --fault-rate N              of a million depth frames (10000)\n"
+    "  --fault-snapshot-rate N     of a thousand depth snapshots (100)\n"
+    "  --fault-count N             then no more; 0 is for ever (0)\n"
     "limits; 0 switches one off:\n"
     "  --weight-limit N            REST weight a minute and address (6000)\n"
     "  --ban-after N               requests above the limit until 418 (10)\n"
@@ -82,6 +90,11 @@ static const struct option_entry entries[] = {
     ENTRY("start-depth", UNSIGNED, start_depth, 5000),
     ENTRY("send-all", FLAG, send_all, 0),
     ENTRY("mutate-count", U64, mutate_count, UINT64_MAX),
+    ENTRY("faults", TEXT, faults, 0),
+    ENTRY("fault-seed", U64, script.seed, UINT64_MAX),
+    ENTRY("fault-rate", UNSIGNED, script.frame_rate, 1000000),
+    ENTRY("fault-snapshot-rate", UNSIGNED, script.snapshot_rate, 1000),
+    ENTRY("fault-count", U64, script.count_max, UINT64_MAX),
     ENTRY("weight-limit", UNSIGNED, weight_limit, UINT32_MAX),
     ENTRY("ban-after", UNSIGNED, ban_after, UINT32_MAX),
     ENTRY("messages-per-second", UNSIGNED, messages_per_second, SIM_RATE_MAX),
@@ -192,6 +205,7 @@ static void set_defaults(struct sim_options *options)
         .rate = 1000,
         .seed = 1,
         .start_subscriptions = -1,
+        .script = { .seed = 1, .frame_rate = 10000, .snapshot_rate = 100 },
         .weight_limit = 6000,
         .ban_after = 10,
         .messages_per_second = 5,
@@ -211,7 +225,7 @@ static enum sim_options_result complain(const char *what, const char *detail)
     return SIM_OPTIONS_WRONG;
 }
 
-static enum sim_options_result check(const struct sim_options *options)
+static enum sim_options_result check(struct sim_options *options)
 {
     if (options->synthetic == (options->file_count > 0)) {
         return complain("one of --replay and --synthetic is needed", "");
@@ -221,6 +235,12 @@ static enum sim_options_result check(const struct sim_options *options)
     }
     if (options->levels < 20) {
         return complain("--levels is at least 20", "");
+    }
+    if (options->faults != NULL && options->mutate) {
+        return complain("one of --mutate and --faults at a time", "");
+    }
+    if (options->faults != NULL && !sim_faults_parse(options->faults, options->script.weights)) {
+        return complain("that is no list of faults: ", options->faults);
     }
     return SIM_OPTIONS_RUN;
 }

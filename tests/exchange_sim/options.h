@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "faults.h"
+
 #define SIM_OPTIONS_FILES_MAX 64
 
 struct sim_options {
@@ -26,6 +28,8 @@ struct sim_options {
     unsigned start_depth;        /* 0: the beginning waits for no depth */
     bool mutate;
     uint64_t mutate_seed, mutate_count; /* count 0: no end */
+    const char *faults;                 /* as it was given; NULL: none */
+    struct sim_faults_options script;
     unsigned weight_limit, ban_after, messages_per_second, streams_per_connection;
     unsigned connections_per_5min, ping_interval_s, pong_timeout_s, line_life_s, stall_limit_s;
     unsigned tick_us;

@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
 #include "mutate.h"
@@ -60,6 +61,9 @@ static void wake(void *ctx, struct sim_line *line)
 {
     (void)ctx;
     line->last_progress_ns = mlt_clock_mono_ns(); /* nothing waited until now */
+    if (line->killed) {
+        lws_set_timeout(line->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    }
     (void)lws_callback_on_writable(line->wsi);
 }
 
@@ -369,7 +373,8 @@ static bool open_files(struct sim_server *server)
     return server->signal_fd >= 0 && server->timer_fd >= 0;
 }
 
-static bool open_market(struct sim_server *server, struct sim_mutator *mutator)
+static bool open_market(struct sim_server *server, struct sim_mutator *mutator,
+                        struct sim_faults *faults)
 {
     const struct sim_options *options = server->options;
     struct mlt_error err = MLT_ERROR_INIT;
@@ -377,6 +382,11 @@ static bool open_market(struct sim_server *server, struct sim_mutator *mutator)
         sim_mutator_init(mutator, options->mutate_seed, options->mutate_count);
         server->mutator = mutator;
         server->hub.filter = &mutator->filter;
+    }
+    if (options->faults != NULL) {
+        sim_faults_init(faults, &options->script);
+        server->faults = faults;
+        server->hub.filter = &faults->filter;
     }
     if (options->synthetic) {
         server->market = sim_synthetic_create(&server->hub, options, &err);
@@ -402,6 +412,9 @@ static void close_all(struct sim_server *server)
         server->market->ops->destroy(server->market);
     }
     sim_hub_fini(&server->hub);
+    if (server->faults != NULL) {
+        sim_faults_fini(server->faults);
+    }
     sim_limits_fini(&server->limits);
     mlt_buf_fini(&server->scratch);
     free(server->depth_waits);
@@ -414,6 +427,7 @@ int sim_server_run(const struct sim_options *options)
 {
     static struct sim_server storage;
     static struct sim_mutator mutator;
+    static struct sim_faults faults;
     static struct ticker ticker;
     struct sim_server *server = &storage;
     int result = 1;
@@ -429,7 +443,7 @@ int sim_server_run(const struct sim_options *options)
     sim_limits_init(&server->limits, options->weight_limit, options->ban_after,
                     options->connections_per_5min);
     mlt_buf_init(&server->scratch, (size_t)1 << 20);
-    if (open_files(server) && open_market(server, &mutator) && await_depth(server) &&
+    if (open_files(server) && open_market(server, &mutator, &faults) && await_depth(server) &&
         open_context(server) && adopt(server, server->signal_fd) &&
         adopt(server, server->timer_fd)) {
         (void)printf("}\n");

@@ -13,6 +13,7 @@ struct lws;
 struct lws_context;
 struct lws_vhost;
 struct sim_mutator;
+struct sim_faults;
 
 enum sim_function {
     SIM_REST_PING,
@@ -35,6 +36,7 @@ struct sim_server {
     struct sim_hub hub;
     struct sim_market *market;
     struct sim_mutator *mutator; /* or NULL */
+    struct sim_faults *faults;   /* or NULL */
     struct sim_limits limits;
     struct lws_context *context;
     struct lws_vhost *vhost;
@@ -46,7 +48,7 @@ struct sim_server {
     /* NULL: the beginning waits for no depth. By symbol: it was not answered deep enough yet. */
     bool *depth_waits;
     size_t depth_waiting;
-    int64_t last_depth_ns; /* last answer that it waited for; monotonic */
+    int64_t last_depth_ns;                     /* last answer that it waited for; monotonic */
     int64_t started_wall_ns, finished_wall_ns; /* 0: not yet */
     uint64_t rest_requests[SIM_REST_FUNCTION_COUNT], rest_refused;
     struct mlt_buf scratch; /* of control messages */

@@ -170,6 +170,9 @@ static void pong(struct sim_server *server, struct sim_line *line, struct mlt_sl
  * again. */
 static int writable(struct sim_server *server, struct lws *wsi, struct sim_line *line)
 {
+    if (line->killed) {
+        return -1;
+    }
     if (line->out.len > 0) {
         if (lws_write(wsi, line->out.data, line->out.len, LWS_WRITE_HTTP) < 0) {
             return -1;
@@ -257,10 +260,12 @@ int sim_session_callback(struct lws *wsi, enum lws_callback_reasons reason, void
         return sim_session_http(server, wsi, session);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return sim_session_http_writable(wsi, session);
+    case LWS_CALLBACK_TIMER:
+        return session != NULL && session->line == NULL ? sim_session_http_timer(wsi, session) : 0;
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
         if (session != NULL) {
-            mlt_buf_fini(&session->body);
+            mlt_buf_fini(&session->answer.body);
         }
         return 0;
     case LWS_CALLBACK_RAW_RX_FILE:

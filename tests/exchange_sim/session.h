@@ -10,10 +10,10 @@
 #define SIM_PROTOCOL "sim"
 
 struct sim_session {
-    struct sim_line *line; /* WebSocket */
-    struct mlt_buf body;   /* HTTP: the answer */
-    size_t sent;           /* of it */
-    bool counted;          /* this connection was admitted by the limits */
+    struct sim_line *line;    /* WebSocket */
+    struct sim_answer answer; /* HTTP */
+    size_t sent;              /* of its body */
+    bool counted;             /* this connection was admitted by the limits */
 };
 
 int sim_session_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -21,6 +21,8 @@ int sim_session_callback(struct lws *wsi, enum lws_callback_reasons reason, void
 
 /* session_http.c */
 int sim_session_http(struct sim_server *server, struct lws *wsi, struct sim_session *session);
+/* An answer that was to be late is due. */
+int sim_session_http_timer(struct lws *wsi, struct sim_session *session);
 int sim_session_http_writable(struct lws *wsi, struct sim_session *session);
 /* Path and arguments of the request; text views point into `storage`. */
 struct sim_query {

@@ -117,6 +117,19 @@ static enum mlt_status make_answer(struct sim_server *server, struct lws *wsi,
     return sim_rest_answer(server, &request, answer);
 }
 
+int sim_session_http_timer(struct lws *wsi, struct sim_session *session)
+{
+    const struct sim_answer *answer = &session->answer;
+    if (!write_head(wsi, answer, answer->body.len + answer->missing)) {
+        return -1;
+    }
+    if (answer->body.len + answer->missing == 0) {
+        return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
+    }
+    (void)lws_callback_on_writable(wsi);
+    return 0;
+}
+
 int sim_session_http(struct sim_server *server, struct lws *wsi, struct sim_session *session)
 {
     struct sim_answer answer = { .status = 500, .type = "text/plain" };
@@ -125,37 +138,36 @@ int sim_session_http(struct sim_server *server, struct lws *wsi, struct sim_sess
         answer.status = 500;
         mlt_buf_clear(&answer.body);
     }
-    mlt_buf_fini(&session->body);
-    session->body = answer.body;
+    mlt_buf_fini(&session->answer.body);
+    session->answer = answer;
     session->sent = 0;
-    if (!write_head(wsi, &answer, session->body.len)) {
-        return -1;
+    if (answer.delay_ms > 0) {
+        lws_set_timer_usecs(wsi, (lws_usec_t)answer.delay_ms * LWS_US_PER_MS);
+        return 0;
     }
-    if (session->body.len == 0) {
-        return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
-    }
-    (void)lws_callback_on_writable(wsi);
-    return 0;
+    return sim_session_http_timer(wsi, session);
 }
 
 int sim_session_http_writable(struct lws *wsi, struct sim_session *session)
 {
-    const size_t left = session->body.len - session->sent;
+    struct mlt_buf *body = &session->answer.body;
+    const size_t left = body->len - session->sent;
+    const bool hang_up = session->answer.missing > 0;
     if (left == 0) {
-        return 0;
+        return hang_up ? -1 : 0;
     }
     const size_t n = left < CHUNK_BYTES ? left : CHUNK_BYTES;
     const bool last = n == left;
-    if (lws_write(wsi, session->body.data + session->sent, n,
-                  last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0) {
+    if (lws_write(wsi, body->data + session->sent, n,
+                  last && !hang_up ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0) {
         return -1;
     }
     session->sent += n;
-    if (!last) {
+    if (!last || hang_up) {
         (void)lws_callback_on_writable(wsi);
         return 0;
     }
-    mlt_buf_fini(&session->body);
+    mlt_buf_fini(body);
     session->sent = 0;
     return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
 }

@@ -531,7 +531,7 @@ static const char *const report_members[] = {
     "gaps",           "sequence_holes", "lost",         "epoch_ends_unknown",
     "events_out",     "sequence",       "exchange_ids", "trade_quantity",
     "trade_notional", "stream_hash",    "latency_us",   "resident_bytes",
-    "cpu_ms",         "unanswered",     "books"
+    "cpu_ms",         "unanswered",     "books",        "books_per_s"
 };
 
 static cJSON *report_of(unsigned i, int *status)

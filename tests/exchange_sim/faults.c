@@ -1,0 +1,364 @@
+#include "faults.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "book.h"
+#include "hub.h"
+#include "json.h"
+#include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
+#include "meltica/base/log.h"
+
+#define HELD_BYTES_MAX ((size_t)4 << 20)
+
+const char *const sim_fault_names[SIM_FAULT_COUNT] = { "drop", "duplicate", "reorder", "delay",
+                                                       "cut",  "stale",     "slow",    "fail",
+                                                       "busy", "truncate" };
+
+static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 3, 3, 3, 1, 3 };
+
+/* What is remembered of a symbol. */
+struct subject {
+    uint64_t frames, snapshots; /* so far */
+    uint64_t held_line;         /* whose frames wait; 0: none do */
+    bool in_order;              /* a delay: what comes meanwhile waits, too */
+    unsigned wait;              /* frames until they leave */
+    struct mlt_buf held;        /* in pieces, as SIM_PIECES has them */
+};
+
+struct dice {
+    uint64_t state;
+};
+
+static uint64_t roll(struct dice *dice, uint64_t sides)
+{
+    dice->state += UINT64_C(0x9e3779b97f4a7c15);
+    return mlt_mix64(dice->state) % sides;
+}
+
+bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT])
+{
+    if (strcmp(spec, "all") == 0) {
+        memcpy(weights, all_weights, sizeof all_weights);
+        return true;
+    }
+    memset(weights, 0, SIM_FAULT_COUNT * sizeof weights[0]);
+    while (*spec != '\0') {
+        const size_t len = strcspn(spec, ",:");
+        unsigned kind = 0;
+        while (kind < SIM_FAULT_COUNT && (strlen(sim_fault_names[kind]) != len ||
+                                          memcmp(sim_fault_names[kind], spec, len) != 0)) {
+            kind++;
+        }
+        if (kind == SIM_FAULT_COUNT) {
+            return false;
+        }
+        weights[kind] = 1;
+        spec += len;
+        if (*spec == ':') {
+            const size_t digits = strspn(spec + 1, "0123456789");
+            if (digits == 0 || digits > 4) {
+                return false;
+            }
+            weights[kind] = (unsigned)strtoul(spec + 1, NULL, 10);
+            spec += 1 + digits;
+        }
+        if (*spec == ',' && spec[1] != '\0') {
+            spec++;
+        } else if (*spec != '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct subject *subject_of(struct sim_faults *faults, struct mlt_slice symbol)
+{
+    struct subject *subject = mlt_map_get(&faults->subjects, symbol);
+    if (subject != NULL) {
+        return subject;
+    }
+    subject = calloc(1, sizeof *subject);
+    if (subject == NULL || mlt_map_put(&faults->subjects, symbol, subject) != MLT_OK) {
+        free(subject);
+        return NULL;
+    }
+    mlt_buf_init(&subject->held, HELD_BYTES_MAX);
+    return subject;
+}
+
+static bool at_end(const struct sim_faults *faults)
+{
+    return faults->count >= SIM_FAULTS_MAX ||
+           (faults->options.count_max > 0 && faults->count >= faults->options.count_max);
+}
+
+static struct dice dice_of(const struct sim_faults *faults, struct mlt_slice symbol, uint64_t n,
+                           bool snapshot)
+{
+    const uint64_t name = mlt_fnv1a64(MLT_FNV1A64_INIT, symbol);
+    return (struct dice){ mlt_mix64(faults->options.seed) ^ mlt_mix64(name + (snapshot ? 1 : 0)) ^
+                          mlt_mix64(n) };
+}
+
+/* A kind in [from, to) by weight; SIM_FAULT_COUNT: none has any. */
+static enum sim_fault pick(const struct sim_faults *faults, struct dice *dice, unsigned from,
+                           unsigned to)
+{
+    uint64_t sum = 0;
+    for (unsigned i = from; i < to; i++) {
+        sum += faults->options.weights[i];
+    }
+    if (sum == 0) {
+        return SIM_FAULT_COUNT;
+    }
+    uint64_t at = roll(dice, sum);
+    unsigned kind = from;
+    while (at >= faults->options.weights[kind]) {
+        at -= faults->options.weights[kind++];
+    }
+    return (enum sim_fault)kind;
+}
+
+void sim_faults_log(struct sim_faults *faults, const struct sim_fault_entry *entry)
+{
+    if (faults->count == faults->capacity) {
+        const size_t more = faults->capacity > 0 ? faults->capacity * 2 : 256;
+        struct sim_fault_entry *moved = realloc(faults->entries, more * sizeof *moved);
+        if (moved == NULL) {
+            mlt_log(MLT_LOG_ERROR, "faults", "no memory for the log of faults",
+                    MLT_U("faults", faults->count));
+            return;
+        }
+        faults->entries = moved;
+        faults->capacity = more;
+    }
+    faults->entries[faults->count] = *entry;
+    faults->entries[faults->count++].time_ns = mlt_clock_wall_ns();
+    faults->by_kind[entry->kind]++;
+}
+
+static void name_symbol(struct sim_fault_entry *entry, struct mlt_slice symbol)
+{
+    (void)snprintf(entry->symbol, sizeof entry->symbol, "%.*s", MLT_SLICE_FMT(symbol));
+}
+
+/* Symbol, as REST writes it, of a stream of depth differences; false: another stream. */
+static bool depth_symbol(struct mlt_slice stream, char out[SIM_NAME_BYTES_MAX],
+                         struct mlt_slice *symbol)
+{
+    static const char word[] = "depth";
+    const uint8_t *at = memchr(stream.data, '@', stream.len);
+    const size_t len = at != NULL ? (size_t)(at - stream.data) : stream.len;
+    const size_t rest = stream.len - len;
+    if (rest < sizeof word || len >= SIM_NAME_BYTES_MAX ||
+        memcmp(at + 1, word, sizeof word - 1) != 0 ||
+        (rest > sizeof word && at[sizeof word] != '@')) {
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        const uint8_t c = stream.data[i];
+        out[i] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    }
+    *symbol = mlt_slice_of(out, len);
+    return true;
+}
+
+static enum mlt_status add_piece(struct mlt_buf *out, struct mlt_slice payload)
+{
+    const uint32_t len = (uint32_t)payload.len;
+    const enum mlt_status status = mlt_buf_reserve(out, sizeof len + payload.len);
+    if (status != MLT_OK) {
+        return status;
+    }
+    memcpy(out->data + out->len, &len, sizeof len);
+    memcpy(out->data + out->len + sizeof len, payload.data, payload.len);
+    out->len += sizeof len + payload.len;
+    return MLT_OK;
+}
+
+/* A frame while others of its line wait. Memory that fails is a frame that is lost. */
+static enum sim_verdict go_on(struct subject *subject, struct mlt_slice payload,
+                              struct mlt_buf *out)
+{
+    struct mlt_buf *to = subject->in_order ? &subject->held : out;
+    bool full = add_piece(to, payload) != MLT_OK;
+    subject->wait--;
+    if (full || subject->wait == 0) {
+        full = mlt_buf_append(out, subject->held.data, subject->held.len) != MLT_OK || full;
+        subject->held_line = 0;
+        mlt_buf_clear(&subject->held);
+    }
+    if (full) {
+        mlt_log(MLT_LOG_ERROR, "faults", "no room for a frame that waits: it is lost",
+                MLT_U("bytes", payload.len));
+    }
+    return SIM_PIECES;
+}
+
+static enum sim_verdict hold(struct subject *subject, const struct sim_outgoing *frame,
+                             uint64_t frames, bool in_order)
+{
+    if (add_piece(&subject->held, frame->payload) != MLT_OK) {
+        return SIM_DROP;
+    }
+    subject->held_line = frame->line;
+    subject->in_order = in_order;
+    subject->wait = (unsigned)frames;
+    return SIM_PIECES; /* none now */
+}
+
+static enum sim_verdict make(struct subject *subject, struct dice *dice,
+                             const struct sim_outgoing *frame, struct sim_fault_entry *entry,
+                             struct mlt_buf *out)
+{
+    switch (entry->kind) {
+    case SIM_FAULT_DUPLICATE:
+        return add_piece(out, frame->payload) == MLT_OK && add_piece(out, frame->payload) == MLT_OK
+                   ? SIM_PIECES
+                   : SIM_DROP;
+    case SIM_FAULT_REORDER:
+        entry->extent = 1 + roll(dice, 4);
+        return hold(subject, frame, entry->extent, false);
+    case SIM_FAULT_DELAY:
+        entry->extent = 1 + roll(dice, 20);
+        return hold(subject, frame, entry->extent, true);
+    case SIM_FAULT_CUT:
+        return roll(dice, 2) == 0 ? SIM_CLOSE : SIM_KILL;
+    default:
+        return SIM_DROP;
+    }
+}
+
+static enum sim_verdict filter_frame(void *ctx, const struct sim_outgoing *frame,
+                                     struct mlt_buf *out)
+{
+    struct sim_faults *faults = ctx;
+    char name[SIM_NAME_BYTES_MAX];
+    struct mlt_slice symbol, data;
+    if (!depth_symbol(frame->stream, name, &symbol)) {
+        return SIM_PASS;
+    }
+    struct subject *subject = subject_of(faults, symbol);
+    if (subject == NULL) {
+        return SIM_PASS;
+    }
+    struct dice dice = dice_of(faults, symbol, ++subject->frames, false);
+    if (subject->held_line != 0) { /* another line's frames go by */
+        return subject->held_line == frame->line ? go_on(subject, frame->payload, out) : SIM_PASS;
+    }
+    struct sim_fault_entry entry = { .line = frame->line };
+    if (roll(&dice, 1000000) >= faults->options.frame_rate || at_end(faults)) {
+        return SIM_PASS;
+    }
+    entry.kind = pick(faults, &dice, 0, SIM_FAULT_FRAME_KINDS);
+    if (!sim_json_member(frame->payload, "data", &data)) {
+        data = frame->payload; /* a raw line */
+    }
+    if (entry.kind == SIM_FAULT_COUNT || sim_book_ids(data, &entry.first, &entry.last) != MLT_OK) {
+        return SIM_PASS;
+    }
+    const enum sim_verdict verdict = make(subject, &dice, frame, &entry, out);
+    name_symbol(&entry, symbol);
+    sim_faults_log(faults, &entry);
+    return verdict;
+}
+
+/* What waited on a line that is gone is gone. */
+static void line_closed(void *ctx, uint64_t line)
+{
+    struct sim_faults *faults = ctx;
+    size_t position = 0;
+    const struct mlt_map_entry *entry;
+    while ((entry = mlt_map_next(&faults->subjects, &position)) != NULL) {
+        struct subject *subject = entry->value;
+        if (subject->held_line == line) {
+            subject->held_line = 0;
+            mlt_buf_clear(&subject->held);
+        }
+    }
+}
+
+enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice symbol,
+                                   uint64_t *extent)
+{
+    struct subject *subject = subject_of(faults, symbol);
+    *extent = 0;
+    if (subject == NULL) {
+        return SIM_FAULT_COUNT;
+    }
+    struct dice dice = dice_of(faults, symbol, ++subject->snapshots, true);
+    if (roll(&dice, 1000) >= faults->options.snapshot_rate || at_end(faults)) {
+        return SIM_FAULT_COUNT;
+    }
+    const enum sim_fault kind = pick(faults, &dice, SIM_FAULT_FRAME_KINDS, SIM_FAULT_COUNT);
+    switch (kind) {
+    case SIM_FAULT_STALE:
+        *extent = 1 + roll(&dice, 5000);
+        break;
+    case SIM_FAULT_SLOW:
+        *extent = 200 + roll(&dice, 2801);
+        break;
+    case SIM_FAULT_BUSY:
+        *extent = 1 + roll(&dice, 2);
+        break;
+    case SIM_FAULT_TRUNCATE:
+        *extent = roll(&dice, UINT32_MAX);
+        break;
+    default:
+        break;
+    }
+    return kind;
+}
+
+enum mlt_status sim_faults_write(const struct sim_faults *faults, size_t from, size_t limit,
+                                 struct mlt_buf *out)
+{
+    enum mlt_status status = mlt_buf_printf(out, "{\"total\":%zu,\"ended\":%s,\"by_kind\":{",
+                                            faults->count, at_end(faults) ? "true" : "false");
+    for (unsigned i = 0; status == MLT_OK && i < SIM_FAULT_COUNT; i++) {
+        status = mlt_buf_printf(out, "%s\"%s\":%llu", i > 0 ? "," : "", sim_fault_names[i],
+                                (unsigned long long)faults->by_kind[i]);
+    }
+    if (status == MLT_OK) {
+        status = mlt_buf_append_string(out, "},\"faults\":[");
+    }
+    const size_t end =
+        from < faults->count && limit < faults->count - from ? from + limit : faults->count;
+    for (size_t i = from; status == MLT_OK && i < end; i++) {
+        const struct sim_fault_entry *e = &faults->entries[i];
+        status =
+            mlt_buf_printf(out,
+                           "%s{\"number\":%zu,\"time\":\"%lld\",\"symbol\":\"%s\",\"kind\":"
+                           "\"%s\",\"line\":%llu,\"first\":%lld,\"last\":%lld,"
+                           "\"extent\":%llu}",
+                           i > from ? "," : "", i, (long long)e->time_ns, e->symbol,
+                           sim_fault_names[e->kind], (unsigned long long)e->line,
+                           (long long)e->first, (long long)e->last, (unsigned long long)e->extent);
+    }
+    return status == MLT_OK ? mlt_buf_append_string(out, "]}") : status;
+}
+
+void sim_faults_init(struct sim_faults *faults, const struct sim_faults_options *options)
+{
+    memset(faults, 0, sizeof *faults);
+    faults->options = *options;
+    mlt_map_init(&faults->subjects, SIM_TOPICS_MAX);
+    faults->filter =
+        (struct sim_filter){ .frame = filter_frame, .closed = line_closed, .ctx = faults };
+}
+
+void sim_faults_fini(struct sim_faults *faults)
+{
+    size_t position = 0;
+    const struct mlt_map_entry *entry;
+    while ((entry = mlt_map_next(&faults->subjects, &position)) != NULL) {
+        struct subject *subject = entry->value;
+        mlt_buf_fini(&subject->held);
+        free(subject);
+    }
+    mlt_map_fini(&faults->subjects);
+    free(faults->entries);
+}

@@ -1,0 +1,73 @@
+/* A seeded script of faults in market depth: the second user of the filter seam, and of a hook in
+ * REST. What befalls the n-th depth frame (or snapshot) of a symbol depends on the seed, the symbol
+ * and n alone; each fault is logged. One thread. */
+#ifndef SIM_FAULTS_H
+#define SIM_FAULTS_H
+
+#include "filter.h"
+#include "meltica/base/map.h"
+
+enum sim_fault {
+    SIM_FAULT_DROP,      /* a frame is not sent */
+    SIM_FAULT_DUPLICATE, /* sent twice */
+    SIM_FAULT_REORDER,   /* comes behind 1 to 4 later ones */
+    SIM_FAULT_DELAY,     /* it and the next 1 to 20 wait, then come at once, in order */
+    SIM_FAULT_CUT,       /* the line ends in its place, with a close frame or without */
+    SIM_FAULT_STALE,     /* a snapshot as of up to 5,000 changes ago */
+    SIM_FAULT_SLOW,      /* answered 0.2 to 3 s late, as of the time of the question */
+    SIM_FAULT_FAIL,      /* 500 */
+    SIM_FAULT_BUSY,      /* 429, Retry-After 1 or 2 s */
+    SIM_FAULT_TRUNCATE,  /* the text ends early: with its Content-Length, or before it */
+    SIM_FAULT_COUNT
+};
+#define SIM_FAULT_FRAME_KINDS                                                                      \
+    SIM_FAULT_STALE           /* the kinds below are of frames, the rest of REST                   \
+                               */
+#define SIM_FAULTS_MAX 65536u /* logged; then no more are made */
+#define SIM_FAULT_SYMBOL_BYTES 24u
+
+extern const char *const sim_fault_names[SIM_FAULT_COUNT];
+
+struct sim_fault_entry {
+    int64_t time_ns;     /* since 1970 */
+    uint64_t line;       /* 0: REST */
+    int64_t first, last; /* update ids of the frame; of a snapshot both are the true book's */
+    uint64_t extent;     /* frames, changes, ms, s or bytes, by kind; 0: none */
+    enum sim_fault kind;
+    char symbol[SIM_FAULT_SYMBOL_BYTES];
+};
+
+struct sim_faults_options {
+    unsigned weights[SIM_FAULT_COUNT]; /* how often beside the others of its group; 0: never */
+    uint64_t seed;
+    uint64_t count_max;     /* then no more; 0: no end */
+    unsigned frame_rate;    /* of a million depth frames */
+    unsigned snapshot_rate; /* of a thousand snapshots */
+};
+
+struct sim_faults {
+    struct sim_filter filter;
+    struct sim_faults_options options;
+    struct sim_fault_entry *entries; /* count */
+    size_t count, capacity;
+    uint64_t by_kind[SIM_FAULT_COUNT];
+    struct mlt_map subjects; /* symbol -> what the script remembers of it */
+};
+
+/* "all", or kinds with weights: "drop:5,cut". False: that is no such list. */
+bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT]);
+
+void sim_faults_init(struct sim_faults *faults, const struct sim_faults_options *options);
+void sim_faults_fini(struct sim_faults *faults);
+
+/* What befalls the next snapshot of a symbol; SIM_FAULT_COUNT: nothing. *extent by kind. The caller
+ * does it, and then logs it. */
+enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice symbol,
+                                   uint64_t *extent);
+void sim_faults_log(struct sim_faults *faults, const struct sim_fault_entry *entry);
+
+/* Log entries [from, from + limit) and counts as a JSON object. E_NOMEM, E_TOO_BIG. */
+enum mlt_status sim_faults_write(const struct sim_faults *faults, size_t from, size_t limit,
+                                 struct mlt_buf *out) MLT_MUST_CHECK;
+
+#endif

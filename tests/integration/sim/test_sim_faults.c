@@ -1,0 +1,360 @@
+/* The script of faults: what it does to frames, to snapshots and to lines, and what it says of it.
+ */
+#include "sim_test.h"
+
+#include "faults.h"
+#include "meltica/base/clock.h"
+
+#define FRAMES 400u
+
+struct outcome {
+    unsigned sent; /* numbers of the frames that left, in order */
+    uint64_t numbers[4 * FRAMES];
+    unsigned dropped, closed, killed;
+};
+
+static struct sim_faults_options options_of(const char *spec, unsigned frame_rate)
+{
+    struct sim_faults_options options = { .seed = 5, .frame_rate = frame_rate };
+    assert_true(sim_faults_parse(spec, options.weights));
+    return options;
+}
+
+static uint64_t number_in(const char *text, size_t len)
+{
+    static const char word[] = "\"u\":";
+    const char *at = memmem(text, len, word, sizeof word - 1);
+    assert_non_null(at);
+    return strtoull(at + sizeof word - 1, NULL, 10);
+}
+
+static void note_pieces(struct outcome *o, const struct mlt_buf *out)
+{
+    uint32_t len = 0;
+    for (size_t at = 0; at < out->len; at += sizeof len + len) {
+        memcpy(&len, out->data + at, sizeof len);
+        assert_true(at + sizeof len + len <= out->len);
+        o->numbers[o->sent++] = number_in((const char *)out->data + at + sizeof len, len);
+    }
+}
+
+/* Frame n of a stream on a line, in the combined shape. */
+static void send(struct sim_faults *faults, const char *stream, uint64_t line, uint64_t n,
+                 struct outcome *o)
+{
+    char text[160];
+    struct mlt_buf out;
+    const int len = snprintf(text, sizeof text,
+                             "{\"stream\":\"%s\",\"data\":{\"U\":%llu,\"u\":%llu,\"b\":[],\"a\":"
+                             "[]}}",
+                             stream, (unsigned long long)n, (unsigned long long)n);
+    const struct sim_outgoing frame = { mlt_slice_of_string(stream),
+                                        mlt_slice_of(text, (size_t)len), line, n };
+    mlt_buf_init(&out, 1u << 20);
+    switch (faults->filter.frame(faults->filter.ctx, &frame, &out)) {
+    case SIM_PASS:
+        o->numbers[o->sent++] = n;
+        break;
+    case SIM_PIECES:
+        note_pieces(o, &out);
+        break;
+    case SIM_DROP:
+        o->dropped++;
+        break;
+    case SIM_CLOSE:
+        o->closed++;
+        break;
+    case SIM_KILL:
+        o->killed++;
+        break;
+    default:
+        fail();
+    }
+    mlt_buf_fini(&out);
+}
+
+static void run(const char *spec, unsigned rate, struct sim_faults *faults, struct outcome *o)
+{
+    const struct sim_faults_options options = options_of(spec, rate);
+    memset(o, 0, sizeof *o);
+    sim_faults_init(faults, &options);
+    for (uint64_t n = 1; n <= FRAMES; n++) {
+        send(faults, "sym0001usdt@depth@100ms", 1, n, o);
+    }
+}
+
+static void test_each_kind_does_to_frames_what_it_says(void **state)
+{
+    (void)state;
+    struct sim_faults faults;
+    struct outcome o;
+    run("drop", 1000000, &faults, &o);
+    assert_int_equal(o.dropped, FRAMES);
+    assert_int_equal(faults.count, FRAMES);
+    assert_int_equal(faults.entries[9].last, 10);
+    assert_string_equal(faults.entries[9].symbol, "SYM0001USDT");
+    sim_faults_fini(&faults);
+
+    run("duplicate", 1000000, &faults, &o);
+    assert_int_equal(o.sent, 2 * FRAMES);
+    for (unsigned i = 0; i < o.sent; i++) {
+        assert_int_equal(o.numbers[i], i / 2 + 1);
+    }
+    sim_faults_fini(&faults);
+
+    /* A delay keeps all and their order; only what still waits at the end is missing. */
+    run("delay", 200000, &faults, &o);
+    assert_true(faults.count > 10 && o.sent + 21 >= FRAMES);
+    for (unsigned i = 0; i < o.sent; i++) {
+        assert_int_equal(o.numbers[i], i + 1);
+    }
+    sim_faults_fini(&faults);
+
+    /* A reordering keeps all, and each one logged came behind as many as it says. */
+    run("reorder", 200000, &faults, &o);
+    assert_true(faults.count > 10 && o.sent + 1 >= FRAMES);
+    for (size_t i = 0; i + 1 < faults.count; i++) {
+        const struct sim_fault_entry *e = &faults.entries[i];
+        assert_int_equal(o.numbers[(uint64_t)e->last - 1 + e->extent], e->last);
+        assert_true(e->extent >= 1 && e->extent <= 4);
+    }
+    sim_faults_fini(&faults);
+
+    run("cut", 1000000, &faults, &o);
+    assert_true(o.closed > FRAMES / 3 && o.killed > FRAMES / 3);
+    sim_faults_fini(&faults);
+}
+
+static void test_what_is_not_depth_passes_and_lines_do_not_mix(void **state)
+{
+    (void)state;
+    struct sim_faults faults;
+    struct outcome o = { 0 };
+    const struct sim_faults_options options = options_of("delay", 1000000);
+    sim_faults_init(&faults, &options);
+    send(&faults, "sym0001usdt@trade", 1, 1, &o);
+    send(&faults, "sym0001usdt@depth5@100ms", 1, 2, &o);
+    assert_int_equal(o.sent, 2);
+    send(&faults, "sym0001usdt@depth", 1, 3, &o);
+    assert_int_equal(o.sent, 2); /* waits */
+    send(&faults, "sym0001usdt@depth", 2, 4, &o);
+    assert_int_equal(o.sent, 3); /* on another line */
+    faults.filter.closed(faults.filter.ctx, 1);
+    const size_t before = faults.count;
+    send(&faults, "sym0001usdt@depth", 2, 5, &o);
+    assert_int_equal(faults.count, before + 1); /* nothing waits any longer: a delay of its own */
+    sim_faults_fini(&faults);
+}
+
+static void test_the_same_seed_makes_the_same_faults_and_the_count_ends_them(void **state)
+{
+    (void)state;
+    struct sim_faults a, b;
+    struct outcome o;
+    run("all", 100000, &a, &o);
+    run("all", 100000, &b, &o);
+    assert_true(a.count > 20);
+    assert_int_equal(a.count, b.count);
+    for (size_t i = 0; i < a.count; i++) {
+        assert_int_equal(a.entries[i].kind, b.entries[i].kind);
+        assert_int_equal(a.entries[i].last, b.entries[i].last);
+        assert_int_equal(a.entries[i].extent, b.entries[i].extent);
+    }
+    const unsigned fifth = (unsigned)a.entries[4].last;
+    sim_faults_fini(&a);
+    sim_faults_fini(&b);
+
+    struct sim_faults_options options = options_of("all", 100000);
+    options.count_max = 5;
+    sim_faults_init(&a, &options);
+    memset(&o, 0, sizeof o);
+    for (uint64_t n = 1; n <= FRAMES; n++) {
+        send(&a, "sym0001usdt@depth", 1, n, &o);
+    }
+    assert_int_equal(a.count, 5);
+    assert_int_equal(a.entries[4].last, fifth);
+    sim_faults_fini(&a);
+}
+
+static void test_lists_of_faults(void **state)
+{
+    (void)state;
+    unsigned weights[SIM_FAULT_COUNT];
+    assert_true(sim_faults_parse("drop:7,busy", weights));
+    assert_int_equal(weights[SIM_FAULT_DROP], 7);
+    assert_int_equal(weights[SIM_FAULT_BUSY], 1);
+    assert_int_equal(weights[SIM_FAULT_CUT], 0);
+    static const char *const wrong[] = { "dro",   "drops",    "drop:",     "drop:x",
+                                         "drop,", "drop cut", "drop:99999" };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_false(sim_faults_parse(wrong[i], weights));
+    }
+}
+
+static const char *const depth_target = "/api/v3/depth?symbol=SYM0001USDT&limit=50";
+
+/* A market that has run to its end, each snapshot befallen. */
+static void start_with(struct sim_process *sim, const char *spec)
+{
+    const char *const arguments[] = { "--synthetic", "--symbols",
+                                      "1",           "--rate",
+                                      "3000",        "--seconds",
+                                      "5",           "--speed",
+                                      "max",         "--faults",
+                                      spec,          "--fault-rate",
+                                      "0",           "--fault-snapshot-rate",
+                                      "1000",        NULL };
+    struct raw_ws ws;
+    start(sim, arguments);
+    open_line(&ws, sim, "/ws/sym0001usdt@miniTicker");
+    cJSON_Delete(get_json(sim->port, "/sim/start", 200));
+    for (bool finished = false; !finished;) {
+        cJSON *status = get_json(sim->port, "/sim/status", 200);
+        finished = cJSON_IsTrue(member(status, "finished"));
+        cJSON_Delete(status);
+    }
+    raw_ws_close(&ws);
+}
+
+/* The one fault so far, by its page. */
+static void expect_logged(const struct sim_process *sim, const char *kind)
+{
+    cJSON *page = get_json(sim->port, "/sim/faults?from=0&limit=1", 200);
+    assert_int_equal(number_of(member(page, "by_kind"), kind), number_of(page, "total"));
+    const cJSON *fault = cJSON_GetArrayItem(member(page, "faults"), 0);
+    assert_non_null(fault);
+    assert_string_equal(text_of(fault, "kind"), kind);
+    assert_string_equal(text_of(fault, "symbol"), "SYM0001USDT");
+    const int64_t age = mlt_clock_wall_ns() - strtoll(text_of(fault, "time"), NULL, 10);
+    assert_true(age >= 0 && age < 60 * MLT_NS_PER_S);
+    cJSON_Delete(page);
+}
+
+static void test_snapshots_fail_and_say_when_to_come_again(void **state)
+{
+    (void)state;
+    struct sim_process sim;
+    struct raw_response response;
+    char after[16];
+    start_with(&sim, "fail");
+    raw_http_get(sim.port, NULL, depth_target, NULL, &response);
+    assert_int_equal(response.status, 500);
+    raw_response_fini(&response);
+    expect_logged(&sim, "fail");
+    stop(&sim);
+
+    start_with(&sim, "busy");
+    raw_http_get(sim.port, NULL, depth_target, NULL, &response);
+    assert_int_equal(response.status, 429);
+    raw_response_header(&response, "retry-after", after, sizeof after);
+    assert_true(strcmp(after, "1") == 0 || strcmp(after, "2") == 0);
+    raw_response_fini(&response);
+    expect_logged(&sim, "busy");
+    /* Not by weight: that is counted for itself. */
+    cJSON *status = get_json(sim.port, "/sim/status", 200);
+    assert_int_equal(number_of(status, "rest_refused"), 0);
+    assert_int_equal(number_of(status, "rest_weight_peak"), 5);
+    cJSON_Delete(status);
+    stop(&sim);
+}
+
+static void test_snapshots_are_stale_slow_or_cut_short(void **state)
+{
+    (void)state;
+    struct sim_process sim;
+    start_with(&sim, "stale");
+    cJSON *truth = get_json(sim.port, "/sim/book?symbol=SYM0001USDT&limit=50", 200);
+    cJSON *stale = get_json(sim.port, depth_target, 200);
+    const int64_t id = number_of(stale, "lastUpdateId");
+    assert_true(id < number_of(truth, "lastUpdateId"));
+    cJSON_Delete(truth);
+    char target[128];
+    (void)snprintf(target, sizeof target, "/sim/books?symbol=SYM0001USDT&limit=50&ids=%lld,1,%lld",
+                   (long long)id, (long long)id);
+    truth = get_json(sim.port, target, 200); /* old, and right of its time */
+    assert_int_equal(cJSON_GetArraySize(truth), 3);
+    assert_true(cJSON_IsNull(cJSON_GetArrayItem(truth, 1)));
+    assert_true(cJSON_IsTrue(member(cJSON_GetArrayItem(truth, 2), "exact")));
+    assert_true(
+        cJSON_Compare(member(cJSON_GetArrayItem(truth, 0), "bids"), member(stale, "bids"), true));
+    cJSON_Delete(truth);
+    cJSON_Delete(stale);
+    expect_logged(&sim, "stale");
+    stop(&sim);
+
+    start_with(&sim, "slow");
+    const int64_t before = mlt_clock_mono_ns();
+    cJSON_Delete(get_json(sim.port, depth_target, 200));
+    assert_true(mlt_clock_mono_ns() - before >= 200 * MLT_NS_PER_MS);
+    expect_logged(&sim, "slow");
+    stop(&sim);
+
+    start_with(&sim, "truncate");
+    unsigned short_text = 0, hung_up = 0;
+    for (unsigned i = 0; i < 16; i++) {
+        struct raw_response response;
+        raw_http_get(sim.port, NULL, depth_target, NULL, &response);
+        hung_up += response.status == -1; /* fewer bytes than were announced */
+        if (response.status == 200) {
+            cJSON *json = cJSON_Parse(response.body);
+            assert_null(json);
+            short_text++;
+        }
+        raw_response_fini(&response);
+    }
+    assert_true(short_text > 0 && hung_up > 0);
+    assert_int_equal(short_text + hung_up, 16);
+    expect_logged(&sim, "truncate");
+    stop(&sim);
+}
+
+static void test_a_line_is_cut_and_its_successor_goes_on(void **state)
+{
+    (void)state;
+    const char *const arguments[] = { "--synthetic", "--symbols",
+                                      "1",           "--rate",
+                                      "200",         "--faults",
+                                      "cut",         "--fault-rate",
+                                      "1000000",     "--fault-count",
+                                      "8",           "--start-subscriptions",
+                                      "1",           NULL };
+    struct sim_process sim;
+    struct raw_ws ws;
+    struct raw_frame frame;
+    start(&sim, arguments);
+    unsigned closed = 0, gone = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        open_line(&ws, &sim, "/ws/sym0001usdt@depth@100ms");
+        const enum raw_result result = raw_ws_receive(&ws, WAIT_MS, &frame);
+        gone += result == RAW_GONE;
+        closed += result == RAW_FRAME && frame.opcode == RAW_CLOSE;
+        raw_ws_close(&ws);
+    }
+    assert_int_equal(closed + gone, 8);
+    assert_true(closed > 0 && gone > 0);
+    open_line(&ws, &sim, "/ws/sym0001usdt@depth@100ms");
+    (void)expect_frame(&ws, RAW_TEXT); /* the script is at its end */
+    cJSON *page = get_json(sim.port, "/sim/faults?from=3&limit=2", 200);
+    assert_int_equal(number_of(page, "total"), 8);
+    assert_true(cJSON_IsTrue(member(page, "ended")));
+    assert_int_equal(cJSON_GetArraySize(member(page, "faults")), 2);
+    assert_int_equal(number_of(cJSON_GetArrayItem(member(page, "faults"), 0), "number"), 3);
+    assert_int_equal(number_of(cJSON_GetArrayItem(member(page, "faults"), 0), "line"), 4);
+    cJSON_Delete(page);
+    raw_ws_close(&ws);
+    stop(&sim);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_kind_does_to_frames_what_it_says),
+        cmocka_unit_test(test_what_is_not_depth_passes_and_lines_do_not_mix),
+        cmocka_unit_test(test_the_same_seed_makes_the_same_faults_and_the_count_ends_them),
+        cmocka_unit_test(test_lists_of_faults),
+        cmocka_unit_test(test_snapshots_fail_and_say_when_to_come_again),
+        cmocka_unit_test(test_snapshots_are_stale_slow_or_cut_short),
+        cmocka_unit_test(test_a_line_is_cut_and_its_successor_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -278,6 +278,14 @@ static void start_nats(struct mlt_stack *stack)
     write_nats_config(stack, config, p->port); /* one that is started again is found again */
 }
 
+void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream)
+{
+    char config[128];
+    stack->jetstream = jetstream;
+    (void)snprintf(config, sizeof config, "%s/nats.conf", stack->folder);
+    write_nats_config(stack, config, strrchr(stack->nats_url, ':') + 1);
+}
+
 void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *options)
 {
     memset(stack, 0, sizeof *stack);

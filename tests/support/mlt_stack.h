@@ -56,6 +56,8 @@ struct mlt_stack_options {
 void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *options);
 /* Starts (again) one process by name and waits until it listens; nats where it listened before. */
 void mlt_stack_run(struct mlt_stack *stack, const char *name);
+/* Whether NATS has JetStream when it is started next. */
+void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream);
 /* All services, receivers before senders, the Dispatcher last. */
 void mlt_stack_run_services(struct mlt_stack *stack);
 /* SIGKILL, and gone when it returns. */

@@ -29,6 +29,10 @@ int mlt_command_verify(int argc, char **argv);
 int mlt_command_sub(int argc, char **argv);
 /* unsub SUBSCRIPTION, or TYPE INSTRUMENT...: ends it. */
 int mlt_command_unsub(int argc, char **argv);
+/* update SUBSCRIPTION INSTRUMENT...: the same consumer's demand in the place of another one. */
+int mlt_command_update(int argc, char **argv);
+/* audit: who asked the Control Bus for what and what came of it, as a table or JSON lines. */
+int mlt_command_audit(int argc, char **argv);
 /* subs: live subscriptions as a table, or the answers as JSON lines. */
 int mlt_command_subs(int argc, char **argv);
 

@@ -1,10 +1,12 @@
-/* meltica sub, unsub, subs: live subscriptions, asked of the Control Bus (docs/control.md). */
+/* meltica sub, unsub, update, subs: live subscriptions, asked of the Control Bus (docs/control.md).
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
 
+#include "authority.h"
 #include "commands.h"
 #include "connection.h"
 #include "meltica/base/clock.h"
@@ -14,29 +16,44 @@
 #define WORDS_MAX 1001
 #define PAGE 200
 
+enum { SUB, UNSUB, UPDATE, SUBS };
+
+static const struct {
+    const char *name, *verb;
+    size_t words_min, words_max;
+    bool ttl, id, type; /* options that it takes */
+    const char *usage;
+} kinds[] = {
+    [SUB] = { "sub", "subscribe", 2, WORDS_MAX, true, true, false,
+              "TYPE INSTRUMENT... [--ttl SECONDS] [--id ID]" },
+    [UNSUB] = { "unsub", "unsubscribe", 1, WORDS_MAX, false, true, false,
+                "SUBSCRIPTION | TYPE INSTRUMENT... [--id ID]" },
+    [UPDATE] = { "update", "update", 2, WORDS_MAX, true, true, true,
+                 "SUBSCRIPTION INSTRUMENT... [--type TYPE] [--ttl SECONDS] [--id ID]" },
+    [SUBS] = { "subs", "list", 0, 0, false, false, false, "" },
+};
+
 struct steer {
     struct mlt_tool_connection connection;
-    const char *command, *verb;
-    const char *consumer, *ttl, *id;
+    int kind;
+    const char *command;
+    const char *consumer, *ttl, *id, *type;
+    const char *as; /* principal; NULL: the one without a name */
+    char inbox[MLT_COMMAND_NAME_BYTES_MAX + 16];
     int64_t ttl_s; /* 0: none */
     bool as_json;
     const char *words[WORDS_MAX];
     size_t word_count;
 };
 
-static int usage(const char *command, FILE *to, int status)
+static int usage(int kind, FILE *to, int status)
 {
-    if (strcmp(command, "sub") == 0) {
-        (void)fprintf(to, "usage: meltica sub TYPE INSTRUMENT... [--consumer NAME] [--ttl SECONDS] "
-                          "[--id ID] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
-    } else if (strcmp(command, "unsub") == 0) {
-        (void)fprintf(to,
-                      "usage: meltica unsub SUBSCRIPTION | TYPE INSTRUMENT... [--consumer NAME] "
-                      "[--id ID] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
-    } else {
-        (void)fprintf(
-            to, "usage: meltica subs [--consumer NAME] [--json] " MLT_TOOL_CONNECTION_USAGE "\n");
-    }
+    (void)fprintf(to,
+                  "usage: meltica %s%s%s [--consumer NAME] [--as PRINCIPAL] [--json]\n       %s\n"
+                  "(--as: asks as that principal, and listens at _INBOX_<principal> unless "
+                  "--inbox-prefix says where)\n",
+                  kinds[kind].name, kinds[kind].usage[0] != '\0' ? " " : "", kinds[kind].usage,
+                  MLT_TOOL_CONNECTION_USAGE);
     return status;
 }
 
@@ -55,13 +72,14 @@ static bool take_value(const char *name, const char **value, int argc, char **ar
 
 static bool read_arguments(struct steer *s, int argc, char **argv)
 {
-    const bool subs = strcmp(s->command, "subs") == 0, sub = strcmp(s->command, "sub") == 0;
     for (int i = 1; i < argc; i++) {
         bool wrong = false;
         if (mlt_tool_connection_option(&s->connection, argc, argv, &i, &wrong) ||
             take_value("--consumer", &s->consumer, argc, argv, &i, &wrong) ||
-            (sub && take_value("--ttl", &s->ttl, argc, argv, &i, &wrong)) ||
-            (!subs && take_value("--id", &s->id, argc, argv, &i, &wrong))) {
+            take_value("--as", &s->as, argc, argv, &i, &wrong) ||
+            (kinds[s->kind].ttl && take_value("--ttl", &s->ttl, argc, argv, &i, &wrong)) ||
+            (kinds[s->kind].type && take_value("--type", &s->type, argc, argv, &i, &wrong)) ||
+            (kinds[s->kind].id && take_value("--id", &s->id, argc, argv, &i, &wrong))) {
             if (wrong) {
                 return false;
             }
@@ -76,7 +94,30 @@ static bool read_arguments(struct steer *s, int argc, char **argv)
     if (s->ttl != NULL && !mlt_tool_count(s->ttl, MLT_TOOL_SECONDS_MAX, &s->ttl_s)) {
         return false;
     }
-    return subs ? s->word_count == 0 : s->word_count >= (sub ? 2 : 1);
+    if (s->as != NULL && !mlt_principal_valid(s->as)) {
+        return false;
+    }
+    return s->word_count >= kinds[s->kind].words_min && s->word_count <= kinds[s->kind].words_max;
+}
+
+/* What nats-auth lets a principal listen at. */
+static void choose_inbox(struct steer *s)
+{
+    if (s->as != NULL && s->connection.bus.inbox_prefix == NULL) {
+        (void)snprintf(s->inbox, sizeof s->inbox, "_INBOX_%s", s->as);
+        s->connection.bus.inbox_prefix = s->inbox;
+    }
+}
+
+static bool add_instruments(cJSON *request, const struct steer *s)
+{
+    cJSON *instruments = cJSON_AddArrayToObject(request, "instruments");
+    bool good = instruments != NULL;
+    for (size_t i = 1; i < s->word_count; i++) {
+        cJSON *name = cJSON_CreateString(s->words[i]);
+        good = cJSON_AddItemToArray(instruments, name) != 0 && good;
+    }
+    return good;
 }
 
 /* NULL: no memory. The caller's to free. */
@@ -93,18 +134,19 @@ static char *make_request(const struct steer *s, int offset)
     if (s->ttl_s > 0) {
         good = good && cJSON_AddNumberToObject(request, "ttl_s", (double)s->ttl_s) != NULL;
     }
-    if (strcmp(s->command, "subs") == 0) {
+    if (s->kind == SUBS) {
         good = good && cJSON_AddNumberToObject(request, "offset", offset) != NULL &&
                cJSON_AddNumberToObject(request, "limit", PAGE) != NULL;
-    } else if (s->word_count == 1) {
+    } else if (s->kind == UPDATE || s->word_count == 1) {
         good = good && cJSON_AddStringToObject(request, "subscription", s->words[0]) != NULL;
+        if (s->type != NULL) {
+            good = good && cJSON_AddStringToObject(request, "type", s->type) != NULL;
+        }
     } else {
         good = good && cJSON_AddStringToObject(request, "type", s->words[0]) != NULL;
-        cJSON *instruments = cJSON_AddArrayToObject(request, "instruments");
-        for (size_t i = 1; i < s->word_count; i++) {
-            cJSON *name = cJSON_CreateString(s->words[i]);
-            good = cJSON_AddItemToArray(instruments, name) != 0 && good;
-        }
+    }
+    if (s->word_count > 1) {
+        good = good && add_instruments(request, s);
     }
     char *text = good ? cJSON_PrintUnformatted(request) : NULL;
     cJSON_Delete(request);
@@ -115,13 +157,14 @@ static char *make_request(const struct steer *s, int offset)
 static cJSON *ask(const struct steer *s, struct mlt_bus *bus, int offset, struct mlt_buf *text)
 {
     struct mlt_error err = MLT_ERROR_INIT;
-    char subject[64];
+    char subject[MLT_COMMAND_NAME_BYTES_MAX + 64];
     char *request = make_request(s, offset);
     if (request == NULL) {
         (void)fprintf(stderr, "meltica %s: no memory for the request\n", s->command);
         return NULL;
     }
-    (void)snprintf(subject, sizeof subject, "meltica.control.%s", s->verb);
+    (void)snprintf(subject, sizeof subject, "meltica.control.%s%s%s%s", s->as != NULL ? "as." : "",
+                   s->as != NULL ? s->as : "", s->as != NULL ? "." : "", kinds[s->kind].verb);
     mlt_buf_clear(text);
     const enum mlt_status status =
         mlt_bus_request(bus, subject, mlt_slice_of_string(request), ANSWER_NS, text, &err);
@@ -183,10 +226,13 @@ static int print_outcome(const struct steer *s, const cJSON *answer, const struc
     if (text_of(answer, "message")[0] != '\0') {
         (void)printf("%-13s %s\n", "message", text_of(answer, "message"));
     }
-    (void)printf("%-13s %s\n%-13s %s\n%-13s ", "subscription", text_of(answer, "subscription"),
-                 "type", text_of(answer, "type"), "instruments");
+    (void)printf("%-13s %s\n", "subscription", text_of(answer, "subscription"));
+    if (text_of(answer, "replaces")[0] != '\0') {
+        (void)printf("%-13s %s\n", "replaces", text_of(answer, "replaces"));
+    }
+    (void)printf("%-13s %s\n%-13s ", "type", text_of(answer, "type"), "instruments");
     print_names(answer, "instruments", 20);
-    if (strcmp(s->command, "sub") == 0) {
+    if (s->kind == SUB || s->kind == UPDATE) {
         (void)printf("\n%-13s ", "channels");
         print_names(answer, "channels", 20);
     }
@@ -196,12 +242,15 @@ static int print_outcome(const struct steer *s, const cJSON *answer, const struc
 
 static void print_listed(const cJSON *one)
 {
-    char lease[32] = "-";
+    char lease[32] = "-", whose[2 * MLT_COMMAND_NAME_BYTES_MAX + 2];
+    const char *principal = text_of(one, "principal"); /* where everybody's are listed */
+    (void)snprintf(whose, sizeof whose, "%s%s%s", principal, principal[0] != '\0' ? "/" : "",
+                   text_of(one, "consumer"));
     if (cJSON_GetObjectItemCaseSensitive(one, "lease_left_s") != NULL) {
         (void)snprintf(lease, sizeof lease, "%.0f s", number_of(one, "lease_left_s"));
     }
-    (void)printf("%-18s %-16s %-14s %-10s %-9s ", text_of(one, "subscription"),
-                 text_of(one, "consumer"), text_of(one, "type"), text_of(one, "state"), lease);
+    (void)printf("%-18s %-16s %-14s %-10s %-9s ", text_of(one, "subscription"), whose,
+                 text_of(one, "type"), text_of(one, "state"), lease);
     print_names(one, "instruments", 4);
     (void)printf("\n");
 }
@@ -238,28 +287,28 @@ static int print_list(const struct steer *s, struct mlt_bus *bus, struct mlt_buf
     return 0;
 }
 
-static int run(const char *command, const char *verb, int argc, char **argv)
+static int run(int kind, int argc, char **argv)
 {
-    struct steer s = { .command = command, .verb = verb };
+    struct steer s = { .kind = kind, .command = kinds[kind].name };
     mlt_tool_connection_init(&s.connection);
     if (mlt_tool_help(argc, argv)) {
-        return usage(command, stdout, 0);
+        return usage(kind, stdout, 0);
     }
     if (!read_arguments(&s, argc, argv)) {
-        return usage(command, stderr, 2);
+        return usage(kind, stderr, 2);
     }
-    const bool list = strcmp(command, "subs") == 0;
-    if (!list && s.consumer == NULL) {
+    choose_inbox(&s);
+    if (kind != SUBS && s.consumer == NULL) {
         s.consumer = "cli";
     }
-    struct mlt_bus *bus = mlt_tool_connect(&s.connection, command);
+    struct mlt_bus *bus = mlt_tool_connect(&s.connection, s.command);
     if (bus == NULL) {
         return 1;
     }
     struct mlt_buf text;
     mlt_buf_init(&text, ANSWER_BYTES_MAX);
     int result = 1;
-    if (list) {
+    if (kind == SUBS) {
         result = print_list(&s, bus, &text);
     } else {
         cJSON *answer = ask(&s, bus, 0, &text);
@@ -273,15 +322,20 @@ static int run(const char *command, const char *verb, int argc, char **argv)
 
 int mlt_command_sub(int argc, char **argv)
 {
-    return run("sub", "subscribe", argc, argv);
+    return run(SUB, argc, argv);
 }
 
 int mlt_command_unsub(int argc, char **argv)
 {
-    return run("unsub", "unsubscribe", argc, argv);
+    return run(UNSUB, argc, argv);
+}
+
+int mlt_command_update(int argc, char **argv)
+{
+    return run(UPDATE, argc, argv);
 }
 
 int mlt_command_subs(int argc, char **argv)
 {
-    return run("subs", "list", argc, argv);
+    return run(SUBS, argc, argv);
 }

@@ -11,8 +11,8 @@ foreach(name smoke books books_recorded late_join recordings kills neighbours_ki
         meltica-conductor meltica-data-bus meltica-control-bus)
 endforeach()
 target_link_libraries(test_steering PRIVATE PkgConfig::CJSON)
-foreach(name steering_rebuilt steering_fuzzed steering_model)
-    mlt_add_test(NAME test_${name} SOURCES test_${name}.c steer_rig.c steer_model.c
+foreach(name steering_rebuilt steering_fuzzed steering_model steering_killed steering_store)
+    mlt_add_test(NAME test_${name} SOURCES test_${name}.c steer_rig.c steer_model.c steer_check.c
         LIBS mlt_test_stack mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 600)
     set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
@@ -33,6 +33,7 @@ function(add_long name commands)
 endfunction()
 add_long(test_steering_fuzzed 50000)
 add_long(test_steering_model 2000)
+add_long(test_steering_killed 2000)
 get_test_property(test_books_recorded ENVIRONMENT environment)
 add_test(NAME test_books_recorded_long COMMAND test_books_recorded CONFIGURATIONS long)
 set_tests_properties(test_books_recorded_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 1200

@@ -26,6 +26,17 @@ void model_init(struct model *model, uint64_t seed, bool short_leases)
     model->short_leases = short_leases;
 }
 
+static bool is_desk(unsigned consumer)
+{
+    return consumer % 2 == 1;
+}
+
+static void asks(struct model_command *c, unsigned consumer)
+{
+    c->consumer = (int)consumer;
+    (void)snprintf(c->principal, sizeof c->principal, "%s", is_desk(consumer) ? "desk" : "");
+}
+
 static bool is_short(const struct model_item *item)
 {
     return item->lease_end_ns > 0 && item->lease_end_ns < mlt_clock_wall_ns() + SHORT_NS;
@@ -93,7 +104,57 @@ static int64_t lease_after(int ttl_s, int64_t otherwise)
     return ttl_s > 0 ? MODEL_LEASE_LEARN : otherwise;
 }
 
+/* ---- quotas of desk ---- */
+
+struct held {
+    unsigned subscriptions, streams, matches;
+};
+
+static void hold(struct held *held, unsigned mask)
+{
+    const unsigned any = (mask & MODEL_ANY) != 0 ? MODEL_SYMBOLS : 0;
+    held->subscriptions++;
+    held->matches += any;
+    held->streams += any + (unsigned)__builtin_popcount(mask & (MODEL_ANY - 1));
+}
+
+/* The member at fault where desk may not hold one more with that mask; NULL: it may. */
+static const char *over_quota(const struct model *m, unsigned mask,
+                              const struct model_item *replaced, bool with_short)
+{
+    struct held held = { 0, 0, 0 };
+    const struct model_item *item = m->items;
+    for (; item < m->items + m->count; item++) {
+        if (is_desk(item->consumer) && item != replaced && (with_short || !is_short(item))) {
+            hold(&held, item->mask);
+        }
+    }
+    if (held.subscriptions + 1 > MODEL_DESK_SUBSCRIPTIONS) {
+        return "";
+    }
+    hold(&held, mask);
+    return ((mask & MODEL_ANY) != 0 && held.matches > MODEL_DESK_MATCHES) ||
+                   held.streams > MODEL_DESK_STREAMS
+               ? "instruments"
+               : NULL;
+}
+
 /* ---- commands; false: it would be a matter of luck what comes of it ---- */
+
+/* Refuses it where the quota does. */
+static bool check_quota(const struct model *m, struct model_command *c,
+                        const struct model_item *want, const struct model_item *replaced)
+{
+    if (m->wide || !is_desk(want->consumer)) {
+        return true;
+    }
+    const char *now = over_quota(m, want->mask, replaced, true);
+    const char *soon = over_quota(m, want->mask, replaced, false);
+    if (now != NULL) {
+        refused(c, 429, now);
+    }
+    return (now == NULL) == (soon == NULL) && (now == NULL || strcmp(now, soon) == 0);
+}
 
 static bool subscribe(struct model *m, struct model_command *c)
 {
@@ -117,12 +178,23 @@ static bool subscribe(struct model *m, struct model_command *c)
         (void)snprintf(lease, sizeof lease, ",\"ttl_s\":%d", ttl_s);
     }
     put_instruments(want.mask, instruments, sizeof instruments);
+    asks(c, want.consumer);
     (void)snprintf(c->verb, sizeof c->verb, "subscribe");
     (void)snprintf(c->body, sizeof c->body,
                    "{\"consumer\":\"c%u\",\"type\":\"%s\",\"instruments\":[%s]%s,\"id\":\"r%u\"}",
                    want.consumer, types[want.type], instruments, lease, m->next_request++);
+    if (is_desk(want.consumer) && want.type == 2) {
+        refused(c, 403, "type");
+        return true;
+    }
     if (there == NULL && own >= MODEL_SUBSCRIPTIONS_MAX) {
         refused(c, 429, "consumer");
+        return true;
+    }
+    if (there == NULL && !check_quota(m, c, &want, NULL)) {
+        return false;
+    }
+    if (c->code != 0) {
         return true;
     }
     c->begins = true;
@@ -133,17 +205,28 @@ static bool subscribe(struct model *m, struct model_command *c)
     return true;
 }
 
-static bool unsubscribe(struct model *m, struct model_command *c, bool of_another)
+enum { OWN, OF_ANOTHER, BY_OPS };
+
+static bool unsubscribe(struct model *m, struct model_command *c, int how)
 {
     const struct model_item *item = pick(m);
     if (item == NULL) {
         return false;
     }
     char instruments[160];
-    const unsigned who = of_another ? (item->consumer + 1) % MODEL_CONSUMERS : item->consumer;
+    /* A consumer of the same name is another one where another principal asks. */
+    const unsigned who =
+        how == OF_ANOTHER ? (item->consumer + 1) % MODEL_CONSUMERS : item->consumer;
     put_instruments(item->mask, instruments, sizeof instruments);
+    asks(c, item->consumer);
+    if (how == OF_ANOTHER && roll(m, 2) == 0) {
+        asks(c, who);
+    }
+    if (how == BY_OPS) {
+        (void)snprintf(c->principal, sizeof c->principal, "ops");
+    }
     (void)snprintf(c->verb, sizeof c->verb, "unsubscribe");
-    if (!of_another && roll(m, 2) == 0) {
+    if (how == OWN && roll(m, 2) == 0) {
         (void)snprintf(c->body, sizeof c->body,
                        "{\"consumer\":\"c%u\",\"type\":\"%s\",\"instruments\":[%s],\"id\":\"r%u\"}",
                        who, types[item->type], instruments, m->next_request++);
@@ -152,7 +235,7 @@ static bool unsubscribe(struct model *m, struct model_command *c, bool of_anothe
                        "{\"consumer\":\"c%u\",\"subscription\":\"%s\",\"id\":\"r%u\"}", who,
                        item->id, m->next_request++);
     }
-    if (of_another) {
+    if (how == OF_ANOTHER) {
         refused(c, 404, "subscription");
         return true;
     }
@@ -182,6 +265,13 @@ static bool update(struct model *m, struct model_command *c)
         c->body, sizeof c->body,
         "{\"consumer\":\"c%u\",\"subscription\":\"%s\",\"instruments\":[%s],\"id\":\"r%u\"}",
         item->consumer, item->id, instruments, m->next_request++);
+    asks(c, item->consumer);
+    if (there == NULL && !check_quota(m, c, &want, item)) {
+        return false;
+    }
+    if (c->code != 0) {
+        return true;
+    }
     c->begins = true;
     c->next = there != NULL ? *there : want;
     c->ends = there != item;
@@ -203,6 +293,7 @@ static bool renew(struct model *m, struct model_command *c)
     (void)snprintf(c->body, sizeof c->body,
                    "{\"consumer\":\"c%u\",\"subscription\":\"%s\",\"ttl_s\":%d,\"id\":\"r%u\"}",
                    item->consumer, item->id, ttl_s, m->next_request++);
+    asks(c, item->consumer);
     c->begins = true;
     c->next = *item;
     c->lease_end_ns = MODEL_LEASE_LEARN;
@@ -251,8 +342,50 @@ static bool wrong(struct model *m, struct model_command *c)
         { "update", "{\"consumer\":\"c1\",\"subscription\":\"s00\"}", 400, "instruments" },
     };
     const size_t i = roll(m, sizeof all / sizeof all[0]);
+    c->consumer = -1;
     (void)snprintf(c->verb, sizeof c->verb, "%s", all[i].verb);
     (void)snprintf(c->body, sizeof c->body, "%s", all[i].body);
+    refused(c, all[i].code, all[i].field);
+    return true;
+}
+
+/* What a principal may not do, though the command is good; also with a subscription that is there.
+ */
+static bool forbidden(struct model *m, struct model_command *c)
+{
+#define DEMAND(type, instruments)                                                                  \
+    "{\"consumer\":\"c3\",\"type\":\"" type "\",\"instruments\":[" instruments "]}"
+    static const struct {
+        const char *principal, *verb, *body; /* NULL: names one that is there */
+        int code;
+        const char *field;
+    } all[] = {
+        { "eve", "subscribe", DEMAND("TRADE", "\"SYM0001-USDT\""), 403, "" },
+        { "eve", "unsubscribe", NULL, 403, "" },
+        { "eve", "renew", "no JSON", 403, "" },
+        { "desk", "subscribe", DEMAND("TICKER", "\"SYM0002-USDT\""), 403, "type" },
+        { "desk", "subscribe", DEMAND("BBO", "\"SYM0002-USDT\",\"SYM0002-*\""), 403,
+          "instruments[1]" },
+        { "nobody", "subscribe", DEMAND("TRADE", "\"SYM0001-USDT\""), 403, "principal" },
+        { "nobody", "unsubscribe", NULL, 403, "principal" },
+        { "nobody", "list", "", 403, "principal" },
+        { "no!body", "subscribe", DEMAND("TRADE", "\"SYM0001-USDT\""), 400, "principal" },
+    };
+#undef DEMAND
+    const size_t i = roll(m, sizeof all / sizeof all[0]);
+    const struct model_item *item = pick(m);
+    if (all[i].body == NULL && item == NULL) {
+        return false;
+    }
+    c->consumer = -1;
+    (void)snprintf(c->principal, sizeof c->principal, "%s", all[i].principal);
+    (void)snprintf(c->verb, sizeof c->verb, "%s", all[i].verb);
+    if (all[i].body != NULL) {
+        (void)snprintf(c->body, sizeof c->body, "%s", all[i].body);
+    } else {
+        (void)snprintf(c->body, sizeof c->body, "{\"consumer\":\"c%u\",\"subscription\":\"%s\"}",
+                       item->consumer, item->id);
+    }
     refused(c, all[i].code, all[i].field);
     return true;
 }
@@ -262,12 +395,14 @@ void model_command(struct model *model, struct model_command *out)
     bool made = false;
     while (!made) {
         memset(out, 0, sizeof *out);
-        const uint64_t kind = roll(model, 20);
+        const uint64_t kind = roll(model, 24);
         made = kind < 9    ? subscribe(model, out)
-               : kind < 12 ? unsubscribe(model, out, false)
-               : kind < 13 ? unsubscribe(model, out, true)
-               : kind < 15 ? update(model, out)
-               : kind < 17 ? renew(model, out)
+               : kind < 12 ? unsubscribe(model, out, OWN)
+               : kind < 13 ? unsubscribe(model, out, OF_ANOTHER)
+               : kind < 14 ? unsubscribe(model, out, BY_OPS)
+               : kind < 16 ? update(model, out)
+               : kind < 18 ? renew(model, out)
+               : kind < 21 ? forbidden(model, out)
                            : wrong(model, out);
     }
 }
@@ -337,49 +472,75 @@ static bool parse_listed(const cJSON *one, struct model_item *out)
     out->mask = mask_of(cJSON_GetObjectItemCaseSensitive(one, "instruments"));
     out->lease_end_ns = strtoll(rig_text(one, "lease_end_ns"), NULL, 10);
     (void)snprintf(out->id, sizeof out->id, "%s", rig_text(one, "subscription"));
-    return out->type < MODEL_TYPES;
+    return out->type < MODEL_TYPES &&
+           strcmp(rig_text(one, "principal"), is_desk(out->consumer) ? "desk" : "local") == 0;
 }
 
-void model_compare(struct model *model, struct rig *rig, int grace_s)
+/* What is wrong with one that is listed; NULL: nothing, and the model has learned what it may. */
+static const char *compare_one(struct model *model, const cJSON *one, bool *listed, int64_t over_ns)
+{
+    struct model_item there;
+    struct model_item *item = parse_listed(one, &there) ? find(model, &there) : NULL;
+    if (item == NULL) {
+        return "listed and not in the model";
+    }
+    if (listed[item - model->items]) {
+        return "listed twice";
+    }
+    listed[item - model->items] = true;
+    if (item->id[0] == '\0') {
+        (void)snprintf(item->id, sizeof item->id, "%s", there.id);
+    }
+    if (item->lease_end_ns == MODEL_LEASE_LEARN) {
+        item->lease_end_ns = there.lease_end_ns;
+    }
+    return strcmp(item->id, there.id) != 0                           ? "has another id"
+           : item->lease_end_ns != there.lease_end_ns                ? "has another lease"
+           : item->lease_end_ns != 0 && item->lease_end_ns < over_ns ? "its lease is over"
+                                                                     : NULL;
+}
+
+bool model_matches(struct model *model, struct rig *rig, int grace_s, char *why)
 {
     bool listed[sizeof model->items / sizeof model->items[0]] = { false };
-    struct said s = rig_ask(rig, "list", "{\"limit\":1000}");
+    struct said s = rig_ask_as(rig, "ops", "list", "{\"limit\":1000}");
     const int64_t now_ns = mlt_clock_wall_ns();
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(s.json, "subscriptions");
-    const cJSON *one = list != NULL ? list->child : NULL;
-    for (; one != NULL; one = one->next) {
-        struct model_item there;
-        struct model_item *item = parse_listed(one, &there) ? find(model, &there) : NULL;
-        if (item == NULL || listed[item - model->items]) {
-            rig_fail(&s, item == NULL ? "listed and not in the model" : "listed twice");
-            return;
-        }
-        listed[item - model->items] = true;
-        if (item->id[0] == '\0') {
-            (void)snprintf(item->id, sizeof item->id, "%s", there.id);
-        }
-        if (item->lease_end_ns == MODEL_LEASE_LEARN) {
-            item->lease_end_ns = there.lease_end_ns;
-        }
-        assert_string_equal(item->id, there.id);
-        if (item->lease_end_ns != there.lease_end_ns) {
-            rig_fail(&s, item->id);
-        }
-        if (item->lease_end_ns != 0 && item->lease_end_ns + grace_s * MLT_NS_PER_S < now_ns) {
-            rig_fail(&s, "a lease is over and it is still there");
+    why[0] = '\0';
+    if (list == NULL) {
+        (void)snprintf(why, 200, "no list: %s", rig_text(s.json, "message"));
+    }
+    for (const cJSON *one = list != NULL ? list->child : NULL; one != NULL && why[0] == '\0';
+         one = one->next) {
+        const char *wrong = compare_one(model, one, listed, now_ns - grace_s * MLT_NS_PER_S);
+        if (wrong != NULL) {
+            (void)snprintf(why, 200, "%s of %s: %s", rig_text(one, "subscription"),
+                           rig_text(one, "consumer"), wrong);
         }
     }
-    for (size_t i = model->count; i-- > 0;) {
+    cJSON_Delete(s.json);
+    for (size_t i = model->count; i-- > 0 && why[0] == '\0';) {
+        const struct model_item *item = &model->items[i];
         if (listed[i]) {
             continue;
         }
-        if (model->items[i].lease_end_ns == 0 || model->items[i].lease_end_ns > now_ns) {
-            rig_fail(&s, model->items[i].id);
+        if (item->lease_end_ns <= 0 || item->lease_end_ns > now_ns) {
+            (void)snprintf(why, 200, "%s of c%u, type %u, mask %x: not listed", item->id,
+                           item->consumer, item->type, item->mask);
+            break;
         }
         model->items[i] = model->items[--model->count];
         model->expired++;
     }
-    cJSON_Delete(s.json);
+    return why[0] == '\0';
+}
+
+void model_compare(struct model *model, struct rig *rig, int grace_s)
+{
+    char why[200];
+    if (!model_matches(model, rig, grace_s, why)) {
+        fail_msg("%s", why);
+    }
 }
 
 bool model_native(struct model *model, struct rig *rig, bool exactly, char *why, size_t size)

@@ -34,17 +34,20 @@ void rig_fail(const struct said *said, const char *what)
     fail_msg("%s: %s", what, text != NULL ? text : "no answer");
 }
 
-struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body)
+struct said rig_try_as(struct rig *rig, const char *principal, const char *verb,
+                       struct mlt_slice body, int64_t wait_ns)
 {
     struct said s = { 0 };
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf bytes;
-    char subject[64];
-    (void)snprintf(subject, sizeof subject, "meltica.control.%s", verb);
+    char subject[128];
+    const bool named = principal[0] != '\0';
+    (void)snprintf(subject, sizeof subject, "meltica.control.%s%s%s%s", named ? "as." : "",
+                   principal, named ? "." : "", verb);
     mlt_buf_init(&bytes, ANSWER_BYTES_MAX);
     const int64_t begin_ns = mlt_clock_mono_ns();
     const enum mlt_status status =
-        mlt_bus_request(rig->client, subject, body, ANSWER_NS, &bytes, &err);
+        mlt_bus_request(rig->client, subject, body, wait_ns, &bytes, &err);
     s.took_ns = mlt_clock_mono_ns() - begin_ns;
     s.refused = status == MLT_E_PROTOCOL;
     s.unavailable = status == MLT_E_UNAVAILABLE;
@@ -53,17 +56,27 @@ struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body)
     return s;
 }
 
-struct said rig_ask(struct rig *rig, const char *verb, const char *body)
+struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body)
+{
+    return rig_try_as(rig, "", verb, body, ANSWER_NS);
+}
+
+struct said rig_ask_as(struct rig *rig, const char *principal, const char *verb, const char *body)
 {
     const int64_t until_ns = mlt_clock_mono_ns() + 10 * MLT_NS_PER_S;
     struct said s;
     do { /* one that was just started listens before it serves; nobody there is said at once */
-        s = rig_try(rig, verb, mlt_slice_of_string(body));
+        s = rig_try_as(rig, principal, verb, mlt_slice_of_string(body), ANSWER_NS);
     } while (s.json == NULL && s.unavailable && mlt_clock_mono_ns() < until_ns);
     if (s.json == NULL) {
         fail_msg("%s %s: no answer", verb, body);
     }
     return s;
+}
+
+struct said rig_ask(struct rig *rig, const char *verb, const char *body)
+{
+    return rig_ask_as(rig, "", verb, body);
 }
 
 void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id)
@@ -192,16 +205,32 @@ void rig_start(struct rig *rig, const char *symbols, const char *rate)
 void rig_start_limited(struct rig *rig, const char *symbols, const char *rate,
                        const char *subscriptions, const char *instruments)
 {
-    (void)snprintf(rig->table_path, sizeof rig->table_path, "/tmp/meltica-steering.XXXXXX");
-    const int fd = mkstemp(rig->table_path);
+    rig_start_policed(rig, symbols, rate, subscriptions, instruments, NULL);
+}
+
+static void make_file(char *path, size_t size, const char *text)
+{
+    (void)snprintf(path, size, "/tmp/meltica-steering.XXXXXX");
+    const int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_true(dprintf(fd, "%s", ROUTES) > 0);
+    assert_true(dprintf(fd, "%s", text) > 0);
     assert_int_equal(close(fd), 0);
+}
+
+void rig_start_policed(struct rig *rig, const char *symbols, const char *rate,
+                       const char *subscriptions, const char *instruments, const char *policy)
+{
+    make_file(rig->table_path, sizeof rig->table_path, ROUTES);
+    rig->policy_path[0] = '\0';
+    if (policy != NULL) {
+        make_file(rig->policy_path, sizeof rig->policy_path, policy);
+    }
     const struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", "7",
                       "--start-subscriptions", "0" },
         .table = rig->table_path,
-        .control_bus = { "--max-subscriptions", subscriptions, "--max-instruments", instruments },
+        .control_bus = { "--max-subscriptions", subscriptions, "--max-instruments", instruments,
+                         policy != NULL ? "--policy" : NULL, rig->policy_path },
     };
     struct mlt_error err = MLT_ERROR_INIT;
     mlt_stack_start(&rig->stack, &options);
@@ -221,4 +250,7 @@ void rig_stop(struct rig *rig)
     mlt_bus_destroy(rig->client, 0);
     mlt_stack_stop(&rig->stack);
     (void)unlink(rig->table_path);
+    if (rig->policy_path[0] != '\0') {
+        (void)unlink(rig->policy_path);
+    }
 }

@@ -19,7 +19,7 @@ struct rig {
     struct mlt_stack stack;
     struct mlt_bus *client;
     struct mlt_store *store;
-    char table_path[64];
+    char table_path[64], policy_path[64]; /* policy_path "": none */
 };
 
 /* With a synthetic market of SYM0001-USDT.. at so many frames/s. Returns when the listing is known
@@ -28,6 +28,9 @@ void rig_start(struct rig *rig, const char *symbols, const char *rate);
 /* The same with limits of the Control Bus: subscriptions of a consumer, instruments of one. */
 void rig_start_limited(struct rig *rig, const char *symbols, const char *rate,
                        const char *subscriptions, const char *instruments);
+/* The same where a policy (its JSON) says who may do what. */
+void rig_start_policed(struct rig *rig, const char *symbols, const char *rate,
+                       const char *subscriptions, const char *instruments, const char *policy);
 void rig_stop(struct rig *rig);
 /* Waits until the Dispatcher answers with the listing, has read the log, and an Adapter has the
  * plan. */
@@ -44,8 +47,12 @@ struct said {
 };
 /* One request of any bytes; never fails. Any thread. */
 struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body);
+/* The same as a principal ("": without a name), and not longer than that. */
+struct said rig_try_as(struct rig *rig, const char *principal, const char *verb,
+                       struct mlt_slice body, int64_t wait_ns);
 /* Repeats while nobody is there, up to 10 s; fails without an answer. */
 struct said rig_ask(struct rig *rig, const char *verb, const char *body);
+struct said rig_ask_as(struct rig *rig, const char *principal, const char *verb, const char *body);
 /* Asked and CONFIRMED; its subscription in id (64 bytes) unless NULL. */
 void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id);
 void rig_fail(const struct said *said, const char *what);

@@ -501,6 +501,18 @@ static void test_wrong_options_get_the_usage(void **state)
         ARGS("unsub"),
         ARGS("unsub", "TRADE", "BTC-USDT", "--ttl", "5"),
         ARGS("subs", "TRADE"),
+        ARGS("subs", "--as"),
+        ARGS("sub", "TRADE", "BTC-USDT", "--as", "a.b"),
+        ARGS("sub", "TRADE", "BTC-USDT", "--type", "BBO"),
+        ARGS("update", "s1"),
+        ARGS("update", "s1", "BTC-USDT", "--ttl", "0"),
+        ARGS("audit", "TRADE"),
+        ARGS("audit", "--since", "soon"),
+        ARGS("audit", "--since", "1y"),
+        ARGS("audit", "--since", "2020-01-01T04:00"),
+        ARGS("audit", "--outcome", "good"),
+        ARGS("audit", "--principal", "a.b"),
+        ARGS("audit", "--follow", "--since"),
         ARGS("nothing"),
     };
     struct command c;
@@ -510,8 +522,9 @@ static void test_wrong_options_get_the_usage(void **state)
         assert_string_equal(command_out(&c), "");
         command_free(&c);
     }
-    static const char *const commands[] = { "tail",    "record", "replay", "decode", "collect",
-                                            "inspect", "sub",    "unsub",  "subs" };
+    static const char *const commands[] = { "tail",    "record",  "replay", "decode",
+                                            "collect", "inspect", "sub",    "unsub",
+                                            "update",  "subs",    "audit" };
     for (unsigned i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         char start[64];
         (void)snprintf(start, sizeof start, "usage: meltica %s", commands[i]);

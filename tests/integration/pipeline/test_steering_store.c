@@ -1,0 +1,194 @@
+/*
+ * JetStream goes away under live subscriptions and comes back: meanwhile every command gets a clear
+ * refusal within two seconds, nothing changes, no lease ends, and data keeps flowing; afterwards
+ * all of it goes on where it was.
+ */
+#include "mlt_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "meltica/base/clock.h"
+#include "mlt_consumer.h"
+#include "steer_rig.h"
+
+static struct rig rig;
+static struct mlt_consumer consumer;
+static uint64_t trades, quotes; /* of SYM0001, of SYM0002; under the consumer's lock */
+
+static void look(void *ctx, const struct mlt_event *event, struct mlt_slice bytes)
+{
+    (void)ctx, (void)bytes;
+    if (event->instrument.len >= 7) {
+        trades += event->type == MLT_EVENT_TRADE && event->instrument.data[6] == '1';
+        quotes += event->type == MLT_EVENT_BBO && event->instrument.data[6] == '2';
+    }
+}
+
+struct flow {
+    uint64_t trades, quotes;
+};
+
+static bool has_flowed(void *ctx)
+{
+    const struct flow *wanted = ctx;
+    return trades >= wanted->trades && quotes >= wanted->quotes;
+}
+
+/* Both subscriptions bring so much more. */
+static void wait_flow(uint64_t more)
+{
+    (void)pthread_mutex_lock(&consumer.lock);
+    struct flow wanted = { trades + more, quotes + more };
+    (void)pthread_mutex_unlock(&consumer.lock);
+    assert_true(mlt_consumer_wait(&consumer, has_flowed, &wanted, 20));
+}
+
+static int lines_of(const char *stream)
+{
+    const cJSON *streams = NULL;
+    cJSON *tree = rig_exchange(&rig, &streams);
+    const cJSON *one = cJSON_GetObjectItemCaseSensitive(streams, stream);
+    const int lines = one != NULL ? rig_number(one, "lines") : 0;
+    cJSON_Delete(tree);
+    return lines;
+}
+
+/* Revision and subscriptions as they are listed, but for what counts time; to free. */
+static char *table(void)
+{
+    struct said s = rig_ask(&rig, "list", "");
+    assert_false(s.refused);
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(s.json, "subscriptions");
+    for (cJSON *one = list->child; one != NULL; one = one->next) {
+        cJSON_DeleteItemFromObjectCaseSensitive(one, "lease_left_s");
+    }
+    char *text = cJSON_PrintUnformatted(s.json);
+    assert_non_null(text);
+    cJSON_Delete(s.json);
+    return text;
+}
+
+static int listed(const char *consumer_name)
+{
+    char body[64];
+    (void)snprintf(body, sizeof body, "{\"consumer\":\"%s\"}", consumer_name);
+    struct said s = rig_ask(&rig, "list", body);
+    const int total = rig_number(s.json, "total");
+    cJSON_Delete(s.json);
+    return total;
+}
+
+static bool lease_is_over(struct rig *r, void *ctx)
+{
+    (void)ctx;
+    struct said s = rig_ask(r, "list", "{\"consumer\":\"leased\"}");
+    const cJSON *one =
+        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(s.json, "subscriptions"), 0);
+    const bool over = one == NULL || rig_number(one, "lease_left_s") == 0;
+    cJSON_Delete(s.json);
+    return over;
+}
+
+static bool lease_has_ended(struct rig *r, void *ctx)
+{
+    (void)r;
+    return listed(ctx) == 0;
+}
+
+static void restart_nats(bool jetstream)
+{
+    mlt_stack_set_jetstream(&rig.stack, jetstream);
+    mlt_stack_kill(&rig.stack, "nats");
+    mlt_stack_run(&rig.stack, "nats");
+    assert_int_equal(mlt_bus_wait_connected(rig.client, 20 * MLT_NS_PER_S), MLT_OK);
+    rig_wait_ready(&rig);
+}
+
+static void refuse(const char *verb, const char *body)
+{
+    struct said s = rig_ask(&rig, verb, body);
+    if (!s.refused || rig_number(s.json, "code") != 503 || s.took_ns >= 2 * MLT_NS_PER_S ||
+        strstr(rig_text(s.json, "message"), "table store unavailable, nothing changed") == NULL) {
+        rig_fail(&s, verb);
+    }
+    cJSON_Delete(s.json);
+}
+
+static void test_without_jetstream_nothing_changes_and_data_flows(void **state)
+{
+    (void)state;
+    static const char more[] =
+        "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0003-USDT\"],\"id\":\"m\"}";
+    static char leased[] = "leased";
+    char id[64], ends[128], updates[192], renews[160];
+    struct mlt_tally_totals before, after;
+    rig_start(&rig, "3", "600");
+    memset(&consumer, 0, sizeof consumer);
+    consumer.look = look;
+    mlt_consumer_start(&consumer, rig.stack.nats_url);
+    rig_confirm(&rig, "subscribe",
+                "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}", id);
+    rig_confirm(&rig, "subscribe",
+                "{\"consumer\":\"leased\",\"type\":\"BBO\",\"instruments\":[\"SYM0002-USDT\"],"
+                "\"ttl_s\":8}",
+                NULL);
+    wait_flow(20);
+    restart_nats(false);
+    assert_true(rig_until(lease_is_over, &rig, NULL, 20));
+    assert_int_equal(listed(leased), 1);
+    char *held = table();
+    wait_flow(20); /* what was lost with the server is behind */
+    mlt_consumer_totals(&consumer, &before);
+
+    (void)snprintf(ends, sizeof ends, "{\"consumer\":\"a\",\"subscription\":\"%s\"}", id);
+    (void)snprintf(updates, sizeof updates,
+                   "{\"consumer\":\"a\",\"subscription\":\"%s\","
+                   "\"instruments\":[\"SYM0001-USDT\",\"SYM0003-USDT\"]}",
+                   id);
+    (void)snprintf(renews, sizeof renews,
+                   "{\"consumer\":\"a\",\"subscription\":\"%s\",\"ttl_s\":600}", id);
+    refuse("subscribe", more);
+    refuse("unsubscribe", ends);
+    refuse("update", updates);
+    refuse("renew", renews);
+
+    char *still = table();
+    assert_string_equal(still, held);
+    assert_int_equal(lines_of("sym0001usdt@trade"), 1);
+    assert_int_equal(lines_of("sym0002usdt@bookTicker"), 1);
+    assert_int_equal(lines_of("sym0003usdt@trade"), 0);
+    wait_flow(100);
+    mlt_consumer_totals(&consumer, &after);
+    assert_int_equal(after.sequence_holes, before.sequence_holes);
+    assert_int_equal(after.gaps, before.gaps);
+    assert_int_equal(after.duplicates, before.duplicates);
+    assert_int_equal(after.lost, before.lost);
+    assert_int_equal(
+        mlt_stack_metric(&rig.stack, "control-bus", "meltica_control_audit_failed_total", ""), 4);
+
+    /* Back again: what was refused was never kept for later, and can be had now. */
+    restart_nats(true);
+    assert_true(rig_until(lease_has_ended, &rig, leased, 20));
+    assert_int_equal(listed("a"), 1);
+    assert_int_equal(lines_of("sym0003usdt@trade"), 0);
+    struct said s = rig_ask(&rig, "subscribe", more);
+    if (s.refused || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s.json, "unchanged"))) {
+        rig_fail(&s, more);
+    }
+    cJSON_Delete(s.json);
+    rig_confirm(&rig, "unsubscribe", ends, NULL);
+    assert_int_equal(listed("a"), 1);
+    cJSON_free(held);
+    cJSON_free(still);
+    mlt_consumer_stop(&consumer);
+    rig_stop(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_jetstream_nothing_changes_and_data_flows),
+    };
+    return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
+}

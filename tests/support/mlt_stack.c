@@ -393,7 +393,7 @@ void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,
                    struct mlt_buf *body)
 {
     const int fd = connect_to(process_of(stack, name)->port);
-    char request[512];
+    char request[4096];
     const int len =
         snprintf(request, sizeof request,
                  "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);

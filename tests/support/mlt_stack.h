@@ -13,7 +13,7 @@
 
 #include "meltica/base/buf.h"
 
-#define MLT_STACK_ARGUMENTS_MAX 24u
+#define MLT_STACK_ARGUMENTS_MAX 32u
 #define MLT_STACK_PROCESSES 7u
 
 struct mlt_stack_process {

@@ -7,6 +7,9 @@ foreach(name conductor_service conductor_cache conductor_restart data_bus_servic
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c LIBS mlt_flow_peers mlt_bus mlt_proto
         LABELS integration TIMEOUT 120 DEPENDS meltica-conductor meltica-data-bus)
 endforeach()
+mlt_add_test(NAME test_conductor_load SOURCES test_conductor_load.c LIBS mlt_flow_peers mlt_bus mlt_proto LONG
+    LABELS integration TIMEOUT 300 DEPENDS meltica-conductor meltica-data-bus)
+set_tests_properties(test_conductor_load PROPERTIES RUN_SERIAL ON)
 # JetStream away for half a minute: ctest -C long -L long.
 get_test_property(test_conductor_cache ENVIRONMENT environment)
 add_test(NAME test_conductor_cache_long COMMAND test_conductor_cache CONFIGURATIONS long)

@@ -38,3 +38,15 @@ get_test_property(test_books_recorded ENVIRONMENT environment)
 add_test(NAME test_books_recorded_long COMMAND test_books_recorded CONFIGURATIONS long)
 set_tests_properties(test_books_recorded_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 1200
     SKIP_RETURN_CODE 77 ENVIRONMENT "${environment};MELTICA_TEST_MARKET_SPEED=1")
+
+# The storm; what it published is recorded for analytics_check.py.
+mlt_add_test(NAME test_storm SOURCES test_storm.c storm_truth.c LIBS mlt_test_stack PkgConfig::CJSON LABELS integration
+    TIMEOUT 240)
+set_tests_properties(test_storm PROPERTIES RUN_SERIAL ON FIXTURES_SETUP storm_events)
+set_property(TEST test_storm APPEND PROPERTY ENVIRONMENT "MELTICA_STORM_EVENTS=${CMAKE_BINARY_DIR}/storm_events.pb")
+add_dependencies(test_storm meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
+    meltica-control-bus)
+get_test_property(test_storm ENVIRONMENT storm_environment)
+add_test(NAME test_storm_long COMMAND test_storm CONFIGURATIONS long)
+set_tests_properties(test_storm_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 3600
+    ENVIRONMENT "${storm_environment};MELTICA_TEST_STORM=long")

@@ -1,0 +1,369 @@
+/*
+ * A storm of faults over a synthetic market, through the real processes: frames that are dropped,
+ * doubled, out of order or late, lines that are cut, snapshots that are stale, slow, refused or cut
+ * short. No BOOK that says LIVE is wrong, each fault is recovered from, and the weight that the
+ * exchange grants is not exceeded.
+ */
+#include "mlt_test.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "meltica/base/clock.h"
+#include "storm_truth.h"
+
+#define PAGE 2000u
+
+struct storm {
+    const char *symbols, *rate, *speed, *seconds; /* seconds: of the market; "0": for ever */
+    const char *faults, *spec, *frame_rate, *snapshot_rate, *weight_limit;
+    int patience_s;    /* until the last fault was made, and the market's end */
+    unsigned recorded; /* the first symbols: their events are kept for analytics_check.py */
+};
+
+/* Many faults in a short time: an exchange that grants four times the weight, or the books would
+ * wait for the next minute. */
+static const struct storm short_storm = {
+    .symbols = "24",
+    .rate = "1500",
+    .speed = "1",
+    .seconds = "0",
+    .faults = "200",
+    .spec = "drop:6,duplicate:4,reorder:4,delay:4,cut:1,stale:3,slow:3,fail:3,busy:2,truncate:3",
+    .frame_rate = "40000",
+    .snapshot_rate = "200",
+    .weight_limit = "24000",
+    .patience_s = 60,
+    .recorded = 6,
+};
+/* One hour of market time with what the exchange really grants. A cut line is 200 books at once. */
+static const struct storm long_storm = {
+    .symbols = "200",
+    .rate = "500",
+    .speed = "12",
+    .seconds = "3600",
+    .faults = "2200",
+    .spec =
+        "drop:120,duplicate:80,reorder:80,delay:80,cut:1,stale:3,slow:3,fail:3,busy:2,truncate:3",
+    .frame_rate = "1500",
+    .snapshot_rate = "200",
+    .weight_limit = "6000",
+    .patience_s = 1200,
+    .recorded = 12,
+};
+
+static const char table[] =
+    "{\"version\":1,\"routes\":["
+    "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"
+    "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"
+    "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100,"
+    "\"interval_ms\":60000}},"
+    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":300000}}],"
+    "\"subscriptions\":["
+    "{\"id\":\"trades\",\"type\":\"TRADE\",\"instruments\":[\"*\"]},"
+    "{\"id\":\"books\",\"type\":\"BOOK\",\"instruments\":[\"*\"]}]}";
+
+static struct mlt_stack stack;
+static struct mlt_consumer consumer;
+static struct storm_truth truth;
+static FILE *record; /* or NULL: encoded events as an EventBatch */
+static unsigned recorded_symbols;
+
+static void write_event(struct mlt_slice bytes)
+{
+    uint8_t head[12] = { 0x0a };
+    size_t len = 1, left = bytes.len;
+    do {
+        head[len++] = (uint8_t)((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+        left >>= 7;
+    } while (left > 0);
+    assert_int_equal(fwrite(head, 1, len, record), len);
+    assert_int_equal(fwrite(bytes.data, 1, bytes.len, record), bytes.len);
+}
+
+static void look(void *ctx, const struct mlt_event *event, struct mlt_slice bytes)
+{
+    unsigned symbol = 0;
+    storm_truth_see(ctx, event);
+    if (record != NULL && storm_symbol_of(&truth, event->instrument, &symbol) &&
+        symbol < recorded_symbols) {
+        write_event(bytes);
+    }
+}
+
+/* ---- the simulator's script ---- */
+
+struct fault_row {
+    unsigned faults, recovered;
+    int64_t *times_ns; /* to LIVE, of those recovered */
+};
+
+static cJSON *get_faults(unsigned from, unsigned limit)
+{
+    char target[96];
+    struct mlt_buf body;
+    (void)snprintf(target, sizeof target, "/sim/faults?from=%u&limit=%u", from, limit);
+    mlt_buf_init(&body, 16u << 20);
+    mlt_stack_get(&stack, "exchange", target, &body);
+    cJSON *page = cJSON_ParseWithLength((const char *)body.data, body.len);
+    assert_non_null(page);
+    mlt_buf_fini(&body);
+    return page;
+}
+
+static const char *text_member(const cJSON *json, const char *key)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, key));
+    assert_non_null(text);
+    return text;
+}
+
+static int64_t number_member(const cJSON *json, const char *key)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, key);
+    assert_true(cJSON_IsNumber(value));
+    return (int64_t)value->valuedouble; /* below 2^53 */
+}
+
+static bool script_ended(void)
+{
+    cJSON *page = get_faults(0, 0);
+    const bool ended = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(page, "ended"));
+    cJSON_Delete(page);
+    return ended;
+}
+
+/* Whether its book was LIVE again, at or beyond the update ids of the fault. */
+static int64_t time_to_live(const cJSON *fault)
+{
+    unsigned symbol = 0;
+    const int64_t time_ns = strtoll(text_member(fault, "time"), NULL, 10);
+    assert_true(
+        storm_symbol_of(&truth, mlt_slice_of_string(text_member(fault, "symbol")), &symbol));
+    const int64_t at = storm_live_at(&truth, symbol, number_member(fault, "last"), time_ns);
+    return at < 0 ? -1 : at - time_ns;
+}
+
+/* ---- waiting ---- */
+
+static bool much_waits(void *ctx)
+{
+    const struct storm_truth *t = ctx;
+    return t->waiting >= 10u * t->symbols;
+}
+
+/* All books checked, again and again, until what is asked for is so. */
+static bool check_until(bool (*done)(void), int seconds)
+{
+    const int64_t end = mlt_clock_mono_ns() + seconds * MLT_NS_PER_S;
+    bool is_done = false;
+    while (!is_done && mlt_clock_mono_ns() < end) {
+        (void)mlt_consumer_wait(&consumer, much_waits, &truth, 1);
+        storm_truth_check(&truth);
+        is_done = done();
+    }
+    return is_done;
+}
+
+static bool all_recovered(void)
+{
+    bool all = true;
+    for (unsigned from = 0; all; from += PAGE) {
+        cJSON *page = get_faults(from, PAGE);
+        const cJSON *faults = cJSON_GetObjectItemCaseSensitive(page, "faults");
+        const cJSON *fault;
+        cJSON_ArrayForEach(fault, faults)
+        {
+            all = all && time_to_live(fault) >= 0;
+        }
+        const bool last = cJSON_GetArraySize(faults) < (int)PAGE;
+        cJSON_Delete(page);
+        if (last) {
+            break;
+        }
+    }
+    return all;
+}
+
+static bool market_ended(void)
+{
+    return mlt_stack_exchange_status(&stack, "finished") == 1;
+}
+
+/* ---- the verdict ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void print_row(const char *kind, struct fault_row *row)
+{
+    qsort(row->times_ns, row->recovered, sizeof row->times_ns[0], by_size);
+    const double median =
+        row->recovered > 0 ? (double)row->times_ns[row->recovered / 2] / MLT_NS_PER_MS : 0;
+    const double most =
+        row->recovered > 0 ? (double)row->times_ns[row->recovered - 1] / MLT_NS_PER_MS : 0;
+    (void)printf("%-10s %7u %10u %12.1f %12.1f\n", kind, row->faults, row->recovered, median, most);
+}
+
+static void add_fault(struct fault_row *row, const cJSON *fault)
+{
+    const int64_t ns = time_to_live(fault);
+    if (row->faults++ % 1024 == 0) {
+        row->times_ns = realloc(row->times_ns, (row->faults + 1024) * sizeof row->times_ns[0]);
+        assert_non_null(row->times_ns);
+    }
+    if (ns >= 0) {
+        row->times_ns[row->recovered++] = ns;
+    }
+}
+
+/* The table of faults and recoveries; how many were not recovered from. */
+static unsigned print_table(void)
+{
+    static const char *const kinds[] = { "drop",  "duplicate", "reorder", "delay", "cut",
+                                         "stale", "slow",      "fail",    "busy",  "truncate" };
+    struct fault_row all = { 0 };
+    unsigned lost = 0, kinds_seen = 0;
+    (void)printf("%-10s %7s %10s %12s %12s\n", "fault", "number", "recovered", "median ms",
+                 "max ms");
+    for (unsigned k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        struct fault_row row = { 0 };
+        bool last = false;
+        for (unsigned from = 0; !last; from += PAGE) {
+            cJSON *page = get_faults(from, PAGE);
+            const cJSON *faults = cJSON_GetObjectItemCaseSensitive(page, "faults"), *fault;
+            cJSON_ArrayForEach(fault, faults)
+            {
+                if (strcmp(text_member(fault, "kind"), kinds[k]) == 0) {
+                    add_fault(&row, fault);
+                    add_fault(&all, fault);
+                }
+            }
+            last = cJSON_GetArraySize(faults) < (int)PAGE;
+            cJSON_Delete(page);
+        }
+        print_row(kinds[k], &row);
+        lost += row.faults - row.recovered;
+        kinds_seen += row.faults > 0;
+        free(row.times_ns);
+    }
+    print_row("all", &all);
+    assert_int_equal(kinds_seen, sizeof kinds / sizeof kinds[0]);
+    free(all.times_ns);
+    return lost;
+}
+
+static void assert_verdict(const struct storm *storm)
+{
+    const unsigned lost = print_table();
+    const int64_t peak = mlt_stack_exchange_status(&stack, "rest_weight_peak");
+    (void)printf("%llu BOOKs LIVE, %llu checked level by level: %llu wrong, %llu not known to the "
+                 "exchange; %llu not LIVE; REST weight at most %lld in a minute\n",
+                 (unsigned long long)truth.live, (unsigned long long)truth.checked,
+                 (unsigned long long)truth.wrong, (unsigned long long)truth.unknown,
+                 (unsigned long long)truth.other, (long long)peak);
+    (void)fflush(stdout);
+    assert_string_equal(truth.first_wrong, "");
+    assert_int_equal(truth.wrong, 0);
+    assert_int_equal(truth.unknown, 0);
+    assert_int_equal(truth.overrun, 0);
+    assert_int_equal(truth.shown_when_unsure, 0);
+    assert_true(truth.checked >= 100u * truth.symbols && truth.other > 0);
+    assert_int_equal(lost, 0);
+    assert_int_equal(mlt_stack_exchange_status(&stack, "rest_refused"), 0);
+    assert_true(peak > 0 && peak <= strtoll(storm->weight_limit, NULL, 10));
+    cJSON *page = get_faults(0, 0);
+    assert_true(number_member(page, "total") >= strtoll(storm->faults, NULL, 10));
+    cJSON_Delete(page);
+}
+
+static void write_table(char *path)
+{
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, table, sizeof table - 1), sizeof table - 1);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_no_fault_makes_a_wrong_book(void **state)
+{
+    (void)state;
+    const char *which = getenv("MELTICA_TEST_STORM");
+    const struct storm *storm =
+        which != NULL && strcmp(which, "long") == 0 ? &long_storm : &short_storm;
+    char path[] = "/tmp/meltica-storm-table.XXXXXX";
+    write_table(path);
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic",
+                      "--levels",
+                      "300",
+                      "--seed",
+                      "17",
+                      "--symbols",
+                      storm->symbols,
+                      "--weight-limit",
+                      storm->weight_limit,
+                      "--rate",
+                      storm->rate,
+                      "--speed",
+                      storm->speed,
+                      "--seconds",
+                      storm->seconds,
+                      "--faults",
+                      storm->spec,
+                      "--fault-rate",
+                      storm->frame_rate,
+                      "--fault-snapshot-rate",
+                      storm->snapshot_rate,
+                      "--fault-count",
+                      storm->faults },
+        .table = path,
+    };
+    const char *events = getenv("MELTICA_STORM_EVENTS");
+    if (events != NULL && storm->recorded > 0) {
+        record = fopen(events, "wb");
+        assert_non_null(record);
+        recorded_symbols = storm->recorded;
+    }
+    storm_truth_open(&truth, &consumer, &stack, (unsigned)strtoul(storm->symbols, NULL, 10));
+    consumer.look = look;
+    consumer.ctx = &truth;
+    mlt_stack_start(&stack, &options);
+    mlt_consumer_start(&consumer, stack.nats_url);
+    mlt_stack_run_services(&stack);
+
+    assert_true(check_until(script_ended, storm->patience_s));
+    if (strcmp(storm->seconds, "0") != 0) {
+        assert_true(check_until(market_ended, storm->patience_s));
+    }
+    const bool recovered = check_until(all_recovered, 60);
+    storm_truth_check(&truth);
+    assert_verdict(storm);
+    assert_true(recovered);
+
+    static const char *const services[] = { "dispatcher", "control-bus", "data-bus", "conductor",
+                                            "adapter" };
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(mlt_stack_terminate(&stack, services[i]), 0);
+    }
+    mlt_consumer_stop(&consumer);
+    mlt_stack_stop(&stack);
+    storm_truth_close(&truth);
+    if (record != NULL) {
+        assert_int_equal(fclose(record), 0);
+    }
+    (void)unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_fault_makes_a_wrong_book),
+    };
+    return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -5,6 +5,7 @@
 /* Where the newest event in a BOOK came from, and when. */
 struct provenance {
     uint8_t trace_id[MLT_TRACE_ID_BYTES];
+    uint32_t trace_flags;
     struct mlt_stamps stamps;
     struct mlt_slice exchange; /* static, see exchange_name */
     uint32_t route;
@@ -143,6 +144,7 @@ static void remember(struct mlt_fusion *fusion, const struct mlt_event *event)
 {
     struct provenance *p = &fusion->newest;
     memcpy(p->trace_id, event->trace_id, sizeof p->trace_id);
+    p->trace_flags = event->trace_flags;
     p->stamps = event->stamps;
     p->route = event->route;
     p->route_revision = event->route_revision;
@@ -418,6 +420,7 @@ static void stamp(struct mlt_fusion *fusion, struct mlt_event *out, int64_t now_
 {
     const struct provenance *p = &fusion->newest;
     memcpy(out->trace_id, p->trace_id, sizeof out->trace_id);
+    out->trace_flags = p->trace_flags;
     out->route = p->route;
     out->route_revision = p->route_revision;
     out->exchange = p->exchange;

@@ -18,6 +18,7 @@ enum mlt_status mlt_canonical_from_native(const struct mlt_native_event *native,
     event->rest_function = native->rest_function;
     event->exchange = exchange;
     memcpy(event->trace_id, native->trace_id, sizeof event->trace_id);
+    event->trace_flags = native->trace_flags;
     event->stamps.received = native->received;
     event->stamps.exchange = native->exchange;
     event->stamps.adapted = native->adapted;

@@ -107,7 +107,7 @@ static enum mlt_status hash_event(struct mlt_tally *tally, struct channel *chann
     }
     struct mlt_event bare = *event;
     bare.epoch = bare.sequence = bare.route_revision = bare.lane_previous = bare.throttled_ns = 0;
-    bare.quality = bare.merged = bare.route = 0;
+    bare.quality = bare.merged = bare.route = bare.trace_flags = 0;
     if (bare.type == MLT_EVENT_BOOK_DELTA) {
         bare.u.book_delta.digest = bare.u.book_delta.digest_version = 0;
     }

@@ -60,6 +60,7 @@ static void put_event(struct writer *w, const struct mlt_event *e)
     put_uint(w, 11, e->lane_previous);
     put_uint(w, 12, e->merged);
     put_uint(w, 13, e->throttled_ns);
+    put_uint(w, 14, e->trace_flags);
     mlt_payload_put(w, (int)e->type, &e->u);
 }
 
@@ -163,6 +164,9 @@ static enum mlt_status take_scalar(const struct field *f, struct mlt_event *e)
     case 12:
         e->merged = (uint32_t)f->value;
         return f->value <= UINT32_MAX ? MLT_OK : MLT_E_PARSE;
+    case 14:
+        e->trace_flags = (uint32_t)f->value;
+        return f->value <= UINT32_MAX ? MLT_OK : MLT_E_PARSE;
     default:
         e->throttled_ns = f->value;
         return MLT_OK;
@@ -217,7 +221,7 @@ enum mlt_status mlt_event_decode(struct mlt_slice bytes, struct mlt_arena *arena
             status = f.type == WIRE_FIXED64 ? MLT_OK : MLT_E_PARSE;
             out->key = f.value;
         } else if (f.number == 2 || f.number == 4 || f.number == 5 ||
-                   (f.number >= 9 && f.number <= 13)) {
+                   (f.number >= 9 && f.number <= 14)) {
             status = take_scalar(&f, out);
         } else if (f.number == 1 || (f.number >= 6 && f.number <= 8) ||
                    mlt_payload_type_of_field(f.number) != MLT_EVENT_NONE) {

@@ -374,6 +374,7 @@ enum mlt_status mlt_event_to_json(const struct mlt_event *e, struct mlt_buf *out
     text(&j, "exchange", e->exchange);
     end(&j);
     word(&j, "trace_id", trace);
+    small(&j, "trace_flags", e->trace_flags);
     object(&j, "stamps");
     integer(&j, "received", e->stamps.received);
     stamp(&j, "exchange", e->stamps.received, e->stamps.exchange);

@@ -47,6 +47,7 @@ static void put_native(struct writer *w, const struct mlt_native_event *e)
     put_sint(w, 7, e->first);
     put_sint(w, 8, e->last);
     put_bytes(w, 9, e->rest_function);
+    put_uint(w, 10, e->trace_flags);
     if (e->type == MLT_NATIVE_UNPARSED) {
         put_message(w, FIELD_UNPARSED, put_unparsed, e);
     } else {
@@ -127,6 +128,9 @@ static enum mlt_status take_number(const struct field *f, struct pending_stamps 
     case 7:
         e->first = unzigzag(f->value);
         return MLT_OK;
+    case 10:
+        e->trace_flags = (uint32_t)f->value;
+        return f->value <= UINT32_MAX ? MLT_OK : MLT_E_PARSE;
     default:
         e->last = unzigzag(f->value);
         return MLT_OK;
@@ -171,7 +175,7 @@ enum mlt_status mlt_native_decode(struct mlt_slice bytes, struct mlt_arena *aren
     struct field f;
     enum mlt_status status;
     while ((status = take_field(&bytes, &f)) == MLT_OK) {
-        const bool number = f.number == 2 || (f.number >= 4 && f.number <= 8);
+        const bool number = f.number == 2 || (f.number >= 4 && f.number <= 8) || f.number == 10;
         const bool text = f.number == 1 || f.number == 3 || f.number == 9 ||
                           f.number == FIELD_UNPARSED ||
                           mlt_payload_type_of_field(f.number) != MLT_EVENT_NONE;

@@ -61,6 +61,7 @@ static struct mlt_event sample(enum mlt_event_type type)
     e.lane_previous = 5;
     e.merged = 6;
     e.throttled_ns = 7;
+    e.trace_flags = 0xa1;
     const struct mlt_decimal d = { 6183763000000, -8 }, z = { 0, 0 }, n = { INT64_MIN, 18 };
     const struct mlt_levels levels = { -8, -5, 3, prices, quantities };
     switch (type) {

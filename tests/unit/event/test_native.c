@@ -17,6 +17,7 @@ static struct mlt_native_event sample(int type)
     e.instrument = MLT_SLICE_LITERAL("BTC-USDT");
     e.route = 6;
     memcpy(e.trace_id, "fedcba9876543210", 16);
+    e.trace_flags = 0x81;
     e.received = 1723161253937085768;
     e.exchange = 1723161255208000000; /* ahead of our clock, as in a real recording */
     e.adapted = 1723161253937090000;

@@ -218,6 +218,7 @@ struct mlt_event {
     int64_t first, last; /* source positions */
     struct mlt_slice rest_function, exchange;
     uint8_t trace_id[MLT_TRACE_ID_BYTES];
+    uint32_t trace_flags; /* W3C; 1: sampled */
     struct mlt_stamps stamps;
     uint32_t quality;
     uint64_t route_revision, lane_previous, throttled_ns;
@@ -244,6 +245,7 @@ struct mlt_native_event {
     struct mlt_slice instrument;
     uint32_t route;
     uint8_t trace_id[MLT_TRACE_ID_BYTES];
+    uint32_t trace_flags;
     int64_t received, exchange /* or MLT_STAMP_UNKNOWN */, adapted; /* absolute ns */
     int64_t first, last;
     struct mlt_slice rest_function;

@@ -152,6 +152,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     adapter->data = mlt_service_data_bus(service);
     adapter->control = mlt_service_control_bus(service);
     adapter->metrics = mlt_service_metrics(service);
+    adapter->trace = mlt_service_trace(service);
     adapter->partitions = mlt_service_partitions(service);
     adapter->trace_prefix = mlt_random64();
     adapter->trace_seed = mlt_random64();

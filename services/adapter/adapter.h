@@ -22,6 +22,8 @@
 #define MLT_ADAPTER_MAIL_MAX 128u /* requests that wait for the loop */
 #define MLT_ADAPTER_HOLD_MAX_NS INT64_C(2000000000)
 #define MLT_ADAPTER_REASON_COUNT 11u
+#define MLT_ADAPTER_ASKED_MAX 16u /* requests of commands whose answer is waited for, for traces   \
+                                   */
 
 struct mlt_adapter_config {
     char *ws_url, *rest_url, *ca_file;
@@ -69,12 +71,29 @@ struct mlt_adapter_meters {
     struct mlt_histogram *adapt, *rest;
 };
 
+/* A request to the exchange that a command led to. */
+struct mlt_adapter_asked {
+    int64_t id; /* 0: free */
+    uint32_t line;
+    int64_t begin_ns; /* wall */
+    struct mlt_trace_context parent;
+};
+
+/* While a plan is applied. */
+struct mlt_adapter_plan_trace {
+    bool active;
+    struct mlt_trace_context parent;
+    int64_t begin_ns;
+    uint32_t wanted;
+};
+
 struct mlt_adapter {
     struct mlt_service *service;
     const struct mlt_adapter_config *config;
     struct mlt_loop *loop;
     struct mlt_bus *data, *control;
     struct mlt_metrics *metrics;
+    struct mlt_trace *trace; /* NULL: off */
     struct mlt_hop_sender *sender;
     struct mlt_http_client *http;
     struct mlt_timer *lines_timer, *rest_timer, *second_timer, *listing_timer, *hold_timer,
@@ -86,6 +105,10 @@ struct mlt_adapter {
     int64_t listed_at_ns;                /* wall: completion of the answer in force */
     size_t listing_next;                 /* next symbol to announce */
     uint64_t trace_prefix, trace_seed, trace_count;
+    struct mlt_trace_context command; /* span of the last plan that a command changed */
+    int64_t command_until_ns;         /* monotonic: then nothing is its doing any more */
+    struct mlt_adapter_asked asked[MLT_ADAPTER_ASKED_MAX]; /* ring */
+    unsigned asked_next;
 
     struct mlt_adapter_meters meters;
     struct mlt_plans plans;
@@ -163,6 +186,17 @@ void mlt_adapter_rest_failed(struct mlt_adapter *adapter, enum mlt_rest_function
 void mlt_adapter_meter_lines(struct mlt_adapter *adapter);
 void mlt_adapter_collect(void *state);
 void mlt_adapter_stats(void *state, struct mlt_buf *out);
+
+/* ---- traces.c ---- */
+/* Before and after a plan is applied. */
+void mlt_adapter_trace_plan(struct mlt_adapter *adapter, const Meltica__V1__NativePlan *plan,
+                            struct mlt_adapter_plan_trace *t);
+void mlt_adapter_trace_planned(struct mlt_adapter *adapter, const Meltica__V1__NativePlan *plan,
+                               const struct mlt_adapter_plan_trace *t, enum mlt_status status);
+/* A request leaves on a line; its answer is here, and the line has not heard it yet. */
+void mlt_adapter_trace_asked(struct mlt_adapter *adapter, uint32_t line);
+void mlt_adapter_trace_answered(struct mlt_adapter *adapter, uint32_t line, int64_t id,
+                                const char *error);
 
 /* ---- adapter.c ---- */
 extern const struct mlt_service_spec mlt_adapter_spec;

@@ -90,7 +90,11 @@ static bool port_send(void *ctx, uint32_t line, struct mlt_slice text)
 {
     struct mlt_adapter *adapter = ctx;
     struct mlt_ws *ws = adapter->connections[line].ws;
-    return ws != NULL && mlt_ws_send(ws, text) == MLT_OK;
+    const bool sent = ws != NULL && mlt_ws_send(ws, text) == MLT_OK;
+    if (sent) {
+        mlt_adapter_trace_asked(adapter, line);
+    }
+    return sent;
 }
 
 static void port_source(void *ctx, const struct mlt_topic_instrument *instrument, bool down,

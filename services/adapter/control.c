@@ -187,17 +187,20 @@ static const char *refusal_of(enum mlt_status status)
 static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes)
 {
     Meltica__V1__NativePlan *plan = NULL;
+    struct mlt_adapter_plan_trace trace;
     bool new_boot = false;
     enum mlt_status status = mlt_plans_read(&adapter->plans, bytes, &plan, &new_boot);
     if (status != MLT_OK) {
         return refusal_of(status);
     }
+    mlt_adapter_trace_plan(adapter, plan, &trace);
     if (adapter->listed) {
         status = apply(adapter, plan);
     }
     if (status == MLT_OK) {
         status = mlt_plans_keep(&adapter->plans, plan, bytes);
     }
+    mlt_adapter_trace_planned(adapter, plan, &trace, status);
     mlt_plan_free(plan);
     if (status != MLT_OK) {
         return refusal_of(status);

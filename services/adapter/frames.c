@@ -27,6 +27,7 @@ static uint32_t partition_of(const struct mlt_adapter *adapter, struct mlt_slice
 void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *event)
 {
     make_trace_id(adapter, event->trace_id);
+    event->trace_flags = mlt_trace_begin_native(adapter->trace, event);
     const uint32_t partition = partition_of(adapter, event->instrument);
     const size_t bytes = mlt_native_encoded_size(event);
     uint8_t *out = NULL;
@@ -40,6 +41,9 @@ void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *e
     }
     (void)mlt_native_encode(event, out);
     mlt_hop_end(adapter->sender, partition);
+    if (event->trace_flags != 0) {
+        mlt_trace_native(adapter->trace, event, mlt_clock_wall_ns());
+    }
     if (event->type < MLT_EVENT_TYPE_COUNT) {
         mlt_counter_add(adapter->meters.instances[event->type], 1);
     } else {
@@ -77,6 +81,8 @@ static void on_answer(struct mlt_adapter *adapter, uint32_t line,
         mlt_log(MLT_LOG_WARN, "request_refused", frame->error_text, MLT_U("line", line),
                 MLT_I("id", frame->id), MLT_I("code", frame->error_code));
     }
+    mlt_adapter_trace_answered(adapter, line, frame->has_id ? frame->id : 0,
+                               refused ? frame->error_text : NULL);
     mlt_lines_answer(&adapter->lines, line, frame->has_id, frame->id,
                      refused ? frame->error_text : NULL, mlt_clock_mono_ns());
     mlt_adapter_lines_turn(adapter);

@@ -92,6 +92,19 @@ static enum mlt_status check(const void *config, struct mlt_error *err)
 
 /* ---- hot path ---- */
 
+/* Under the lock. A BOOK has waited for its window, and what was made here has no batch. */
+static void trace(struct conductor *c, const struct mlt_event *event, bool of_batch)
+{
+    if (!mlt_trace_takes(c->trace, event)) {
+        return;
+    }
+    const bool came =
+        of_batch && event->type != MLT_EVENT_BOOK && event->stamps.dispatched != MLT_STAMP_UNKNOWN;
+    mlt_trace_event(c->trace, MLT_TRACE_CONDUCT, event,
+                    came ? c->batch_ns : event->stamps.conducted - (int64_t)event->throttled_ns,
+                    mlt_clock_wall_ns());
+}
+
 /* Under the lock. */
 static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event)
 {
@@ -108,6 +121,7 @@ static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event
     }
     (void)mlt_event_encode(event, out);
     mlt_hop_end(c->sender, partition);
+    trace(c, event, true);
     /* A BOOK has waited for its window. */
     if (event->stamps.dispatched != MLT_STAMP_UNKNOWN && event->type != MLT_EVENT_BOOK) {
         mlt_histogram_record_ns(c->metrics.stage,
@@ -126,6 +140,11 @@ static void on_emit_encoded(void *ctx, uint32_t partition, struct mlt_slice even
     }
     memcpy(out, event.data, event.len);
     mlt_hop_end(c->sender, partition);
+    struct mlt_event held;
+    mlt_arena_reset(&c->held_arena);
+    if (c->trace != NULL && mlt_event_decode(event, &c->held_arena, &held) == MLT_OK) {
+        trace(c, &held, false);
+    }
 }
 
 /* Under the lock. */
@@ -237,6 +256,7 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
         (void)mlt_hop_wait_room(sender, ROOM_WAIT_NS); /* then the ring says what it loses */
     }
     (void)pthread_mutex_lock(&c->lock);
+    c->batch_ns = c->trace != NULL ? mlt_clock_wall_ns() : 0;
     ours = ours && c->epochs[batch->partition] != 0;
     if (ours) {
         const char *reason = lost_before(c, batch);
@@ -344,6 +364,7 @@ static void stop(void *state)
     mlt_hop_sender_destroy(c->sender, 0);
     mlt_conductor_core_destroy(c->core);
     mlt_arena_fini(&c->arena);
+    mlt_arena_fini(&c->held_arena);
     (void)pthread_cond_destroy(&c->changed);
     (void)pthread_mutex_destroy(&c->lock);
     free(c);
@@ -404,6 +425,8 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
         }
     }
     mlt_arena_init(&c->arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
+    mlt_arena_init(&c->held_arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
+    c->trace = mlt_service_trace(service);
     (void)pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);

@@ -94,6 +94,9 @@ struct conductor {
     pthread_cond_t changed; /* monotonic clock */
     struct mlt_conductor_core *core;
     struct mlt_arena arena;            /* of the event in hand */
+    struct mlt_trace *trace;           /* NULL: off */
+    struct mlt_arena held_arena;       /* of one that was held, for its span */
+    int64_t batch_ns;                  /* wall: when the batch in hand came; only with traces */
     struct mlt_hop_sender *sender;     /* NULL: stood down or ended */
     struct mlt_hop_receiver *receiver; /* the owner's, and its own thread's */
     bool receiver_open;                /* others may use it, under the lock */

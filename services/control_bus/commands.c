@@ -44,8 +44,18 @@ struct run {
     char replaced[MLT_COMMAND_NAME_BYTES_MAX + 1];
     struct mlt_outcome outcome;
     int64_t begin_ns;
+    const char *traceparent;
     struct mlt_control_refusal *refusal;
 };
+
+static char *unconst(const char *text)
+{
+    union {
+        const char *in;
+        char *out;
+    } u = { text };
+    return u.out;
+}
 
 /* ---- the Dispatcher ---- */
 
@@ -106,6 +116,7 @@ static Meltica__V1__ApplyReply *ask_applied(struct run *r, const char *id, bool 
     request.subscription = subscription;
     request.active = active;
     request.log_sequence = sequence;
+    request.traceparent = unconst(r->traceparent);
     request.wait_ms =
         wait_ns > REPLY_ROOM_NS ? (uint32_t)((wait_ns - REPLY_ROOM_NS) / MLT_NS_PER_MS) : 0;
     const size_t len = meltica__v1__apply_request__pack(&request, bytes);
@@ -170,15 +181,6 @@ struct entry {
     bool with_id; /* the caller's request id keeps it from being stored twice */
 };
 
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
-}
-
 /* The request's id was used before: what the log has at that place counts, if it is of this
  * subscription. E_PROTOCOL with the refusal filled. */
 static enum mlt_status take_logged(struct run *r, const char *subject, uint64_t sequence)
@@ -232,6 +234,7 @@ static enum mlt_status append(struct run *r, const struct entry *entry, uint64_t
     record.verb = unconst(entry->verb);
     record.request = r->command.id;
     record.lease_end = entry->lease_end;
+    record.traceparent = unconst(r->traceparent);
     record.time = (uint64_t)mlt_clock_wall_ns();
     (void)snprintf(subject, sizeof subject, "meltica.int.control.%s.%s", r->owner,
                    entry->subscription);
@@ -721,11 +724,13 @@ static enum mlt_status begin_run(struct run *r, enum mlt_verb verb, const char *
 
 enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
                                  const char *subject, struct mlt_slice request,
-                                 struct mlt_buf *answer, struct mlt_control_refusal *refusal)
+                                 const char *traceparent, struct mlt_buf *answer,
+                                 struct mlt_control_refusal *refusal)
 {
     struct run r = { .c = commands,
                      .refusal = refusal,
                      .begin_ns = mlt_clock_mono_ns(),
+                     .traceparent = traceparent,
                      .outcome = { .status = "", .reason = "" } };
     refusal->code = 0;
     r.outcome.command = &r.command;

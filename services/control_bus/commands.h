@@ -30,10 +30,11 @@ enum mlt_status mlt_commands_create(struct mlt_bus *control,
 void mlt_commands_destroy(struct mlt_commands *commands); /* NULL is fine */
 
 /* The answer to one request on a subject that names who asks, appended to *answer; blocks for 2 s
- * at most. E_PROTOCOL: *refusal says why not, and *answer is untouched. Any thread. */
+ * at most. E_PROTOCOL: *refusal says why not, and *answer is untouched.
+ * traceparent: goes with it to the Dispatcher; "": none. Any thread. */
 enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
                                  const char *subject, struct mlt_slice request,
-                                 struct mlt_buf *answer,
+                                 const char *traceparent, struct mlt_buf *answer,
                                  struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
 /* Counts and audits what was refused to a principal besides commands (status, describe). Blocks. */
 void mlt_commands_denied(struct mlt_commands *commands, enum mlt_verb verb, const char *principal,

@@ -94,6 +94,7 @@ enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
         return MLT_E_NOMEM;
     }
     next->verb = verb;
+    (void)mlt_traceparent_parse(message->traceparent, &next->caller);
     next->len = message->payload.len;
     memcpy(next->reply, message->reply, reply_len + 1);
     memcpy(next->subject, message->subject, subject_len + 1);

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "meltica/bus/bus.h"
+#include "meltica/trace/context.h"
 
 #define MLT_WORKERS_THREADS 16u
 #define MLT_WORKERS_QUEUE_MAX 256u
@@ -17,6 +18,7 @@ struct mlt_workers;
 struct mlt_work {
     enum mlt_verb verb;
     char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1], reply[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    struct mlt_trace_context caller; /* all zero: none */
     size_t len;
     uint8_t request[]; /* len bytes */
 };

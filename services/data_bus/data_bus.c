@@ -61,7 +61,9 @@ struct data_bus {
     struct mlt_data_bus_core *core;
     struct mlt_arena arena;
     struct mlt_buf encoded, reply;
-    bool abandoned; /* the batch in hand could not be handed on */
+    struct mlt_trace *trace; /* NULL: off */
+    int64_t batch_ns;        /* wall: when the batch in hand came; only with traces */
+    bool abandoned;          /* the batch in hand could not be handed on */
 
     atomic_bool stopping;
     pthread_mutex_t lock;
@@ -121,11 +123,15 @@ static void pause_shortly(struct data_bus *d)
 
 /* Waits for room and for a connection as long as it takes: meanwhile nothing is acknowledged, and
  * the hops hold back or say what they lose. Gives up only where the service ends. */
-static enum mlt_status publish(struct data_bus *d, const char *subject, struct mlt_slice payload)
+static enum mlt_status publish(struct data_bus *d, const char *subject, struct mlt_slice payload,
+                               const char *traceparent)
 {
     for (;;) {
         const int64_t deadline = mlt_clock_mono_ns() + PUBLISH_SLICE_NS;
-        const enum mlt_status status = mlt_bus_publish_wait(d->data, subject, payload, deadline);
+        const enum mlt_status status =
+            traceparent == NULL
+                ? mlt_bus_publish_wait(d->data, subject, payload, deadline)
+                : mlt_bus_publish_traced(d->data, subject, payload, traceparent, deadline);
         if (mlt_status_class(status) != MLT_CLASS_RETRY) {
             return status;
         }
@@ -146,11 +152,18 @@ static bool on_publish(void *ctx, uint32_t partition, const struct mlt_event *ev
     memcpy(subject, SUBJECT_PREFIX, sizeof SUBJECT_PREFIX - 1);
     memcpy(subject + sizeof SUBJECT_PREFIX - 1, event->instrument.data, event->instrument.len);
     subject[sizeof SUBJECT_PREFIX - 1 + event->instrument.len] = '\0';
+    char traceparent[MLT_TRACEPARENT_BYTES];
+    const bool traced = mlt_trace_takes(d->trace, event);
+    if (traced) {
+        struct mlt_trace_context context;
+        mlt_trace_event_context(event, MLT_TRACE_PUBLISH, &context);
+        mlt_traceparent_format(&context, traceparent);
+    }
     mlt_buf_clear(&d->encoded);
     enum mlt_status status = mlt_buf_reserve(&d->encoded, mlt_event_encoded_size(event));
     if (status == MLT_OK) {
         d->encoded.len = mlt_event_encode(event, d->encoded.data);
-        status = publish(d, subject, mlt_buf_view(&d->encoded));
+        status = publish(d, subject, mlt_buf_view(&d->encoded), traced ? traceparent : NULL);
     }
     if (status != MLT_OK) {
         if (!d->abandoned) {
@@ -159,6 +172,9 @@ static bool on_publish(void *ctx, uint32_t partition, const struct mlt_event *ev
                     MLT_U("bytes", d->encoded.len));
         }
         return false;
+    }
+    if (traced) {
+        mlt_trace_event(d->trace, MLT_TRACE_PUBLISH, event, d->batch_ns, mlt_clock_wall_ns());
     }
     if (d->journal != NULL) {
         (void)mlt_journal_append(d->journal, partition, mlt_buf_view(&d->encoded)); /* it counts */
@@ -250,6 +266,7 @@ static void leave(struct data_bus *d, uint32_t partition)
 static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
 {
     struct data_bus *d = ctx;
+    d->batch_ns = d->trace != NULL ? mlt_clock_wall_ns() : 0;
     take_table(d);
     if (mlt_data_bus_core_table(d->core) == NULL) {
         /* Nothing can be judged without a table: everything waits, and nothing is lost silently. */
@@ -564,6 +581,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     d->service = service;
     d->config = config;
     d->data = mlt_service_data_bus(service);
+    d->trace = mlt_service_trace(service);
     d->partitions = mlt_service_partitions(service);
     mlt_arena_init(&d->arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
     mlt_buf_init(&d->encoded, MLT_BUS_PAYLOAD_BYTES_MAX);

@@ -7,6 +7,7 @@
 
 #include "meltica/base/log.h"
 #include "meltica/bus/store.h"
+#include "meltica/trace/context.h"
 
 #define STREAM "MELTICA_CONTROL"
 #define STREAM_SUBJECTS "meltica.int.control.*.*"
@@ -35,6 +36,8 @@ struct waiter {
     uint64_t sequence;
     uint64_t revision; /* of the table that has it; 0: not looked at */
     int64_t deadline_ns;
+    char traceparent[MLT_TRACEPARENT_BYTES];
+    int64_t begin_ns; /* wall */
 };
 
 struct mlt_control {
@@ -451,6 +454,8 @@ static int64_t serve_waiters(struct mlt_control *c)
             continue;
         }
         answer_waiter(c, &w, &outcome, &out);
+        c->ports.answered(c->ports.ctx, &(struct mlt_control_answered){ w.traceparent, w.id,
+                                                                        outcome.word, w.begin_ns });
         count(c, outcome.word);
         lock(c); /* the last one takes its place; others only append */
         c->waiters[i] = c->waiters[--c->waiter_count];
@@ -571,9 +576,11 @@ static void on_apply(void *ctx, const struct mlt_bus_message *message)
     const uint32_t wait_ms = request->wait_ms < WAIT_MS_MAX ? request->wait_ms : WAIT_MS_MAX;
     struct waiter w = { .active = request->active,
                         .sequence = request->log_sequence,
-                        .deadline_ns = mlt_clock_mono_ns() + wait_ms * MLT_NS_PER_MS };
+                        .deadline_ns = mlt_clock_mono_ns() + wait_ms * MLT_NS_PER_MS,
+                        .begin_ns = mlt_clock_wall_ns() };
     (void)snprintf(w.reply, sizeof w.reply, "%s", message->reply);
     (void)snprintf(w.id, sizeof w.id, "%s", request->subscription);
+    (void)snprintf(w.traceparent, sizeof w.traceparent, "%s", request->traceparent);
     meltica__v1__apply_request__free_unpacked(request, NULL);
     lock(c);
     const bool room = c->waiter_count < PENDING_MAX;

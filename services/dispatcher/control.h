@@ -13,6 +13,12 @@
 
 struct mlt_control;
 
+/* A request for the outcome of a command, and what was told. */
+struct mlt_control_answered {
+    const char *traceparent, *subscription, *outcome;
+    int64_t begin_ns; /* wall */
+};
+
 /* What the thread does to the Dispatcher; each takes the Dispatcher's lock as it needs. */
 struct mlt_control_ports {
     /* One record of the log, in order. *revision: of the table that has it. Not MLT_OK: it cannot
@@ -26,6 +32,7 @@ struct mlt_control_ports {
     /* The live half, locked until unlock. */
     struct mlt_live *(*lock)(void *ctx, const struct mlt_table **table);
     void (*unlock)(void *ctx);
+    void (*answered)(void *ctx, const struct mlt_control_answered *answered);
     void *ctx;
 };
 

@@ -7,6 +7,7 @@
 #include "internal.h"
 #include "meltica/base/log.h"
 #include "plan.h"
+#include "traces.h"
 
 #define EXCHANGE "binance"
 #define ANNOUNCE_NS MLT_NS_PER_S
@@ -136,7 +137,7 @@ static void flow_listed(void *ctx, const struct mlt_event *event)
 
 static void flow_rejected(void *ctx, const struct mlt_rejection *rejection)
 {
-    (void)ctx;
+    dispatcher_trace_rejected(ctx, rejection);
     mlt_log(MLT_LOG_WARN, "rejected", "an instance became no event",
             MLT_S("stage", rejection->stage), MLT_SL("reason", rejection->reason),
             MLT_SL("instrument", rejection->instrument), MLT_SL("topic", rejection->topic),
@@ -160,6 +161,7 @@ static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
     }
     lock(d);
     const uint64_t revision = mlt_catalogue_revision(d->catalogue);
+    d->batch_ns = d->trace != NULL ? mlt_clock_wall_ns() : 0;
     mlt_catalogue_counts(d->catalogue, &before);
     mlt_router_batch(d->router, batch->partition, batch->bytes, batch->lost_before);
     const bool changed = mlt_catalogue_revision(d->catalogue) != revision;
@@ -196,6 +198,9 @@ static enum mlt_status make_plan(void *ctx, uint32_t partition, struct mlt_buf *
     const enum mlt_status status =
         mlt_plan_encode(d->table, d->catalogue, d->boot, partition, d->partitions, expanding(d),
                         MLT_BUS_PAYLOAD_BYTES_MAX, out, err);
+    if (status == MLT_OK) {
+        dispatcher_trace_plan(d, *revision, out);
+    }
     unlock(d);
     return status;
 }
@@ -244,7 +249,9 @@ static enum mlt_status apply_record(void *ctx, const Meltica__V1__ControlRecord 
     struct dispatcher *d = ctx;
     struct mlt_live_item *released = NULL;
     bool changed = false;
+    const int64_t begin_ns = mlt_clock_wall_ns();
     lock(d);
+    const bool now = d->log_read; /* else it is an old one */
     enum mlt_status status =
         mlt_live_apply(&d->live, d->table, record, sequence, &released, &changed);
     /* Before the log is read to its end nothing of it is in force: one union for all of it. */
@@ -263,6 +270,9 @@ static enum mlt_status apply_record(void *ctx, const Meltica__V1__ControlRecord 
     changed = changed && status == MLT_OK && d->log_read;
     unlock(d);
     mlt_live_release(released);
+    if (now) {
+        dispatcher_trace_applied(d, record, begin_ns, status, changed, *revision);
+    }
     if (changed) {
         table_changed(d);
     }
@@ -427,10 +437,15 @@ static enum mlt_status create_core(struct dispatcher *d, const char *table_path,
                                    struct mlt_error *err)
 {
     const struct mlt_reject_ports reject_ports = { publish_rejection, d, mlt_clock_system() };
-    const struct mlt_router_ports router_ports = { flow_begin, flow_end,
-                                                   flow_lost,  flow_rejected,
-                                                   flow_stage, flow_listed,
-                                                   d,          mlt_clock_system() };
+    const struct mlt_router_ports router_ports = { flow_begin,
+                                                   flow_end,
+                                                   flow_lost,
+                                                   flow_rejected,
+                                                   flow_stage,
+                                                   flow_listed,
+                                                   d->trace != NULL ? dispatcher_trace_sent : NULL,
+                                                   d,
+                                                   mlt_clock_system() };
     enum mlt_status status = mlt_table_load(table_path, &d->table, err);
     if (status != MLT_OK) {
         return status;
@@ -466,8 +481,9 @@ static enum mlt_status create_flow(struct dispatcher *d, struct mlt_error *err)
                                                    .boot = d->boot };
     const struct mlt_reconciler_ports ports = { make_plan, current_revision, on_settled,
                                                 on_plan_status, d };
-    const struct mlt_control_ports log = { apply_record, on_log_read, open_flow,
-                                           lock_live,    unlock_live, d };
+    const struct mlt_control_ports log = {
+        apply_record, on_log_read, open_flow, lock_live, unlock_live, dispatcher_trace_answered, d
+    };
     enum mlt_status status = mlt_hop_sender_create(data, &sender, &d->sender, err);
     if (status == MLT_OK) {
         status = mlt_instruments_create(control, may_provision, &d->instruments, err);
@@ -496,6 +512,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     d->service = service;
     d->partitions = mlt_service_partitions(service);
     d->boot = mlt_service_boot(service);
+    d->trace = mlt_service_trace(service);
     (void)pthread_mutex_init(&d->lock, NULL);
     (void)pthread_mutex_init(&d->receiver_lock, NULL);
     enum mlt_status status = create_core(d, c->table, err);

@@ -34,6 +34,7 @@ struct dispatcher {
     struct mlt_table *table; /* immutable */
     uint32_t partitions;
     uint64_t boot;
+    struct mlt_trace *trace; /* NULL: off */
 
     /* The catalogue, the router and the rejector; held for a batch, or to make a message. */
     pthread_mutex_t lock;
@@ -41,8 +42,12 @@ struct dispatcher {
     struct mlt_router *router;
     struct mlt_rejector *rejector;
     struct mlt_live live;
-    bool unsettled; /* the listing has not been heard yet */
-    bool log_read;  /* live is complete */
+    bool unsettled;                   /* the listing has not been heard yet */
+    bool log_read;                    /* live is complete */
+    int64_t batch_ns;                 /* wall: when the batch in hand came; only with traces */
+    struct mlt_trace_context command; /* the last one that changed the table */
+    uint64_t command_revision;        /* that it made; 0: none */
+    int64_t command_until_ns;         /* monotonic: later plans are not its doing */
 
     struct mlt_hop_sender *sender;
     pthread_mutex_t receiver_lock; /* the pointers: a reader of metrics at start and drain */

@@ -258,6 +258,9 @@ static void dispatch(struct mlt_router *r, struct mlt_slice element)
     if (r->ports.stage != NULL) {
         r->ports.stage(r->ports.ctx, now_ns - native.adapted);
     }
+    if (r->ports.sent != NULL) {
+        r->ports.sent(r->ports.ctx, &event);
+    }
 }
 
 void mlt_router_batch(struct mlt_router *router, uint32_t partition, struct mlt_slice batch,

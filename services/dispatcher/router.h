@@ -29,6 +29,8 @@ struct mlt_router_ports {
     /* A listing was taken, whether or not anything of its instrument is subscribed: its canonical
      * event. Views are valid during the call. NULL is fine. */
     void (*listed)(void *ctx, const struct mlt_event *event);
+    /* An event was handed on: for traces. NULL is fine. */
+    void (*sent)(void *ctx, const struct mlt_event *event);
     void *ctx;
     const struct mlt_clock *clock;
 };

@@ -661,12 +661,37 @@ static enum mlt_status lock_link(struct mlt_bus *bus)
     return status;
 }
 
+static enum mlt_status hand_over_traced(struct mlt_bus *bus, natsConnection *nc,
+                                        const char *subject, struct mlt_slice payload,
+                                        const char *traceparent)
+{
+    natsMsg *msg = NULL;
+    natsStatus s =
+        natsMsg_Create(&msg, subject, NULL, (const char *)payload.data, (int)payload.len);
+    if (s == NATS_OK) {
+        s = natsMsgHeader_Set(msg, "traceparent", traceparent);
+    }
+    if (s == NATS_OK) {
+        s = natsConnection_PublishMsg(nc, msg);
+    }
+    natsMsg_Destroy(msg);
+    if (s != NATS_OK) {
+        return mlt_bus_status(s, NULL, "");
+    }
+    atomic_fetch_add_explicit(&bus->counters.published, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&bus->counters.published_bytes, payload.len, memory_order_relaxed);
+    return MLT_OK;
+}
+
+/* traceparent NULL: none. */
 static enum mlt_status publish_checked(struct mlt_bus *bus, const char *subject,
-                                       struct mlt_slice payload)
+                                       struct mlt_slice payload, const char *traceparent)
 {
     enum mlt_status status = lock_link(bus);
     if (status == MLT_OK) {
-        status = mlt_bus_hand_over(bus, bus->link->nc, subject, payload);
+        status = traceparent == NULL
+                     ? mlt_bus_hand_over(bus, bus->link->nc, subject, payload)
+                     : hand_over_traced(bus, bus->link->nc, subject, payload, traceparent);
         (void)pthread_rwlock_unlock(&bus->link_lock);
     }
     return status;
@@ -675,13 +700,17 @@ static enum mlt_status publish_checked(struct mlt_bus *bus, const char *subject,
 enum mlt_status mlt_bus_publish(struct mlt_bus *bus, const char *subject, struct mlt_slice payload)
 {
     const enum mlt_status status = checked(subject, payload);
-    return status == MLT_OK ? publish_checked(bus, subject, payload) : status;
+    return status == MLT_OK ? publish_checked(bus, subject, payload, NULL) : status;
 }
 
-enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
-                                     struct mlt_slice payload, int64_t deadline_mono_ns)
+static enum mlt_status publish_wait(struct mlt_bus *bus, const char *subject,
+                                    struct mlt_slice payload, const char *traceparent,
+                                    int64_t deadline_mono_ns)
 {
-    enum mlt_status status = mlt_bus_publish(bus, subject, payload);
+    enum mlt_status status = checked(subject, payload);
+    if (status == MLT_OK) {
+        status = publish_checked(bus, subject, payload, traceparent);
+    }
     if (status != MLT_E_FULL && status != MLT_E_CLOSED) {
         return status;
     }
@@ -692,7 +721,7 @@ enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
            !atomic_load(&bus->destroying)) {
         const uint64_t turn = bus->room_turn;
         (void)pthread_mutex_unlock(&bus->room_lock);
-        status = publish_checked(bus, subject, payload);
+        status = publish_checked(bus, subject, payload, traceparent);
         (void)pthread_mutex_lock(&bus->room_lock);
         while ((status == MLT_E_FULL || status == MLT_E_CLOSED) && in_time &&
                turn == bus->room_turn && !atomic_load(&bus->destroying)) {
@@ -708,6 +737,19 @@ enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
     return status;
 }
 
+enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
+                                     struct mlt_slice payload, int64_t deadline_mono_ns)
+{
+    return publish_wait(bus, subject, payload, NULL, deadline_mono_ns);
+}
+
+enum mlt_status mlt_bus_publish_traced(struct mlt_bus *bus, const char *subject,
+                                       struct mlt_slice payload, const char *traceparent,
+                                       int64_t deadline_mono_ns)
+{
+    return publish_wait(bus, subject, payload, traceparent, deadline_mono_ns);
+}
+
 /* ---- requests ---- */
 
 enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt_slice payload,
@@ -715,7 +757,7 @@ enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt
 {
     enum mlt_status status = checked(reply, payload);
     if (status != MLT_OK || error_code <= 0) {
-        return status != MLT_OK ? status : publish_checked(bus, reply, payload);
+        return status != MLT_OK ? status : publish_checked(bus, reply, payload, NULL);
     }
     char code[16];
     natsMsg *msg = NULL;
@@ -756,8 +798,33 @@ static enum mlt_status take_answer(natsMsg *msg, const char *subject, struct mlt
     return MLT_OK;
 }
 
+static natsStatus request_traced(natsMsg **answer, natsConnection *nc, const char *subject,
+                                 struct mlt_slice payload, const char *traceparent,
+                                 int64_t timeout_ms)
+{
+    natsMsg *msg = NULL;
+    natsStatus s =
+        natsMsg_Create(&msg, subject, NULL, (const char *)payload.data, (int)payload.len);
+    if (s == NATS_OK) {
+        s = natsMsgHeader_Set(msg, "traceparent", traceparent);
+    }
+    if (s == NATS_OK) {
+        s = natsConnection_RequestMsg(answer, nc, msg, timeout_ms);
+    }
+    natsMsg_Destroy(msg);
+    return s;
+}
+
 enum mlt_status mlt_bus_request(struct mlt_bus *bus, const char *subject, struct mlt_slice payload,
                                 int64_t timeout_ns, struct mlt_buf *answer, struct mlt_error *err)
+{
+    return mlt_bus_request_traced(bus, subject, payload, NULL, timeout_ns, answer, err);
+}
+
+enum mlt_status mlt_bus_request_traced(struct mlt_bus *bus, const char *subject,
+                                       struct mlt_slice payload, const char *traceparent,
+                                       int64_t timeout_ns, struct mlt_buf *answer,
+                                       struct mlt_error *err)
 {
     natsMsg *msg = NULL;
     enum mlt_status status = checked(subject, payload);
@@ -768,9 +835,12 @@ enum mlt_status mlt_bus_request(struct mlt_bus *bus, const char *subject, struct
     if (link == NULL) {
         return mlt_error_set(err, MLT_E_UNAVAILABLE, "%s: not connected to NATS", subject);
     }
+    const int64_t timeout_ms = timeout_ns > MLT_NS_PER_MS ? timeout_ns / MLT_NS_PER_MS : 1;
     const natsStatus s =
-        natsConnection_Request(&msg, link->nc, subject, payload.data, (int)payload.len,
-                               timeout_ns > MLT_NS_PER_MS ? timeout_ns / MLT_NS_PER_MS : 1);
+        traceparent == NULL
+            ? natsConnection_Request(&msg, link->nc, subject, payload.data, (int)payload.len,
+                                     timeout_ms)
+            : request_traced(&msg, link->nc, subject, payload, traceparent, timeout_ms);
     status =
         s == NATS_OK ? take_answer(msg, subject, answer, err) : mlt_bus_status(s, err, subject);
     if (status == MLT_E_CLOSED || status == MLT_E_IO) {

@@ -44,6 +44,9 @@ static void fill(struct mlt_bus_message *message, natsMsg *msg)
             message->error_text = text;
         }
     }
+    if (natsMsgHeader_Get(msg, "traceparent", &message->traceparent) != NATS_OK) {
+        message->traceparent = NULL;
+    }
 }
 
 static void on_message(natsConnection *nc, natsSubscription *from, natsMsg *msg, void *closure)

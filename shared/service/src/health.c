@@ -155,6 +155,7 @@ static enum mlt_status page_metrics(struct mlt_service *service, struct mlt_http
     answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
     mirror_bus(&service->buses[BUS_DATA]);
     mirror_bus(&service->buses[BUS_CONTROL]);
+    mlt_trace_collect(service->trace);
     if (service->spec->collect != NULL && service->state_made) {
         service->spec->collect(service->state);
     }
@@ -277,6 +278,7 @@ void mlt_service_status_endpoint(void *ctx, const struct mlt_bus_message *reques
 void mlt_service_stats(void *ctx, struct mlt_buf *out)
 {
     struct mlt_service *service = ctx;
+    mlt_trace_collect(service->trace);
     if (service->spec->collect != NULL) {
         service->spec->collect(service->state);
     }

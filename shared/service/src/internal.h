@@ -7,6 +7,7 @@
 
 #include "meltica/rt/backoff.h"
 #include "meltica/service/service.h"
+#include "meltica/trace/trace.h"
 
 #define SERVICE_NAME_BYTES_MAX 64u
 #define SERVICE_REASON_BYTES_MAX 256u
@@ -60,6 +61,8 @@ struct mlt_service {
 
     struct mlt_loop *loop;
     struct mlt_metrics *metrics;
+    struct mlt_trace_config trace_config;
+    struct mlt_trace *trace; /* NULL: off */
     struct bus_slot buses[BUS_COUNT];
     void *state;
     bool state_made;

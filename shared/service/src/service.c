@@ -18,6 +18,7 @@
 #define EXIT_FAILED 1
 #define EXIT_CONFIG 2
 #define BUS_DRAIN_NS (1 * MLT_NS_PER_S)
+#define TRACE_FLUSH_NS (1 * MLT_NS_PER_S)
 /* No event tells that the service's own ready() changed: it is asked, often while something is
  * missing. */
 #define TICK_MISSING_NS (100 * MLT_NS_PER_MS)
@@ -263,6 +264,9 @@ static enum mlt_status step_config(struct mlt_service *service, struct mlt_error
     if (status == MLT_OK && spec->check != NULL) {
         status = spec->check(service->values, err);
     }
+    if (status == MLT_OK) {
+        status = mlt_trace_config_load(environ, service->program, &service->trace_config, err);
+    }
     return status;
 }
 
@@ -304,6 +308,19 @@ static enum mlt_status step_metrics(struct mlt_service *service, struct mlt_erro
     return mlt_service_health_init(service) == MLT_OK
                ? MLT_OK
                : mlt_error_set(err, MLT_E_NOMEM, "no memory for the metrics");
+}
+
+static enum mlt_status step_traces(struct mlt_service *service, struct mlt_error *err)
+{
+    const struct mlt_trace_options options = { .instance = service->instance,
+                                               .metrics = service->metrics };
+    const enum mlt_status status =
+        mlt_trace_create(&service->trace_config, &options, &service->trace, err);
+    if (service->trace != NULL) {
+        mlt_log(MLT_LOG_INFO, "traces", "spans go to a collector",
+                MLT_S("endpoint", service->trace_config.endpoint));
+    }
+    return status;
 }
 
 static enum mlt_status step_loop(struct mlt_service *service, struct mlt_error *err)
@@ -396,10 +413,9 @@ static const struct {
     const char *name;
     enum mlt_status (*run)(struct mlt_service *service, struct mlt_error *err);
 } steps[] = {
-    { "signals", step_signals }, { "configuration", step_config },
-    { "log", step_log },         { "metrics", step_metrics },
-    { "loop", step_loop },       { "http", step_http },
-    { "nats", step_buses },      { "service", step_service },
+    { "signals", step_signals }, { "configuration", step_config }, { "log", step_log },
+    { "metrics", step_metrics }, { "traces", step_traces },        { "loop", step_loop },
+    { "http", step_http },       { "nats", step_buses },           { "service", step_service },
     { "micro", step_micro },     { "ready", step_ready },
 };
 #define STEP_COUNT (sizeof steps / sizeof steps[0])
@@ -493,6 +509,8 @@ static void tear_down(struct mlt_service *service)
     mlt_timer_destroy(service->tick_timer);
     mlt_timer_destroy(service->drain_timer);
     mlt_loop_destroy(service->loop);
+    mlt_trace_destroy(service->trace, TRACE_FLUSH_NS);
+    mlt_trace_config_fini(&service->trace_config);
     mlt_metrics_destroy(service->metrics);
     if (service->tables[0].items != NULL) {
         mlt_config_fini(service->tables, 2);
@@ -589,6 +607,11 @@ struct mlt_bus *mlt_service_control_bus(struct mlt_service *service)
 struct mlt_metrics *mlt_service_metrics(struct mlt_service *service)
 {
     return service->metrics;
+}
+
+struct mlt_trace *mlt_service_trace(struct mlt_service *service)
+{
+    return service->trace;
 }
 
 const char *mlt_service_instance(const struct mlt_service *service)

@@ -24,6 +24,11 @@ target_link_libraries(test_books_recorded PRIVATE PkgConfig::CJSON)
 target_link_libraries(test_smoke PRIVATE mlt_proto)
 target_link_libraries(test_late_join PRIVATE mlt_verify)
 target_link_libraries(test_authority PRIVATE PkgConfig::CJSON)
+mlt_add_test(NAME test_traces SOURCES test_traces.c LIBS mlt_test_stack mlt_test_collector LABELS integration
+    TIMEOUT 600 DEPENDS meltica)
+set_tests_properties(test_traces PROPERTIES RUN_SERIAL ON)
+add_dependencies(test_traces meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
+    meltica-data-bus meltica-control-bus)
 # The same for long: ctest -C long -L long.
 function(add_long name commands)
     get_test_property(${name} ENVIRONMENT environment)

@@ -156,8 +156,8 @@ static void start(const char *json)
     assert_int_equal(mlt_catalogue_create(w.table, 100, &w.catalogue), MLT_OK);
     const struct mlt_reject_ports reject_ports = { publish, NULL, &clock_port };
     assert_int_equal(mlt_rejector_create(&reject_ports, &w.rejector), MLT_OK);
-    const struct mlt_router_ports ports = { begin, end,       lost, rejected,
-                                            stage, on_listed, NULL, &clock_port };
+    const struct mlt_router_ports ports = { begin,     end,  lost, rejected,   stage,
+                                            on_listed, NULL, NULL, &clock_port };
     assert_int_equal(mlt_router_create(w.table, w.catalogue, w.rejector, PARTITIONS, "binance",
                                        &ports, &w.router),
                      MLT_OK);

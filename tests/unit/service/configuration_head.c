@@ -24,6 +24,8 @@ int main(void)
         "error only if it is at most two edits away from a key of that service; all others it "
         "leaves, and names them in the log (`variables_ignored`).\n\n"
         "Credentials are files; no key takes a secret itself.\n\n"
+        "Traces are configured by the standard's `OTEL_*` variables (observability.md); a wrong "
+        "value is an error here too.\n\n"
         "## Every service\n\n");
     mlt_config_docs(&table, 1, stdout);
     (void)printf("\n");

@@ -96,6 +96,10 @@ enum mlt_status mlt_bus_publish(struct mlt_bus *bus, const char *subject,
 enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
                                      struct mlt_slice payload,
                                      int64_t deadline_mono_ns) MLT_MUST_CHECK;
+/* As publish_wait, with the header traceparent (W3C Trace Context), which allocates. */
+enum mlt_status mlt_bus_publish_traced(struct mlt_bus *bus, const char *subject,
+                                       struct mlt_slice payload, const char *traceparent,
+                                       int64_t deadline_mono_ns) MLT_MUST_CHECK;
 
 struct mlt_bus_message {
     const char *subject;
@@ -104,6 +108,7 @@ struct mlt_bus_message {
     /* Error headers of an answer (Nats-Service-Error, -Code); "" and 0 when absent. */
     const char *error_text;
     int error_code;
+    const char *traceparent; /* header of that name, as it came; NULL: absent */
 };
 /* One at a time, in order, on a thread of the subscription's own. Views are valid during the call.
  */
@@ -135,6 +140,11 @@ enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt
 enum mlt_status mlt_bus_request(struct mlt_bus *bus, const char *subject, struct mlt_slice payload,
                                 int64_t timeout_ns, struct mlt_buf *answer,
                                 struct mlt_error *err) MLT_MUST_CHECK;
+/* As request, with the header traceparent; NULL: without. */
+enum mlt_status mlt_bus_request_traced(struct mlt_bus *bus, const char *subject,
+                                       struct mlt_slice payload, const char *traceparent,
+                                       int64_t timeout_ns, struct mlt_buf *answer,
+                                       struct mlt_error *err) MLT_MUST_CHECK;
 
 /* ---- micro service (ADR-32) ---- */
 

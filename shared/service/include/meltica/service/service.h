@@ -15,6 +15,7 @@
 #include "meltica/rt/config.h"
 #include "meltica/rt/loop.h"
 #include "meltica/rt/metrics.h"
+#include "meltica/trace/trace.h"
 
 struct mlt_service;
 
@@ -63,6 +64,8 @@ struct mlt_loop *mlt_service_loop(struct mlt_service *service);
 struct mlt_bus *mlt_service_data_bus(struct mlt_service *service);
 struct mlt_bus *mlt_service_control_bus(struct mlt_service *service);
 struct mlt_metrics *mlt_service_metrics(struct mlt_service *service);
+/* Lives until after stop(); NULL where no OTEL_* variable asks for traces. */
+struct mlt_trace *mlt_service_trace(struct mlt_service *service);
 const char *mlt_service_instance(const struct mlt_service *service); /* "adapter-0" */
 uint64_t mlt_service_boot(const struct mlt_service *service);        /* random, never 0 */
 uint32_t mlt_service_partitions(const struct mlt_service *service);

@@ -1,0 +1,350 @@
+/*
+ * Traces through the real processes, to a collector of the test's: one trace has an event's whole
+ * way, the last span being this consumer's; one has a command's way from this client to the
+ * exchange's acknowledgement; changes of state are sampled where nothing else is; and a collector
+ * that is away costs spans, never data.
+ */
+#include "mlt_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "meltica/base/clock.h"
+#include "meltica/trace/trace.h"
+#include "mlt_collector.h"
+#include "mlt_consumer.h"
+#include "mlt_stack.h"
+
+#define TABLE                                                                                      \
+    "{\"version\":1,\"routes\":[{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"                \
+    "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                                              \
+    "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"                                   \
+    "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100,"                  \
+    "\"interval_ms\":60000}},"                                                                     \
+    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}],"   \
+    "\"subscriptions\":[{\"id\":\"f\",\"type\":\"BOOK\",\"instruments\":[\"SYM0002-USDT\"]},"      \
+    "{\"id\":\"g\",\"type\":\"BBO\",\"instruments\":[\"SYM0002-USDT\"]}]}"
+#define CONSUME "process meltica.data.{instrument}"
+#define PATIENCE_S 30
+
+static struct collector collector;
+static struct mlt_stack stack;
+static struct mlt_consumer consumer;
+static struct mlt_bus *bus;
+static struct mlt_bus_subscription *subscription;
+static struct mlt_trace *own; /* this process's spans */
+static char table_path[64];
+
+/* ---- this consumer ---- */
+
+/* As a consumer would: its span has the message's as parent. */
+static void on_data(void *ctx, const struct mlt_bus_message *message)
+{
+    struct mlt_trace_context parent;
+    struct mlt_span span;
+    (void)ctx;
+    if (mlt_traceparent_parse(message->traceparent, &parent)) {
+        mlt_span_begin(&span, CONSUME, MLT_SPAN_CONSUMER, &parent, mlt_clock_wall_ns());
+        mlt_span_text(&span, "subject", mlt_slice_of_string(message->subject));
+        mlt_span_number(&span, "flags", parent.flags);
+        span.end_ns = mlt_clock_wall_ns();
+        mlt_trace_record(own, &span);
+    }
+}
+
+static void start(const char *sampler)
+{
+    char endpoint[64];
+    struct mlt_trace_config config;
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_true(collector_start(&collector, 0));
+    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", collector.port);
+    assert_int_equal(setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, 1), 0);
+    assert_int_equal(setenv("OTEL_TRACES_SAMPLER", sampler, 1), 0);
+    assert_int_equal(setenv("OTEL_BSP_SCHEDULE_DELAY", "50", 1), 0);
+    assert_int_equal(setenv("OTEL_BSP_EXPORT_TIMEOUT", "2000", 1), 0);
+    assert_int_equal(mlt_trace_config_load(environ, "test-consumer", &config, &err), MLT_OK);
+    const struct mlt_trace_options options = { .instance = "test" };
+    assert_int_equal(mlt_trace_create(&config, &options, &own, &err), MLT_OK);
+    mlt_trace_config_fini(&config);
+    (void)snprintf(table_path, sizeof table_path, "/tmp/meltica-traces.XXXXXX");
+    const int fd = mkstemp(table_path);
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd, "%s", TABLE) > 0);
+    assert_int_equal(close(fd), 0);
+    const struct mlt_stack_options stack_options = {
+        .exchange = { "--synthetic", "--symbols", "3", "--rate", "300", "--seed", "7",
+                      "--start-subscriptions", "0" },
+        .table = table_path,
+    };
+    memset(&consumer, 0, sizeof consumer);
+    mlt_stack_start(&stack, &stack_options);
+    mlt_consumer_start(&consumer, stack.nats_url);
+    const struct mlt_bus_options bus_options = { .kind = MLT_BUS_CONTROL,
+                                                 .url = stack.nats_url,
+                                                 .name = "test" };
+    const struct mlt_bus_subscribe_options data = { .subject = "meltica.data.*" };
+    assert_int_equal(mlt_bus_connect(&bus_options, &bus, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(bus, 5 * MLT_NS_PER_S), MLT_OK);
+    assert_int_equal(mlt_bus_subscribe(bus, &data, on_data, NULL, &subscription, &err), MLT_OK);
+    mlt_stack_run_services(&stack);
+}
+
+static void end(void)
+{
+    mlt_bus_unsubscribe(subscription);
+    mlt_bus_destroy(bus, 0);
+    mlt_consumer_stop(&consumer);
+    mlt_stack_stop(&stack);
+    mlt_trace_destroy(own, 0);
+    own = NULL;
+    (void)unlink(table_path);
+}
+
+/* ---- what is looked for; with the collector's lock ---- */
+
+/* The span of a service with this id in this trace. */
+static const struct collector_span *by_id(const uint8_t *trace_id, const uint8_t *span_id)
+{
+    for (size_t i = 0; i < collector.span_count; i++) {
+        if (memcmp(collector.spans[i].trace_id, trace_id, 16) == 0 &&
+            memcmp(collector.spans[i].span_id, span_id, 8) == 0) {
+            return &collector.spans[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct {
+    const char *service, *name;
+    unsigned kind;
+} way[] = { { "test-consumer", CONSUME, MLT_SPAN_CONSUMER },
+            { "meltica-data-bus", "publish meltica.data.{instrument}", MLT_SPAN_PRODUCER },
+            { "meltica-conductor", "process meltica.int.canonical", MLT_SPAN_CONSUMER },
+            { "meltica-dispatcher", "process meltica.int.native", MLT_SPAN_CONSUMER },
+            { "meltica-adapter", "send meltica.int.native", MLT_SPAN_PRODUCER } };
+#define WAY (sizeof way / sizeof way[0])
+
+/* From the consumer's span back to the root, each stage the parent of the one before. */
+static bool is_whole_way(const struct collector_span *span, const char *type)
+{
+    for (size_t i = 0; i < WAY; i++) {
+        if (span == NULL || strcmp(span->service, way[i].service) != 0 ||
+            strcmp(span->name, way[i].name) != 0 || span->kind != way[i].kind ||
+            span->end_ns < span->start_ns || span->root != (i + 1 == WAY)) {
+            return false;
+        }
+        if (i == 1 && strcmp(collector_attribute(span, "meltica.event.type"), type) != 0) {
+            return false;
+        }
+        span = span->root ? NULL : by_id(span->trace_id, span->parent);
+    }
+    return true;
+}
+
+/* ctx: the type of the event. */
+static bool has_whole_way(struct collector *c, void *ctx)
+{
+    const struct collector_span *span = NULL;
+    while ((span = collector_find(c, NULL, CONSUME, span)) != NULL) {
+        if (is_whole_way(span, ctx)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct collector_span *child(const struct collector *c, const uint8_t *trace_id,
+                                          const char *service, const char *name,
+                                          const uint8_t *parent)
+{
+    const struct collector_span *span = NULL;
+    while ((span = collector_find(c, trace_id, name, span)) != NULL) {
+        if (strcmp(span->service, service) == 0 && memcmp(span->parent, parent, 8) == 0) {
+            return span;
+        }
+    }
+    return NULL;
+}
+
+/* ctx: the client's context. */
+static bool has_command(struct collector *c, void *ctx)
+{
+    const struct mlt_trace_context *client = ctx;
+    const uint8_t *trace = client->trace_id;
+    const struct collector_span *command = child(
+        c, trace, "meltica-control-bus", "process meltica.control.subscribe", client->span_id);
+    const struct collector_span *applied =
+        command == NULL ? NULL
+                        : child(c, trace, "meltica-dispatcher", "process meltica.int.control",
+                                command->span_id);
+    const struct collector_span *plan =
+        applied == NULL
+            ? NULL
+            : child(c, trace, "meltica-adapter", "process meltica.int.plan", applied->span_id);
+    const struct collector_span *asked =
+        plan == NULL ? NULL
+                     : child(c, trace, "meltica-adapter", "SUBSCRIBE exchange", plan->span_id);
+    const struct collector_span *told =
+        command == NULL
+            ? NULL
+            : child(c, trace, "meltica-dispatcher", "process meltica.int.apply", command->span_id);
+    return asked != NULL && told != NULL && !command->failed && !asked->failed &&
+           command->start_ns <= applied->start_ns && applied->end_ns <= plan->end_ns &&
+           plan->start_ns <= asked->start_ns && asked->start_ns < asked->end_ns &&
+           asked->end_ns <= told->end_ns && told->end_ns <= command->end_ns &&
+           strcmp(collector_attribute(told, "meltica.outcome"), "CONFIRMED") == 0;
+}
+
+/* ctx: the client's context. A refused command is a span too, and it says so. */
+static bool has_refusal(struct collector *c, void *ctx)
+{
+    const struct mlt_trace_context *client = ctx;
+    const struct collector_span *span = child(c, client->trace_id, "meltica-control-bus",
+                                              "process meltica.control.subscribe", client->span_id);
+    return span != NULL && span->failed &&
+           strcmp(collector_attribute(span, "error.type"), "404") == 0;
+}
+
+static void print_trace(const uint8_t *trace_id)
+{
+    for (size_t i = 0; i < collector.span_count; i++) {
+        const struct collector_span *s = &collector.spans[i];
+        if (memcmp(s->trace_id, trace_id, 16) == 0) {
+            print_error("%s: %s, id %02x%02x, parent %02x%02x%s\n", s->service, s->name,
+                        s->span_id[0], s->span_id[1], s->parent[0], s->parent[1],
+                        s->failed ? ", failed" : "");
+        }
+    }
+}
+
+/* ---- commands ---- */
+
+static bool ask(const char *body, struct mlt_trace_context *client)
+{
+    char traceparent[MLT_TRACEPARENT_BYTES];
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf answer;
+    mlt_trace_new_trace(client);
+    client->flags = MLT_TRACE_SAMPLED;
+    mlt_traceparent_format(client, traceparent);
+    mlt_buf_init(&answer, 1u << 20);
+    const bool confirmed =
+        mlt_bus_request_traced(bus, "meltica.control.subscribe", mlt_slice_of_string(body),
+                               traceparent, 5 * MLT_NS_PER_S, &answer, &err) == MLT_OK &&
+        memmem(answer.data, answer.len, "CONFIRMED", 9) != NULL;
+    mlt_buf_fini(&answer);
+    return confirmed;
+}
+
+/* Until the listing is known it is refused; each attempt is a trace of its own. */
+static bool subscribed(void *ctx)
+{
+    return ask("{\"consumer\":\"t\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}", ctx);
+}
+
+static uint64_t dropped(const char *service)
+{
+    return mlt_stack_metric(&stack, service, "meltica_trace_spans_dropped_total", "");
+}
+
+static bool all_dropped_some(void *ctx)
+{
+    (void)ctx;
+    return dropped("adapter") > 0 && dropped("dispatcher") > 0 && dropped("conductor") > 0 &&
+           dropped("data-bus") > 0;
+}
+
+/* ---- tests ---- */
+
+static void one_trace_has_the_whole_way(void **state)
+{
+    struct mlt_trace_context client, refused;
+    (void)state;
+    start("parentbased_always_on");
+    assert_true(mlt_consumer_wait(&consumer, subscribed, &client, PATIENCE_S));
+    if (!collector_wait(&collector, has_command, &client, PATIENCE_S * MLT_NS_PER_S)) {
+        print_trace(client.trace_id);
+        fail_msg("no whole trace of a command");
+    }
+    static char trade[] = "TRADE", book[] = "BOOK", bbo[] = "BBO";
+    assert_true(collector_wait(&collector, has_whole_way, trade, PATIENCE_S * MLT_NS_PER_S));
+    assert_true(collector_wait(&collector, has_whole_way, bbo, PATIENCE_S * MLT_NS_PER_S));
+    /* Of a BOOK the way is that of the last event in it. */
+    assert_true(collector_wait(&collector, has_whole_way, book, PATIENCE_S * MLT_NS_PER_S));
+    assert_false(
+        ask("{\"consumer\":\"t\",\"type\":\"TRADE\",\"instruments\":[\"NO-SUCH\"]}", &refused));
+    assert_true(collector_wait(&collector, has_refusal, &refused, PATIENCE_S * MLT_NS_PER_S));
+    assert_null(collector.wrong);
+
+    /* Nobody takes spans any more. */
+    collector_stop(&collector);
+    assert_true(mlt_consumer_wait(&consumer, all_dropped_some, NULL, 60));
+    const uint64_t trades = mlt_consumer_count(&consumer, MLT_EVENT_TRADE);
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_TRADE, trades + 500, PATIENCE_S));
+    struct mlt_tally_totals totals;
+    mlt_consumer_totals(&consumer, &totals);
+    assert_int_equal(totals.gaps + totals.duplicates + totals.sequence_holes + totals.lost, 0);
+    static const char *const services[] = { "adapter", "dispatcher", "conductor", "data-bus",
+                                            "control-bus" };
+    for (size_t i = 0; i < 5; i++) { /* and nobody's end waits for it */
+        assert_int_equal(mlt_stack_terminate(&stack, services[i]), 0);
+    }
+    end();
+}
+
+/* The chain from the Data Bus's span of a SOURCE_DOWN to the Adapter's. */
+static bool has_source_down(struct collector *c, void *ctx)
+{
+    const struct collector_span *span = NULL;
+    (void)ctx;
+    while ((span = collector_find(c, NULL, CONSUME, span)) != NULL) {
+        const struct collector_span *published = by_id(span->trace_id, span->parent);
+        if (is_whole_way(span, "STATUS") && published != NULL &&
+            strcmp(collector_attribute(published, "meltica.status"), "SOURCE_DOWN") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A change that the Conductor found itself: its trace begins there. */
+static bool has_live(struct collector *c, void *ctx)
+{
+    const struct collector_span *span = NULL;
+    (void)ctx;
+    while ((span = collector_find(c, NULL, "process meltica.int.canonical", span)) != NULL) {
+        if (span->root && strcmp(collector_attribute(span, "meltica.status"), "LIVE") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void changes_of_state_are_always_sampled(void **state)
+{
+    (void)state;
+    start("parentbased_always_off");
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BBO, 50, PATIENCE_S));
+    assert_true(collector_wait(&collector, has_live, NULL, PATIENCE_S * MLT_NS_PER_S));
+    mlt_stack_kill(&stack, "exchange");
+    assert_true(collector_wait(&collector, has_source_down, NULL, PATIENCE_S * MLT_NS_PER_S));
+    (void)pthread_mutex_lock(&collector.lock);
+    for (size_t i = 0; i < collector.span_count; i++) {
+        const char *type = collector_attribute(&collector.spans[i], "meltica.event.type");
+        assert_true(type[0] == '\0' || strcmp(type, "STATUS") == 0);
+    }
+    (void)pthread_mutex_unlock(&collector.lock);
+    end();
+    collector_stop(&collector);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_trace_has_the_whole_way),
+        cmocka_unit_test(changes_of_state_are_always_sampled),
+    };
+    return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
+}

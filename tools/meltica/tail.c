@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "connection.h"
 #include "meltica/base/clock.h"
+#include "meltica/trace/trace.h"
 
 #define REDRAW_NS (250 * MLT_NS_PER_MS)
 #define REDRAW_PLAIN_NS (1000 * MLT_NS_PER_MS)
@@ -28,6 +29,7 @@ struct tail {
     bool as_json, broken; /* broken: stdout is gone */
     uint64_t foreign;     /* messages that are no events */
     uint64_t events, events_max;
+    struct mlt_trace *trace; /* NULL: off */
 };
 
 static void print_json(struct tail *t, const struct mlt_event *event)
@@ -59,6 +61,7 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
         } else if (mlt_board_event(t->board, &event, now) != MLT_OK) {
             t->foreign++;
         }
+        mlt_trace_consumed(t->trace, &event, message->traceparent, now, mlt_clock_wall_ns());
     }
     (void)pthread_mutex_unlock(&t->lock);
 }
@@ -166,6 +169,23 @@ static int run(struct tail *t, struct mlt_bus *bus, const char *subject, const c
     return 0;
 }
 
+/* The standard's variables, as for the services. */
+static bool open_trace(struct tail *t)
+{
+    struct mlt_trace_config config;
+    struct mlt_error err = MLT_ERROR_INIT;
+    const struct mlt_trace_options options = { .instance = NULL };
+    enum mlt_status status = mlt_trace_config_load(environ, "meltica-tail", &config, &err);
+    if (status == MLT_OK) {
+        status = mlt_trace_create(&config, &options, &t->trace, &err);
+    }
+    mlt_trace_config_fini(&config);
+    if (status != MLT_OK) {
+        (void)fprintf(stderr, "meltica tail: %s\n", err.text);
+    }
+    return status == MLT_OK;
+}
+
 static int usage(FILE *to, int status)
 {
     (void)fprintf(to,
@@ -213,6 +233,9 @@ int mlt_command_tail(int argc, char **argv)
     if (wrong || (t.events_max > 0 && !t.as_json)) {
         return usage(stderr, 2);
     }
+    if (!open_trace(&t)) {
+        return 2;
+    }
     char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
     (void)snprintf(subject, sizeof subject, "%s.%s", prefix, instrument != NULL ? instrument : "*");
     mlt_arena_init(&t.arena, 64u << 10, ARENA_BYTES_MAX);
@@ -224,6 +247,7 @@ int mlt_command_tail(int argc, char **argv)
     const int result =
         bus != NULL ? run(&t, bus, subject, connection.bus.url, signals, seconds) : 1;
     mlt_bus_destroy(bus, 0);
+    mlt_trace_destroy(t.trace, MLT_NS_PER_S);
     mlt_board_destroy(t.board);
     mlt_buf_fini(&t.json);
     mlt_arena_fini(&t.arena);

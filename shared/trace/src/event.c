@@ -106,6 +106,14 @@ static void set_parent(struct mlt_span *span, enum mlt_trace_stage stage,
     }
 }
 
+static void name_subject(struct mlt_span *span, const struct mlt_event *event)
+{
+    char subject[16 + MLT_INSTRUMENT_BYTES_MAX];
+    const int len = snprintf(subject, sizeof subject, "meltica.data.%.*s",
+                             (int)event->instrument.len, (const char *)event->instrument.data);
+    mlt_span_text(span, "messaging.destination.name", mlt_slice_of(subject, (size_t)len));
+}
+
 void mlt_trace_event(struct mlt_trace *trace, enum mlt_trace_stage stage,
                      const struct mlt_event *event, int64_t start_ns, int64_t end_ns)
 {
@@ -132,11 +140,29 @@ void mlt_trace_event(struct mlt_trace *trace, enum mlt_trace_stage stage,
         }
     }
     if (stage == MLT_TRACE_PUBLISH) {
-        char subject[16 + MLT_INSTRUMENT_BYTES_MAX];
-        const int len = snprintf(subject, sizeof subject, "meltica.data.%.*s",
-                                 (int)event->instrument.len, (const char *)event->instrument.data);
-        mlt_span_text(&span, "messaging.destination.name", mlt_slice_of(subject, (size_t)len));
+        name_subject(&span, event);
     }
+    mlt_trace_record(trace, &span);
+}
+
+void mlt_trace_consumed(struct mlt_trace *trace, const struct mlt_event *event,
+                        const char *traceparent, int64_t start_ns, int64_t end_ns)
+{
+    struct mlt_trace_context parent;
+    struct mlt_span span;
+    if (trace == NULL || !mlt_traceparent_parse(traceparent, &parent)) {
+        return;
+    }
+    mlt_span_begin(&span, "process meltica.data.{instrument}", MLT_SPAN_CONSUMER, &parent,
+                   start_ns);
+    span.end_ns = end_ns > start_ns ? end_ns : start_ns;
+    mlt_span_text(&span, "messaging.system", mlt_slice_of_string("nats"));
+    mlt_span_text(&span, "messaging.operation.name", mlt_slice_of_string("process"));
+    mlt_span_text(&span, "messaging.operation.type", mlt_slice_of_string("process"));
+    mlt_span_text(&span, "messaging.destination.template",
+                  mlt_slice_of_string("meltica.data.{instrument}"));
+    name_subject(&span, event);
+    describe(&span, event->instrument, (int)event->type);
     mlt_trace_record(trace, &span);
 }
 

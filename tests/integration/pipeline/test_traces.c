@@ -41,19 +41,18 @@ static char table_path[64];
 /* As a consumer would: its span has the message's as parent. */
 static void on_data(void *ctx, const struct mlt_bus_message *message)
 {
-    struct mlt_trace_context parent;
-    struct mlt_span span;
+    struct mlt_arena arena;
+    struct mlt_event event;
+    const int64_t start_ns = mlt_clock_wall_ns();
     (void)ctx;
-    if (mlt_traceparent_parse(message->traceparent, &parent)) {
-        mlt_span_begin(&span, CONSUME, MLT_SPAN_CONSUMER, &parent, mlt_clock_wall_ns());
-        mlt_span_text(&span, "subject", mlt_slice_of_string(message->subject));
-        mlt_span_number(&span, "flags", parent.flags);
-        span.end_ns = mlt_clock_wall_ns();
-        mlt_trace_record(own, &span);
+    mlt_arena_init(&arena, 64u << 10, 4u << 20);
+    if (mlt_event_decode(message->payload, &arena, &event) == MLT_OK) {
+        mlt_trace_consumed(own, &event, message->traceparent, start_ns, mlt_clock_wall_ns());
     }
+    mlt_arena_fini(&arena);
 }
 
-static void start(const char *sampler)
+static void start(const char *sampler, const char *damage)
 {
     char endpoint[64];
     struct mlt_trace_config config;
@@ -75,7 +74,8 @@ static void start(const char *sampler)
     assert_int_equal(close(fd), 0);
     const struct mlt_stack_options stack_options = {
         .exchange = { "--synthetic", "--symbols", "3", "--rate", "300", "--seed", "7",
-                      "--start-subscriptions", "0" },
+                      "--start-subscriptions", "0", damage != NULL ? "--mutate" : NULL, damage,
+                      damage != NULL ? "--mutate-count" : NULL, "500" },
         .table = table_path,
     };
     memset(&consumer, 0, sizeof consumer);
@@ -262,7 +262,7 @@ static void one_trace_has_the_whole_way(void **state)
 {
     struct mlt_trace_context client, refused;
     (void)state;
-    start("parentbased_always_on");
+    start("parentbased_always_on", NULL);
     assert_true(mlt_consumer_wait(&consumer, subscribed, &client, PATIENCE_S));
     if (!collector_wait(&collector, has_command, &client, PATIENCE_S * MLT_NS_PER_S)) {
         print_trace(client.trace_id);
@@ -325,7 +325,7 @@ static bool has_live(struct collector *c, void *ctx)
 static void changes_of_state_are_always_sampled(void **state)
 {
     (void)state;
-    start("parentbased_always_off");
+    start("parentbased_always_off", NULL);
     assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BBO, 50, PATIENCE_S));
     assert_true(collector_wait(&collector, has_live, NULL, PATIENCE_S * MLT_NS_PER_S));
     mlt_stack_kill(&stack, "exchange");
@@ -340,11 +340,40 @@ static void changes_of_state_are_always_sampled(void **state)
     collector_stop(&collector);
 }
 
+/* What could not become an event: the Adapter's span, and below it the Dispatcher's, with the
+ * reason. */
+static bool has_rejection(struct collector *c, void *ctx)
+{
+    const struct collector_span *span = NULL;
+    (void)ctx;
+    while ((span = collector_find(c, NULL, "process meltica.int.native", span)) != NULL) {
+        const struct collector_span *from = by_id(span->trace_id, span->parent);
+        if (span->failed && from != NULL && from->failed && from->root &&
+            strcmp(from->service, "meltica-adapter") == 0 &&
+            collector_attribute(from, "error.type")[0] != '\0' &&
+            strcmp(collector_attribute(span, "error.type"),
+                   collector_attribute(from, "error.type")) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void refusals_are_always_sampled(void **state)
+{
+    (void)state;
+    start("parentbased_always_off", "7");
+    assert_true(collector_wait(&collector, has_rejection, NULL, PATIENCE_S * MLT_NS_PER_S));
+    end();
+    collector_stop(&collector);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_trace_has_the_whole_way),
         cmocka_unit_test(changes_of_state_are_always_sampled),
+        cmocka_unit_test(refusals_are_always_sampled),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

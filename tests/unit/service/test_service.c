@@ -467,6 +467,17 @@ static void test_wrong_configuration_ends_with_2_and_names_the_key(void **state)
     }
 }
 
+static void test_a_wrong_variable_of_traces_ends_with_2_and_is_named(void **state)
+{
+    (void)state;
+    struct child c;
+    assert_int_equal(setenv("OTEL_TRACES_SAMPLER", "sometimes", 1), 0);
+    START(&c, "--check-config");
+    assert_int_equal(unsetenv("OTEL_TRACES_SAMPLER"), 0);
+    expect_exit(&c, 2);
+    expect_logged(&c, "OTEL_TRACES_SAMPLER: \\\"sometimes\\\" is wrong; use always_on");
+}
+
 static void test_start_that_fails_cleans_up(void **state)
 {
     (void)state;
@@ -651,6 +662,7 @@ int main(void)
         cmocka_unit_test(test_second_signal_ends_a_stop_that_hangs),
         cmocka_unit_test(test_actions_print_and_exit),
         cmocka_unit_test(test_wrong_configuration_ends_with_2_and_names_the_key),
+        cmocka_unit_test(test_a_wrong_variable_of_traces_ends_with_2_and_is_named),
         cmocka_unit_test(test_start_that_fails_cleans_up),
         cmocka_unit_test(test_port_that_is_taken_is_said),
         NATS_TEST(test_ready_with_nats_away_without_and_back_again),

@@ -365,6 +365,63 @@ static void changes_and_refusals_are_always_sampled(void **state)
     mlt_trace_config_fini(&config);
 }
 
+/* ---- allocations of the thread that records ---- */
+
+static _Thread_local size_t allocations;
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    allocations++;
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    allocations++;
+    return __real_realloc(memory, size);
+}
+
+static void pass_an_event(struct mlt_trace *t)
+{
+    struct mlt_native_event native = { .instrument = mlt_slice_of_string("BTC-USDT"),
+                                       .type = MLT_EVENT_TRADE };
+    struct mlt_event event = { .instrument = mlt_slice_of_string("BTC-USDT"),
+                               .type = MLT_EVENT_TRADE };
+    event.trace_flags = native.trace_flags = mlt_trace_begin_native(t, &native);
+    mlt_trace_native(t, &native, 1);
+    for (int stage = MLT_TRACE_DISPATCH; stage <= MLT_TRACE_PUBLISH; stage++) {
+        if (mlt_trace_takes(t, &event)) {
+            mlt_trace_event(t, (enum mlt_trace_stage)stage, &event, 1, 2);
+        }
+    }
+}
+
+static void recording_allocates_nothing(void **state)
+{
+    (void)state;
+    OPEN(collector.port, "OTEL_BSP_MAX_QUEUE_SIZE=64");
+    const size_t before = allocations;
+    assert_true(before > 0); /* they are counted */
+    for (unsigned i = 0; i < 1000; i++) {
+        pass_an_event(trace); /* also when it is full */
+        pass_an_event(NULL);
+    }
+    assert_int_equal(allocations, before);
+    assert_int_equal(stats().recorded, 4000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -381,6 +438,7 @@ int main(void)
         TEST(what_is_off_takes_nothing),
         TEST(the_stages_of_an_event_are_a_chain),
         TEST(changes_and_refusals_are_always_sampled),
+        TEST(recording_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,6 +154,10 @@ void mlt_trace_native(struct mlt_trace *trace, const struct mlt_native_event *ev
  * when the batch with the event came. */
 void mlt_trace_event(struct mlt_trace *trace, enum mlt_trace_stage stage,
                      const struct mlt_event *event, int64_t start_ns, int64_t end_ns);
+/* The span of a consumer of meltica.data.>, below the header of the message; without one, or with
+ * one that is none, there is no span. */
+void mlt_trace_consumed(struct mlt_trace *trace, const struct mlt_event *event,
+                        const char *traceparent, int64_t start_ns, int64_t end_ns);
 /* What goes out with the event after a stage: its trace, the stage's span, sampled. */
 void mlt_trace_event_context(const struct mlt_event *event, enum mlt_trace_stage stage,
                              struct mlt_trace_context *out);

@@ -256,6 +256,30 @@ static bool all_dropped_some(void *ctx)
            dropped("data-bus") > 0;
 }
 
+/* meltica tail is a consumer too, by the same variables. */
+static void run_tail(void)
+{
+    char command[512];
+    (void)snprintf(command, sizeof command,
+                   "%s/bin/meltica tail --json --count 200 --seconds 20 --nats-url %s > /dev/null",
+                   getenv("MELTICA_BINARY_DIR"), stack.nats_url);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a test's own command */
+}
+
+static bool has_tail(struct collector *c, void *ctx)
+{
+    const struct collector_span *span = NULL;
+    (void)ctx;
+    while ((span = collector_find(c, NULL, CONSUME, span)) != NULL) {
+        const struct collector_span *from = by_id(span->trace_id, span->parent);
+        if (strcmp(span->service, "meltica-tail") == 0 && from != NULL &&
+            strcmp(from->service, "meltica-data-bus") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- tests ---- */
 
 static void one_trace_has_the_whole_way(void **state)
@@ -276,6 +300,8 @@ static void one_trace_has_the_whole_way(void **state)
     assert_false(
         ask("{\"consumer\":\"t\",\"type\":\"TRADE\",\"instruments\":[\"NO-SUCH\"]}", &refused));
     assert_true(collector_wait(&collector, has_refusal, &refused, PATIENCE_S * MLT_NS_PER_S));
+    run_tail();
+    assert_true(collector_wait(&collector, has_tail, NULL, PATIENCE_S * MLT_NS_PER_S));
     assert_null(collector.wrong);
 
     /* Nobody takes spans any more. */

@@ -190,7 +190,7 @@ static void protoc_reads_a_batch(void **state)
     expect(text,
            "links {\n        trace_id: \"K\\371/5w\\263M\\246\\243\\316\\222\\235\\016\\016G6\"");
     expect(text, "code: STATUS_CODE_ERROR");
-    expect(text, "flags: 1");
+    expect(text, "STATUS_CODE_ERROR\n      }\n      flags: 1\n"); /* the span's */
     /* Nothing that the standard's definition does not know: protoc would print numbers. */
     assert_null(strstr(text, "\n1: "));
     /* The root has no parent. */

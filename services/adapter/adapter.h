@@ -22,8 +22,7 @@
 #define MLT_ADAPTER_MAIL_MAX 128u /* requests that wait for the loop */
 #define MLT_ADAPTER_HOLD_MAX_NS INT64_C(2000000000)
 #define MLT_ADAPTER_REASON_COUNT 11u
-#define MLT_ADAPTER_ASKED_MAX 16u /* requests of commands whose answer is waited for, for traces   \
-                                   */
+#define MLT_ADAPTER_ASKED_MAX 16u /* requests of commands that wait for their answer */
 
 struct mlt_adapter_config {
     char *ws_url, *rest_url, *ca_file;

@@ -10,6 +10,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "command_span.h"
 #include "commands.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
@@ -333,44 +334,6 @@ static void on_describe(void *ctx, const struct mlt_bus_message *request,
 
 /* ---- commands ---- */
 
-/* The span of a command, below the caller's, is always made; without traces the caller's goes on.
- */
-static void begin_span(struct control_bus *c, const struct mlt_work *work, struct mlt_span *span,
-                       char traceparent[MLT_TRACEPARENT_BYTES])
-{
-    char name[MLT_SPAN_NAME_BYTES_MAX];
-    traceparent[0] = '\0';
-    if (mlt_service_trace(c->service) == NULL) {
-        if (mlt_span_id_set(work->caller.span_id)) {
-            mlt_traceparent_format(&work->caller, traceparent);
-        }
-        return;
-    }
-    (void)snprintf(name, sizeof name, "process meltica.control.%s", mlt_verb_word(work->verb));
-    mlt_span_begin(span, name, MLT_SPAN_SERVER, &work->caller, mlt_clock_wall_ns());
-    mlt_span_text(span, "messaging.system", mlt_slice_of_string("nats"));
-    mlt_span_text(span, "messaging.operation.name", mlt_slice_of_string("process"));
-    mlt_span_text(span, "messaging.operation.type", mlt_slice_of_string("process"));
-    mlt_span_text(span, "messaging.destination.name", mlt_slice_of_string(work->subject));
-    mlt_span_number(span, "messaging.message.body.size", (int64_t)work->len);
-    mlt_traceparent_format(&span->context, traceparent);
-}
-
-static void end_span(struct control_bus *c, struct mlt_span *span, int code)
-{
-    struct mlt_trace *trace = mlt_service_trace(c->service);
-    if (trace == NULL) {
-        return;
-    }
-    if (code != 0) {
-        char text[16];
-        (void)snprintf(text, sizeof text, "%d", code);
-        mlt_span_fail(span, mlt_slice_of_string(text));
-    }
-    span->end_ns = mlt_clock_wall_ns();
-    mlt_trace_record(trace, span);
-}
-
 /* On the thread of a worker. */
 static void carry_out(void *ctx, const struct mlt_work *work)
 {
@@ -379,7 +342,7 @@ static void carry_out(void *ctx, const struct mlt_work *work)
     struct mlt_buf answer;
     struct mlt_span span;
     char traceparent[MLT_TRACEPARENT_BYTES];
-    begin_span(c, work, &span, traceparent);
+    mlt_command_span_begin(mlt_service_trace(c->service), work, &span, traceparent);
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
     enum mlt_status status =
         mlt_commands_run(c->commands, work->verb, work->subject,
@@ -394,7 +357,7 @@ static void carry_out(void *ctx, const struct mlt_work *work)
             }
         }
     }
-    end_span(c, &span, refusal.code);
+    mlt_command_span_end(mlt_service_trace(c->service), &span, refusal.code);
     if (status == MLT_OK && work->reply[0] != '\0') {
         status = mlt_bus_reply(c->control, work->reply, mlt_buf_view(&answer), refusal.code,
                                refusal.message);

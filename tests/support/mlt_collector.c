@@ -46,10 +46,11 @@ static bool take_span(struct collector *c, const char *service,
     }
     if (c->span_count == c->span_room) {
         c->span_room = c->span_room > 0 ? 2 * c->span_room : 1024;
-        c->spans = realloc(c->spans, c->span_room * sizeof *c->spans);
-        if (c->spans == NULL) {
+        struct collector_span *more = realloc(c->spans, c->span_room * sizeof *more);
+        if (more == NULL) {
             abort();
         }
+        c->spans = more;
     }
     struct collector_span *to = &c->spans[c->span_count++];
     memset(to, 0, sizeof *to);

@@ -661,28 +661,6 @@ static enum mlt_status lock_link(struct mlt_bus *bus)
     return status;
 }
 
-static enum mlt_status hand_over_traced(struct mlt_bus *bus, natsConnection *nc,
-                                        const char *subject, struct mlt_slice payload,
-                                        const char *traceparent)
-{
-    natsMsg *msg = NULL;
-    natsStatus s =
-        natsMsg_Create(&msg, subject, NULL, (const char *)payload.data, (int)payload.len);
-    if (s == NATS_OK) {
-        s = natsMsgHeader_Set(msg, "traceparent", traceparent);
-    }
-    if (s == NATS_OK) {
-        s = natsConnection_PublishMsg(nc, msg);
-    }
-    natsMsg_Destroy(msg);
-    if (s != NATS_OK) {
-        return mlt_bus_status(s, NULL, "");
-    }
-    atomic_fetch_add_explicit(&bus->counters.published, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&bus->counters.published_bytes, payload.len, memory_order_relaxed);
-    return MLT_OK;
-}
-
 /* traceparent NULL: none. */
 static enum mlt_status publish_checked(struct mlt_bus *bus, const char *subject,
                                        struct mlt_slice payload, const char *traceparent)
@@ -691,7 +669,7 @@ static enum mlt_status publish_checked(struct mlt_bus *bus, const char *subject,
     if (status == MLT_OK) {
         status = traceparent == NULL
                      ? mlt_bus_hand_over(bus, bus->link->nc, subject, payload)
-                     : hand_over_traced(bus, bus->link->nc, subject, payload, traceparent);
+                     : mlt_bus_hand_over_traced(bus, bus->link->nc, subject, payload, traceparent);
         (void)pthread_rwlock_unlock(&bus->link_lock);
     }
     return status;
@@ -798,23 +776,6 @@ static enum mlt_status take_answer(natsMsg *msg, const char *subject, struct mlt
     return MLT_OK;
 }
 
-static natsStatus request_traced(natsMsg **answer, natsConnection *nc, const char *subject,
-                                 struct mlt_slice payload, const char *traceparent,
-                                 int64_t timeout_ms)
-{
-    natsMsg *msg = NULL;
-    natsStatus s =
-        natsMsg_Create(&msg, subject, NULL, (const char *)payload.data, (int)payload.len);
-    if (s == NATS_OK) {
-        s = natsMsgHeader_Set(msg, "traceparent", traceparent);
-    }
-    if (s == NATS_OK) {
-        s = natsConnection_RequestMsg(answer, nc, msg, timeout_ms);
-    }
-    natsMsg_Destroy(msg);
-    return s;
-}
-
 enum mlt_status mlt_bus_request(struct mlt_bus *bus, const char *subject, struct mlt_slice payload,
                                 int64_t timeout_ns, struct mlt_buf *answer, struct mlt_error *err)
 {
@@ -840,7 +801,7 @@ enum mlt_status mlt_bus_request_traced(struct mlt_bus *bus, const char *subject,
         traceparent == NULL
             ? natsConnection_Request(&msg, link->nc, subject, payload.data, (int)payload.len,
                                      timeout_ms)
-            : request_traced(&msg, link->nc, subject, payload, traceparent, timeout_ms);
+            : mlt_bus_request_message(&msg, link->nc, subject, payload, traceparent, timeout_ms);
     status =
         s == NATS_OK ? take_answer(msg, subject, answer, err) : mlt_bus_status(s, err, subject);
     if (status == MLT_E_CLOSED || status == MLT_E_IO) {

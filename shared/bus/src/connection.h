@@ -121,6 +121,13 @@ void mlt_bus_on_closed(natsConnection *nc, void *closure);
 void mlt_bus_signal_room(struct mlt_bus *bus);
 enum mlt_status mlt_bus_hand_over(struct mlt_bus *bus, natsConnection *nc, const char *subject,
                                   struct mlt_slice payload);
+/* The same with the header traceparent, and a request with it. traced.c */
+enum mlt_status mlt_bus_hand_over_traced(struct mlt_bus *bus, natsConnection *nc,
+                                         const char *subject, struct mlt_slice payload,
+                                         const char *traceparent);
+natsStatus mlt_bus_request_message(natsMsg **answer, natsConnection *nc, const char *subject,
+                                   struct mlt_slice payload, const char *traceparent,
+                                   int64_t timeout_ms);
 
 /* loop.c */
 enum mlt_status mlt_bus_loop_init(struct mlt_bus *bus, struct mlt_error *err);

@@ -71,14 +71,12 @@ static void endpoints(void **state)
 static void names_and_numbers(void **state)
 {
     (void)state;
-    assert_int_equal(
-        LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1",
-             "OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic%20abc, x-scope = a%2Cb",
-             "OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test,service.name=other,"
-             "deployment.environment.name=prod",
-             "OTEL_EXPORTER_OTLP_TIMEOUT=1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=250",
-             "OTEL_BSP_MAX_QUEUE_SIZE=10", "OTEL_BSP_SCHEDULE_DELAY=20"),
-        MLT_OK);
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=http://c:1",
+                          "OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic%20abc, x-scope = a%2Cb",
+                          "OTEL_RESOURCE_ATTRIBUTES=env=test,service.name=other,env=prod",
+                          "OTEL_EXPORTER_OTLP_TIMEOUT=1", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=250",
+                          "OTEL_BSP_MAX_QUEUE_SIZE=10", "OTEL_BSP_SCHEDULE_DELAY=20"),
+                     MLT_OK);
     assert_int_equal(config.header_count, 2);
     assert_string_equal(config.headers[0].value, "Basic abc");
     assert_string_equal(config.headers[1].key, "x-scope");

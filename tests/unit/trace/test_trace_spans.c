@@ -12,6 +12,7 @@
 static const uint8_t trace_id[MLT_TRACE_ID_BYTES] = { 0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3,
                                                       0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d,
                                                       0x0e, 0x0e, 0x47, 0x36 };
+#define LATER "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-else"
 #define EXAMPLE "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 /* ---- context ---- */
@@ -30,10 +31,7 @@ static void traceparent(void **state)
     mlt_traceparent_format(&context, text);
     assert_string_equal(text, EXAMPLE);
     /* Of a version that is not known yet the known part counts. */
-    assert_true(
-        mlt_traceparent_parse("cc" /**/ "-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-"
-                              "what-else",
-                              &context));
+    assert_true(mlt_traceparent_parse(LATER, &context));
 }
 
 static void wrong_traceparents(void **state)
@@ -41,7 +39,7 @@ static void wrong_traceparents(void **state)
     static const char *const wrong[] = {
         "",
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
-        EXAMPLE "-x",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
         "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
         "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
@@ -137,7 +135,10 @@ static void decode(struct mlt_slice bytes, char *text, size_t size)
                    "opentelemetry/proto/collector/trace/v1/trace_service.proto < %s",
                    PROTOC, OTLP_PROTO_DIR, path);
     FILE *pipe = popen(command, "r"); /* NOLINT(cert-env33-c): a test's own command */
-    assert_non_null(pipe);
+    if (pipe == NULL) {
+        fail_msg("%s", command);
+        return;
+    }
     const size_t len = fread(text, 1, size - 1, pipe);
     text[len] = '\0';
     assert_int_equal(pclose(pipe), 0);

@@ -21,9 +21,9 @@
 enum mlt_sampler_kind { MLT_SAMPLER_ON, MLT_SAMPLER_OFF, MLT_SAMPLER_RATIO };
 
 struct mlt_sampler {
+    uint64_t below; /* RATIO: of the 2^64 values of a trace id's last 8 bytes, those below */
     enum mlt_sampler_kind kind;
     bool parent_based; /* where somebody upstream has decided, that counts */
-    uint64_t below;    /* RATIO: of the 2^64 values of a trace id's last 8 bytes, those below */
     bool all;          /* RATIO 1: 2^64 does not fit in below */
 };
 

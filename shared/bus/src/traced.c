@@ -1,0 +1,43 @@
+/* Messages with the header of W3C Trace Context. */
+#include "connection.h"
+
+#define HEADER "traceparent"
+
+enum mlt_status mlt_bus_hand_over_traced(struct mlt_bus *bus, natsConnection *nc,
+                                         const char *subject, struct mlt_slice payload,
+                                         const char *traceparent)
+{
+    natsMsg *msg = NULL;
+    natsStatus s =
+        natsMsg_Create(&msg, subject, NULL, (const char *)payload.data, (int)payload.len);
+    if (s == NATS_OK) {
+        s = natsMsgHeader_Set(msg, HEADER, traceparent);
+    }
+    if (s == NATS_OK) {
+        s = natsConnection_PublishMsg(nc, msg);
+    }
+    natsMsg_Destroy(msg);
+    if (s != NATS_OK) {
+        return mlt_bus_status(s, NULL, "");
+    }
+    atomic_fetch_add_explicit(&bus->counters.published, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&bus->counters.published_bytes, payload.len, memory_order_relaxed);
+    return MLT_OK;
+}
+
+natsStatus mlt_bus_request_message(natsMsg **answer, natsConnection *nc, const char *subject,
+                                   struct mlt_slice payload, const char *traceparent,
+                                   int64_t timeout_ms)
+{
+    natsMsg *msg = NULL;
+    natsStatus s =
+        natsMsg_Create(&msg, subject, NULL, (const char *)payload.data, (int)payload.len);
+    if (s == NATS_OK) {
+        s = natsMsgHeader_Set(msg, HEADER, traceparent);
+    }
+    if (s == NATS_OK) {
+        s = natsConnection_RequestMsg(answer, nc, msg, timeout_ms);
+    }
+    natsMsg_Destroy(msg);
+    return s;
+}

@@ -3,7 +3,7 @@ target_include_directories(mlt_flow_peers PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(mlt_flow_peers PUBLIC mlt_test_server mlt_bus mlt_event
     PRIVATE meltica_warnings mlt_proto)
 
-foreach(name conductor_service conductor_cache conductor_restart data_bus_service)
+foreach(name conductor_service conductor_cache conductor_restart conductor_two data_bus_service)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c LIBS mlt_flow_peers mlt_bus mlt_proto
         LABELS integration TIMEOUT 120 DEPENDS meltica-conductor meltica-data-bus)
 endforeach()

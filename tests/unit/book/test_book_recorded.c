@@ -8,6 +8,7 @@
 #include "book.h"
 #include "book_tape.h"
 
+#define SHOWN 20u
 #define NOTHING_PRUNED 4096u
 
 static struct tape tape;
@@ -172,22 +173,40 @@ static uint64_t compare_shown(const struct mlt_orderbook *shallow, const struct 
     return wrong;
 }
 
+/* True when a book without a window, that shows the best of all it holds, would show another top.
+ */
+static bool naive_differs(const struct mlt_orderbook *shallow, const struct mlt_orderbook *deep)
+{
+    for (size_t n = 0; n < 2 * SHOWN; n++) {
+        const enum mlt_orderbook_side side = n < SHOWN ? MLT_ORDERBOOK_BIDS : MLT_ORDERBOOK_ASKS;
+        int64_t p[2] = { 0, 0 }, q[2] = { 0, 0 };
+        if (!mlt_orderbook_held_level(shallow, side, n % SHOWN, &p[0], &q[0]) ||
+            !mlt_orderbook_held_level(deep, side, n % SHOWN, &p[1], &q[1]) || p[0] != p[1] ||
+            q[0] != q[1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Also with a book that prunes: with `levels_max` for all but the reference. */
 static void shown_is_right(size_t depth, uint32_t levels_max)
 {
     struct mlt_orderbook *deep = seeded(NOTHING_PRUNED, 1000);
     struct mlt_orderbook *shallow = seeded(levels_max, depth);
     int64_t first = 0, thin = 0;
-    uint64_t wrong = 0;
+    uint64_t wrong = 0, naive_wrong = 0, compared = 0;
     for (size_t i = 0; i < tape.count; i++) {
         const struct tape_entry *e = &tape.entries[i];
         if (!counts(e)) {
             continue;
         }
+        compared++;
         first = first == 0 ? e->received : first;
         apply(deep, e);
         apply(shallow, e);
         wrong += compare_shown(shallow, deep);
+        naive_wrong += naive_differs(shallow, deep);
         if (thin == 0 && !mlt_orderbook_covers(shallow, 20)) {
             thin = e->received;
         }
@@ -195,8 +214,13 @@ static void shown_is_right(size_t depth, uint32_t levels_max)
     assert_int_equal(wrong, 0);
     /* It does happen that less than 20 can be shown, or this would have tested nothing. */
     assert_true(depth > 500 || thin != 0);
-    print_message("seeded with %zu: fewer than 20 levels to show after %.1f s\n", depth,
-                  thin != 0 ? (double)(thin - first) / 1e9 : -1.0);
+    /* And that the window is what makes it right. */
+    assert_true(depth > 500 || naive_wrong > 0);
+    print_message(
+        "seeded with %zu: fewer than 20 levels to show after %.1f s; without a window the "
+        "top is wrong after %llu of %llu deltas\n",
+        depth, thin != 0 ? (double)(thin - first) / 1e9 : -1.0, (unsigned long long)naive_wrong,
+        (unsigned long long)compared);
     mlt_orderbook_destroy(shallow);
     mlt_orderbook_destroy(deep);
 }

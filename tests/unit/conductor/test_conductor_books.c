@@ -637,6 +637,37 @@ static void test_one_book_a_window_and_the_last_state_always_leaves(void **state
     throttle_round(99, 0);
 }
 
+/* A shallow snapshot at the id of a deeper one takes nothing away from the book, and must not from
+ * those who follow it either. */
+static void test_a_shallow_snapshot_at_the_same_id_tells_all_that_is_known(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    mlt_conductor_core_lost(f.core, mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4, "hop_overrun");
+    fixture_forget(&f);
+    static const int64_t bid = 100, ask = 200, quantity = 10;
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
+    e.first = e.last = 10;
+    e.u.book_snapshot.last_update_id = 10;
+    e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 1, &bid, &quantity };
+    e.u.book_snapshot.asks = (struct mlt_levels){ -2, -5, 1, &ask, &quantity };
+    e.u.book_snapshot.requested_depth = 1;
+    fixture_send(&f, &e);
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    const struct mlt_book_snapshot *told = &f.out[0].u.book_snapshot;
+    assert_true(told->reset);
+    size_t at = 0;
+    while (f.out[at].type != MLT_EVENT_BOOK) {
+        at++;
+        assert_true(at < f.count);
+    }
+    assert_int_equal(f.out[at].u.book.state, MLT_BOOK_LIVE);
+    assert_int_equal(told->bids.count, f.out[at].u.book.known_bids);
+    assert_int_equal(told->asks.count, f.out[at].u.book.known_asks);
+    fixture_close(&f);
+}
+
 /* The book is kept, deltas prove it and consumers of deltas can join; no more than that is
  * numbered. */
 static void test_what_nobody_subscribed_to_is_not_numbered(void **state)
@@ -778,6 +809,7 @@ int main(void)
         cmocka_unit_test(test_a_commit_of_an_earlier_epoch_comes_to_nothing),
         cmocka_unit_test(test_more_than_may_wait_does_not),
         cmocka_unit_test(test_one_book_a_window_and_the_last_state_always_leaves),
+        cmocka_unit_test(test_a_shallow_snapshot_at_the_same_id_tells_all_that_is_known),
         cmocka_unit_test(test_without_room_books_merge_and_the_newest_leaves_when_there_is_some),
         cmocka_unit_test(test_at_the_end_what_waits_leaves_with_what_came_meanwhile),
         cmocka_unit_test(test_options_that_make_no_book_are_refused),

@@ -67,15 +67,6 @@ static bool enrich_notional(struct mlt_event *event)
     return trade->has_notional;
 }
 
-static bool passes(const struct mlt_filter *filter, const struct mlt_event *event)
-{
-    const struct mlt_event_value value = mlt_event_field_get(filter->field, &event->u);
-    const struct mlt_event_value wanted = { .kind = filter->field->kind,
-                                            .number = filter->number,
-                                            .text = mlt_slice_of_string(filter->text) };
-    return mlt_event_value_holds(&value, filter->op, &wanted);
-}
-
 struct mlt_policy_outcome mlt_policy_apply(const struct mlt_route *route, struct mlt_event *event,
                                            bool halted)
 {
@@ -89,7 +80,7 @@ struct mlt_policy_outcome mlt_policy_apply(const struct mlt_route *route, struct
     }
     outcome.enrich_failed = route->enrich_notional && !enrich_notional(event);
     for (size_t i = 0; i < route->filter_count; i++) {
-        if (!passes(&route->filters[i], event)) {
+        if (!mlt_filter_holds(&route->filters[i], event)) {
             outcome.verdict = MLT_VERDICT_FILTERED;
             break;
         }

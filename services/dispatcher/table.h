@@ -7,7 +7,7 @@
 #define MELTICA_DISPATCHER_TABLE_H
 
 #include "meltica/base/error.h"
-#include "meltica/event/field.h"
+#include "meltica/event/filter.h"
 
 #define MLT_TABLE_FILE_BYTES_MAX                                                                   \
     (256u << 10)                    /* so that a Table message is below the bus's maximum */
@@ -19,7 +19,7 @@
 #define MLT_TABLE_TOPIC_BYTES_MAX 63u
 #define MLT_TABLE_FUNCTION_BYTES_MAX 31u
 #define MLT_TABLE_INTERVAL_BYTES_MAX 15u
-#define MLT_TABLE_TEXT_BYTES_MAX 63u /* a filter's text, a subscription's id */
+#define MLT_TABLE_TEXT_BYTES_MAX 63u /* a subscription's id */
 #define MLT_TABLE_POLICY_BYTES_MAX 160u
 #define MLT_TABLE_REST_INTERVAL_MS_MIN 1000
 #define MLT_TABLE_REST_INTERVAL_MS_MAX 86400000
@@ -35,13 +35,6 @@ enum mlt_discard {
     MLT_DISCARD_COUNT
 };
 const char *mlt_discard_word(enum mlt_discard discard); /* static */
-
-struct mlt_filter {
-    const struct mlt_event_field *field;
-    enum mlt_event_op op;
-    struct mlt_decimal number;               /* NUMBER fields */
-    char text[MLT_TABLE_TEXT_BYTES_MAX + 1]; /* as written */
-};
 
 struct mlt_route {
     uint32_t number; /* from 1, in the order of the file */

@@ -131,7 +131,7 @@ static enum mlt_status parse_filter(const struct json_place *at, struct mlt_rout
 {
     static const char *const known[] = { "field", "op", "value", NULL };
     struct mlt_filter *filter = &route->filters[route->filter_count];
-    char name[64], op[8];
+    char name[64], op[8], value[MLT_FILTER_TEXT_BYTES_MAX + 1];
     enum mlt_status status = json_check_object(at, known);
     if (status == MLT_OK) {
         status = json_string(at, "field", true, name, sizeof name - 1);
@@ -142,37 +142,36 @@ static enum mlt_status parse_filter(const struct json_place *at, struct mlt_rout
     if (status != MLT_OK) {
         return status;
     }
-    filter->field = mlt_event_field_find(route->type, mlt_slice_of_string(name));
-    if (filter->field == NULL) {
-        return unknown_field(at, route->type, name);
+    if (cJSON_IsNumber(json_member(at, "value"))) {
+        return json_fail(at, "value", "is a number: write it in quotes, so that it stays exact");
     }
-    if (strcmp(name, "notional") == 0 && !route->enrich_notional) {
+    status = json_string(at, "value", true, value, sizeof value - 1);
+    if (status != MLT_OK) {
+        return status;
+    }
+    if (strcmp(name, "notional") == 0 && !route->enrich_notional &&
+        mlt_event_field_find(route->type, MLT_SLICE_LITERAL("notional")) != NULL) {
         return json_fail(
             at, "field",
             "notional is there only after \"enrich\": [\"notional\"]: add it to the route");
     }
-    if (mlt_event_op_parse(mlt_slice_of_string(op), &filter->op) != MLT_OK) {
+    const enum mlt_filter_fault fault =
+        mlt_filter_make(route->type, mlt_slice_of_string(name), mlt_slice_of_string(op),
+                        mlt_slice_of_string(value), filter);
+    switch (fault) {
+    case MLT_FILTER_RIGHT:
+        route->filter_count++;
+        return MLT_OK;
+    case MLT_FILTER_NO_FIELD:
+        return unknown_field(at, route->type, name);
+    case MLT_FILTER_NO_OP:
         return json_fail(at, "op", "\"%s\" is none of eq, ne, lt, le, gt, ge", op);
-    }
-    if (cJSON_IsNumber(json_member(at, "value"))) {
-        return json_fail(at, "value", "is a number: write it in quotes, so that it stays exact");
-    }
-    status = json_string(at, "value", true, filter->text, sizeof filter->text - 1);
-    if (status != MLT_OK) {
-        return status;
-    }
-    if (filter->field->kind == MLT_EVENT_FIELD_TEXT && filter->op != MLT_EVENT_OP_EQ &&
-        filter->op != MLT_EVENT_OP_NE) {
+    case MLT_FILTER_TEXT_ORDER:
         return json_fail(at, "op", "%s is text: only eq and ne compare it", name);
-    }
-    if (filter->field->kind == MLT_EVENT_FIELD_NUMBER &&
-        mlt_decimal_parse(mlt_slice_of_string(filter->text), &filter->number) != MLT_OK) {
+    default:
         return json_fail(at, "value",
-                         "\"%s\" is no decimal number of 64 bits: write it like \"0.0015\"",
-                         filter->text);
+                         "\"%s\" is no decimal number of 64 bits: write it like \"0.0015\"", value);
     }
-    route->filter_count++;
-    return MLT_OK;
 }
 
 static enum mlt_status parse_enrich(const struct json_place *at, struct mlt_route *route)

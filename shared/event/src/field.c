@@ -8,7 +8,9 @@ enum form {
     FORM_UINT64,
     FORM_SLICE,
     FORM_BOOL,
-    FORM_SIDE
+    FORM_SIDE,
+    FORM_BOOK_STATE,
+    FORM_MEASURE
 };
 
 #define ROW(event_type, st, member, field_kind, how)                                               \
@@ -19,6 +21,9 @@ enum form {
 #define UINT64(type, st, member) ROW(type, st, member, NUMBER, FORM_UINT64)
 #define TEXT(type, st, member) ROW(type, st, member, TEXT, FORM_SLICE)
 #define FLAG(type, st, member) ROW(type, st, member, TEXT, FORM_BOOL)
+#define MEASURE(member)                                                                            \
+    { MLT_EVENT_BOOK, #member, MLT_EVENT_FIELD_NUMBER, FORM_MEASURE,                               \
+      (uint16_t)offsetof(struct mlt_book, analytics.member) }
 #define SIDE(type, st, member) ROW(type, st, member, TEXT, FORM_SIDE)
 
 /* In order of type, so that a walk is a run of neighbours. */
@@ -64,6 +69,13 @@ static const struct mlt_event_field fields[] = {
     DECIMAL(KLINE, kline, taker_buy_quote_volume),
     UINT64(KLINE, kline, trade_count),
     FLAG(KLINE, kline, closed),
+    { MLT_EVENT_BOOK, "state", MLT_EVENT_FIELD_TEXT, FORM_BOOK_STATE,
+      (uint16_t)offsetof(struct mlt_book, state) },
+    MEASURE(mid),
+    MEASURE(spread),
+    MEASURE(spread_bps),
+    MEASURE(microprice),
+    MEASURE(volatility),
     { MLT_EVENT_INSTRUMENT, "base_asset", MLT_EVENT_FIELD_TEXT, FORM_SLICE,
       (uint16_t)offsetof(struct mlt_instrument, base) },
     { MLT_EVENT_INSTRUMENT, "quote_asset", MLT_EVENT_FIELD_TEXT, FORM_SLICE,
@@ -152,6 +164,20 @@ struct mlt_event_value mlt_event_field_get(const struct mlt_event_field *field, 
         enum mlt_side side;
         memcpy(&side, at, sizeof side);
         value.text = side_word(side);
+        break;
+    }
+    case FORM_BOOK_STATE: {
+        enum mlt_book_state state;
+        memcpy(&state, at, sizeof state);
+        value.text = mlt_slice_of_string(mlt_book_state_word((int)state));
+        break;
+    }
+    case FORM_MEASURE: {
+        struct mlt_measure measure;
+        memcpy(&measure, at, sizeof measure);
+        value.absent = !((const struct mlt_book *)payload)->has_analytics ||
+                       (measure.flags & MLT_MEASURE_PRESENT) == 0;
+        value.number = measure.value;
         break;
     }
     }

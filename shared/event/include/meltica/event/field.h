@@ -23,7 +23,7 @@ struct mlt_event_field {
 
 struct mlt_event_value {
     enum mlt_event_field_kind kind;
-    bool absent; /* notional of an event that was not enriched */
+    bool absent; /* notional of an event that was not enriched; a measure that a book has not */
     struct mlt_decimal number;
     struct mlt_slice text; /* view of the payload or of static storage */
 };

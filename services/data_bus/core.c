@@ -28,7 +28,7 @@ struct instrument {
     struct channel channels[MLT_EVENT_TYPE_COUNT];
     struct mlt_delivered_candle *candles; /* MLT_DATA_BUS_CANDLES_MAX, made with the first one */
     size_t candle_count;
-    uint32_t types; /* routed, by the table of that generation */
+    uint32_t types, lane_types; /* routed, by the table of that generation */
     uint64_t generation;
 };
 
@@ -150,6 +150,7 @@ static uint32_t types_of(const struct mlt_data_bus_core *core, struct instrument
 {
     if (i->generation != core->generation) {
         i->types = mlt_routing_types(core->routing, token_of(i));
+        i->lane_types = mlt_routing_lane_types(core->routing, token_of(i));
         i->generation = core->generation;
     }
     return i->types;
@@ -161,7 +162,9 @@ static bool was_routed(struct mlt_data_bus_core *core, const struct instrument *
 {
     forget_retired(core, mono_now(core));
     for (size_t n = 0; n < core->retired_count; n++) {
-        if (mlt_routing_leaves(mlt_routing_types(core->retired[n].routing, token_of(i)), event)) {
+        const struct mlt_routing *before = core->retired[n].routing;
+        if (mlt_routing_leaves(mlt_routing_types(before, token_of(i)), event) ||
+            mlt_routing_leaves(mlt_routing_lane_types(before, token_of(i)), event)) {
             return true;
         }
     }
@@ -183,22 +186,28 @@ static void await_revision(struct mlt_data_bus_core *core, uint64_t revision)
     }
 }
 
-/* Counts the event as in and as what became of it; true: it may leave. */
-static bool validate(struct mlt_data_bus_core *core, struct instrument *i,
-                     const struct mlt_event *event)
+enum way { NOWHERE, TO_LANES, TO_ALL };
+
+/* Counts the event as in and as what became of it; where it may go. */
+static enum way validate(struct mlt_data_bus_core *core, struct instrument *i,
+                         const struct mlt_event *event)
 {
     core->counts.in++;
     await_revision(core, event->route_revision);
     if (mlt_routing_leaves(types_of(core, i), event)) {
         core->counts.validated++;
-        return true;
+        return TO_ALL;
+    }
+    if (mlt_routing_leaves(i->lane_types, event)) {
+        core->counts.private_only++;
+        return TO_LANES;
     }
     if (was_routed(core, i, event)) {
         core->counts.late++;
     } else {
         core->counts.unrouted++;
     }
-    return false;
+    return NOWHERE;
 }
 
 /* ---- instruments ---- */
@@ -314,6 +323,15 @@ static void advance_position(struct instrument *i, struct channel *channel,
 
 /* ---- notices ---- */
 
+static void deliver_private(struct mlt_data_bus_core *core, struct mlt_event *event)
+{
+    event->stamps.published = core->ports.clock->wall_ns(core->ports.clock->ctx);
+    event->quality &= ~(uint32_t)MLT_QUALITY_INSIDE;
+    if (core->ports.lane != NULL) {
+        core->ports.lane(core->ports.ctx, event);
+    }
+}
+
 static bool deliver(struct mlt_data_bus_core *core, const struct instrument *i,
                     struct mlt_event *event)
 {
@@ -323,11 +341,14 @@ static bool deliver(struct mlt_data_bus_core *core, const struct instrument *i,
     if (ok && event->type == MLT_EVENT_STATUS && event->u.status.kind == MLT_STATUS_LOST) {
         core->counts.lost++;
     }
+    if (core->ports.lane != NULL) { /* each is a way of its own */
+        core->ports.lane(core->ports.ctx, event);
+    }
     return ok;
 }
 
-static bool deliver_lost(struct mlt_data_bus_core *core, const struct instrument *i, uint64_t epoch,
-                         enum mlt_event_type type, uint64_t first, uint64_t last,
+static bool deliver_lost(struct mlt_data_bus_core *core, const struct instrument *i, enum way way,
+                         uint64_t epoch, enum mlt_event_type type, uint64_t first, uint64_t last,
                          const char *reason)
 {
     struct mlt_event event;
@@ -350,6 +371,10 @@ static bool deliver_lost(struct mlt_data_bus_core *core, const struct instrument
     event.u.status.first = first;
     event.u.status.last = last;
     event.u.status.reason = mlt_slice_of_string(reason);
+    if (way == TO_LANES) {
+        deliver_private(core, &event);
+        return true;
+    }
     const bool ok = deliver(core, i, &event);
     if (ok && first > 0) {
         core->counts.lost_events += last - first + 1;
@@ -396,12 +421,25 @@ static bool say_missing(struct mlt_data_bus_core *core, const struct instrument 
     const char *reason =
         jumped || channel->withheld == NULL ? loss_reason(core, i) : channel->withheld;
     const uint64_t first = channel->lost_before ? 0 : channel->delivered + 1;
-    if (deliver_lost(core, i, channel->epoch, type, first, last, reason)) {
+    if (deliver_lost(core, i, TO_ALL, channel->epoch, type, first, last, reason)) {
         channel->delivered = last;
         channel->lost_before = false;
         channel->withheld = NULL;
     }
     return true;
+}
+
+/* An event that only lanes ask for, after what is missing before it. */
+static void say_private(struct mlt_data_bus_core *core, const struct instrument *i,
+                        const struct channel *channel, struct mlt_event *event)
+{
+    const uint64_t before = event->sequence - 1;
+    if (channel->sequence < before) {
+        (void)deliver_lost(core, i, TO_LANES, channel->epoch, event->type, channel->sequence + 1,
+                           before, loss_reason(core, i));
+        event->quality |= MLT_QUALITY_AFTER_GAP;
+    }
+    deliver_private(core, event);
 }
 
 /* ---- events ---- */
@@ -414,10 +452,10 @@ static enum mlt_status on_numbered(struct mlt_data_bus_core *core, struct instru
         core->counts.duplicates++;
         return MLT_OK;
     }
-    const bool leaves = validate(core, i, event);
+    const enum way way = validate(core, i, event);
     advance_position(i, channel, event);
     enter_epoch(core, i, channel, event->epoch, event->sequence);
-    if (leaves) {
+    if (way == TO_ALL) {
         if (say_missing(core, i, event->type, channel, event->sequence - 1)) {
             event->quality |= MLT_QUALITY_AFTER_GAP;
         }
@@ -429,6 +467,9 @@ static enum mlt_status on_numbered(struct mlt_data_bus_core *core, struct instru
             channel->withheld = "undelivered";
         }
     } else {
+        if (way == TO_LANES) {
+            say_private(core, i, channel, event);
+        }
         channel->withheld = "unrouted";
     }
     channel->sequence = event->sequence;
@@ -452,6 +493,11 @@ static uint64_t check_head(struct mlt_data_bus_core *core, struct instrument *i,
         if (leaves) {
             (void)say_missing(core, i, head->type, channel, head->sequence);
         } else {
+            if (mlt_routing_channel_leaves(i->lane_types, head->type) &&
+                channel->sequence < head->sequence) {
+                (void)deliver_lost(core, i, TO_LANES, epoch, head->type, channel->sequence + 1,
+                                   head->sequence, loss_reason(core, i));
+            }
             channel->withheld = "unrouted";
         }
         channel->sequence = head->sequence;
@@ -482,10 +528,16 @@ static enum mlt_status on_notice(struct mlt_data_bus_core *core, struct instrume
         }
         status->head_count = kept;
         if (kept == 0) {
+            if (mlt_routing_channel_leaves(i->lane_types, MLT_EVENT_STATUS)) {
+                deliver_private(core, event); /* which has heads of its own */
+            }
             return MLT_OK;
         }
     }
-    if (validate(core, i, event)) {
+    const enum way way = validate(core, i, event);
+    if (way == TO_LANES) {
+        deliver_private(core, event);
+    } else if (way == TO_ALL) {
         if (deliver(core, i, event)) {
             core->counts.out++;
         } else {
@@ -525,7 +577,9 @@ void mlt_data_bus_core_lost(struct mlt_data_bus_core *core, uint32_t partition, 
     for (size_t n = 0; n < p->count; n++) {
         struct instrument *i = p->instruments[n];
         if (mlt_routing_channel_leaves(types_of(core, i), MLT_EVENT_STATUS)) {
-            (void)deliver_lost(core, i, i->epoch, MLT_EVENT_NONE, 0, 0, reason);
+            (void)deliver_lost(core, i, TO_ALL, i->epoch, MLT_EVENT_NONE, 0, 0, reason);
+        } else if (mlt_routing_channel_leaves(i->lane_types, MLT_EVENT_STATUS)) {
+            (void)deliver_lost(core, i, TO_LANES, i->epoch, MLT_EVENT_NONE, 0, 0, reason);
         }
     }
 }

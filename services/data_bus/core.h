@@ -24,6 +24,9 @@ struct mlt_data_bus_ports {
     /* To be delivered now, published stamp set; views are valid during the call. False: it was not
      * (too big, or the service ends), and consumers are told before the channel's next event. */
     bool (*publish)(void *ctx, uint32_t partition, const struct mlt_event *event);
+    /* The same for private lanes, in order with publish: what was published, and what only lanes
+     * ask for. NULL: there are none. */
+    void (*lane)(void *ctx, const struct mlt_event *event);
     /* An event names a table revision above ours. Brings the newer table
      * (mlt_data_bus_core_set_table during the call) or returns after 500 ms without it. */
     void (*await_table)(void *ctx, uint64_t revision);
@@ -31,11 +34,12 @@ struct mlt_data_bus_ports {
     const struct mlt_clock *clock;
 };
 
-/* in = validated + unrouted + late, validated = out + undelivered. LOST notices made here are in
- * none of them. */
+/* in = validated + private_only + unrouted + late, validated = out + undelivered. LOST notices made
+ * here are in none of them. */
 struct mlt_data_bus_counts {
     uint64_t in; /* new events: neither repeats nor of an owner that was replaced */
     uint64_t validated, unrouted, late;
+    uint64_t private_only; /* that only private lanes ask for */
     uint64_t out, undelivered;
     uint64_t duplicates, stale_owner;
     uint64_t refused;     /* no place for one more instrument */

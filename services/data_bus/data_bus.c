@@ -4,6 +4,7 @@
  *  - receiver (the hop's): the core, the journal's and the live lane's bytes; it alone touches the
  * core;
  *  - reader (reader.c): the dispatch table;
+ *  - lanes (lane_flow.c): what has waited for the window of a private lane;
  *  - closer: ends the intake while draining, which may have to wait.
  */
 #include <pthread.h>
@@ -15,6 +16,7 @@
 #include "core.h"
 #include "data_bus.h"
 #include "heads.h"
+#include "lane_flow.h"
 #include "meltica/base/log.h"
 #include "meltica/bus/hop.h"
 #include "meltica/bus/store.h"
@@ -41,6 +43,9 @@ struct data_bus_metrics {
     struct mlt_counter *in, *validated, *out, *unrouted, *late, *undelivered, *duplicates;
     struct mlt_counter *stale_owner, *refused, *lost, *lost_events, *waits, *timeouts, *undecodable;
     struct mlt_counter *table_reads, *table_failures;
+    struct mlt_counter *private_only, *lane_out, *lane_filtered, *lane_merged, *lane_undelivered,
+        *lane_refused;
+    struct mlt_gauge *lane_count;
     struct mlt_counter *journal_events, *journal_batches, *journal_bytes, *journal_dropped,
         *journal_failed;
     struct mlt_gauge *journal_in_flight, *journal_available, *revision;
@@ -64,6 +69,8 @@ struct data_bus {
     struct mlt_trace *trace; /* NULL: off */
     int64_t batch_ns;        /* wall: when the batch in hand came; only with traces */
     bool abandoned;          /* the batch in hand could not be handed on */
+
+    struct mlt_lane_flow *lanes;
 
     atomic_bool stopping;
     pthread_mutex_t lock;
@@ -186,10 +193,31 @@ static bool on_publish(void *ctx, uint32_t partition, const struct mlt_event *ev
     return true;
 }
 
+/* ---- private lanes ---- */
+
+static void on_lane(void *ctx, const struct mlt_event *event)
+{
+    const struct data_bus *d = ctx;
+    mlt_lane_flow_event(d->lanes, event);
+}
+
+static void collect_lanes(struct data_bus *d)
+{
+    struct mlt_lanes_counts counts;
+    mlt_lane_flow_counts(d->lanes, &counts);
+    mlt_counter_set(d->metrics.lane_out, counts.out);
+    mlt_counter_set(d->metrics.lane_filtered, counts.filtered);
+    mlt_counter_set(d->metrics.lane_merged, counts.merged);
+    mlt_counter_set(d->metrics.lane_undelivered, counts.undelivered);
+    mlt_counter_set(d->metrics.lane_refused, counts.refused);
+    mlt_gauge_set(d->metrics.lane_count, (int64_t)counts.lanes);
+}
+
 static void take_table(struct data_bus *d)
 {
     struct mlt_routing *routing = mlt_table_reader_take(d->reader);
     if (routing != NULL) {
+        mlt_lane_flow_set(d->lanes, routing);
         mlt_data_bus_core_set_table(d->core, routing);
     }
 }
@@ -215,6 +243,7 @@ static void mirror_counts(struct data_bus *d)
     mlt_counter_set(m->out, counts.out);
     mlt_counter_set(m->unrouted, counts.unrouted);
     mlt_counter_set(m->late, counts.late);
+    mlt_counter_set(m->private_only, counts.private_only);
     mlt_counter_set(m->undelivered, counts.undelivered);
     mlt_counter_set(m->duplicates, counts.duplicates);
     mlt_counter_set(m->stale_owner, counts.stale_owner);
@@ -366,6 +395,17 @@ static void make_metrics(struct data_bus *d)
         { &to->out, "meltica_bus_out_total", "Events published", NULL },
         { &to->unrouted, "meltica_bus_unrouted_total", "Events that no subscription asks for",
           NULL },
+        { &to->private_only, "meltica_bus_private_total", "Events that only private lanes ask for",
+          NULL },
+        { &to->lane_out, "meltica_lane_out_total", "Events published on private lanes", NULL },
+        { &to->lane_filtered, "meltica_lane_filtered_total",
+          "Events that the filter of a lane left out", NULL },
+        { &to->lane_merged, "meltica_lane_merged_total",
+          "Events of a lane that a newer one of their window replaced", NULL },
+        { &to->lane_undelivered, "meltica_lane_undelivered_total",
+          "Events of a lane that could not be published", NULL },
+        { &to->lane_refused, "meltica_lane_refused_total",
+          "Lanes, or instruments of one, beyond a limit", NULL },
         { &to->late, "meltica_bus_late_total", "Events of a route that just ended", NULL },
         { &to->undelivered, "meltica_bus_undelivered_total", "Events that could not be published",
           NULL },
@@ -403,6 +443,7 @@ static void make_metrics(struct data_bus *d)
                                               "Batches that wait for their acknowledgement", NULL);
     to->journal_available =
         mlt_metrics_gauge(m, "meltica_journal_available", "1: the stream takes batches", NULL);
+    to->lane_count = mlt_metrics_gauge(m, "meltica_lanes", "Private lanes", NULL);
     to->revision = mlt_metrics_gauge(m, "meltica_bus_table_revision", "Of the newest table", NULL);
     to->stage = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
                                       "From the stamp of the stage before to this one's",
@@ -432,6 +473,7 @@ static void collect(void *state)
     mlt_counter_set(d->metrics.table_reads, table.reads);
     mlt_counter_set(d->metrics.table_failures, table.failures);
     mlt_gauge_set(d->metrics.revision, (int64_t)table.revision);
+    collect_lanes(d);
     if (d->journal != NULL) {
         collect_journal(d);
     }
@@ -475,6 +517,9 @@ static void close_receiver(struct data_bus *d)
         mlt_table_reader_end(d->reader); /* who waits for a table lets go */
         mlt_hop_receiver_destroy(receiver);
     }
+    if (d->lanes != NULL) {
+        mlt_lane_flow_end(d->lanes);
+    }
 }
 
 static void *close_intake(void *arg)
@@ -499,6 +544,9 @@ static void stop(void *state)
     struct data_bus *d = state;
     (void)pthread_mutex_lock(&d->lock);
     atomic_store(&d->stopping, true);
+    if (d->lanes != NULL) {
+        mlt_lane_flow_stop(d->lanes);
+    }
     (void)pthread_cond_broadcast(&d->changed);
     (void)pthread_mutex_unlock(&d->lock);
     if (d->closer_started) {
@@ -510,6 +558,7 @@ static void stop(void *state)
         mlt_journal_destroy(d->journal, d->config->journal_drain_ms * MLT_NS_PER_MS);
     }
     mlt_data_bus_core_destroy(d->core);
+    mlt_lane_flow_destroy(d->lanes);
     mlt_buf_fini(&d->encoded);
     mlt_buf_fini(&d->reply);
     mlt_arena_fini(&d->arena);
@@ -556,10 +605,15 @@ static enum mlt_status open_receiver(struct data_bus *d, struct mlt_error *err)
 
 static enum mlt_status build(struct data_bus *d, struct mlt_error *err)
 {
-    const struct mlt_data_bus_ports ports = { on_publish, on_await_table, d, mlt_clock_system() };
+    const struct mlt_data_bus_ports ports = { on_publish, on_lane, on_await_table, d,
+                                              mlt_clock_system() };
     enum mlt_status status = mlt_data_bus_core_create(d->partitions, &ports, &d->core);
     if (status != MLT_OK) {
         return mlt_error_set(err, status, "core");
+    }
+    status = mlt_lane_flow_create(d->data, &d->lanes, err);
+    if (status != MLT_OK) {
+        return status;
     }
     status = mlt_table_reader_create(mlt_service_control_bus(d->service), &d->reader, err);
     if (status == MLT_OK && d->config->journal) {

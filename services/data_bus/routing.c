@@ -1,6 +1,7 @@
 /* See routing.h. Exact tokens in a map, patterns in a list: nobody has many of those. */
 #include "routing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "meltica/base/map.h"
@@ -13,37 +14,44 @@ struct pattern {
     uint32_t types;
 };
 
-struct mlt_routing {
-    uint64_t revision, boot;
-    size_t ignored;
+/* What subscriptions of one kind ask for. */
+struct demand {
     struct mlt_map exact; /* value: set of types as an integer, never 0 */
     struct pattern *patterns;
     size_t pattern_count, pattern_capacity;
 };
 
-static enum mlt_status add_exact(struct mlt_routing *routing, struct mlt_slice token,
-                                 uint32_t types)
+struct mlt_routing {
+    uint64_t revision, boot;
+    bool lanes_known;
+    size_t ignored;
+    struct demand shared, private;
+    size_t lane_count;
+    struct mlt_lane_spec *lanes;
+};
+
+static enum mlt_status add_exact(struct demand *demand, struct mlt_slice token, uint32_t types)
 {
-    const uintptr_t known = (uintptr_t)mlt_map_get(&routing->exact, token);
-    return mlt_map_put(&routing->exact, token, (void *)(known | (uintptr_t)types));
+    const uintptr_t known = (uintptr_t)mlt_map_get(&demand->exact, token);
+    return mlt_map_put(&demand->exact, token, (void *)(known | (uintptr_t)types));
 }
 
-static enum mlt_status add_pattern(struct mlt_routing *routing, struct mlt_slice text, bool prefix,
+static enum mlt_status add_pattern(struct demand *demand, struct mlt_slice text, bool prefix,
                                    uint32_t types)
 {
-    if (routing->pattern_count == routing->pattern_capacity) {
-        const size_t capacity = routing->pattern_capacity == 0 ? 16 : routing->pattern_capacity * 2;
+    if (demand->pattern_count == demand->pattern_capacity) {
+        const size_t capacity = demand->pattern_capacity == 0 ? 16 : demand->pattern_capacity * 2;
         if (capacity > MLT_ROUTING_PATTERNS_MAX) {
             return MLT_E_LIMIT;
         }
-        struct pattern *more = realloc(routing->patterns, capacity * sizeof *more);
+        struct pattern *more = realloc(demand->patterns, capacity * sizeof *more);
         if (more == NULL) {
             return MLT_E_NOMEM;
         }
-        routing->patterns = more;
-        routing->pattern_capacity = capacity;
+        demand->patterns = more;
+        demand->pattern_capacity = capacity;
     }
-    struct pattern *pattern = &routing->patterns[routing->pattern_count++];
+    struct pattern *pattern = &demand->patterns[demand->pattern_count++];
     memset(pattern, 0, sizeof *pattern);
     if (text.len > 0) {
         memcpy(pattern->text, text.data, text.len);
@@ -54,12 +62,12 @@ static enum mlt_status add_pattern(struct mlt_routing *routing, struct mlt_slice
     return MLT_OK;
 }
 
-/* "*", "BASE-*", "*-QUOTE" or a token. */
-static enum mlt_status add(struct mlt_routing *routing, const char *text, uint32_t types)
+/* "*", "BASE-*", "*-QUOTE" or a token. E_PARSE: none of them. */
+static enum mlt_status add(struct demand *demand, const char *text, uint32_t types)
 {
     struct mlt_slice s = mlt_slice_of_string(text);
     if (mlt_instrument_token_valid(s)) {
-        return add_exact(routing, s, types);
+        return add_exact(demand, s, types);
     }
     bool prefix = false;
     if (s.len >= 1 && s.len <= MLT_INSTRUMENT_BYTES_MAX + 1) {
@@ -72,34 +80,98 @@ static enum mlt_status add(struct mlt_routing *routing, const char *text, uint32
         /* What is left of a pattern ends, or begins, with the '-' between the assets. */
         if ((suffix && (s.len == 0 || s.data[0] == '-')) || (prefix && s.data[s.len - 1] == '-')) {
             if (s.len == 0 || mlt_instrument_token_valid(s)) {
-                return add_pattern(routing, s, prefix, types);
+                return add_pattern(demand, s, prefix, types);
             }
         }
     }
-    routing->ignored++;
+    return MLT_E_PARSE;
+}
+
+/* ---- lanes ---- */
+
+static void lane_fini(struct mlt_lane_spec *lane)
+{
+    for (size_t i = 0; i < lane->pattern_count; i++) {
+        free(lane->patterns[i]);
+    }
+    free(lane->patterns);
+}
+
+/* E_PARSE: a lane that this version does not understand. It gets nothing rather than too much. */
+static enum mlt_status make_lane(const Meltica__V1__TableSubscription *from,
+                                 struct mlt_lane_spec *lane)
+{
+    memset(lane, 0, sizeof *lane);
+    if (strlen(from->principal) > MLT_ROUTING_NAME_BYTES_MAX ||
+        strlen(from->id) > MLT_ROUTING_NAME_BYTES_MAX || from->n_filter > MLT_ROUTING_FILTERS_MAX) {
+        return MLT_E_PARSE;
+    }
+    (void)snprintf(lane->principal, sizeof lane->principal, "%s", from->principal);
+    (void)snprintf(lane->id, sizeof lane->id, "%s", from->id);
+    lane->type = (enum mlt_event_type)from->type;
+    lane->throttle_ms = from->throttle_ms;
+    for (size_t i = 0; i < from->n_filter; i++) {
+        const Meltica__V1__Comparison *c = from->filter[i];
+        if (mlt_filter_make(lane->type, mlt_slice_of_string(c->field), mlt_slice_of_string(c->op),
+                            mlt_slice_of_string(c->value), &lane->filters[i]) != MLT_FILTER_RIGHT) {
+            return MLT_E_PARSE;
+        }
+    }
+    lane->filter_count = from->n_filter;
+    lane->patterns = calloc(from->n_instruments + 1, sizeof *lane->patterns);
+    bool whole = lane->patterns != NULL;
+    for (size_t i = 0; whole && i < from->n_instruments; i++) {
+        lane->patterns[i] = strdup(from->instruments[i]);
+        whole = lane->patterns[i] != NULL;
+        lane->pattern_count += whole;
+    }
+    if (!whole) {
+        lane_fini(lane);
+        return MLT_E_NOMEM;
+    }
     return MLT_OK;
 }
+
+static enum mlt_status add_lane(struct mlt_routing *routing,
+                                const Meltica__V1__TableSubscription *subscription)
+{
+    const enum mlt_status status = make_lane(subscription, &routing->lanes[routing->lane_count]);
+    routing->lane_count += status == MLT_OK;
+    routing->ignored += status == MLT_E_PARSE;
+    return status == MLT_E_PARSE ? MLT_OK : status;
+}
+
+/* ---- the table ---- */
 
 static enum mlt_status fill(struct mlt_routing *routing, const Meltica__V1__Table *table)
 {
     routing->revision = table->revision;
     routing->boot = table->boot;
+    routing->lanes_known = table->log_read;
+    size_t lanes = 0;
     for (size_t n = 0; n < table->n_subscriptions; n++) {
+        lanes += table->subscriptions[n]->private_lane ? 1 : 0;
+    }
+    routing->lanes = calloc(lanes + 1, sizeof *routing->lanes);
+    enum mlt_status status = routing->lanes != NULL ? MLT_OK : MLT_E_NOMEM;
+    for (size_t n = 0; status == MLT_OK && n < table->n_subscriptions; n++) {
         const Meltica__V1__TableSubscription *subscription = table->subscriptions[n];
         const int type = (int)subscription->type;
         if (type <= MLT_EVENT_NONE || type >= MLT_EVENT_TYPE_COUNT) {
             routing->ignored++;
             continue;
         }
-        for (size_t i = 0; i < subscription->n_instruments; i++) {
-            const enum mlt_status status =
-                add(routing, subscription->instruments[i], MLT_TYPE_BIT(type));
-            if (status != MLT_OK) {
-                return status;
-            }
+        struct demand *demand = subscription->private_lane ? &routing->private : &routing->shared;
+        for (size_t i = 0; status == MLT_OK && i < subscription->n_instruments; i++) {
+            status = add(demand, subscription->instruments[i], MLT_TYPE_BIT(type));
+            routing->ignored += status == MLT_E_PARSE;
+            status = status == MLT_E_PARSE ? MLT_OK : status;
+        }
+        if (status == MLT_OK && subscription->private_lane && !subscription->implied) {
+            status = add_lane(routing, subscription);
         }
     }
-    return MLT_OK;
+    return status;
 }
 
 enum mlt_status mlt_routing_decode(struct mlt_slice table, struct mlt_routing **routing)
@@ -111,7 +183,8 @@ enum mlt_status mlt_routing_decode(struct mlt_slice table, struct mlt_routing **
     enum mlt_status status = MLT_E_NOMEM;
     struct mlt_routing *r = calloc(1, sizeof *r);
     if (r != NULL) {
-        mlt_map_init(&r->exact, MLT_ROUTING_INSTRUMENTS_MAX);
+        mlt_map_init(&r->shared.exact, MLT_ROUTING_INSTRUMENTS_MAX);
+        mlt_map_init(&r->private.exact, MLT_ROUTING_INSTRUMENTS_MAX);
         status = fill(r, message);
     }
     meltica__v1__table__free_unpacked(message, NULL);
@@ -128,8 +201,14 @@ void mlt_routing_destroy(struct mlt_routing *routing)
     if (routing == NULL) {
         return;
     }
-    mlt_map_fini(&routing->exact);
-    free(routing->patterns);
+    for (size_t i = 0; i < routing->lane_count; i++) {
+        lane_fini(&routing->lanes[i]);
+    }
+    free(routing->lanes);
+    mlt_map_fini(&routing->shared.exact);
+    mlt_map_fini(&routing->private.exact);
+    free(routing->shared.patterns);
+    free(routing->private.patterns);
     free(routing);
 }
 
@@ -157,12 +236,12 @@ static bool matches(const struct pattern *pattern, struct mlt_slice token)
     return memcmp(at, pattern->text, pattern->len) == 0;
 }
 
-uint32_t mlt_routing_types(const struct mlt_routing *routing, struct mlt_slice instrument)
+static uint32_t types_in(const struct demand *demand, struct mlt_slice instrument)
 {
-    uint32_t types = (uint32_t)(uintptr_t)mlt_map_get(&routing->exact, instrument);
-    for (size_t i = 0; i < routing->pattern_count; i++) {
-        if (matches(&routing->patterns[i], instrument)) {
-            types |= routing->patterns[i].types;
+    uint32_t types = (uint32_t)(uintptr_t)mlt_map_get(&demand->exact, instrument);
+    for (size_t i = 0; i < demand->pattern_count; i++) {
+        if (matches(&demand->patterns[i], instrument)) {
+            types |= demand->patterns[i].types;
         }
     }
     if ((types & MLT_TYPE_BIT(MLT_EVENT_BOOK)) != 0) {
@@ -172,6 +251,47 @@ uint32_t mlt_routing_types(const struct mlt_routing *routing, struct mlt_slice i
         types |= MLT_TYPE_BIT(MLT_EVENT_STATUS) | MLT_TYPE_BIT(MLT_EVENT_INSTRUMENT);
     }
     return types;
+}
+
+uint32_t mlt_routing_types(const struct mlt_routing *routing, struct mlt_slice instrument)
+{
+    return types_in(&routing->shared, instrument);
+}
+
+uint32_t mlt_routing_lane_types(const struct mlt_routing *routing, struct mlt_slice instrument)
+{
+    return types_in(&routing->private, instrument);
+}
+
+const struct mlt_lane_spec *mlt_routing_lane(const struct mlt_routing *routing, size_t n)
+{
+    return n < routing->lane_count ? &routing->lanes[n] : NULL;
+}
+
+bool mlt_routing_lanes_known(const struct mlt_routing *routing)
+{
+    return routing->lanes_known;
+}
+
+bool mlt_lane_covers(const struct mlt_lane_spec *lane, struct mlt_slice instrument)
+{
+    for (size_t i = 0; i < lane->pattern_count; i++) {
+        const struct mlt_slice pattern = mlt_slice_of_string(lane->patterns[i]);
+        const bool starts = pattern.len > 0 && pattern.data[0] == '*';
+        const bool ends = pattern.len > 0 && pattern.data[pattern.len - 1] == '*';
+        const size_t fixed = pattern.len - (starts || ends);
+        if (!starts && !ends) {
+            if (mlt_slice_equal(pattern, instrument)) {
+                return true;
+            }
+        } else if (instrument.len >= fixed &&
+                   memcmp(starts ? pattern.data + 1 : pattern.data,
+                          starts ? instrument.data + instrument.len - fixed : instrument.data,
+                          fixed) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool mlt_routing_channel_leaves(uint32_t types, enum mlt_event_type type)

@@ -6,12 +6,26 @@
 #ifndef MELTICA_DATA_BUS_ROUTING_H
 #define MELTICA_DATA_BUS_ROUTING_H
 
-#include "meltica/event/event.h"
+#include "meltica/event/filter.h"
 
 #define MLT_ROUTING_INSTRUMENTS_MAX 16384u /* named one by one */
 #define MLT_ROUTING_PATTERNS_MAX 4096u
 
+#define MLT_ROUTING_FILTERS_MAX 16u /* of a lane */
+#define MLT_ROUTING_NAME_BYTES_MAX 63u
+
 struct mlt_routing;
+
+/* A private lane as the table has it. */
+struct mlt_lane_spec {
+    char principal[MLT_ROUTING_NAME_BYTES_MAX + 1], id[MLT_ROUTING_NAME_BYTES_MAX + 1];
+    enum mlt_event_type type;
+    uint32_t throttle_ms;
+    size_t filter_count;
+    struct mlt_filter filters[MLT_ROUTING_FILTERS_MAX]; /* all of them must hold */
+    size_t pattern_count;
+    char **patterns; /* tokens, BASE-*, *-QUOTE, * */
+};
 
 #define MLT_TYPE_BIT(type) (UINT32_C(1) << (unsigned)(type))
 
@@ -29,6 +43,18 @@ size_t mlt_routing_ignored(const struct mlt_routing *routing);
 /* MLT_TYPE_BIT of each type that is subscribed to of the instrument, 0: none. BOOK brings
  * BOOK_DELTA, and any subscription brings STATUS and INSTRUMENT. */
 uint32_t mlt_routing_types(const struct mlt_routing *routing, struct mlt_slice instrument);
+
+/* The same for private lanes: what some lane needs of the instrument, not what leaves on the shared
+ * one. */
+uint32_t mlt_routing_lane_types(const struct mlt_routing *routing, struct mlt_slice instrument);
+
+/* The n-th lane in the order of the table; NULL beyond the last. Lives as long as the routing. */
+const struct mlt_lane_spec *mlt_routing_lane(const struct mlt_routing *routing, size_t n);
+/* False: the Dispatcher has not read the log yet, and there may be more lanes than the table
+ * says. */
+bool mlt_routing_lanes_known(const struct mlt_routing *routing);
+/* Whether the lane's subscription covers the instrument. */
+bool mlt_lane_covers(const struct mlt_lane_spec *lane, struct mlt_slice instrument);
 
 /* Whether an event leaves where these types are subscribed to: its type is, or it is a
  * BOOK_SNAPSHOT with reset, without which deltas cannot be followed, and BOOK_DELTA is. */

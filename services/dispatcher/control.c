@@ -339,6 +339,7 @@ static enum mlt_status write_applied(struct mlt_control *c, const struct waiter 
     const struct mlt_table *table = NULL;
     const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
     const struct mlt_live_item *item = mlt_live_find(live, w->id);
+    Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX], *filter[MLT_LIVE_FILTERS_MAX];
     if (item != NULL) {
         record.principal = unconst(item->principal);
         record.consumer = unconst(item->consumer);
@@ -347,6 +348,12 @@ static enum mlt_status write_applied(struct mlt_control *c, const struct waiter 
         record.instruments = item->subscription.patterns;
         record.n_instruments = item->subscription.pattern_count;
         record.lease_end = (uint64_t)item->lease_end_ns;
+        record.private_lane = item->lane != NULL;
+    }
+    if (item != NULL && item->lane != NULL) {
+        record.throttle_ms = item->lane->throttle_ms;
+        record.filter = filter;
+        record.n_filter = mlt_live_comparisons(item->lane, comparisons, filter);
     }
     mlt_buf_clear(&c->bytes);
     enum mlt_status status =

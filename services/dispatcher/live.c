@@ -23,6 +23,7 @@ void mlt_live_release(struct mlt_live_item *item)
         free(item->subscription.patterns[i]);
     }
     free(item->subscription.patterns);
+    free(item->lane);
     free(item);
 }
 
@@ -58,6 +59,20 @@ static bool is_routed(const struct mlt_table *table, int type)
     return true;
 }
 
+static bool is_lane(const Meltica__V1__ControlRecord *record)
+{
+    struct mlt_filter filter;
+    bool right = record->private_lane ? record->n_filter <= MLT_LIVE_FILTERS_MAX
+                                      : record->n_filter == 0 && record->throttle_ms == 0;
+    for (size_t i = 0; right && i < record->n_filter; i++) {
+        const Meltica__V1__Comparison *c = record->filter[i];
+        right = mlt_filter_make((enum mlt_event_type)record->type, mlt_slice_of_string(c->field),
+                                mlt_slice_of_string(c->op), mlt_slice_of_string(c->value),
+                                &filter) == MLT_FILTER_RIGHT;
+    }
+    return right;
+}
+
 static enum mlt_status check_record(const struct mlt_table *table,
                                     const Meltica__V1__ControlRecord *record)
 {
@@ -68,7 +83,7 @@ static enum mlt_status check_record(const struct mlt_table *table,
     if (!record->active) {
         return MLT_OK;
     }
-    if (!is_routed(table, (int)record->type) || record->n_instruments == 0) {
+    if (!is_routed(table, (int)record->type) || record->n_instruments == 0 || !is_lane(record)) {
         return MLT_E_PROTOCOL;
     }
     for (size_t i = 0; i < record->n_instruments; i++) {
@@ -131,6 +146,25 @@ static void take_words(struct mlt_live_item *item, const Meltica__V1__ControlRec
     item->lease_end_ns = (int64_t)record->lease_end;
 }
 
+/* NULL: no memory. The record was checked. */
+static struct mlt_live_lane *make_lane(const Meltica__V1__ControlRecord *record)
+{
+    struct mlt_live_lane *lane =
+        calloc(1, sizeof *lane + record->n_filter * sizeof lane->filters[0]);
+    if (lane == NULL) {
+        return NULL;
+    }
+    lane->throttle_ms = record->throttle_ms;
+    for (size_t i = 0; i < record->n_filter; i++) {
+        const Meltica__V1__Comparison *c = record->filter[i];
+        lane->filter_count +=
+            mlt_filter_make((enum mlt_event_type)record->type, mlt_slice_of_string(c->field),
+                            mlt_slice_of_string(c->op), mlt_slice_of_string(c->value),
+                            &lane->filters[i]) == MLT_FILTER_RIGHT;
+    }
+    return lane;
+}
+
 static struct mlt_live_item *make_item(const Meltica__V1__ControlRecord *record, uint64_t sequence)
 {
     struct mlt_live_item *item = calloc(1, sizeof *item);
@@ -145,6 +179,11 @@ static struct mlt_live_item *make_item(const Meltica__V1__ControlRecord *record,
     subscription->type = (enum mlt_event_type)record->type;
     (void)snprintf(subscription->id, sizeof subscription->id, "%s", record->subscription);
     take_words(item, record, sequence);
+    item->lane = record->private_lane ? make_lane(record) : NULL;
+    if (record->private_lane && item->lane == NULL) {
+        mlt_live_release(item);
+        return NULL;
+    }
     for (size_t i = 0; i < record->n_instruments; i++) {
         patterns[i] = strdup(record->instruments[i]);
         if (patterns[i] == NULL) {
@@ -156,6 +195,44 @@ static struct mlt_live_item *make_item(const Meltica__V1__ControlRecord *record,
     return item;
 }
 
+/* protobuf-c has char * where it only reads. */
+static char *unconst(const char *text)
+{
+    union {
+        const char *in;
+        char *out;
+    } u = { text };
+    return u.out;
+}
+
+size_t mlt_live_comparisons(const struct mlt_live_lane *lane, Meltica__V1__Comparison *out,
+                            Meltica__V1__Comparison **list)
+{
+    for (size_t i = 0; i < lane->filter_count; i++) {
+        meltica__v1__comparison__init(&out[i]);
+        out[i].field = unconst(lane->filters[i].field->name);
+        out[i].op = unconst(mlt_event_op_word(lane->filters[i].op));
+        out[i].value = unconst(lane->filters[i].text);
+        list[i] = &out[i];
+    }
+    return lane->filter_count;
+}
+
+static bool same_lane(const struct mlt_live_lane *lane, const Meltica__V1__ControlRecord *record)
+{
+    if (lane == NULL || !record->private_lane) {
+        return lane == NULL && !record->private_lane;
+    }
+    bool same = lane->throttle_ms == record->throttle_ms && lane->filter_count == record->n_filter;
+    for (size_t i = 0; same && i < lane->filter_count; i++) {
+        const Meltica__V1__Comparison *c = record->filter[i];
+        same = strcmp(lane->filters[i].field->name, c->field) == 0 &&
+               strcmp(mlt_event_op_word(lane->filters[i].op), c->op) == 0 &&
+               strcmp(lane->filters[i].text, c->value) == 0;
+    }
+    return same;
+}
+
 static bool same_demand(const struct mlt_live_item *item, const Meltica__V1__ControlRecord *record)
 {
     const struct mlt_subscription *s = &item->subscription;
@@ -163,7 +240,7 @@ static bool same_demand(const struct mlt_live_item *item, const Meltica__V1__Con
     for (size_t i = 0; same && i < s->pattern_count; i++) {
         same = strcmp(s->patterns[i], record->instruments[i]) == 0;
     }
-    return same;
+    return same && same_lane(item->lane, record);
 }
 
 static enum mlt_status make_room(struct mlt_live *live)

@@ -13,13 +13,22 @@
 
 #define MLT_LIVE_NAME_BYTES_MAX 63u /* id, principal, consumer, request */
 #define MLT_LIVE_SUBSCRIPTIONS_MAX 4096u
+#define MLT_LIVE_FILTERS_MAX 16u     /* of one lane */
 #define MLT_LIVE_PATTERNS_MAX 16384u /* over all of them */
 
 enum mlt_live_state { MLT_LIVE_PENDING, MLT_LIVE_CONFIRMED, MLT_LIVE_FAILED };
 const char *mlt_live_state_word(enum mlt_live_state state); /* static */
 
+/* A private lane; which one, its owner and id say. */
+struct mlt_live_lane {
+    uint32_t throttle_ms;
+    size_t filter_count;
+    struct mlt_filter filters[]; /* of the subscription's type */
+};
+
 struct mlt_live_item {
     struct mlt_subscription subscription;
+    struct mlt_live_lane *lane; /* NULL: the shared one */
     char principal[MLT_LIVE_NAME_BYTES_MAX + 1], consumer[MLT_LIVE_NAME_BYTES_MAX + 1];
     char request[MLT_LIVE_NAME_BYTES_MAX + 1];
     uint64_t sequence;    /* in the log */
@@ -28,6 +37,11 @@ struct mlt_live_item {
     int64_t lease_end_ns; /* since 1970; 0: none */
     enum mlt_live_state state;
 };
+
+/* The lane's filters as messages in `out`, in the order in which they came, and pointers to them in
+ * `list`; both have room for MLT_LIVE_FILTERS_MAX. Views of the lane. How many. */
+size_t mlt_live_comparisons(const struct mlt_live_lane *lane, Meltica__V1__Comparison *out,
+                            Meltica__V1__Comparison **list);
 
 struct mlt_live {
     size_t count, capacity, patterns;
@@ -41,7 +55,8 @@ void mlt_live_fini(struct mlt_live *live);
  * another one; else only the lease is. An ended subscription that is not known changes nothing.
  * What it took over for an item that is replaced or removed stays until mlt_live_release, because
  * the catalogue has views of its patterns. E_PROTOCOL (a record that no Control Bus writes: type
- * unknown or without a route, no valid name or pattern), E_LIMIT, E_NOMEM: nothing changed. */
+ * unknown or without a route, no valid name, pattern or lane), E_LIMIT, E_NOMEM: nothing changed.
+ */
 enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *table,
                                const Meltica__V1__ControlRecord *record, uint64_t sequence,
                                struct mlt_live_item **released, bool *changed) MLT_MUST_CHECK;

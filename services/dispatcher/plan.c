@@ -144,7 +144,30 @@ static void table_routes(const struct mlt_table *table, struct table_memory *mem
 struct parts {
     size_t count;
     Meltica__V1__TableSubscription *items, **list;
+    size_t comparison_count; /* of all lanes */
+    Meltica__V1__Comparison *comparisons, **comparison_list;
 };
+
+/* Filters of a lane as messages, views of the live half. */
+static void table_lane(const struct mlt_live_lane *lane, struct parts *parts,
+                       Meltica__V1__TableSubscription *part)
+{
+    part->private_lane = true;
+    part->throttle_ms = lane->throttle_ms;
+    part->filter = &parts->comparison_list[parts->comparison_count];
+    part->n_filter =
+        mlt_live_comparisons(lane, &parts->comparisons[parts->comparison_count], part->filter);
+    parts->comparison_count += part->n_filter;
+}
+
+static size_t count_comparisons(const struct mlt_live *live)
+{
+    size_t count = 0;
+    for (size_t i = 0; live != NULL && i < live->count; i++) {
+        count += live->items[i]->lane != NULL ? live->items[i]->lane->filter_count : 0;
+    }
+    return count;
+}
 
 /* A subscription to BOOK stands in the table also as the BOOK_DELTA that comes with it, so that a
  * reader needs no rule of its own. */
@@ -169,6 +192,9 @@ static void table_subscription(const struct mlt_subscription *subscription,
             part->lease_end = (uint64_t)live->lease_end_ns;
             part->log_sequence = live->sequence;
             part->state = unconst(mlt_live_state_word(live->state));
+            if (live->lane != NULL) {
+                table_lane(live->lane, parts, part);
+            }
         }
         parts->list[parts->count++] = part;
     }
@@ -182,8 +208,13 @@ static enum mlt_status fill_lists(const struct mlt_table *table, const struct ml
     struct table_memory *memory = malloc(sizeof *memory);
     struct parts parts = { .items = malloc(parts_max * sizeof *parts.items),
                            .list = malloc(parts_max * sizeof *parts.list) };
+    /* Twice: what a BOOK implies has them as well. */
+    const size_t comparisons = 2 * count_comparisons(live) + 1;
+    parts.comparisons = malloc(comparisons * sizeof *parts.comparisons);
+    parts.comparison_list = malloc(comparisons * sizeof *parts.comparison_list);
     enum mlt_status status = MLT_E_NOMEM;
-    if (memory != NULL && parts.items != NULL && parts.list != NULL) {
+    if (memory != NULL && parts.items != NULL && parts.list != NULL && parts.comparisons != NULL &&
+        parts.comparison_list != NULL) {
         table_routes(table, memory, message);
         for (size_t i = 0; i < table->subscription_count; i++) {
             table_subscription(&table->subscriptions[i], NULL, &parts);
@@ -195,6 +226,8 @@ static enum mlt_status fill_lists(const struct mlt_table *table, const struct ml
         message->n_subscriptions = parts.count;
         status = append_packed(&message->base, meltica__v1__table__get_packed_size(message), out);
     }
+    free(parts.comparison_list);
+    free(parts.comparisons);
     free(parts.list);
     free(parts.items);
     free(memory);

@@ -92,7 +92,8 @@ static struct mlt_routing *everything(uint64_t revision)
 static struct mlt_data_bus_core *new_core(struct mlt_routing *routing)
 {
     memset(&world, 0, sizeof world);
-    const struct mlt_data_bus_ports ports = { on_publish, on_await_table, &world, &clock_of_world };
+    const struct mlt_data_bus_ports ports = { on_publish, NULL, on_await_table, &world,
+                                              &clock_of_world };
     assert_int_equal(mlt_data_bus_core_create(4, &ports, &world.core), MLT_OK);
     if (routing != NULL) {
         mlt_data_bus_core_set_table(world.core, routing);

@@ -29,7 +29,8 @@ static void on_await_table(void *ctx, uint64_t revision)
 static struct mlt_data_bus_core *new_core(uint32_t partitions)
 {
     struct mlt_data_bus_core *core = NULL;
-    const struct mlt_data_bus_ports ports = { on_publish, on_await_table, NULL, &clock_fixed };
+    const struct mlt_data_bus_ports ports = { on_publish, NULL, on_await_table, NULL,
+                                              &clock_fixed };
     assert_int_equal(mlt_data_bus_core_create(partitions, &ports, &core), MLT_OK);
     const struct line lines[] = { { MLT_EVENT_TRADE, "*" }, { MLT_EVENT_KLINE, "*" } };
     mlt_data_bus_core_set_table(core, table_of(1, 1, lines, 2));

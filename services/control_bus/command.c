@@ -122,33 +122,6 @@ static enum mlt_status read_number(const cJSON *tree, const char *name, int64_t 
     return MLT_OK;
 }
 
-/* What belongs to lanes of one's own, which do not exist yet. */
-static enum mlt_status refuse_lanes(const cJSON *tree, struct mlt_control_refusal *refusal)
-{
-    const cJSON *channel = cJSON_GetObjectItemCaseSensitive(tree, "channel");
-    if (channel != NULL &&
-        (!cJSON_IsString(channel) || (strcmp(channel->valuestring, "shared") != 0 &&
-                                      strcmp(channel->valuestring, "private") != 0))) {
-        return mlt_control_refuse(refusal, 400, "channel",
-                                  "\"channel\" must be \"shared\" (\"private\" is not served yet)");
-    }
-    if (channel != NULL && strcmp(channel->valuestring, "private") == 0) {
-        return mlt_control_refuse(refusal, 501, "channel",
-                                  "private channels are not served yet: leave \"channel\" out and "
-                                  "read the shared one");
-    }
-    static const char *const later[] = { "filter", "throttle_ms" };
-    for (size_t i = 0; i < 2; i++) {
-        if (cJSON_GetObjectItemCaseSensitive(tree, later[i]) != NULL) {
-            return mlt_control_refuse(refusal, 501, later[i],
-                                      "\"%s\" is not served yet: leave it out and take the whole "
-                                      "stream",
-                                      later[i]);
-        }
-    }
-    return MLT_OK;
-}
-
 static enum mlt_status read_type(const cJSON *tree, struct mlt_command *command,
                                  struct mlt_control_refusal *refusal)
 {
@@ -157,17 +130,18 @@ static enum mlt_status read_type(const cJSON *tree, struct mlt_command *command,
         return MLT_OK;
     }
     for (int type = 1; cJSON_IsString(member) && type < MLT_EVENT_TYPE_COUNT; type++) {
-        if (type != MLT_EVENT_STATUS && type != MLT_EVENT_INSTRUMENT &&
+        if (type != MLT_EVENT_STATUS &&
+            (type != MLT_EVENT_INSTRUMENT || command->lane.private_lane) &&
             strcmp(mlt_event_type_word(type), member->valuestring) == 0) {
             command->type = (enum mlt_event_type)type;
             return MLT_OK;
         }
     }
-    return mlt_control_refuse(
-        refusal, 400, "type",
-        "\"type\" must be one of TICKER, BBO, TRADE, AGG_TRADE, KLINE, "
-        "BOOK_DELTA, BOOK_SNAPSHOT, BOOK; meltica.control.describe lists what "
-        "is on offer");
+    return mlt_control_refuse(refusal, 400, "type",
+                              "\"type\" must be one of TICKER, BBO, TRADE, AGG_TRADE, KLINE, "
+                              "BOOK_DELTA, BOOK_SNAPSHOT, BOOK, or, on a private channel, "
+                              "INSTRUMENT, which comes with all "
+                              "others; meltica.control.describe lists what is on offer");
 }
 
 /* ---- instruments ---- */
@@ -257,6 +231,9 @@ static enum mlt_status read_values(const cJSON *tree, struct mlt_command *comman
         status = read_name(tree, "subscription", command->subscription, refusal);
     }
     if (status == MLT_OK) {
+        status = mlt_lane_read(tree, &command->lane, refusal);
+    }
+    if (status == MLT_OK) {
         status = read_type(tree, command, refusal);
     }
     if (status == MLT_OK) {
@@ -271,7 +248,7 @@ static enum mlt_status read_values(const cJSON *tree, struct mlt_command *comman
     if (status == MLT_OK) {
         status = read_number(tree, "limit", 1, MLT_COMMAND_PAGE_MAX, &command->limit, refusal);
     }
-    return status == MLT_OK ? refuse_lanes(tree, refusal) : status;
+    return status;
 }
 
 static enum mlt_status check_whole(const struct mlt_command *command,
@@ -345,16 +322,26 @@ static uint64_t hash_text(uint64_t state, const char *text)
     return mlt_fnv1a64(state, mlt_slice_of(text, strlen(text) + 1)); /* with its end */
 }
 
-void mlt_command_id(const char *principal, const char *consumer, enum mlt_event_type type,
-                    char *const *demand, size_t demand_count, char *out)
+void mlt_command_id(const char *principal, const struct mlt_command *command, char *out)
 {
+    const struct mlt_lane_terms *lane = &command->lane;
     uint64_t hash = hash_text(MLT_FNV1A64_INIT, principal);
-    hash = hash_text(hash, consumer);
-    hash = hash_text(hash, mlt_event_type_word((int)type));
-    for (size_t i = 0; i < demand_count; i++) {
-        hash = hash_text(hash, demand[i]);
+    hash = hash_text(hash, command->consumer);
+    hash = hash_text(hash, mlt_event_type_word((int)command->type));
+    for (size_t i = 0; i < command->demand_count; i++) {
+        hash = hash_text(hash, command->demand[i]);
     }
-    hash = hash_text(hash, "shared");
+    hash = hash_text(hash, lane->private_lane ? "private" : "shared");
+    if (lane->private_lane) {
+        char throttle[24];
+        (void)snprintf(throttle, sizeof throttle, "%" PRId64, lane->throttle_ms);
+        hash = hash_text(hash, throttle);
+        for (size_t i = 0; i < lane->filter_count; i++) {
+            hash = hash_text(hash, lane->filter[i].field);
+            hash = hash_text(hash, lane->filter[i].op);
+            hash = hash_text(hash, lane->filter[i].value);
+        }
+    }
     (void)snprintf(out, MLT_COMMAND_NAME_BYTES_MAX + 1, "s%016" PRIx64, mlt_mix64(hash));
 }
 
@@ -404,6 +391,10 @@ enum mlt_status mlt_command_check(const struct mlt_command *command,
                                   "meltica.control.describe lists what is on offer",
                                   mlt_event_type_word(type));
     }
+    const enum mlt_status lane = mlt_lane_check(command->type, &command->lane, refusal);
+    if (lane != MLT_OK) {
+        return lane;
+    }
     if ((int64_t)command->demand_count > limits->instruments) {
         return mlt_control_refuse(refusal, 429, "instruments",
                                   "%zu instruments in one subscription, %" PRId64
@@ -433,11 +424,12 @@ enum mlt_status mlt_command_check_room(const struct mlt_command *command, const 
                                        struct mlt_control_refusal *refusal)
 {
     int64_t own = 0;
-    size_t live = 0, patterns = 0;
+    size_t live = 0, patterns = 0, lanes = 0;
     for (size_t i = 0; i < table->n_subscriptions; i++) {
         const Meltica__V1__TableSubscription *s = table->subscriptions[i];
         if (!s->implied && s->consumer[0] != '\0') {
             live++;
+            lanes += s->private_lane ? 1 : 0;
             patterns += s->n_instruments;
             own += belongs(s, principal, command->consumer);
         }
@@ -447,6 +439,13 @@ enum mlt_status mlt_command_check_room(const struct mlt_command *command, const 
                                   "%s has %" PRId64 " subscriptions, and no more are allowed: "
                                   "unsubscribe from one first",
                                   command->consumer, own);
+    }
+    if (command->lane.private_lane && lanes >= MLT_COMMAND_LANES_MAX) {
+        return mlt_control_refuse(
+            refusal, 429, "channel",
+            "there are %zu private channels, and no more fit: read the shared "
+            "one, or end another first",
+            lanes);
     }
     if (live >= MLT_COMMAND_LIVE_MAX ||
         patterns + command->demand_count > MLT_COMMAND_LIVE_PATTERNS_MAX) {

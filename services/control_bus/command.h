@@ -6,6 +6,7 @@
 #define MELTICA_CONTROL_BUS_COMMAND_H
 
 #include "answer.h"
+#include "meltica/event/filter.h"
 
 #define MLT_COMMAND_NAME_BYTES_MAX 63u
 #define MLT_COMMAND_INSTRUMENTS_MAX 1000u /* in one request */
@@ -15,6 +16,9 @@
 /* Of all live subscriptions; the Dispatcher has the same. */
 #define MLT_COMMAND_LIVE_MAX 4096u
 #define MLT_COMMAND_LIVE_PATTERNS_MAX 16384u
+#define MLT_COMMAND_LANES_MAX 256u /* private ones among them; the Data Bus has the same */
+#define MLT_COMMAND_FILTERS_MAX 16u
+#define MLT_COMMAND_THROTTLE_MS_MAX 60000
 
 enum mlt_verb {
     MLT_VERB_SUBSCRIBE,
@@ -29,6 +33,19 @@ enum mlt_verb {
 };
 const char *mlt_verb_word(enum mlt_verb verb); /* static: "subscribe" */
 
+struct mlt_comparison {
+    char field[32], op[4], value[MLT_FILTER_TEXT_BYTES_MAX + 1];
+};
+
+/* Where a subscription's events go, and which of them. */
+struct mlt_lane_terms {
+    bool given; /* in the request; else update keeps what was */
+    bool private_lane;
+    int64_t throttle_ms; /* 0: none */
+    size_t filter_count; /* sorted, each once */
+    struct mlt_comparison filter[MLT_COMMAND_FILTERS_MAX];
+};
+
 struct mlt_command {
     enum mlt_verb verb;
     char id[MLT_COMMAND_NAME_BYTES_MAX + 1]; /* caller's request id, "" */
@@ -37,7 +54,8 @@ struct mlt_command {
     enum mlt_event_type type;                          /* NONE: not given */
     int64_t ttl_s;                                     /* 0: not given */
     int64_t offset, limit;                             /* list */
-    size_t instrument_count;                           /* as given: order and repeats stay */
+    struct mlt_lane_terms lane;
+    size_t instrument_count; /* as given: order and repeats stay */
     char **instruments;
     char **demand; /* the same sorted, each once; views */
     size_t demand_count;
@@ -53,10 +71,18 @@ enum mlt_status mlt_command_read(enum mlt_verb verb, struct mlt_slice request,
                                  struct mlt_command *command,
                                  struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
 
-/* The id of a demand: principal, consumer, type, instruments, channel shared. out has
- * MLT_COMMAND_NAME_BYTES_MAX + 1. */
-void mlt_command_id(const char *principal, const char *consumer, enum mlt_event_type type,
-                    char *const *demand, size_t demand_count, char *out);
+/* The id of the command's demand: principal, consumer, type, instruments, channel with throttle and
+ * filter. out has MLT_COMMAND_NAME_BYTES_MAX + 1. */
+void mlt_command_id(const char *principal, const struct mlt_command *command, char *out);
+
+/* Reads channel, filter and throttle_ms. E_PROTOCOL with *refusal (400) filled. */
+enum mlt_status mlt_lane_read(const struct cJSON *tree, struct mlt_lane_terms *lane,
+                              struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+/* Whether the type has these terms on offer. E_PROTOCOL with *refusal (400) filled. */
+enum mlt_status mlt_lane_check(enum mlt_event_type type, const struct mlt_lane_terms *lane,
+                               struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+/* The terms of a live subscription. */
+void mlt_lane_of(const Meltica__V1__TableSubscription *subscription, struct mlt_lane_terms *lane);
 
 struct mlt_command_limits {
     int64_t subscriptions; /* of a consumer */
@@ -91,6 +117,7 @@ struct mlt_outcome {
     enum mlt_event_type type;
     char *const *instruments;
     size_t instrument_count;
+    const struct mlt_lane_terms *lane; /* NULL: shared */
     uint64_t revision_before, revision, log_sequence;
     uint64_t lease_end;                     /* ns since 1970, 0: none */
     const Meltica__V1__ApplyReply *applied; /* NULL: not heard */

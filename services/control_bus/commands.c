@@ -1,272 +1,14 @@
-#include "commands.h"
-
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meltica/base/clock.h"
-#include "meltica/base/log.h"
-#include "meltica/bus/store.h"
-#include "quota.h"
+#include "commands_internal.h"
 
-#define SUBJECT_TABLE "meltica.int.table"
-#define SUBJECT_APPLY "meltica.int.apply.00"
-#define TABLE_TIMEOUT_NS (400 * MLT_NS_PER_MS)
 #define DEADLINE_NS (1900 * MLT_NS_PER_MS) /* of the whole command */
-#define REPLY_ROOM_NS (80 * MLT_NS_PER_MS) /* for the Dispatcher to say that it is pending */
 #define ROLLBACK_NS (300 * MLT_NS_PER_MS)
-#define STORE_AWAY "table store unavailable, nothing changed"
-
-struct mlt_commands {
-    struct mlt_bus *control;
-    struct mlt_store *store;
-    char instance[64];
-    struct mlt_command_limits limits;
-    const struct mlt_authority *authority;
-    struct mlt_quota *quota;
-
-    pthread_mutex_t lock; /* what follows; never held while the bus is called */
-    bool log_there, audit_there;
-    struct mlt_commands_stats stats;
-};
-
-/* One command on its way. */
-struct run {
-    struct mlt_commands *c;
-    struct mlt_asker asker;
-    char owner[MLT_COMMAND_NAME_BYTES_MAX + 1]; /* of the subscription; mostly who asks */
-    bool entered;                               /* ticket is one of the quota's */
-    unsigned ticket;
-    struct mlt_command command;
-    Meltica__V1__Table *table;
-    Meltica__V1__ApplyReply *applied;
-    char subscription[MLT_COMMAND_NAME_BYTES_MAX + 1];
-    char replaced[MLT_COMMAND_NAME_BYTES_MAX + 1];
-    struct mlt_outcome outcome;
-    int64_t begin_ns;
-    const char *traceparent;
-    struct mlt_control_refusal *refusal;
-};
-
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
-}
-
-/* ---- the Dispatcher ---- */
-
-/* Also asks how many instruments the command's names cover, and those of more after them. */
-static enum mlt_status ask_table(struct run *r, char *const *more, size_t more_count)
-{
-    struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_buf question, answer;
-    Meltica__V1__TableRequest request;
-    meltica__v1__table_request__init(&request);
-    char *names[MLT_COMMAND_INSTRUMENTS_MAX + MLT_QUOTA_PATTERNS_MAX];
-    for (size_t i = 0; i < r->command.instrument_count; i++) {
-        names[request.n_match++] = r->command.instruments[i];
-    }
-    for (size_t i = 0; i < more_count; i++) {
-        names[request.n_match++] = more[i];
-    }
-    request.match = names;
-    mlt_buf_init(&question, MLT_BUS_PAYLOAD_BYTES_MAX);
-    mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
-    const size_t bytes = meltica__v1__table_request__get_packed_size(&request);
-    enum mlt_status status = mlt_buf_reserve(&question, bytes > 0 ? bytes : 1);
-    if (status == MLT_OK) {
-        question.len = meltica__v1__table_request__pack(&request, question.data);
-        status = mlt_bus_request(r->c->control, SUBJECT_TABLE, mlt_buf_view(&question),
-                                 TABLE_TIMEOUT_NS, &answer, &err);
-    }
-    if (status == MLT_OK) {
-        r->table = meltica__v1__table__unpack(NULL, answer.len, answer.data);
-    }
-    mlt_buf_fini(&answer);
-    mlt_buf_fini(&question);
-    if (r->table == NULL) {
-        return mlt_control_refuse(r->refusal, 503, "",
-                                  "the Dispatcher does not answer, nothing changed: see that "
-                                  "meltica-dispatcher runs, then ask again");
-    }
-    if (!r->table->log_read) {
-        return mlt_control_refuse(r->refusal, 503, "",
-                                  STORE_AWAY ": the Dispatcher has not read the log, see that "
-                                             "JetStream runs");
-    }
-    r->outcome.revision_before = r->outcome.revision = r->table->revision;
-    return MLT_OK;
-}
-
-/* What came of it; NULL: not heard, and it will take effect all the same. */
-static Meltica__V1__ApplyReply *ask_applied(struct run *r, const char *id, bool active,
-                                            uint64_t sequence, int64_t wait_ns)
-{
-    struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_buf answer;
-    uint8_t bytes[256];
-    Meltica__V1__ApplyRequest request;
-    meltica__v1__apply_request__init(&request);
-    char subscription[MLT_COMMAND_NAME_BYTES_MAX + 1];
-    (void)snprintf(subscription, sizeof subscription, "%s", id);
-    request.subscription = subscription;
-    request.active = active;
-    request.log_sequence = sequence;
-    request.traceparent = unconst(r->traceparent);
-    request.wait_ms =
-        wait_ns > REPLY_ROOM_NS ? (uint32_t)((wait_ns - REPLY_ROOM_NS) / MLT_NS_PER_MS) : 0;
-    const size_t len = meltica__v1__apply_request__pack(&request, bytes);
-    mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
-    Meltica__V1__ApplyReply *reply = NULL;
-    if (mlt_bus_request(r->c->control, SUBJECT_APPLY, mlt_slice_of(bytes, len),
-                        wait_ns > REPLY_ROOM_NS ? wait_ns : REPLY_ROOM_NS, &answer,
-                        &err) == MLT_OK) {
-        reply = meltica__v1__apply_reply__unpack(NULL, answer.len, answer.data);
-    }
-    mlt_buf_fini(&answer);
-    return reply;
-}
 
 static int64_t left_ns(const struct run *r)
 {
     return r->begin_ns + DEADLINE_NS - mlt_clock_mono_ns();
-}
-
-/* ---- the log ---- */
-
-static enum mlt_status ensure(struct mlt_commands *c, bool *there,
-                              const struct mlt_stream_spec *spec, struct mlt_error *err)
-{
-    (void)pthread_mutex_lock(&c->lock);
-    const bool known = *there;
-    (void)pthread_mutex_unlock(&c->lock);
-    if (known) {
-        return MLT_OK;
-    }
-    const enum mlt_status status = mlt_store_ensure_stream(c->store, spec, err);
-    (void)pthread_mutex_lock(&c->lock);
-    *there = status == MLT_OK;
-    (void)pthread_mutex_unlock(&c->lock);
-    return status;
-}
-
-static void forget(struct mlt_commands *c, bool *there)
-{
-    (void)pthread_mutex_lock(&c->lock);
-    *there = false;
-    (void)pthread_mutex_unlock(&c->lock);
-}
-
-/* As the Dispatcher provisions it, whoever comes first. */
-static enum mlt_status ensure_log(struct mlt_commands *c, struct mlt_error *err)
-{
-    static const struct mlt_stream_spec spec = { .name = "MELTICA_CONTROL",
-                                                 .subjects = { "meltica.int.control.*.*", NULL },
-                                                 .max_msgs_per_subject = 5,
-                                                 .duplicates_ns = 120 * MLT_NS_PER_S };
-    return ensure(c, &c->log_there, &spec, err);
-}
-
-struct entry {
-    const char *verb, *subscription;
-    bool active;
-    enum mlt_event_type type;
-    char *const *instruments;
-    size_t instrument_count;
-    uint64_t lease_end;
-    bool with_id; /* the caller's request id keeps it from being stored twice */
-};
-
-/* The request's id was used before: what the log has at that place counts, if it is of this
- * subscription. E_PROTOCOL with the refusal filled. */
-static enum mlt_status take_logged(struct run *r, const char *subject, uint64_t sequence)
-{
-    struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_buf bytes;
-    uint64_t found = 0;
-    mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
-    const enum mlt_status status =
-        mlt_stream_next(r->c->store, "MELTICA_CONTROL", subject, sequence, &bytes, &found, &err);
-    Meltica__V1__ControlRecord *record =
-        status == MLT_OK && found == sequence
-            ? meltica__v1__control_record__unpack(NULL, bytes.len, bytes.data)
-            : NULL;
-    mlt_buf_fini(&bytes);
-    if (status != MLT_OK && status != MLT_E_NOT_FOUND) {
-        return mlt_control_refuse(r->refusal, 503, "", STORE_AWAY);
-    }
-    if (record == NULL) {
-        return mlt_control_refuse(r->refusal, 409, "id",
-                                  "another request with the same \"id\" was carried out before, or "
-                                  "later commands have replaced what it did: use another \"id\"");
-    }
-    r->outcome.unchanged = true;
-    r->outcome.lease_end = record->lease_end;
-    meltica__v1__control_record__free_unpacked(record, NULL);
-    return MLT_OK;
-}
-
-/* E_PROTOCOL with the refusal filled. */
-static enum mlt_status append(struct run *r, const struct entry *entry, uint64_t *sequence)
-{
-    struct mlt_commands *c = r->c;
-    struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_buf bytes;
-    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
-    char message_id[3 * MLT_COMMAND_NAME_BYTES_MAX + 8];
-    union { /* protobuf-c has char ** where it only reads */
-        char *const *in;
-        char **out;
-    } instruments = { entry->instruments };
-    Meltica__V1__ControlRecord record;
-    meltica__v1__control_record__init(&record);
-    record.subscription = unconst(entry->subscription);
-    record.principal = r->owner;
-    record.consumer = r->command.consumer;
-    record.type = (Meltica__V1__EventType)entry->type;
-    record.instruments = instruments.out;
-    record.n_instruments = entry->instrument_count;
-    record.active = entry->active;
-    record.verb = unconst(entry->verb);
-    record.request = r->command.id;
-    record.lease_end = entry->lease_end;
-    record.traceparent = unconst(r->traceparent);
-    record.time = (uint64_t)mlt_clock_wall_ns();
-    (void)snprintf(subject, sizeof subject, "meltica.int.control.%s.%s", r->owner,
-                   entry->subscription);
-    (void)snprintf(message_id, sizeof message_id, "%s/%s/%s", r->asker.principal,
-                   r->command.consumer, r->command.id);
-    mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
-    bool duplicate = false;
-    enum mlt_status status =
-        mlt_buf_reserve(&bytes, meltica__v1__control_record__get_packed_size(&record));
-    if (status == MLT_OK) {
-        bytes.len = meltica__v1__control_record__pack(&record, bytes.data);
-        status = ensure_log(c, &err);
-    }
-    if (status == MLT_OK) {
-        const bool named = entry->with_id && r->command.id[0] != '\0';
-        status = mlt_stream_append(c->store, subject, named ? message_id : NULL, NULL,
-                                   mlt_buf_view(&bytes), sequence, &duplicate, &err);
-    }
-    mlt_buf_fini(&bytes);
-    if (status == MLT_OK) {
-        r->outcome.log_sequence = *sequence;
-        return duplicate ? take_logged(r, subject, *sequence) : MLT_OK;
-    }
-    forget(c, &c->log_there);
-    mlt_log(MLT_LOG_WARN, "not_logged", err.text, MLT_S("verb", entry->verb),
-            MLT_S("reason", mlt_status_word(status)));
-    return status == MLT_E_TIMEOUT
-               ? mlt_control_refuse(r->refusal, 503, "",
-                                    "the table store did not acknowledge in time: ask "
-                                    "meltica.control.list what is in force, and repeat with the "
-                                    "same \"id\"")
-               : mlt_control_refuse(r->refusal, 503, "", STORE_AWAY);
 }
 
 /* ---- outcomes ---- */
@@ -296,22 +38,17 @@ static void take_applied(struct run *r, Meltica__V1__ApplyReply *reply)
     r->outcome.revision = reply->revision != 0 ? reply->revision : r->outcome.revision;
 }
 
-static bool came_to(const struct run *r, const char *word)
-{
-    return strcmp(r->outcome.status, word) == 0;
-}
-
 /* Waits for what comes of a record; E_PROTOCOL when it is neither in force nor on its way. */
 static enum mlt_status await(struct run *r, const char *id, bool active, uint64_t sequence)
 {
-    take_applied(r, ask_applied(r, id, active, sequence, left_ns(r)));
-    if (came_to(r, "SUPERSEDED")) {
+    take_applied(r, mlt_run_ask_applied(r, id, active, sequence, left_ns(r)));
+    if (mlt_run_came_to(r, "SUPERSEDED")) {
         return mlt_control_refuse(r->refusal, 409, "id",
                                   "this \"id\" was used before, for another command or for one "
                                   "whose effect was replaced since, nothing changed: use another "
                                   "\"id\"");
     }
-    return came_to(r, "FAILED") ? MLT_E_UNAVAILABLE : MLT_OK;
+    return mlt_run_came_to(r, "FAILED") ? MLT_E_UNAVAILABLE : MLT_OK;
 }
 
 /* A refused topic: the subscription is taken back, and what stood before stands. */
@@ -328,10 +65,10 @@ static enum mlt_status roll_back(struct run *r, const char *id)
                              first != NULL ? ": " : "", first != NULL ? first->instrument : "",
                              first != NULL ? ", " : "", first != NULL ? first->reason : "");
     struct mlt_control_refusal said = *r->refusal;
-    if (append(r, &end, &sequence) != MLT_OK) {
+    if (mlt_run_append(r, &end, &sequence) != MLT_OK) {
         return MLT_E_PROTOCOL; /* the refusal says that the store is away */
     }
-    Meltica__V1__ApplyReply *reply = ask_applied(r, id, false, sequence, ROLLBACK_NS);
+    Meltica__V1__ApplyReply *reply = mlt_run_ask_applied(r, id, false, sequence, ROLLBACK_NS);
     if (reply != NULL) {
         meltica__v1__apply_reply__free_unpacked(reply, NULL);
     }
@@ -352,6 +89,8 @@ static enum mlt_status again(struct run *r, const Meltica__V1__TableSubscription
 {
     uint64_t sequence = there->log_sequence;
     enum mlt_status status = MLT_OK;
+    mlt_lane_of(there, &r->lane);
+    r->outcome.lane = &r->lane;
     r->outcome.unchanged = r->command.ttl_s == 0;
     r->outcome.lease_end = lease_of(r, there->lease_end);
     if (r->command.ttl_s > 0) {
@@ -362,8 +101,9 @@ static enum mlt_status again(struct run *r, const Meltica__V1__TableSubscription
                                      .instruments = there->instruments,
                                      .instrument_count = there->n_instruments,
                                      .lease_end = r->outcome.lease_end,
+                                     .lane = &r->lane,
                                      .with_id = true };
-        status = append(r, &entry, &sequence);
+        status = mlt_run_append(r, &entry, &sequence);
         if (status == MLT_OK && sequence <= there->log_sequence) { /* its id: carried out before */
             r->outcome.unchanged = true;
             r->outcome.lease_end = there->lease_end;
@@ -388,8 +128,9 @@ static enum mlt_status begin_demand(struct run *r, uint64_t lease_end)
                                  .instruments = command->demand,
                                  .instrument_count = command->demand_count,
                                  .lease_end = lease_end,
+                                 .lane = &command->lane,
                                  .with_id = true };
-    enum mlt_status status = append(r, &entry, &sequence);
+    enum mlt_status status = mlt_run_append(r, &entry, &sequence);
     if (status == MLT_OK) {
         status = await(r, r->subscription, true, sequence);
     }
@@ -435,7 +176,7 @@ static enum mlt_status grant(struct run *r, const char *replaced)
     if (count > 0) {
         before = r->table;
         r->table = NULL;
-        status = ask_table(r, patterns, count);
+        status = mlt_run_ask_table(r, patterns, count);
     }
     if (status == MLT_OK && r->table->n_matches < r->command.instrument_count + count) {
         status = mlt_control_refuse(r->refusal, 503, "",
@@ -473,9 +214,9 @@ static enum mlt_status may_have(struct run *r, const struct mlt_command *demand)
 static enum mlt_status do_subscribe(struct run *r)
 {
     struct mlt_command *command = &r->command;
-    mlt_command_id(r->asker.principal, command->consumer, command->type, command->demand,
-                   command->demand_count, r->subscription);
+    mlt_command_id(r->asker.principal, command, r->subscription);
     describe(r, command->type, command->demand, command->demand_count);
+    r->outcome.lane = &command->lane;
     enum mlt_status status = mlt_command_check(command, r->table, &r->c->limits, r->refusal);
     if (status != MLT_OK) {
         return status;
@@ -512,6 +253,8 @@ static enum mlt_status find_named(struct run *r, const Meltica__V1__TableSubscri
     }
     describe(r, (enum mlt_event_type)(*there)->type, (*there)->instruments,
              (*there)->n_instruments);
+    mlt_lane_of(*there, &r->lane);
+    r->outcome.lane = &r->lane;
     return MLT_OK;
 }
 
@@ -521,7 +264,7 @@ static enum mlt_status end_demand(struct run *r, const char *id, bool with_id)
                                  .subscription = id,
                                  .with_id = with_id };
     uint64_t sequence = 0;
-    enum mlt_status status = append(r, &entry, &sequence);
+    enum mlt_status status = mlt_run_append(r, &entry, &sequence);
     if (status == MLT_OK) {
         status = await(r, id, false, sequence);
         mlt_quota_forget(r->c->quota, r->owner, id);
@@ -536,8 +279,7 @@ static enum mlt_status do_unsubscribe(struct run *r)
     if (command->subscription[0] != '\0') {
         (void)snprintf(r->subscription, sizeof r->subscription, "%s", command->subscription);
     } else {
-        mlt_command_id(r->asker.principal, command->consumer, command->type, command->demand,
-                       command->demand_count, r->subscription);
+        mlt_command_id(r->asker.principal, command, r->subscription);
     }
     const enum mlt_status status = find_named(r, &there);
     return status == MLT_OK ? end_demand(r, r->subscription, true) : status;
@@ -571,9 +313,12 @@ static enum mlt_status do_update(struct run *r)
     if (command->type == MLT_EVENT_NONE) {
         command->type = (enum mlt_event_type)there->type;
     }
+    if (!command->lane.given) {
+        command->lane = r->lane;
+    }
+    r->outcome.lane = &command->lane;
     (void)snprintf(r->replaced, sizeof r->replaced, "%s", r->subscription);
-    mlt_command_id(r->asker.principal, command->consumer, command->type, command->demand,
-                   command->demand_count, r->subscription);
+    mlt_command_id(r->asker.principal, command, r->subscription);
     describe(r, command->type, command->demand, command->demand_count);
     status = may_have(r, command);
     if (status == MLT_OK) {
@@ -591,7 +336,7 @@ static enum mlt_status do_update(struct run *r)
     if (status == MLT_OK) {
         status = other != NULL ? again(r, other) : begin_demand(r, lease_end);
     }
-    if (status != MLT_OK || !came_to(r, "CONFIRMED")) {
+    if (status != MLT_OK || !mlt_run_came_to(r, "CONFIRMED")) {
         return status;
     }
     r->outcome.unchanged = false;
@@ -600,44 +345,6 @@ static enum mlt_status do_update(struct run *r)
     status = end_demand(r, r->replaced, false);
     r->outcome.log_sequence = sequence;
     return status;
-}
-
-/* ---- audit ---- */
-
-static void audit(struct run *r, enum mlt_verb verb, bool refused)
-{
-    static const struct mlt_stream_spec spec = { .name = "MELTICA_AUDIT",
-                                                 .subjects = { "meltica.int.audit.*", NULL },
-                                                 .max_bytes = INT64_C(256) << 20 };
-    struct mlt_commands *c = r->c;
-    struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_buf bytes;
-    uint64_t sequence = 0;
-    bool duplicate = false;
-    mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
-    enum mlt_status status = mlt_audit_json(&r->outcome, verb, refused ? r->refusal : NULL,
-                                            c->instance, mlt_clock_wall_ns(), &bytes);
-    const char *subject = refused                   ? "meltica.int.audit.rejected"
-                          : came_to(r, "CONFIRMED") ? "meltica.int.audit.confirmed"
-                          : came_to(r, "PENDING")   ? "meltica.int.audit.pending"
-                                                    : "meltica.int.audit.failed";
-    if (status == MLT_OK) {
-        status = ensure(c, &c->audit_there, &spec, &err);
-    }
-    if (status == MLT_OK) {
-        status = mlt_stream_append(c->store, subject, NULL, NULL, mlt_buf_view(&bytes), &sequence,
-                                   &duplicate, &err);
-    }
-    if (status != MLT_OK) { /* then the process's log has it */
-        forget(c, &c->audit_there);
-        mlt_log(MLT_LOG_WARN, "not_audited", "a command is not in MELTICA_AUDIT",
-                MLT_S("reason", err.text), MLT_SL("record", mlt_buf_view(&bytes)));
-    }
-    mlt_buf_fini(&bytes);
-    (void)pthread_mutex_lock(&c->lock);
-    c->stats.audited += status == MLT_OK;
-    c->stats.audit_failed += status != MLT_OK;
-    (void)pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- one request ---- */
@@ -674,8 +381,8 @@ static void count(struct run *r)
 {
     (void)pthread_mutex_lock(&r->c->lock);
     r->c->stats.unchanged += r->outcome.unchanged;
-    r->c->stats.confirmed += came_to(r, "CONFIRMED");
-    r->c->stats.pending += came_to(r, "PENDING");
+    r->c->stats.confirmed += mlt_run_came_to(r, "CONFIRMED");
+    r->c->stats.pending += mlt_run_came_to(r, "PENDING");
     (void)pthread_mutex_unlock(&r->c->lock);
 }
 
@@ -683,9 +390,10 @@ static void end_run(struct run *r)
 {
     if (r->entered) { /* a 503 leaves open whether the log has it */
         mlt_quota_leave(r->c->quota, r->ticket,
-                        came_to(r, "CONFIRMED")                            ? MLT_QUOTA_APPLIED
-                        : came_to(r, "PENDING") || r->refusal->code == 503 ? MLT_QUOTA_STORED
-                                                                           : MLT_QUOTA_NOTHING,
+                        mlt_run_came_to(r, "CONFIRMED") ? MLT_QUOTA_APPLIED
+                        : mlt_run_came_to(r, "PENDING") || r->refusal->code == 503
+                            ? MLT_QUOTA_STORED
+                            : MLT_QUOTA_NOTHING,
                         mlt_clock_mono_ns());
     }
     mlt_asker_end(r->c->authority, &r->asker);
@@ -708,6 +416,7 @@ static enum mlt_status begin_run(struct run *r, enum mlt_verb verb, const char *
         mlt_command_read(verb, request, &r->command, status == MLT_OK ? r->refusal : &unread);
     (void)snprintf(r->owner, sizeof r->owner, "%s", r->asker.principal);
     describe(r, r->command.type, r->command.demand, r->command.demand_count); /* for the audit */
+    r->outcome.lane = &r->command.lane;
     status = status == MLT_OK ? read : status;
     if (status == MLT_OK && (verb == MLT_VERB_SUBSCRIBE || verb == MLT_VERB_UPDATE)) {
         status = may_have(r, &r->command);
@@ -739,7 +448,7 @@ enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb ve
     r.outcome.subscription = r.subscription;
     enum mlt_status status = begin_run(&r, verb, subject, request);
     if (status == MLT_OK) {
-        status = ask_table(&r, NULL, 0);
+        status = mlt_run_ask_table(&r, NULL, 0);
     }
     if (status == MLT_OK && verb == MLT_VERB_LIST) {
         status = mlt_list_json(&r.command, mlt_asker_sees_all(&r.asker) ? NULL : r.asker.principal,
@@ -760,7 +469,7 @@ enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb ve
         count_denied(commands, refusal);
     }
     if (verb != MLT_VERB_LIST || is_denial(refusal)) {
-        audit(&r, verb, status != MLT_OK);
+        mlt_run_audit(&r, verb, status != MLT_OK);
     }
     end_run(&r);
     return status;
@@ -775,7 +484,7 @@ void mlt_commands_denied(struct mlt_commands *commands, enum mlt_verb verb, cons
                          .principal = principal, .subscription = "", .status = "", .reason = "" } };
     r.outcome.command = &r.command;
     count_denied(commands, refusal);
-    audit(&r, verb, true);
+    mlt_run_audit(&r, verb, true);
 }
 
 void mlt_commands_get_stats(struct mlt_commands *commands, struct mlt_commands_stats *out)

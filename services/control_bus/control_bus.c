@@ -526,25 +526,32 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     return MLT_OK;
 }
 
+/* Where a request's form is written down. */
+#define SCHEMA_OF(verb)                                                                            \
+    static const struct mlt_micro_pair schema_##verb[] = {                                         \
+        { "format", "application/json" }, { "schema", "docs/schema/control.json#/$defs/" #verb }   \
+    };
+SCHEMA_OF(status)
+SCHEMA_OF(describe)
+SCHEMA_OF(subscribe)
+SCHEMA_OF(unsubscribe)
+SCHEMA_OF(update)
+SCHEMA_OF(renew)
+SCHEMA_OF(list)
+
+#define SERVED(prefix, under, verb)                                                                \
+    { .name = prefix #verb,                                                                        \
+      .subject = under #verb,                                                                      \
+      .handler = on_##verb,                                                                        \
+      .metadata = schema_##verb,                                                                   \
+      .metadata_count = sizeof schema_##verb / sizeof schema_##verb[0] }
+#define SERVED_TWICE(verb)                                                                         \
+    SERVED("", MLT_SUBJECT_CONTROL, verb), SERVED("as-", MLT_SUBJECT_AS "*.", verb)
+
 static const struct mlt_micro_endpoint endpoints[] = {
-    { .name = "status", .subject = MLT_SUBJECT_CONTROL "status", .handler = on_status },
-    { .name = "describe", .subject = MLT_SUBJECT_CONTROL "describe", .handler = on_describe },
-    { .name = "subscribe", .subject = MLT_SUBJECT_CONTROL "subscribe", .handler = on_subscribe },
-    { .name = "unsubscribe",
-      .subject = MLT_SUBJECT_CONTROL "unsubscribe",
-      .handler = on_unsubscribe },
-    { .name = "update", .subject = MLT_SUBJECT_CONTROL "update", .handler = on_update },
-    { .name = "renew", .subject = MLT_SUBJECT_CONTROL "renew", .handler = on_renew },
-    { .name = "list", .subject = MLT_SUBJECT_CONTROL "list", .handler = on_list },
-    { .name = "as-status", .subject = MLT_SUBJECT_AS "*.status", .handler = on_status },
-    { .name = "as-describe", .subject = MLT_SUBJECT_AS "*.describe", .handler = on_describe },
-    { .name = "as-subscribe", .subject = MLT_SUBJECT_AS "*.subscribe", .handler = on_subscribe },
-    { .name = "as-unsubscribe",
-      .subject = MLT_SUBJECT_AS "*.unsubscribe",
-      .handler = on_unsubscribe },
-    { .name = "as-update", .subject = MLT_SUBJECT_AS "*.update", .handler = on_update },
-    { .name = "as-renew", .subject = MLT_SUBJECT_AS "*.renew", .handler = on_renew },
-    { .name = "as-list", .subject = MLT_SUBJECT_AS "*.list", .handler = on_list },
+    SERVED_TWICE(status),      SERVED_TWICE(describe), SERVED_TWICE(subscribe),
+    SERVED_TWICE(unsubscribe), SERVED_TWICE(update),   SERVED_TWICE(renew),
+    SERVED_TWICE(list),
 };
 
 static const struct mlt_config_item items[] = {

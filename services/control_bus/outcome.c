@@ -14,22 +14,55 @@ static void put_instruments(struct json *json, char *const *instruments, size_t 
 }
 
 /* Where to listen. Patterns are expanded by NATS as little as by us: one subject for all. */
-static void put_channels(struct json *json, char *const *instruments, size_t count)
+static void put_channels(struct json *json, const char *prefix, char *const *instruments,
+                         size_t count)
 {
-    char subject[MLT_INSTRUMENT_BYTES_MAX + 16];
+    char subject[MLT_INSTRUMENT_BYTES_MAX + 2 * MLT_COMMAND_NAME_BYTES_MAX + 32];
     bool wild = false;
     json_open(json, "channels", '[');
     for (size_t i = 0; i < count; i++) {
         wild = wild || strchr(instruments[i], '*') != NULL;
     }
     if (wild) {
-        json_text(json, NULL, "meltica.data.*");
+        (void)snprintf(subject, sizeof subject, "%s.*", prefix);
+        json_text(json, NULL, subject);
     }
     for (size_t i = 0; i < count && !wild; i++) {
-        (void)snprintf(subject, sizeof subject, "meltica.data.%s", instruments[i]);
+        (void)snprintf(subject, sizeof subject, "%s.%s", prefix, instruments[i]);
         json_text(json, NULL, subject);
     }
     json_close(json, ']');
+}
+
+static void put_lane(struct json *json, const struct mlt_lane_terms *lane)
+{
+    const bool private_lane = lane != NULL && lane->private_lane;
+    json_text(json, "channel", private_lane ? "private" : "shared");
+    if (private_lane && lane->throttle_ms > 0) {
+        json_number(json, "throttle_ms", lane->throttle_ms);
+    }
+    if (private_lane && lane->filter_count > 0) {
+        json_open(json, "filter", '[');
+        for (size_t i = 0; i < lane->filter_count; i++) {
+            json_open(json, NULL, '{');
+            json_text(json, "field", lane->filter[i].field);
+            json_text(json, "op", lane->filter[i].op);
+            json_text(json, "value", lane->filter[i].value);
+            json_close(json, '}');
+        }
+        json_close(json, ']');
+    }
+}
+
+static void put_subjects(struct json *json, const struct mlt_outcome *outcome)
+{
+    char prefix[2 * MLT_COMMAND_NAME_BYTES_MAX + 32] = "meltica.data";
+    if (outcome->lane != NULL && outcome->lane->private_lane) {
+        (void)snprintf(prefix, sizeof prefix, "meltica.lane.%s.%s",
+                       outcome->owner != NULL ? outcome->owner : outcome->principal,
+                       outcome->subscription);
+    }
+    put_channels(json, prefix, outcome->instruments, outcome->instrument_count);
 }
 
 static void put_native(struct json *json, const Meltica__V1__ApplyReply *applied)
@@ -72,7 +105,8 @@ enum mlt_status mlt_outcome_json(const struct mlt_outcome *outcome, struct mlt_b
     json_text(&json, "consumer", outcome->command->consumer);
     json_text(&json, "type", mlt_event_type_word((int)outcome->type));
     put_instruments(&json, outcome->instruments, outcome->instrument_count);
-    put_channels(&json, outcome->instruments, outcome->instrument_count);
+    put_lane(&json, outcome->lane);
+    put_subjects(&json, outcome);
     json_flag(&json, "unchanged", outcome->unchanged);
     if (outcome->command->id[0] != '\0') {
         json_text(&json, "id", outcome->command->id);
@@ -108,6 +142,7 @@ enum mlt_status mlt_audit_json(const struct mlt_outcome *outcome, enum mlt_verb 
     json_text(&json, "type",
               outcome->type != MLT_EVENT_NONE ? mlt_event_type_word((int)outcome->type) : "");
     put_instruments(&json, outcome->instruments, outcome->instrument_count);
+    put_lane(&json, outcome->lane);
     json_text(&json, "outcome", refusal != NULL ? "REJECTED" : outcome->status);
     json_number(&json, "code", refusal != NULL ? refusal->code : 0);
     json_text(&json, "message", refusal != NULL ? refusal->message : outcome->reason);
@@ -137,7 +172,9 @@ static void put_listed(struct json *json, const Meltica__V1__TableSubscription *
     json_text(json, "consumer", s->consumer);
     json_text(json, "type", mlt_event_type_word((int)s->type));
     put_instruments(json, s->instruments, s->n_instruments);
-    json_text(json, "channel", "shared");
+    struct mlt_lane_terms lane;
+    mlt_lane_of(s, &lane);
+    put_lane(json, &lane);
     json_text(json, "state", s->state);
     if (s->lease_end != 0) {
         const int64_t left_ns = (int64_t)s->lease_end - now_ns;

@@ -75,7 +75,7 @@ static void command(enum mlt_verb verb, struct mlt_slice bytes, struct mlt_buf *
         MLT_CHECK(strcmp(c.demand[i - 1], c.demand[i]) < 0);
     }
     char id[MLT_COMMAND_NAME_BYTES_MAX + 1];
-    mlt_command_id("local", c.consumer, c.type, c.demand, c.demand_count, id);
+    mlt_command_id("local", &c, id);
     const struct mlt_outcome outcome = { .command = &c,
                                          .principal = "local",
                                          .subscription = id,

@@ -14,6 +14,7 @@
 #define ANSWER_NS (5 * MLT_NS_PER_S)
 #define ANSWER_BYTES_MAX (1u << 20)
 #define WORDS_MAX 1001
+#define FILTERS_MAX 16
 #define PAGE 200
 
 enum { SUB, UNSUB, UPDATE, SUBS };
@@ -22,15 +23,18 @@ static const struct {
     const char *name, *verb;
     size_t words_min, words_max;
     bool ttl, id, type; /* options that it takes */
+    bool lane;          /* --private, --filter, --throttle */
     const char *usage;
 } kinds[] = {
-    [SUB] = { "sub", "subscribe", 2, WORDS_MAX, true, true, false,
-              "TYPE INSTRUMENT... [--ttl SECONDS] [--id ID]" },
-    [UNSUB] = { "unsub", "unsubscribe", 1, WORDS_MAX, false, true, false,
+    [SUB] = { "sub", "subscribe", 2, WORDS_MAX, true, true, false, true,
+              "TYPE INSTRUMENT... [--private] [--filter 'FIELD OP VALUE']... [--throttle MS] "
+              "[--ttl SECONDS] [--id ID]" },
+    [UNSUB] = { "unsub", "unsubscribe", 1, WORDS_MAX, false, true, false, false,
                 "SUBSCRIPTION | TYPE INSTRUMENT... [--id ID]" },
-    [UPDATE] = { "update", "update", 2, WORDS_MAX, true, true, true,
-                 "SUBSCRIPTION INSTRUMENT... [--type TYPE] [--ttl SECONDS] [--id ID]" },
-    [SUBS] = { "subs", "list", 0, 0, false, false, false, "" },
+    [UPDATE] = { "update", "update", 2, WORDS_MAX, true, true, true, true,
+                 "SUBSCRIPTION INSTRUMENT... [--type TYPE] [--private] [--filter 'FIELD OP "
+                 "VALUE']... [--throttle MS] [--ttl SECONDS] [--id ID]" },
+    [SUBS] = { "subs", "list", 0, 0, false, false, false, false, "" },
 };
 
 struct steer {
@@ -41,6 +45,10 @@ struct steer {
     const char *as; /* principal; NULL: the one without a name */
     char inbox[MLT_COMMAND_NAME_BYTES_MAX + 16];
     int64_t ttl_s; /* 0: none */
+    const char *throttle, *filters[FILTERS_MAX];
+    size_t filter_count;
+    int64_t throttle_ms; /* 0: none */
+    bool private_lane;
     bool as_json;
     const char *words[WORDS_MAX];
     size_t word_count;
@@ -70,6 +78,30 @@ static bool take_value(const char *name, const char **value, int argc, char **ar
     return true;
 }
 
+/* --private, --throttle, --filter; true: it was one of them. */
+static bool take_lane(struct steer *s, int argc, char **argv, int *i, bool *wrong)
+{
+    const char *filter = NULL;
+    if (!kinds[s->kind].lane) {
+        return false;
+    }
+    if (strcmp(argv[*i], "--private") == 0) {
+        s->private_lane = true;
+        return true;
+    }
+    if (take_value("--throttle", &s->throttle, argc, argv, i, wrong)) {
+        return true;
+    }
+    if (!take_value("--filter", &filter, argc, argv, i, wrong)) {
+        return false;
+    }
+    *wrong = *wrong || s->filter_count == FILTERS_MAX;
+    if (!*wrong) {
+        s->filters[s->filter_count++] = filter;
+    }
+    return true;
+}
+
 static bool read_arguments(struct steer *s, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -79,6 +111,7 @@ static bool read_arguments(struct steer *s, int argc, char **argv)
             take_value("--as", &s->as, argc, argv, &i, &wrong) ||
             (kinds[s->kind].ttl && take_value("--ttl", &s->ttl, argc, argv, &i, &wrong)) ||
             (kinds[s->kind].type && take_value("--type", &s->type, argc, argv, &i, &wrong)) ||
+            take_lane(s, argc, argv, &i, &wrong) ||
             (kinds[s->kind].id && take_value("--id", &s->id, argc, argv, &i, &wrong))) {
             if (wrong) {
                 return false;
@@ -92,6 +125,10 @@ static bool read_arguments(struct steer *s, int argc, char **argv)
         }
     }
     if (s->ttl != NULL && !mlt_tool_count(s->ttl, MLT_TOOL_SECONDS_MAX, &s->ttl_s)) {
+        return false;
+    }
+    if (s->throttle != NULL &&
+        !mlt_tool_count(s->throttle, MLT_COMMAND_THROTTLE_MS_MAX, &s->throttle_ms)) {
         return false;
     }
     if (s->as != NULL && !mlt_principal_valid(s->as)) {
@@ -116,6 +153,36 @@ static bool add_instruments(cJSON *request, const struct steer *s)
     for (size_t i = 1; i < s->word_count; i++) {
         cJSON *name = cJSON_CreateString(s->words[i]);
         good = cJSON_AddItemToArray(instruments, name) != 0 && good;
+    }
+    return good;
+}
+
+/* "FIELD OP VALUE"; what is wrong with it the Control Bus says. */
+static bool add_filter(cJSON *list, const char *text)
+{
+    char field[64] = "", op[16] = "";
+    int value = 0;
+    (void)sscanf(text, "%63s %15s %n", field, op, &value);
+    cJSON *one = cJSON_CreateObject();
+    const bool good = cJSON_AddStringToObject(one, "field", field) != NULL &&
+                      cJSON_AddStringToObject(one, "op", op) != NULL &&
+                      cJSON_AddStringToObject(one, "value", text + value) != NULL;
+    return cJSON_AddItemToArray(list, one) != 0 && good;
+}
+
+static bool add_lane(cJSON *request, const struct steer *s)
+{
+    bool good = true;
+    if (s->private_lane) {
+        good = cJSON_AddStringToObject(request, "channel", "private") != NULL;
+    }
+    if (s->throttle_ms > 0) {
+        good =
+            good && cJSON_AddNumberToObject(request, "throttle_ms", (double)s->throttle_ms) != NULL;
+    }
+    cJSON *list = s->filter_count > 0 ? cJSON_AddArrayToObject(request, "filter") : NULL;
+    for (size_t i = 0; i < s->filter_count; i++) {
+        good = list != NULL && add_filter(list, s->filters[i]) && good;
     }
     return good;
 }
@@ -148,6 +215,7 @@ static char *make_request(const struct steer *s, int offset)
     if (s->word_count > 1) {
         good = good && add_instruments(request, s);
     }
+    good = good && add_lane(request, s);
     char *text = good ? cJSON_PrintUnformatted(request) : NULL;
     cJSON_Delete(request);
     return text;

@@ -77,9 +77,22 @@ static void test_what_is_wrong_is_named(void **state)
         { MLT_VERB_SUBSCRIBE, WITH("\"id\":\"\""), 400, "id" },
         { MLT_VERB_SUBSCRIBE, WITH("\"id\":\"two words\""), 400, "id" },
         { MLT_VERB_SUBSCRIBE, WITH("\"channel\":\"x\""), 400, "channel" },
-        { MLT_VERB_SUBSCRIBE, WITH("\"channel\":\"private\""), 501, "channel" },
-        { MLT_VERB_SUBSCRIBE, WITH("\"filter\":{}"), 501, "filter" },
-        { MLT_VERB_SUBSCRIBE, WITH("\"throttle_ms\":250"), 501, "throttle_ms" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"channel\":7"), 400, "channel" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"channel\":\"shared\",\"throttle_ms\":250"), 400, "channel" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"throttle_ms\":0"), 400, "throttle_ms" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"throttle_ms\":60001"), 400, "throttle_ms" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"throttle_ms\":\"250\""), 400, "throttle_ms" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"filter\":{}"), 400, "filter" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"filter\":[]"), 400, "filter" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"filter\":[7]"), 400, "filter[0]" },
+        { MLT_VERB_SUBSCRIBE, WITH("\"filter\":[{\"field\":\"price\",\"op\":\"ge\",\"value\":7}]"),
+          400, "filter[0]" },
+        { MLT_VERB_SUBSCRIBE,
+          WITH("\"filter\":[{\"field\":\"price\",\"op\":\"ge\",\"value\":\"7\",\"x\":1}]"), 400,
+          "filter[0]" },
+        { MLT_VERB_SUBSCRIBE,
+          WITH("\"filter\":[{\"field\":\"price\",\"op\":\"ge\",\"field\":\"price\"}]"), 400,
+          "filter[0]" },
 #undef WITH
 #define OF(type, list) "{\"consumer\":\"a\",\"type\":\"" type "\",\"instruments\":" list "}"
         { MLT_VERB_SUBSCRIBE, OF("trade", "[\"A-B\"]"), 400, "type" },
@@ -107,25 +120,106 @@ static void test_what_is_wrong_is_named(void **state)
     }
 }
 
+/* What a lane may say, by type. */
+static void test_a_lane_has_what_its_type_offers(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mlt_event_type type;
+        int64_t throttle_ms;
+        struct mlt_comparison one;
+        const char *field; /* NULL: right */
+    } cases[] = {
+        { MLT_EVENT_BBO, 250, { "", "", "" }, NULL },
+        { MLT_EVENT_BOOK, 1000, { "", "", "" }, NULL },
+        { MLT_EVENT_TICKER, 1, { "", "", "" }, NULL },
+        { MLT_EVENT_TRADE, 250, { "", "", "" }, "throttle_ms" },
+        { MLT_EVENT_AGG_TRADE, 250, { "", "", "" }, "throttle_ms" },
+        { MLT_EVENT_KLINE, 250, { "", "", "" }, "throttle_ms" },
+        { MLT_EVENT_BOOK_DELTA, 250, { "", "", "" }, "throttle_ms" },
+        { MLT_EVENT_TRADE, 0, { "notional", "ge", "1000" }, NULL },
+        { MLT_EVENT_TRADE, 0, { "aggressor", "eq", "BUY" }, NULL },
+        { MLT_EVENT_KLINE, 0, { "interval", "eq", "1m" }, NULL },
+        { MLT_EVENT_INSTRUMENT, 0, { "status", "ne", "TRADING" }, NULL },
+        { MLT_EVENT_BOOK, 0, { "spread_bps", "gt", "2.5" }, NULL },
+        { MLT_EVENT_TRADE, 0, { "noted", "ge", "1000" }, "filter.noted" },
+        { MLT_EVENT_TRADE, 0, { "price", "over", "1000" }, "filter.price" },
+        { MLT_EVENT_TRADE, 0, { "price", "ge", "much" }, "filter.price" },
+        { MLT_EVENT_TRADE, 0, { "aggressor", "lt", "BUY" }, "filter.aggressor" },
+        { MLT_EVENT_BOOK_DELTA, 0, { "price", "ge", "1" }, "filter" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mlt_control_refusal why = { 0 };
+        const struct mlt_lane_terms lane = { .private_lane = true,
+                                             .throttle_ms = cases[i].throttle_ms,
+                                             .filter_count = cases[i].one.field[0] != '\0',
+                                             .filter = { cases[i].one } };
+        const enum mlt_status status = mlt_lane_check(cases[i].type, &lane, &why);
+        if (cases[i].field == NULL) {
+            assert_int_equal(status, MLT_OK);
+        } else {
+            assert_int_equal(status, MLT_E_PROTOCOL);
+            assert_int_equal(why.code, 400);
+            assert_string_equal(why.field, cases[i].field);
+        }
+    }
+}
+
+/* The same filter is the same subscription, however it is written; another one is another. */
+static void test_a_filter_is_a_set(void **state)
+{
+    (void)state;
+#define LANE(filter)                                                                               \
+    "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"A-B\"],\"filter\":[" filter "]}"
+#define PRICE "{\"field\":\"price\",\"op\":\"ge\",\"value\":\"7\"}"
+#define SIDE "{\"field\":\"aggressor\",\"op\":\"eq\",\"value\":\"BUY\"}"
+    static const char *const same[] = { LANE(PRICE "," SIDE), LANE(SIDE "," PRICE),
+                                        LANE(SIDE "," PRICE "," SIDE) };
+    static const char *const others[] = { LANE(PRICE), LANE(SIDE),
+                                          "{\"consumer\":\"a\",\"type\":\"TRADE\","
+                                          "\"instruments\":[\"A-B\"]}",
+                                          "{\"consumer\":\"a\",\"type\":\"TRADE\","
+                                          "\"instruments\":[\"A-B\"],\"channel\":\"private\"}" };
+    char ids[7][64];
+    for (size_t i = 0; i < 7; i++) {
+        struct mlt_command c;
+        assert_int_equal(read_as(MLT_VERB_SUBSCRIBE, i < 3 ? same[i] : others[i - 3], &c), MLT_OK);
+        assert_int_equal(c.lane.private_lane, i != 5);
+        mlt_command_id("local", &c, ids[i]);
+        for (size_t k = 0; k < i; k++) {
+            assert_int_equal(strcmp(ids[i], ids[k]) == 0, i < 3);
+        }
+        mlt_command_fini(&c);
+    }
+}
+
+static void id_of(const char *principal, const char *consumer, enum mlt_event_type type,
+                  char **demand, size_t count, char *id)
+{
+    struct mlt_command command = { .type = type, .demand = demand, .demand_count = count };
+    (void)snprintf(command.consumer, sizeof command.consumer, "%s", consumer);
+    mlt_command_id(principal, &command, id);
+}
+
 static void test_an_id_is_that_of_the_demand(void **state)
 {
     (void)state;
     char token_a[] = "A-B", token_b[] = "C-D", joined[] = "A-BC-D";
     char *both[] = { token_a, token_b }, *one[] = { joined };
     char id[64], other[64];
-    mlt_command_id("local", "desk", MLT_EVENT_TRADE, both, 2, id);
-    mlt_command_id("local", "desk", MLT_EVENT_TRADE, both, 2, other);
+    id_of("local", "desk", MLT_EVENT_TRADE, both, 2, id);
+    id_of("local", "desk", MLT_EVENT_TRADE, both, 2, other);
     assert_string_equal(id, other);
     assert_int_equal(strlen(id), 17);
-    mlt_command_id("local", "desk", MLT_EVENT_TRADE, both, 1, other);
+    id_of("local", "desk", MLT_EVENT_TRADE, both, 1, other);
     assert_string_not_equal(id, other);
-    mlt_command_id("local", "desk", MLT_EVENT_TRADE, one, 1, other);
+    id_of("local", "desk", MLT_EVENT_TRADE, one, 1, other);
     assert_string_not_equal(id, other);
-    mlt_command_id("local", "desk", MLT_EVENT_BBO, both, 2, other);
+    id_of("local", "desk", MLT_EVENT_BBO, both, 2, other);
     assert_string_not_equal(id, other);
-    mlt_command_id("local", "des", MLT_EVENT_TRADE, both, 2, other);
+    id_of("local", "des", MLT_EVENT_TRADE, both, 2, other);
     assert_string_not_equal(id, other);
-    mlt_command_id("locald", "esk", MLT_EVENT_TRADE, both, 2, other);
+    id_of("locald", "esk", MLT_EVENT_TRADE, both, 2, other);
     assert_string_not_equal(id, other);
 }
 
@@ -234,6 +328,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_whole_request_is_read),
         cmocka_unit_test(test_what_is_wrong_is_named),
+        cmocka_unit_test(test_a_lane_has_what_its_type_offers),
+        cmocka_unit_test(test_a_filter_is_a_set),
         cmocka_unit_test(test_an_id_is_that_of_the_demand),
         cmocka_unit_test(test_a_demand_is_checked_with_the_table),
         cmocka_unit_test(test_nobody_finds_what_is_another_ones),

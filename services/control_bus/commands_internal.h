@@ -1,0 +1,72 @@
+/* What commands.c (verbs) and commands_calls.c (Dispatcher, log, audit) know of each other. */
+#ifndef MELTICA_CONTROL_BUS_COMMANDS_INTERNAL_H
+#define MELTICA_CONTROL_BUS_COMMANDS_INTERNAL_H
+
+#include <pthread.h>
+
+#include "commands.h"
+#include "meltica/base/clock.h"
+#include "meltica/bus/store.h"
+#include "quota.h"
+
+#define STORE_AWAY "table store unavailable, nothing changed"
+
+struct mlt_commands {
+    struct mlt_bus *control;
+    struct mlt_store *store;
+    char instance[64];
+    struct mlt_command_limits limits;
+    const struct mlt_authority *authority;
+    struct mlt_quota *quota;
+
+    pthread_mutex_t lock; /* what follows; never held while the bus is called */
+    bool log_there, audit_there;
+    struct mlt_commands_stats stats;
+};
+
+/* One command on its way. */
+struct run {
+    struct mlt_commands *c;
+    struct mlt_asker asker;
+    char owner[MLT_COMMAND_NAME_BYTES_MAX + 1]; /* of the subscription; mostly who asks */
+    bool entered;                               /* ticket is one of the quota's */
+    unsigned ticket;
+    struct mlt_command command;
+    struct mlt_lane_terms lane; /* of a subscription that is there */
+    Meltica__V1__Table *table;
+    Meltica__V1__ApplyReply *applied;
+    char subscription[MLT_COMMAND_NAME_BYTES_MAX + 1];
+    char replaced[MLT_COMMAND_NAME_BYTES_MAX + 1];
+    struct mlt_outcome outcome;
+    int64_t begin_ns;
+    const char *traceparent;
+    struct mlt_control_refusal *refusal;
+};
+
+struct entry {
+    const char *verb, *subscription;
+    bool active;
+    enum mlt_event_type type;
+    char *const *instruments;
+    size_t instrument_count;
+    uint64_t lease_end;
+    const struct mlt_lane_terms *lane; /* NULL: an end, or shared */
+    bool with_id; /* the caller's request id keeps it from being stored twice */
+};
+
+/* Also asks how many instruments the command's names cover, and those of more after them.
+ * E_PROTOCOL with the refusal filled. */
+enum mlt_status mlt_run_ask_table(struct run *r, char *const *more,
+                                  size_t more_count) MLT_MUST_CHECK;
+/* What came of a record, the caller's to free; NULL: not heard, and it will take effect all the
+ * same. */
+Meltica__V1__ApplyReply *mlt_run_ask_applied(struct run *r, const char *id, bool active,
+                                             uint64_t sequence, int64_t wait_ns);
+/* Stores an entry in the log; its place there in *sequence. E_PROTOCOL with the refusal filled. */
+enum mlt_status mlt_run_append(struct run *r, const struct entry *entry,
+                               uint64_t *sequence) MLT_MUST_CHECK;
+bool mlt_run_came_to(const struct run *r, const char *word);
+/* A record in MELTICA_AUDIT, or where that is away in the process's log. */
+void mlt_run_audit(struct run *r, enum mlt_verb verb, bool refused);
+
+#endif

@@ -3,15 +3,9 @@ target_include_directories(mlt_flow_peers PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(mlt_flow_peers PUBLIC mlt_test_server mlt_bus mlt_event
     PRIVATE meltica_warnings mlt_proto)
 
-foreach(name conductor_service conductor_cache conductor_restart conductor_two data_bus_service)
+foreach(name conductor_service conductor_cache conductor_restart conductor_two conductor_load data_bus_service)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c LIBS mlt_flow_peers mlt_bus mlt_proto
         LABELS integration TIMEOUT 120 DEPENDS meltica-conductor meltica-data-bus)
 endforeach()
-mlt_add_test(NAME test_conductor_load SOURCES test_conductor_load.c LIBS mlt_flow_peers mlt_bus mlt_proto LONG
-    LABELS integration TIMEOUT 300 DEPENDS meltica-conductor meltica-data-bus)
 set_tests_properties(test_conductor_load PROPERTIES RUN_SERIAL ON)
-# JetStream away for half a minute: ctest -C long -L long.
-get_test_property(test_conductor_cache ENVIRONMENT environment)
-add_test(NAME test_conductor_cache_long COMMAND test_conductor_cache CONFIGURATIONS long)
-set_tests_properties(test_conductor_cache_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 600
-    ENVIRONMENT "${environment};MELTICA_TEST_AWAY_S=30")
+set_property(TEST test_conductor_load APPEND PROPERTY LABELS heavy)

@@ -333,9 +333,9 @@ static bool wrong(struct model *m, struct model_command *c)
           "\"SYM0002-USDT\",\"SYM0003-USDT\",\"SYM0004-USDT\"]}",
           429, "instruments" },
         { "subscribe",
-          "{\"consumer\":\"c1\",\"type\":\"BBO\",\"instruments\":[\"SYM0001-USDT\"],"
+          "{\"consumer\":\"c1\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"],"
           "\"throttle_ms\":9}",
-          501, "throttle_ms" },
+          400, "throttle_ms" },
         { "unsubscribe", "{\"consumer\":\"c1\",\"subscription\":\"s00\"}", 404, "subscription" },
         { "unsubscribe", "{\"consumer\":\"c1\"}", 400, "subscription" },
         { "renew", "{\"consumer\":\"c1\",\"subscription\":\"s00\",\"ttl_s\":1.5}", 400, "ttl_s" },

@@ -1,5 +1,8 @@
-/* The real Conductor with 500 instruments of 1,000 levels a side and a BOOK every 100 ms of each:
- * what it needs of memory, how long puts take, and how many BOOKs come late. */
+/*
+ * The real Conductor with 500 instruments of 1,000 levels a side and a BOOK every 100 ms of each:
+ * how much memory it needs is asserted, and that each BOOK is a put. How long puts take and how
+ * many BOOKs come late depends on the machine: it is printed.
+ */
 #include "flow_peers.h"
 
 #include <stdio.h>
@@ -13,8 +16,8 @@
 #define CHANGES 10u /* a side in a delta */
 #define ROUND_NS (100 * MLT_NS_PER_MS)
 #define SLICES 20u /* of a round: the instruments do not change all at once */
-#define ROUNDS (MLT_TEST_SANITIZED ? 20u : 60u)
-#define RESIDENT_KB_MAX (64u << 10)
+#define ROUNDS 20u
+#define RESIDENT_KB_MAX (96u << 10) /* what waits for a slow reader included */
 #define WAIT_NS (30 * MLT_NS_PER_S)
 
 static struct {
@@ -114,7 +117,10 @@ static unsigned long resident_kb(const char *what)
     unsigned long kb = 0;
     (void)snprintf(path, sizeof path, "/proc/%d/status", (int)rig.conductor.pid);
     FILE *file = fopen(path, "r");
-    assert_non_null(file);
+    if (file == NULL) {
+        fail_msg("cannot read %s", path);
+        return 0;
+    }
     while (fgets(line, sizeof line, file) != NULL) {
         if (strncmp(line, what, strlen(what)) == 0) {
             kb = strtoul(line + strlen(what), NULL, 10);
@@ -175,16 +181,18 @@ static void test_five_hundred_books_ten_times_a_second(void **state)
                  made_late = metric("meltica_conductor_books_late_total") - late,
                  put = metric("meltica_conductor_cache_put_duration_seconds_count") - puts,
                  took = metric("meltica_conductor_cache_put_duration_seconds_sum") - sum;
+    const unsigned long peak = resident_kb("VmHWM:");
     print_message("    %.0f BOOKs in %.1f s, %.0f late; %.0f puts, %.3f ms each on average; "
                   "resident %lu KiB when LIVE, %lu under load, at most %lu\n",
                   made, (double)ROUNDS * ROUND_NS / MLT_NS_PER_S, made_late, put, 1000 * took / put,
-                  at_rest, resident_kb("VmRSS:"), resident_kb("VmHWM:"));
-    if (!MLT_TEST_SANITIZED) {
-        assert_in_range(resident_kb("VmHWM:"), 1, RESIDENT_KB_MAX);
-    }
-    assert_true(made >= INSTRUMENTS); /* each moved; what is late merges, and is counted */
-    assert_true(metric("meltica_conductor_books_uncached_total") == 0);
+                  at_rest, resident_kb("VmRSS:"), peak);
+    assert_true(made >= INSTRUMENTS);
+    assert_true(put >= made - INSTRUMENTS); /* each BOOK is a put; one of each may be on its way */
     assert_true(metric("meltica_conductor_book_gaps_total") == 0);
+    assert_true(metric("meltica_conductor_book_states{state=\"LIVE\"}") == INSTRUMENTS);
+    if (!MLT_TEST_SANITIZED) {
+        assert_in_range(peak, 1, RESIDENT_KB_MAX);
+    }
 }
 
 static int set_up(void **state)

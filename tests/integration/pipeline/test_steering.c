@@ -406,7 +406,7 @@ static void test_what_is_wrong_changes_nothing(void **state)
         { "subscribe",
           "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"],"
           "\"throttle_ms\":250}",
-          501, "throttle_ms" },
+          400, "throttle_ms" },
         { "unsubscribe", "{\"consumer\":\"a\",\"subscription\":\"s0\"}", 404, "subscription" },
         { "renew", "{\"consumer\":\"a\",\"subscription\":\"s0\",\"ttl_s\":0}", 400, "ttl_s" },
     };

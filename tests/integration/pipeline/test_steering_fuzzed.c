@@ -134,7 +134,7 @@ static void remember(const struct said *s)
 
 static void check_refusal(const struct said *s, const char *what)
 {
-    static const int named[] = { 400, 404, 409, 429, 501 };
+    static const int named[] = { 400, 404, 409, 429 };
     const int code = rig_number(s->json, "code");
     bool is_named = false;
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {

@@ -177,7 +177,7 @@ static uint64_t compare_shown(const struct mlt_orderbook *shallow, const struct 
  */
 static bool naive_differs(const struct mlt_orderbook *shallow, const struct mlt_orderbook *deep)
 {
-    for (size_t n = 0; n < 2 * SHOWN; n++) {
+    for (size_t n = 0; n < 2 * (size_t)SHOWN; n++) {
         const enum mlt_orderbook_side side = n < SHOWN ? MLT_ORDERBOOK_BIDS : MLT_ORDERBOOK_ASKS;
         int64_t p[2] = { 0, 0 }, q[2] = { 0, 0 };
         if (!mlt_orderbook_held_level(shallow, side, n % SHOWN, &p[0], &q[0]) ||

@@ -140,10 +140,12 @@ static void on_emit_encoded(void *ctx, uint32_t partition, struct mlt_slice even
     }
     memcpy(out, event.data, event.len);
     mlt_hop_end(c->sender, partition);
-    struct mlt_event held;
-    mlt_arena_reset(&c->held_arena);
-    if (c->trace != NULL && mlt_event_decode(event, &c->held_arena, &held) == MLT_OK) {
-        trace(c, &held, false);
+    if (c->trace != NULL) { /* then it has to be read again */
+        struct mlt_event held;
+        mlt_arena_reset(&c->held_arena);
+        if (mlt_event_decode(event, &c->held_arena, &held) == MLT_OK) {
+            trace(c, &held, false);
+        }
     }
 }
 

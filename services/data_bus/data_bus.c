@@ -57,7 +57,6 @@ struct data_bus {
     struct mlt_service *service;
     const struct data_bus_config *config;
     struct mlt_bus *data;
-    uint32_t partitions;
     struct data_bus_metrics metrics;
     struct mlt_table_reader *reader;
     struct mlt_journal *journal; /* NULL: off */
@@ -68,17 +67,16 @@ struct data_bus {
     struct mlt_buf encoded, reply;
     struct mlt_trace *trace; /* NULL: off */
     int64_t batch_ns;        /* wall: when the batch in hand came; only with traces */
-    bool abandoned;          /* the batch in hand could not be handed on */
 
     struct mlt_lane_flow *lanes;
-
-    atomic_bool stopping;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock */
     struct mlt_hop_receiver *receiver;
-    bool receiver_open;
     pthread_t closer;
-    bool closer_started;
+    uint32_t partitions;
+    bool abandoned; /* of the receiver's thread: the batch in hand could not be handed on */
+    atomic_bool stopping;
+    bool receiver_open, closer_started;
 };
 
 static const struct mlt_config_item items[] = {

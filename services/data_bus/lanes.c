@@ -30,7 +30,8 @@ struct place {
     bool waits;
     struct mlt_buf waiting;
     int64_t since_ns, first; /* of the newest; of the first that it covers */
-    uint32_t merged;
+    uint32_t merged;         /* that it stands for, without what is in itself */
+    uint32_t waiting_merged; /* in itself */
 };
 
 struct lane {
@@ -297,6 +298,23 @@ static int64_t throttle_ns(const struct place *place)
     return (int64_t)place->lane->spec.throttle_ms * MLT_NS_PER_MS;
 }
 
+/* What waits is part of what leaves now: how many more events that stands for. */
+static void send_now(struct mlt_lanes *lanes, struct place *place, const struct mlt_event *event,
+                     int64_t at_ns)
+{
+    struct mlt_event copy = *event;
+    if (place->waits) {
+        copy.merged += place->merged + place->waiting_merged + 1;
+        copy.first = place->first;
+        place->waits = false;
+        lanes->waiting_count--;
+        lanes->counts.merged++;
+    }
+    copy.quality |= copy.merged > 0 ? MLT_QUALITY_CONFLATED : 0;
+    send_event(lanes, place, &copy);
+    place->window_ns = at_ns + throttle_ns(place);
+}
+
 /* What waits leaves now. */
 static void let_go(struct mlt_lanes *lanes, struct place *place, int64_t at_ns)
 {
@@ -315,32 +333,29 @@ static void let_go(struct mlt_lanes *lanes, struct place *place, int64_t at_ns)
     event.first = place->first;
     event.throttled_ns += (uint64_t)(at_ns > place->since_ns ? at_ns - place->since_ns : 0);
     event.stamps.published = lanes->ports.clock->wall_ns(lanes->ports.clock->ctx);
-    send_event(lanes, place, &event);
-    place->window_ns = at_ns + throttle_ns(place);
+    send_now(lanes, place, &event, at_ns);
 }
 
 /* The newest of its window, in the place of what waits. */
 static void hold(struct mlt_lanes *lanes, struct place *place, const struct mlt_event *event,
                  int64_t at_ns)
 {
-    mlt_buf_clear(&place->waiting);
     if (mlt_buf_reserve(&place->waiting, mlt_event_encoded_size(event)) != MLT_OK) {
-        lanes->waiting_count -= place->waits; /* rather early than never */
-        place->waits = false;
-        struct mlt_event copy = *event;
-        send_event(lanes, place, &copy);
+        send_now(lanes, place, event, at_ns); /* rather early than never */
         return;
     }
-    place->waiting.len = mlt_event_encode(event, place->waiting.data);
     if (place->waits) {
-        place->merged += 1;
+        place->merged += place->waiting_merged + 1;
         lanes->counts.merged++;
     } else {
         place->first = event->first;
         place->merged = 0;
+        place->waits = true;
         lanes->waiting_count++;
     }
-    place->waits = true;
+    mlt_buf_clear(&place->waiting);
+    place->waiting.len = mlt_event_encode(event, place->waiting.data);
+    place->waiting_merged = event->merged;
     place->since_ns = at_ns;
     lanes->due_ns = place->window_ns < lanes->due_ns ? place->window_ns : lanes->due_ns;
 }
@@ -350,20 +365,11 @@ static void throttle(struct mlt_lanes *lanes, struct place *place, const struct 
     const int64_t at_ns = now_ns(lanes);
     /* What says that a book cannot be trusted any more, or can again, does not wait. */
     const bool turns = event->type == MLT_EVENT_BOOK && event->u.book.state != place->state;
-    if (!turns && at_ns < place->window_ns) {
+    if (turns || at_ns >= place->window_ns) {
+        send_now(lanes, place, event, at_ns);
+    } else {
         hold(lanes, place, event, at_ns);
-        return;
     }
-    struct mlt_event copy = *event;
-    if (place->waits) {
-        copy.merged += place->merged + 1;
-        copy.first = place->first;
-        place->waits = false;
-        lanes->waiting_count--;
-        lanes->counts.merged++;
-    }
-    send_event(lanes, place, &copy);
-    place->window_ns = at_ns + throttle_ns(place);
 }
 
 /* ---- what comes ---- */
@@ -430,7 +436,8 @@ static void on_event(struct mlt_lanes *lanes, struct place *place, const struct 
     }
     const bool own = event->type == spec->type;
     const bool besides = event->type == MLT_EVENT_INSTRUMENT ||
-                         (carries(spec, event->type) && event->u.book_snapshot.reset);
+                         (spec->type == MLT_EVENT_BOOK_DELTA &&
+                          event->type == MLT_EVENT_BOOK_SNAPSHOT && event->u.book_snapshot.reset);
     if (own && !passes(spec, event)) {
         lanes->counts.filtered++;
     } else if (own && spec->throttle_ms > 0) {

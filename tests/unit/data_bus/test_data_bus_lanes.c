@@ -16,6 +16,7 @@ struct sent {
     uint64_t epoch, sequence, previous;
     int64_t at_ns, first, last;
     uint32_t merged;
+    bool conflated;
     enum mlt_book_state state;
     enum mlt_status_kind kind;
 };
@@ -58,6 +59,7 @@ static bool on_publish(void *ctx, const char *subject, struct mlt_slice bytes)
     s->first = e.first;
     s->last = e.last;
     s->merged = e.merged;
+    s->conflated = (e.quality & MLT_QUALITY_CONFLATED) != 0;
     s->state = e.type == MLT_EVENT_BOOK ? e.u.book.state : MLT_BOOK_STATE_NONE;
     s->kind = e.type == MLT_EVENT_STATUS ? e.u.status.kind : MLT_STATUS_KIND_NONE;
     mlt_arena_fini(&arena);
@@ -117,10 +119,12 @@ static void quote(void)
     mlt_lanes_event(world.lanes, &e);
 }
 
+/* Of three states: each BOOK says how many the Conductor merged. */
 static void book(enum mlt_book_state state)
 {
     struct mlt_event e = event_of(MLT_EVENT_BOOK);
     e.u.book.state = state;
+    e.merged = 2;
     mlt_lanes_event(world.lanes, &e);
 }
 
@@ -261,12 +265,18 @@ static void test_a_change_of_state_does_not_wait(void **state)
     book(MLT_BOOK_GAP);
     assert_int_equal(world.count, 2);
     assert_int_equal(world.sent[1].state, MLT_BOOK_GAP);
-    assert_int_equal(world.sent[1].merged, 1);
+    assert_int_equal(world.sent[0].merged, 2);
+    assert_int_equal(world.sent[1].merged, 5); /* six states */
     assert_int_equal(world.sent[1].first, 20);
+    book(MLT_BOOK_GAP);
+    book(MLT_BOOK_GAP);
     book(MLT_BOOK_GAP);
     notice(MLT_STATUS_LOST, MLT_EVENT_NONE); /* what waits goes before it */
     assert_int_equal(world.count, 4);
     assert_int_equal(world.sent[2].type, MLT_EVENT_BOOK);
+    assert_int_equal(world.sent[2].merged, 8); /* nine states */
+    assert_int_equal(world.sent[2].first, 40);
+    assert_true(world.sent[2].conflated);
     assert_int_equal(world.sent[3].kind, MLT_STATUS_LOST);
 }
 

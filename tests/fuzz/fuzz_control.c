@@ -83,7 +83,8 @@ static void command(enum mlt_verb verb, struct mlt_slice bytes, struct mlt_buf *
                                          .reason = "",
                                          .type = c.type,
                                          .instruments = c.demand,
-                                         .instrument_count = c.demand_count };
+                                         .instrument_count = c.demand_count,
+                                         .lane = &c.lane };
     check(answer, mlt_outcome_json(&outcome, answer), "PENDING");
     mlt_command_fini(&c);
 }

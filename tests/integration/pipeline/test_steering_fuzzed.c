@@ -41,7 +41,17 @@ static size_t template_of(const char *verb, char *out)
     static const char *const types[] = { "TRADE", "BBO", "TICKER", "KLINE", "NONE" };
     const char *id = known_count > 0 && roll(3) > 0 ? known[roll(known_count)].id : "s0123456789";
     int len = 0;
-    if (strcmp(verb, "subscribe") == 0) {
+    if (strcmp(verb, "subscribe") == 0 && roll(3) == 0) {
+        static const char *const fields[] = { "price",      "notional",  "bid_price",
+                                              "last_price", "aggressor", "none" };
+        static const char *const ops[] = { "ge", "eq", "ne", "over" };
+        len = snprintf(out, BODY_MAX,
+                       "{\"consumer\":\"f%u\",\"type\":\"%s\",\"instruments\":[\"SYM000%u-USDT\"],"
+                       "\"channel\":\"private\",\"throttle_ms\":%u,\"filter\":[{\"field\":\"%s\","
+                       "\"op\":\"%s\",\"value\":\"%u\"}],\"id\":\"r%u\"}",
+                       (unsigned)roll(4), types[roll(5)], (unsigned)roll(6), (unsigned)roll(70000),
+                       fields[roll(6)], ops[roll(4)], (unsigned)roll(100), (unsigned)roll(100000));
+    } else if (strcmp(verb, "subscribe") == 0) {
         len = snprintf(out, BODY_MAX,
                        "{\"consumer\":\"f%u\",\"type\":\"%s\",\"instruments\":[\"SYM000%u-USDT\","
                        "\"SYM000%u-USDT\"],\"ttl_s\":%u,\"id\":\"r%u\",\"channel\":\"shared\"}",

@@ -22,6 +22,7 @@ struct one {
     uint32_t merged;
     int64_t published_ns;
     struct mlt_decimal price, quantity;
+    enum mlt_side aggressor;
 };
 
 struct list {
@@ -33,9 +34,9 @@ static struct rig rig;
 static struct mlt_consumer shared;
 static struct mlt_bus_subscription *lanes;
 static struct {
-    struct list trades, lane_trades, quotes, lane_quotes;
+    struct list trades, lane_trades, lane_buys, quotes, lane_quotes;
 } live, seen; /* live: under shared.lock; seen: a copy of it, of the test */
-static char trade_lane[160], quote_lane[160];
+static char trade_lane[160], buy_lane[160], quote_lane[160];
 static uint64_t lane_lost, lane_others; /* STATUS LOST; what no lane carries */
 
 static void add(struct list *list, const struct mlt_event *e)
@@ -51,6 +52,7 @@ static void add(struct list *list, const struct mlt_event *e)
         if (e->type == MLT_EVENT_TRADE) {
             s->price = e->u.trade.price;
             s->quantity = e->u.trade.quantity;
+            s->aggressor = e->u.trade.aggressor;
         }
     }
 }
@@ -78,6 +80,8 @@ static void on_lane(void *ctx, const struct mlt_bus_message *message)
     if (mlt_event_decode(message->payload, &arena, &e) == MLT_OK) {
         if (e.type == MLT_EVENT_TRADE && strcmp(message->subject, trade_lane) == 0) {
             add(&live.lane_trades, &e);
+        } else if (e.type == MLT_EVENT_TRADE && strcmp(message->subject, buy_lane) == 0) {
+            add(&live.lane_buys, &e);
         } else if (e.type == MLT_EVENT_BBO && strcmp(message->subject, quote_lane) == 0) {
             add(&live.lane_quotes, &e);
         } else if (e.type == MLT_EVENT_STATUS) {
@@ -114,6 +118,7 @@ static void see(void)
     (void)pthread_mutex_lock(&shared.lock);
     copy(&live.trades, &seen.trades);
     copy(&live.lane_trades, &seen.lane_trades);
+    copy(&live.lane_buys, &seen.lane_buys);
     copy(&live.quotes, &seen.quotes);
     copy(&live.lane_quotes, &seen.lane_quotes);
     (void)pthread_mutex_unlock(&shared.lock);
@@ -288,6 +293,55 @@ static void test_a_lane_is_the_shared_channel_under_its_filter(void **state)
     }
 }
 
+/* The shared trades between the lane's first and last that were bought are those of the lane. */
+static void assert_all_that_was_bought(size_t from)
+{
+    const struct list *buys = &seen.lane_buys;
+    const uint64_t last = seen.trades.events[seen.trades.count - 1].sequence;
+    size_t t = 0, i = from;
+    while (seen.trades.events[t].sequence < buys->events[from].sequence) {
+        t++;
+        assert_true(t < seen.trades.count);
+    }
+    for (; t < seen.trades.count; t++) {
+        if (seen.trades.events[t].aggressor == MLT_SIDE_BUY && i < buys->count) {
+            assert_int_equal(buys->events[i].sequence, seen.trades.events[t].sequence);
+            assert_int_equal(buys->events[i++].aggressor, MLT_SIDE_BUY);
+        }
+    }
+    assert_true(i == buys->count || buys->events[i].sequence > last);
+    assert_true(i > from + 20);
+}
+
+/* Of two lanes with filters of their own either leaves first, and the other has what it had. */
+static void test_a_filter_of_one_narrows_nobody_elses(void **state)
+{
+    (void)state;
+    static const char large[] =
+        "{\"consumer\":\"large\",\"type\":\"TRADE\",\"instruments\":[\"" SYMBOL "\"],"
+        "\"filter\":[{\"field\":\"notional\",\"op\":\"ge\",\"value\":\"0.000001\"}]}";
+    static const char buys[] =
+        "{\"consumer\":\"buys\",\"type\":\"TRADE\",\"instruments\":[\"" SYMBOL "\"],"
+        "\"filter\":[{\"field\":\"aggressor\",\"op\":\"eq\",\"value\":\"BUY\"}]}";
+    char large_id[64], buys_id[64];
+    for (unsigned round = 0; round < 2; round++) {
+        see();
+        const size_t from = seen.lane_buys.count, large_from = seen.lane_trades.count;
+        open_lane(large, large_id, trade_lane);
+        open_lane(buys, buys_id, buy_lane);
+        await_more(&live.lane_buys, 30);
+        await_more(&live.lane_trades, 30);
+        end_lane(round == 0 ? "large" : "buys", round == 0 ? large_id : buys_id);
+        await_more(round == 0 ? &live.lane_buys : &live.lane_trades, 30);
+        await_more(&live.trades, 30);
+        end_lane(round == 0 ? "buys" : "large", round == 0 ? buys_id : large_id);
+        see();
+        assert_all_that_was_bought(from);
+        assert_chain(&seen.lane_buys, from);
+        assert_chain(&seen.lane_trades, large_from);
+    }
+}
+
 static void test_a_throttle_leaves_out_only_what_it_counts(void **state)
 {
     (void)state;
@@ -359,9 +413,11 @@ static int begin(void **state)
 {
     (void)state;
     struct mlt_error err = MLT_ERROR_INIT;
-    struct list *lists[] = { &live.trades, &live.lane_trades, &live.quotes, &live.lane_quotes,
-                             &seen.trades, &seen.lane_trades, &seen.quotes, &seen.lane_quotes };
-    for (size_t i = 0; i < 8; i++) {
+    struct list *lists[] = { &live.trades,      &live.lane_trades, &live.lane_buys,
+                             &live.quotes,      &live.lane_quotes, &seen.trades,
+                             &seen.lane_trades, &seen.lane_buys,   &seen.quotes,
+                             &seen.lane_quotes };
+    for (size_t i = 0; i < 10; i++) {
         lists[i]->events = calloc(EVENTS_MAX, sizeof *lists[i]->events);
         assert_non_null(lists[i]->events);
     }
@@ -381,6 +437,8 @@ static int end(void **state)
     rig_stop(&rig);
     free(live.trades.events);
     free(live.lane_trades.events);
+    free(live.lane_buys.events);
+    free(seen.lane_buys.events);
     free(live.quotes.events);
     free(live.lane_quotes.events);
     free(seen.trades.events);
@@ -394,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_lane_is_the_shared_channel_under_its_filter),
+        cmocka_unit_test(test_a_filter_of_one_narrows_nobody_elses),
         cmocka_unit_test(test_what_no_lane_can_be_is_refused),
         cmocka_unit_test(test_a_throttle_leaves_out_only_what_it_counts),
     };

@@ -308,6 +308,19 @@ static int print_outcome(const struct steer *s, const cJSON *answer, const struc
     return 0;
 }
 
+/* What makes a private channel of it, behind the instruments. */
+static void print_terms(const cJSON *one)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(one, "filter"))
+    {
+        (void)printf(" [%s %s %s]", text_of(c, "field"), text_of(c, "op"), text_of(c, "value"));
+    }
+    if (cJSON_GetObjectItemCaseSensitive(one, "throttle_ms") != NULL) {
+        (void)printf(" [%.0f ms]", number_of(one, "throttle_ms"));
+    }
+}
+
 static void print_listed(const cJSON *one)
 {
     char lease[32] = "-", whose[2 * MLT_COMMAND_NAME_BYTES_MAX + 2];
@@ -317,9 +330,10 @@ static void print_listed(const cJSON *one)
     if (cJSON_GetObjectItemCaseSensitive(one, "lease_left_s") != NULL) {
         (void)snprintf(lease, sizeof lease, "%.0f s", number_of(one, "lease_left_s"));
     }
-    (void)printf("%-18s %-16s %-14s %-10s %-9s ", text_of(one, "subscription"), whose,
-                 text_of(one, "type"), text_of(one, "state"), lease);
+    (void)printf("%-18s %-16s %-14s %-8s %-10s %-9s ", text_of(one, "subscription"), whose,
+                 text_of(one, "type"), text_of(one, "channel"), text_of(one, "state"), lease);
     print_names(one, "instruments", 4);
+    print_terms(one);
     (void)printf("\n");
 }
 
@@ -327,8 +341,8 @@ static int print_list(const struct steer *s, struct mlt_bus *bus, struct mlt_buf
 {
     bool complete = false;
     if (!s->as_json) {
-        (void)printf("%-18s %-16s %-14s %-10s %-9s %s\n", "SUBSCRIPTION", "CONSUMER", "TYPE",
-                     "STATE", "LEASE", "INSTRUMENTS");
+        (void)printf("%-18s %-16s %-14s %-8s %-10s %-9s %s\n", "SUBSCRIPTION", "CONSUMER", "TYPE",
+                     "CHANNEL", "STATE", "LEASE", "INSTRUMENTS");
     }
     for (int offset = 0; !complete; offset += PAGE) {
         cJSON *answer = ask(s, bus, offset, text);

@@ -89,6 +89,37 @@ static void test_each_asks_as_the_one_that_is_named(void **state)
     command_free(&c);
 }
 
+static void test_a_private_channel_is_told_with_its_terms(void **state)
+{
+    (void)state;
+    struct command c;
+    char id[64];
+    run(&c,
+        ARGS("sub", "TRADE", "SYM0001-USDT", "--as", "desk", "--filter", "notional ge 1000.5",
+             "--filter", "aggressor eq BUY", HERE),
+        0);
+    expect(command_out(&c), "meltica.lane.desk.s");
+    subscription_of(&c, id);
+    command_free(&c);
+    run(&c, ARGS("subs", "--as", "desk", HERE), 0);
+    expect(command_out(&c), " private ");
+    expect(command_out(&c), "SYM0001-USDT [aggressor eq BUY] [notional ge 1000.5]");
+    command_free(&c);
+    run(&c, ARGS("unsub", id, "--as", "desk", HERE), 0);
+    command_free(&c);
+    run(&c, ARGS("sub", "BBO", "SYM0001-USDT", "--as", "desk", "--throttle", "250", HERE), 0);
+    subscription_of(&c, id);
+    command_free(&c);
+    run(&c, ARGS("subs", "--as", "desk", HERE), 0);
+    expect(command_out(&c), "SYM0001-USDT [250 ms]");
+    command_free(&c);
+    run(&c, ARGS("unsub", id, "--as", "desk", HERE), 0);
+    command_free(&c);
+    run(&c, ARGS("sub", "TRADE", "SYM0001-USDT", "--as", "desk", "--filter", "notional", HERE), 1);
+    expect(command_err(&c), "code 400, field filter[0]");
+    command_free(&c);
+}
+
 static void test_an_update_takes_the_place_of_what_was(void **state)
 {
     (void)state;
@@ -268,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_asks_as_the_one_that_is_named),
+        cmocka_unit_test(test_a_private_channel_is_told_with_its_terms),
         cmocka_unit_test(test_an_update_takes_the_place_of_what_was),
         cmocka_unit_test(test_the_audit_tells_who_did_what),
         cmocka_unit_test(test_the_audit_begins_where_it_is_told),

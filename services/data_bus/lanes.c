@@ -311,6 +311,7 @@ static void send_now(struct mlt_lanes *lanes, struct place *place, const struct 
         lanes->counts.merged++;
     }
     copy.quality |= copy.merged > 0 ? MLT_QUALITY_CONFLATED : 0;
+    copy.stamps.published = lanes->ports.clock->wall_ns(lanes->ports.clock->ctx);
     send_event(lanes, place, &copy);
     place->window_ns = at_ns + throttle_ns(place);
 }
@@ -332,7 +333,6 @@ static void let_go(struct mlt_lanes *lanes, struct place *place, int64_t at_ns)
     event.merged += place->merged;
     event.first = place->first;
     event.throttled_ns += (uint64_t)(at_ns > place->since_ns ? at_ns - place->since_ns : 0);
-    event.stamps.published = lanes->ports.clock->wall_ns(lanes->ports.clock->ctx);
     send_now(lanes, place, &event, at_ns);
 }
 

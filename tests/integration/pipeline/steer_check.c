@@ -112,7 +112,7 @@ bool steer_answer_right(const struct model_command *c, const struct said *s, cha
     const bool unchanged = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s->json, "unchanged"));
     const int64_t lease_ns = strtoll(rig_text(s->json, "lease_end_ns"), NULL, 10);
     return !s->refused && strcmp(rig_text(s->json, "status"), "CONFIRMED") == 0 &&
-           s->took_ns < 2 * MLT_NS_PER_S && unchanged == c->unchanged &&
+           s->took_ns < RIG_LATE_NS && unchanged == c->unchanged &&
            (c->lease_end_ns == MODEL_LEASE_LEARN || c->lease_end_ns == lease_ns);
 }
 

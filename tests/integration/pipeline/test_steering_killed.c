@@ -156,7 +156,7 @@ static enum outcome classify(const struct asker *a, unsigned victim)
         }
         return UNKNOWN;
     }
-    if (a->said.took_ns >= 2 * MLT_NS_PER_S && victim != NATS && !MLT_TEST_SANITIZED) {
+    if (a->said.took_ns >= RIG_LATE_NS && victim != NATS && !MLT_TEST_SANITIZED) {
         fail_asker(a, "answered late");
     }
     if (a->command.code == 0 && says(&a->said, "status", "PENDING")) {

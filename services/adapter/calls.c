@@ -50,6 +50,8 @@ static enum mlt_status make_url(const struct mlt_adapter *adapter, const struct 
     }
     if (status == MLT_OK && call->function == MLT_REST_DEPTH) {
         status = mlt_buf_printf(url, "&limit=%u", depth_of(call));
+    } else if (status == MLT_OK && mlt_rest_by_id(call->function)) {
+        status = mlt_buf_printf(url, "&fromId=%lld&limit=%u", (long long)call->from, call->limit);
     }
     return status == MLT_OK ? mlt_buf_append_byte(url, '\0') : status;
 }
@@ -120,6 +122,11 @@ static enum mlt_status decode(struct answer *answer, struct mlt_error *err)
         mlt_binance_symbol_by_token(adapter->symbols, mlt_slice_of_string(call->token));
     if (symbol == NULL) {
         return mlt_error_set(err, MLT_E_NOT_FOUND, "%s is not listed any more", call->token);
+    }
+    if (mlt_rest_by_id(call->function)) {
+        return mlt_binance_decode_trades(
+            adapter->decoder, symbol, call->function == MLT_REST_AGG_TRADES, response->body,
+            response->body_len, response->completed_ns, on_instance, answer, err);
     }
     return mlt_binance_decode_depth(adapter->decoder, symbol, response->body, response->body_len,
                                     response->completed_ns, on_instance, answer, err);

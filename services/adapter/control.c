@@ -245,17 +245,22 @@ static const char *take_fetch(struct mlt_adapter *adapter, const Meltica__V1__Fe
         return "listing_not_read";
     }
     const bool all = request->instrument[0] == '\0';
-    if (all && function == MLT_REST_DEPTH) {
+    if (all && (function == MLT_REST_DEPTH || mlt_rest_by_id(function))) {
         return "missing_instrument";
     }
     if (!all && mlt_binance_symbol_by_token(adapter->symbols,
                                             mlt_slice_of_string(request->instrument)) == NULL) {
         return "unknown_symbol";
     }
-    const char *token = function == MLT_REST_EXCHANGE_INFO ? "" : request->instrument;
-    const enum mlt_status status =
-        mlt_rest_demand(&adapter->rest, function, token, request->limit, request->route,
-                        request->urgent, mlt_clock_mono_ns());
+    const struct mlt_rest_asked asked = {
+        .function = function,
+        .token = function == MLT_REST_EXCHANGE_INFO ? "" : request->instrument,
+        .limit = request->limit,
+        .from = request->from,
+        .route = request->route,
+        .urgent = request->urgent,
+    };
+    const enum mlt_status status = mlt_rest_demand(&adapter->rest, &asked, mlt_clock_mono_ns());
     mlt_counter_add(adapter->meters.fetches, 1);
     return status == MLT_OK ? "" : mlt_status_word(status);
 }

@@ -14,8 +14,9 @@
 #define HOLD_MAX_NS (30 * MLT_NS_PER_S)
 #define HOLD_FLOOR_NS (200 * MLT_NS_PER_MS)
 
-static const char *const words[MLT_REST_FUNCTION_COUNT] = { "exchangeInfo", "depth",
-                                                            "ticker/24hr" };
+static const char *const words[MLT_REST_FUNCTION_COUNT] = {
+    "exchangeInfo", "depth", "ticker/24hr", "historicalTrades", "aggTrades",
+};
 
 const char *mlt_rest_function_word(enum mlt_rest_function function)
 {
@@ -39,6 +40,10 @@ uint32_t mlt_rest_weight(enum mlt_rest_function function, uint32_t limit, uint32
         return limit <= 100 ? 5 : limit <= 500 ? 25 : limit <= 1000 ? 50 : 250;
     case MLT_REST_TICKER_24HR:
         return symbols >= 1 && symbols <= 20 ? 2 : symbols >= 1 && symbols <= 100 ? 40 : 80;
+    case MLT_REST_HISTORICAL_TRADES:
+        return 25;
+    case MLT_REST_AGG_TRADES:
+        return 4;
     case MLT_REST_EXCHANGE_INFO:
     default:
         return 20;

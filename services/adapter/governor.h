@@ -17,10 +17,13 @@ enum mlt_rest_function {
     MLT_REST_EXCHANGE_INFO,
     MLT_REST_DEPTH,
     MLT_REST_TICKER_24HR,
+    MLT_REST_HISTORICAL_TRADES,
+    MLT_REST_AGG_TRADES,
     MLT_REST_FUNCTION_COUNT
 };
 
-/* Words as the dispatch table has them: "exchangeInfo", "depth", "ticker/24hr". */
+/* Words as the dispatch table has them: "exchangeInfo", "depth", "ticker/24hr",
+ * "historicalTrades", "aggTrades". */
 const char *mlt_rest_function_word(enum mlt_rest_function function);
 /* MLT_REST_FUNCTION_COUNT when unknown. */
 enum mlt_rest_function mlt_rest_function_of(const char *word);

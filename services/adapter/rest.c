@@ -183,8 +183,9 @@ static enum mlt_status want_route(struct mlt_rest *rest, const Meltica__V1__Plan
     }
     /* Without instruments: the function over all of them, where there is one. */
     if (route->n_instruments == 0) {
-        return function == MLT_REST_DEPTH ? MLT_OK
-                                          : want(rest, function, "", route, partition, now_ns);
+        return function == MLT_REST_DEPTH || mlt_rest_by_id(function)
+                   ? MLT_OK
+                   : want(rest, function, "", route, partition, now_ns);
     }
     enum mlt_status status = MLT_OK;
     for (size_t i = 0; i < route->n_instruments && status == MLT_OK; i++) {
@@ -265,12 +266,12 @@ static bool flies(const struct mlt_rest *rest, const struct mlt_rest_call *call)
     return false;
 }
 
-static struct mlt_rest_call *waiting_call(struct mlt_rest *rest, enum mlt_rest_function function,
-                                          const char *token)
+static struct mlt_rest_call *waiting_call(struct mlt_rest *rest, const struct mlt_rest_call *like)
 {
     for (size_t i = 0; i < rest->demand_count; i++) {
-        if (same(&rest->demands[i].call, function, token)) {
-            return &rest->demands[i].call;
+        struct mlt_rest_call *call = &rest->demands[i].call;
+        if (same(call, like->function, like->token) && call->from == like->from) {
+            return call;
         }
     }
     return NULL;
@@ -289,29 +290,32 @@ static void join(struct mlt_rest_call *waiting, uint32_t limit, bool urgent)
     waiting->urgent = waiting->urgent || urgent;
 }
 
-enum mlt_status mlt_rest_demand(struct mlt_rest *rest, enum mlt_rest_function function,
-                                const char *token, uint32_t limit, uint32_t route, bool urgent,
+enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_asked *asked,
                                 int64_t now_ns)
 {
-    if (function == MLT_REST_DEPTH) {
-        limit = depth_limit(limit);
+    const bool by_id = mlt_rest_by_id(asked->function);
+    if (by_id && (asked->from < 0 || asked->limit == 0 || asked->limit > MLT_REST_TRADES_MAX)) {
+        return MLT_E_RANGE;
     }
-    struct mlt_rest_demand demand = { .call = { .function = function,
+    const uint32_t limit =
+        asked->function == MLT_REST_DEPTH ? depth_limit(asked->limit) : asked->limit;
+    struct mlt_rest_demand demand = { .call = { .function = asked->function,
                                                 .limit = limit,
-                                                .route = route,
+                                                .route = asked->route,
+                                                .from = by_id ? asked->from : 0,
                                                 .demand = true,
-                                                .urgent = urgent },
+                                                .urgent = asked->urgent },
                                       .not_before_ns = now_ns };
-    const int len = snprintf(demand.call.token, sizeof demand.call.token, "%s", token);
+    const int len = snprintf(demand.call.token, sizeof demand.call.token, "%s", asked->token);
     if (len < 0 || (size_t)len >= sizeof demand.call.token) {
         return MLT_E_TOO_BIG;
     }
-    struct mlt_rest_call *waiting = waiting_call(rest, function, token);
+    struct mlt_rest_call *waiting = waiting_call(rest, &demand.call);
     if (waiting != NULL) {
-        join(waiting, limit, urgent);
+        join(waiting, limit, asked->urgent);
         return MLT_OK;
     }
-    const size_t places = MLT_REST_DEMAND_MAX - (urgent ? 0 : MLT_REST_DEMAND_URGENT);
+    const size_t places = MLT_REST_DEMAND_MAX - (asked->urgent ? 0 : MLT_REST_DEMAND_URGENT);
     if (rest->demand_count >= places) {
         return MLT_E_FULL;
     }
@@ -440,7 +444,7 @@ const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigne
 
 static bool retry_demand(struct mlt_rest *rest, const struct mlt_rest_call *call, int64_t now_ns)
 {
-    struct mlt_rest_call *waiting = waiting_call(rest, call->function, call->token);
+    struct mlt_rest_call *waiting = waiting_call(rest, call);
     if (waiting != NULL) { /* asked for again meanwhile: one call is enough for both */
         join(waiting, call->limit, call->urgent);
         return true;

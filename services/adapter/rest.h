@@ -17,6 +17,7 @@
 #define MLT_REST_DEPTH_DEFAULT 100u /* levels where no limit is named */
 #define MLT_REST_DEPTH_MAX 5000u    /* levels; the exchange answers a larger limit with so many */
 #define MLT_REST_FLIGHT_MAX 8u      /* calls at once */
+#define MLT_REST_TRADES_MAX 1000u   /* trades of one answer */
 #define MLT_REST_TRIES_MAX 4u       /* of a call on demand */
 #define MLT_REST_UNKNOWN_MAX 32u    /* routes with functions that are not known */
 #define MLT_REST_NEVER INT64_MAX
@@ -25,6 +26,7 @@ struct mlt_rest_call {
     enum mlt_rest_function function;
     char token[MLT_INSTRUMENT_BYTES_MAX + 1]; /* "": none */
     uint32_t limit, route;
+    int64_t from; /* first id of trades; else 0 */
     bool demand, urgent;
     uint32_t tries; /* of this call, this one included */
 };
@@ -41,6 +43,16 @@ struct mlt_rest_entry { /* of the schedule */
 struct mlt_rest_demand {
     struct mlt_rest_call call;
     int64_t not_before_ns;
+};
+
+/* What somebody wants now. */
+struct mlt_rest_asked {
+    enum mlt_rest_function function;
+    const char *token; /* "": none */
+    uint32_t limit;    /* levels, 0: the default; trades */
+    int64_t from;      /* trades: the first id */
+    uint32_t route;
+    bool urgent;
 };
 
 struct mlt_rest_unknown {
@@ -77,13 +89,20 @@ enum mlt_status mlt_rest_apply(struct mlt_rest *rest, const Meltica__V1__NativeP
 enum mlt_status mlt_rest_schedule(struct mlt_rest *rest, enum mlt_rest_function function,
                                   int64_t interval_ns, int64_t first_ns) MLT_MUST_CHECK;
 
-/* A call as soon as the budget allows. One of the same function and token that waits already is
- * enough: it takes the larger limit and the higher urgency. One that flies is not, since it may be
- * older than the need: this one waits behind it. Of the budget, urgent calls have the whole share
- * and the others what governor.h leaves them; while one of these waits for it the schedule waits
- * too. E_FULL: no place, and for calls that are not urgent some places fewer; E_TOO_BIG: token. */
-enum mlt_status mlt_rest_demand(struct mlt_rest *rest, enum mlt_rest_function function,
-                                const char *token, uint32_t limit, uint32_t route, bool urgent,
+/* Whether it gives trades by id: mlt_rest_demand then needs from and limit. */
+static inline bool mlt_rest_by_id(enum mlt_rest_function function)
+{
+    return function == MLT_REST_HISTORICAL_TRADES || function == MLT_REST_AGG_TRADES;
+}
+
+/* A call as soon as the budget allows. One of the same function, token and from that waits already
+ * is enough: it takes the larger limit and the higher urgency. One that flies is not, since it may
+ * be older than the need: this one waits behind it. Of the budget, urgent calls have the whole
+ * share and the others what governor.h leaves them; while one of these waits for it the schedule
+ * waits too. E_FULL: no place, and for calls that are not urgent some places fewer; E_TOO_BIG:
+ * token; E_RANGE: trades without an id to begin with, or none or more than MLT_REST_TRADES_MAX of
+ * them. */
+enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_asked *asked,
                                 int64_t now_ns) MLT_MUST_CHECK;
 
 /* The next call, charged and in flight: its number in *flight, to be given back with mlt_rest_done.

@@ -104,6 +104,16 @@ enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
                                          size_t len, int64_t completed_ns, mlt_binance_emit_fn emit,
                                          void *ctx, struct mlt_error *err) MLT_MUST_CHECK;
 
+/* Body of GET /api/v3/historicalTrades or, aggregates, /api/v3/aggTrades: emits one TRADE or
+ * AGG_TRADE an element, in their order, with that rest_function, equal to the event of the stream
+ * but for the exchange's stamp, which the answer does not have. The rest as
+ * mlt_binance_decode_depth. */
+enum mlt_status mlt_binance_decode_trades(struct mlt_binance_decoder *decoder,
+                                          const struct mlt_binance_symbol *symbol, bool aggregates,
+                                          char *body, size_t len, int64_t completed_ns,
+                                          mlt_binance_emit_fn emit, void *ctx,
+                                          struct mlt_error *err) MLT_MUST_CHECK;
+
 /* Body of GET /api/v3/ticker/24hr (type FULL), one object or an array of them: emits one TICKER an
  * element, with rest_function "ticker/24hr" and the closing time of its window as source position
  * (the answer has no event time, and unlike the time of completion this one is equal on every

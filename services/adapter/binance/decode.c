@@ -239,11 +239,11 @@ static void read_trade(struct reader *r, struct mlt_native_event *e)
     e->first = e->last = t->trade_id;
 }
 
-static void read_agg_trade(struct reader *r, struct mlt_native_event *e)
+/* Of the stream and of REST alike. */
+static void read_agg_trade_body(struct reader *r, struct mlt_native_event *e)
 {
     struct mlt_agg_trade *t = &e->u.agg_trade;
     e->type = MLT_EVENT_AGG_TRADE;
-    e->exchange = time_ns(r, r->object, "E");
     t->aggregate_id = identifier(r, r->object, "a");
     t->first_trade_id = identifier(r, r->object, "f");
     t->last_trade_id = identifier(r, r->object, "l");
@@ -252,6 +252,12 @@ static void read_agg_trade(struct reader *r, struct mlt_native_event *e)
     t->trade_time_ns = time_ns(r, r->object, "T");
     t->aggressor = aggressor(r, r->object);
     e->first = e->last = t->aggregate_id;
+}
+
+static void read_agg_trade(struct reader *r, struct mlt_native_event *e)
+{
+    e->exchange = time_ns(r, r->object, "E");
+    read_agg_trade_body(r, e);
 }
 
 static void read_kline(struct reader *r, struct mlt_native_event *e)
@@ -694,6 +700,81 @@ enum mlt_status mlt_binance_decode_ticker_24hr(struct mlt_binance_decoder *decod
         }
     } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
         emit_unparsed(decoder, &target, NULL, TICKER_24HR, status);
+        status = MLT_OK;
+    }
+    free(memory);
+    return status;
+}
+
+#define HISTORICAL_TRADES MLT_SLICE_LITERAL("historicalTrades")
+#define AGG_TRADES MLT_SLICE_LITERAL("aggTrades")
+
+static void read_historical_trade(struct reader *r, struct mlt_native_event *e)
+{
+    struct mlt_trade *t = &e->u.trade;
+    e->type = MLT_EVENT_TRADE;
+    t->trade_id = identifier(r, r->object, "id");
+    t->price = price(r, r->object, "price");
+    t->quantity = quantity(r, r->object, "qty");
+    t->trade_time_ns = time_ns(r, r->object, "time");
+    t->aggressor = boolean(r, r->object, "isBuyerMaker") ? MLT_SIDE_SELL : MLT_SIDE_BUY;
+    e->first = e->last = t->trade_id;
+}
+
+static void trade_instance(struct mlt_binance_decoder *decoder, yyjson_val *object,
+                           const struct mlt_binance_symbol *symbol, bool aggregates,
+                           const struct target *target, int64_t completed_ns)
+{
+    const struct mlt_slice function = aggregates ? AGG_TRADES : HISTORICAL_TRADES;
+    struct reader r = { .object = object,
+                        .symbol = symbol,
+                        .decoder = decoder,
+                        .time_unit_ns = MLT_BINANCE_MS_NS,
+                        .status = yyjson_is_obj(object) ? MLT_OK : MLT_E_TYPE };
+    struct mlt_native_event e = { .instrument = mlt_slice_of_string(symbol->token),
+                                  .exchange = MLT_STAMP_UNKNOWN,
+                                  .received = completed_ns,
+                                  .rest_function = function };
+    if (r.status == MLT_OK && aggregates) {
+        read_agg_trade_body(&r, &e);
+    } else if (r.status == MLT_OK) {
+        read_historical_trade(&r, &e);
+    }
+    if (r.status == MLT_OK) {
+        target->emit(target->ctx, symbol, MLT_SLICE_EMPTY, &e);
+    } else {
+        emit_unparsed(decoder, target, symbol, function, r.status);
+    }
+}
+
+enum mlt_status mlt_binance_decode_trades(struct mlt_binance_decoder *decoder,
+                                          const struct mlt_binance_symbol *symbol, bool aggregates,
+                                          char *body, size_t len, int64_t completed_ns,
+                                          mlt_binance_emit_fn emit, void *ctx,
+                                          struct mlt_error *err)
+{
+    const struct mlt_slice function = aggregates ? AGG_TRADES : HISTORICAL_TRADES;
+    const struct target target = { NULL, emit, ctx };
+    yyjson_doc *doc = NULL;
+    void *memory = NULL;
+    enum mlt_status status = parse(decoder, body, len, &doc, &memory);
+    if (status == MLT_OK) {
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        if (yyjson_is_arr(root)) {
+            size_t i, n;
+            yyjson_val *object;
+            yyjson_arr_foreach (root, i, n, object) {
+                trade_instance(decoder, object, symbol, aggregates, &target, completed_ns);
+            }
+        } else {
+            status =
+                refusal(root, aggregates ? "aggTrades" : "historicalTrades", symbol->native, err);
+            if (status == MLT_OK) {
+                emit_unparsed(decoder, &target, symbol, function, MLT_E_TYPE);
+            }
+        }
+    } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
+        emit_unparsed(decoder, &target, symbol, function, status);
         status = MLT_OK;
     }
     free(memory);

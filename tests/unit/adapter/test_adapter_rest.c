@@ -367,7 +367,8 @@ static unsigned take(int64_t now)
 
 static void ask(const char *token, uint32_t limit, bool urgent, int64_t now)
 {
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, token, limit, 9, urgent, now), MLT_OK);
+    const struct mlt_rest_asked asked = { MLT_REST_DEPTH, token, limit, 0, 9, urgent };
+    assert_int_equal(mlt_rest_demand(&rest, &asked, now), MLT_OK);
 }
 
 static void test_demand_goes_first_and_once(void **state)
@@ -415,15 +416,15 @@ static void test_demand_queue_is_bounded_and_keeps_places_for_what_is_urgent(voi
         (void)snprintf(token, sizeof token, "D%u-USDT", i);
         ask(token, 100, false, T0);
     }
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "E-USDT", 100, 0, false, T0),
-                     MLT_E_FULL);
+    const struct mlt_rest_asked beyond = { MLT_REST_DEPTH, "E-USDT", 100, 0, 0, false };
+    const struct mlt_rest_asked urgent = { MLT_REST_DEPTH, "E-USDT", 100, 0, 0, true };
+    assert_int_equal(mlt_rest_demand(&rest, &beyond, T0), MLT_E_FULL);
     ask("D5-USDT", 500, false, T0); /* it waits already */
     for (unsigned i = 0; i < MLT_REST_DEMAND_URGENT; i++) {
         (void)snprintf(token, sizeof token, "U%u-USDT", i);
         ask(token, 100, true, T0);
     }
-    assert_int_equal(mlt_rest_demand(&rest, MLT_REST_DEPTH, "E-USDT", 100, 0, true, T0),
-                     MLT_E_FULL);
+    assert_int_equal(mlt_rest_demand(&rest, &urgent, T0), MLT_E_FULL);
     assert_int_equal(rest.demand_count, MLT_REST_DEMAND_MAX);
 }
 
@@ -433,6 +434,40 @@ static void expect_flight(unsigned flight, const char *token, uint32_t limit, bo
     assert_string_equal(call->token, token);
     assert_int_equal(call->limit, limit);
     assert_int_equal(call->urgent, urgent);
+}
+
+static void test_trades_by_id_are_calls_of_their_own(void **state)
+{
+    (void)state;
+    struct mlt_rest_asked trades = { MLT_REST_HISTORICAL_TRADES, "A-USDT", 10, 500, 3, false };
+    assert_int_equal(mlt_rest_demand(&rest, &trades, T0), MLT_OK);
+    assert_int_equal(mlt_rest_demand(&rest, &trades, T0), MLT_OK); /* it waits already */
+    trades.from = 900;
+    assert_int_equal(mlt_rest_demand(&rest, &trades, T0), MLT_OK);
+    trades.function = MLT_REST_AGG_TRADES;
+    assert_int_equal(mlt_rest_demand(&rest, &trades, T0), MLT_OK);
+    assert_int_equal(rest.demand_count, 3);
+    const unsigned first = take(T0);
+    assert_int_equal(mlt_rest_flight(&rest, first)->from, 500);
+    assert_int_equal(mlt_rest_flight(&rest, first)->limit, 10);
+    /* One at a time for (function, instrument). */
+    assert_int_equal(mlt_rest_flight(&rest, take(T0))->function, MLT_REST_AGG_TRADES);
+    unsigned none = 0;
+    int64_t next = 0;
+    assert_int_equal(mlt_rest_next(&rest, T0, &none, &next), MLT_E_EMPTY);
+    /* 25 and 4 of the budget. */
+    assert_int_equal(mlt_governor_used(rest.governor, T0), 29);
+    (void)mlt_rest_done(&rest, first, MLT_REST_DONE, T0);
+    assert_int_equal(mlt_rest_flight(&rest, take(T0))->from, 900);
+
+    struct mlt_rest_asked wrong = trades;
+    wrong.limit = 0;
+    assert_int_equal(mlt_rest_demand(&rest, &wrong, T0), MLT_E_RANGE);
+    wrong.limit = MLT_REST_TRADES_MAX + 1;
+    assert_int_equal(mlt_rest_demand(&rest, &wrong, T0), MLT_E_RANGE);
+    wrong.limit = 1;
+    wrong.from = -1;
+    assert_int_equal(mlt_rest_demand(&rest, &wrong, T0), MLT_E_RANGE);
 }
 
 static void test_urgent_goes_before_what_waited_longer(void **state)
@@ -579,6 +614,7 @@ int main(void)
         TEST(test_demand_goes_first_and_once),
         TEST(test_demand_is_tried_again_and_given_up),
         TEST(test_demand_queue_is_bounded_and_keeps_places_for_what_is_urgent),
+        TEST(test_trades_by_id_are_calls_of_their_own),
         TEST(test_urgent_goes_before_what_waited_longer),
         TEST(test_waiting_call_takes_the_larger_limit_and_the_higher_urgency),
         TEST(test_no_limit_is_the_default_and_too_large_a_one_the_largest),

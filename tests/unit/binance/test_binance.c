@@ -285,6 +285,70 @@ static void test_depth_body_is_a_snapshot_tagged_with_its_function(void **state)
     assert_int_equal(f->emitted, 1);
 }
 
+static void decode_trades(struct fixture *f, const char *text, bool aggregates,
+                          enum mlt_status expected)
+{
+    const struct mlt_binance_symbol *btc =
+        mlt_binance_symbol_by_native(f->symbols, MLT_SLICE_LITERAL("BTCUSDT"));
+    char body[1024] = "";
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_true(strlen(text) + 8 < sizeof body);
+    memcpy(body, text, strlen(text));
+    f->emitted = 0;
+    assert_int_equal(mlt_binance_decode_trades(f->decoder, btc, aggregates, body, strlen(text), 99,
+                                               on_emit, f, &err),
+                     expected);
+}
+
+/* The documentation's own answers, and what is none. */
+static void test_rest_trades(void **state)
+{
+    struct fixture *f = *state;
+    decode_trades(
+        f,
+        "[{\"id\":28457,\"price\":\"4.00000100\",\"qty\":\"12.00000000\",\"quoteQty\":"
+        "\"48.000012\",\"time\":1499865549590,\"isBuyerMaker\":true,\"isBestMatch\":true},"
+        "{\"id\":28458,\"price\":\"4.1\",\"qty\":\"1\",\"quoteQty\":\"4.1\",\"time\":"
+        "1499865549591,\"isBuyerMaker\":false,\"isBestMatch\":true}]",
+        false, MLT_OK);
+    assert_int_equal(f->emitted, 2);
+    const struct mlt_native_event *e = &f->last;
+    assert_int_equal(e->type, MLT_EVENT_TRADE);
+    assert_true(mlt_slice_equal_string(e->rest_function, "historicalTrades"));
+    assert_true(e->received == 99 && e->exchange == MLT_STAMP_UNKNOWN);
+    assert_true(e->first == 28458 && e->last == 28458 && e->u.trade.trade_id == 28458);
+    assert_int_equal(e->u.trade.aggressor, MLT_SIDE_BUY);
+    assert_int_equal(e->u.trade.trade_time_ns, INT64_C(1499865549591000000));
+    decode_trades(f,
+                  "[{\"a\":26129,\"p\":\"0.01633102\",\"q\":\"4.70443515\",\"f\":27781,\"l\":27785,"
+                  "\"T\":1498793709153,\"m\":true,\"M\":true}]",
+                  true, MLT_OK);
+    assert_int_equal(f->emitted, 1);
+    assert_int_equal(e->type, MLT_EVENT_AGG_TRADE);
+    assert_true(mlt_slice_equal_string(e->rest_function, "aggTrades"));
+    assert_true(e->first == 26129 && e->u.agg_trade.first_trade_id == 27781 &&
+                e->u.agg_trade.last_trade_id == 27785);
+    assert_int_equal(e->u.agg_trade.aggressor, MLT_SIDE_SELL);
+    assert_int_equal(e->exchange, MLT_STAMP_UNKNOWN);
+
+    decode_trades(f, "[]", false, MLT_OK);
+    assert_int_equal(f->emitted, 0);
+    /* One that cannot be read is refused by itself. */
+    decode_trades(f,
+                  "[7,{\"id\":1},{\"id\":2,\"price\":\"1\",\"qty\":\"1\",\"time\":5,"
+                  "\"isBuyerMaker\":true}]",
+                  false, MLT_OK);
+    assert_int_equal(f->emitted, 3);
+    assert_int_equal(e->type, MLT_EVENT_TRADE);
+    decode_trades(f, "{\"a\":1}", true, MLT_OK);
+    assert_int_equal(f->emitted, 1);
+    assert_int_equal(e->type, MLT_NATIVE_UNPARSED);
+    decode_trades(f, "[{\"id\":1", false, MLT_OK);
+    assert_int_equal(e->type, MLT_NATIVE_UNPARSED);
+    decode_trades(f, "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}", false, MLT_E_PROTOCOL);
+    assert_int_equal(f->emitted, 0);
+}
+
 /* Seeded: bit flips, cuts, repeated and swapped pieces of real shapes. Each frame ends as events,
  * refusals or an answer: never silence, never a crash, never a read outside of the buffer. */
 static void test_hundred_thousand_mutated_frames_are_all_accounted_for(void **state)
@@ -372,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_answers_errors_and_shutdown_are_no_events),
         cmocka_unit_test(test_arrays_of_data_give_one_instance_an_element),
         cmocka_unit_test(test_depth_body_is_a_snapshot_tagged_with_its_function),
+        cmocka_unit_test(test_rest_trades),
         cmocka_unit_test(test_hundred_thousand_mutated_frames_are_all_accounted_for),
         cmocka_unit_test(test_huge_and_deep_frames_are_refused_or_read_without_growing),
     };

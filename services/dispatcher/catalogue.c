@@ -17,6 +17,7 @@ struct mlt_catalogue {
     size_t wildcard_count;
     uint64_t revision;
     bool bumped; /* since begin */
+    bool flows;  /* something was routed */
     struct mlt_catalogue_counts counts;
 };
 
@@ -152,6 +153,7 @@ enum mlt_status mlt_catalogue_subscribe(struct mlt_catalogue *catalogue,
     catalogue->wildcards = wildcards;
     catalogue->wildcard_count = 0;
     for (struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
+        e->before = e->types;
         e->types = 0;
     }
     status = visit_all(catalogue->table, live, set_types, catalogue);
@@ -160,6 +162,8 @@ enum mlt_status mlt_catalogue_subscribe(struct mlt_catalogue *catalogue,
         /* Names in one subscription that another one's pattern covers. */
         e->types |= wildcard_types(catalogue, mlt_slice_of_string(e->token));
         catalogue->counts.subscribed += e->types != 0;
+        const uint32_t begun = catalogue->flows ? e->types & ~e->before : 0;
+        e->fresh = (e->fresh | begun) & e->types;
     }
     catalogue->revision++;
     return status;
@@ -225,6 +229,7 @@ void mlt_catalogue_bump(struct mlt_catalogue *catalogue)
 
 void mlt_catalogue_begin(struct mlt_catalogue *catalogue)
 {
+    catalogue->flows = true;
     catalogue->bumped = false;
 }
 
@@ -237,6 +242,18 @@ const struct mlt_catalogue_entry *mlt_catalogue_find(struct mlt_catalogue *catal
     }
     const uint32_t types = wildcard_types(catalogue, token);
     return types != 0 && add(catalogue, token, types, &entry) == MLT_OK ? entry : NULL;
+}
+
+bool mlt_catalogue_begins(struct mlt_catalogue *catalogue, struct mlt_slice token,
+                          enum mlt_event_type type)
+{
+    struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, token);
+    const uint32_t bit = UINT32_C(1) << type;
+    const bool begins = entry != NULL && (entry->fresh & bit) != 0;
+    if (begins) {
+        entry->fresh &= ~bit;
+    }
+    return begins;
 }
 
 uint32_t mlt_catalogue_types(const struct mlt_catalogue *catalogue, struct mlt_slice token,

@@ -17,9 +17,11 @@
 struct mlt_catalogue_entry {
     char token[MLT_INSTRUMENT_BYTES_MAX + 1];
     uint32_t slot;
-    uint32_t types; /* subscribed, bit per enum mlt_event_type; what BOOK brings included */
-    bool listed;    /* an INSTRUMENT event was seen; the rest is then set */
-    bool halted;    /* listed with a status other than TRADING */
+    uint32_t types;  /* subscribed, bit per enum mlt_event_type; what BOOK brings included */
+    uint32_t before; /* types, while they are computed anew */
+    uint32_t fresh;  /* of these, begun while events flow, and no event of the type came since */
+    bool listed;     /* an INSTRUMENT event was seen; the rest is then set */
+    bool halted;     /* listed with a status other than TRADING */
     char status[MLT_CATALOGUE_STATUS_BYTES_MAX + 1];
     int32_t price_exponent, quantity_exponent;
     struct mlt_catalogue_entry *next;
@@ -51,6 +53,12 @@ uint32_t mlt_catalogue_matches(const struct mlt_catalogue *catalogue, struct mlt
  * token, or no room (counted). */
 const struct mlt_catalogue_entry *mlt_catalogue_find(struct mlt_catalogue *catalogue,
                                                      struct mlt_slice token);
+
+/* Whether this event is the first of its type since the type was subscribed, by a subscription made
+ * while events flow; from now on none is. What was subscribed when the flow began goes on from
+ * where it was before. */
+bool mlt_catalogue_begins(struct mlt_catalogue *catalogue, struct mlt_slice token,
+                          enum mlt_event_type type);
 
 /* Types of a token that are subscribed, without making it known; *known: it is, or a pattern covers
  * it. */

@@ -315,12 +315,12 @@ static void begin_announcing(void *ctx)
     mlt_timer_start(d->announce, 0);
 }
 
-static const char *find_demand(void *ctx, struct mlt_slice instrument, uint32_t depth,
+static const char *find_demand(void *ctx, struct mlt_slice instrument, const struct mlt_want *want,
                                struct mlt_demand *demand)
 {
     struct dispatcher *d = ctx;
     lock(d);
-    const char *reason = mlt_demand_of(d->table, d->catalogue, instrument, depth, demand);
+    const char *reason = mlt_demand_of(d->table, d->catalogue, instrument, want, demand);
     unlock(d);
     return reason;
 }

@@ -103,8 +103,12 @@ static void take_request(struct mlt_resync *r, const char *reply_to,
                          const Meltica__V1__ResyncRequest *request)
 {
     struct item item = { .urgent = request->urgent };
+    const struct mlt_want want = { .type = (enum mlt_event_type)request->type,
+                                   .depth = request->depth,
+                                   .first = request->first,
+                                   .last = request->last };
     const char *reason = r->ports.demand(r->ports.ctx, mlt_slice_of_string(request->instrument),
-                                         request->depth, &item.demand);
+                                         &want, &item.demand);
     if (reason[0] != '\0') {
         refuse(r, reply_to, MLT_RESYNC_REFUSED, request->instrument, reason);
         return;
@@ -147,6 +151,7 @@ static enum mlt_status encode(const struct item *item, struct mlt_buf *out)
     request.limit = item->demand.limit;
     request.route = item->demand.route->number;
     request.urgent = item->urgent;
+    request.from = item->demand.from;
     const size_t bytes = meltica__v1__fetch_request__get_packed_size(&request);
     const enum mlt_status status = mlt_buf_reserve(out, bytes);
     if (status == MLT_OK) {

@@ -1,8 +1,8 @@
 /*
- * Answers meltica.int.resync: a book needs a snapshot. The request is judged by the table, and then
- * asked of the Adapter (meltica.int.fetch) by a thread of its own, so that an Adapter that is slow
- * or away holds up neither the flow nor the table. What waits is bounded; what finds no place is
- * refused at once. Counts are by outcome.
+ * Answers meltica.int.resync: a book needs a snapshot, or trades are missing. The request is judged
+ * by the table, and then asked of the Adapter (meltica.int.fetch) by a thread of its own, so that
+ * an Adapter that is slow or away holds up neither the flow nor the table. What waits is bounded;
+ * what finds no place is refused at once. Counts are by outcome.
  */
 #ifndef MELTICA_DISPATCHER_RESYNC_H
 #define MELTICA_DISPATCHER_RESYNC_H
@@ -19,7 +19,7 @@ struct mlt_resync;
 
 struct mlt_resync_ports {
     /* mlt_demand_of with the Dispatcher's lock. Threads of the subscription. */
-    const char *(*demand)(void *ctx, struct mlt_slice instrument, uint32_t depth,
+    const char *(*demand)(void *ctx, struct mlt_slice instrument, const struct mlt_want *want,
                           struct mlt_demand *demand);
     void *ctx;
 };

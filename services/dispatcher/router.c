@@ -191,6 +191,21 @@ static bool pass_policies(struct mlt_router *r, const struct routed *to, struct 
     return outcome.verdict == MLT_VERDICT_PASS;
 }
 
+/* Every id of a trade comes to the Conductor, or is missing: no policy takes any, but for those
+ * that are no trades. Not so with the first one of a subscription, nor with what was fetched. */
+static bool is_contiguous(struct mlt_router *r, const struct routed *to,
+                          const struct mlt_event *event)
+{
+    if ((event->type != MLT_EVENT_TRADE && event->type != MLT_EVENT_AGG_TRADE) ||
+        event->rest_function.len > 0) {
+        return false;
+    }
+    const bool begins = (to->entry->fresh & UINT32_C(1) << event->type) != 0 &&
+                        mlt_catalogue_begins(r->catalogue, event->instrument, event->type);
+    return !begins && to->route->filter_count == 0 &&
+           (to->route->discards & ~(UINT32_C(1) << MLT_DISCARD_ZERO)) == 0;
+}
+
 /* The Conductor numbers only what somebody subscribed to, so that nothing that stays inside looks
  * like a hole outside; of the book's types it is told here. */
 static void mark_wanted(const struct routed *to, struct mlt_event *event)
@@ -249,6 +264,7 @@ static void dispatch(struct mlt_router *r, struct mlt_slice element)
             return;
         }
         mark_wanted(&to, &event);
+        event.quality |= is_contiguous(r, &to, &event) ? MLT_QUALITY_CONTIGUOUS : 0;
         status = send(r, &to, &event);
     }
     if (status != MLT_OK) {

@@ -36,8 +36,11 @@ static const struct {
     const char *name;
     enum mlt_event_type type;
     bool has_limit;
-} functions[] = { { "depth", MLT_EVENT_BOOK_SNAPSHOT, true },
-                  { "exchangeInfo", MLT_EVENT_INSTRUMENT, false } };
+    bool has_interval;
+} functions[] = { { "depth", MLT_EVENT_BOOK_SNAPSHOT, true, true },
+                  { "exchangeInfo", MLT_EVENT_INSTRUMENT, false, true },
+                  { "historicalTrades", MLT_EVENT_TRADE, false, false },
+                  { "aggTrades", MLT_EVENT_AGG_TRADE, false, false } };
 
 static void type_list(uint32_t types, char *out, size_t size)
 {
@@ -292,7 +295,9 @@ static enum mlt_status parse_rest(const struct json_place *route_at, struct mlt_
         f++;
     }
     if (f == count) {
-        return json_fail(&at, "function", "\"%s\" is none of depth, exchangeInfo",
+        return json_fail(&at, "function",
+                         "\"%s\" is none of depth, exchangeInfo, "
+                         "historicalTrades, aggTrades",
                          route->rest_function);
     }
     if (functions[f].type != route->type) {
@@ -302,6 +307,11 @@ static enum mlt_status parse_rest(const struct json_place *route_at, struct mlt_
     }
     if (!functions[f].has_limit && json_member(&at, "limit") != NULL) {
         return json_fail(&at, "limit", "is nothing that %s has: remove it", functions[f].name);
+    }
+    if (!functions[f].has_interval && json_member(&at, "interval_ms") != NULL) {
+        return json_fail(&at, "interval_ms",
+                         "is nothing that %s has, which is asked for what is missing: remove it",
+                         functions[f].name);
     }
     status = json_integer(&at, "limit", false, 1, MLT_TABLE_REST_LIMIT_MAX, &limit);
     if (status == MLT_OK) {
@@ -410,6 +420,11 @@ static enum mlt_status parse_route(const struct json_place *at, struct mlt_table
     }
     if (status == MLT_OK && route.ws_topic[0] == '\0' && route.rest_function[0] == '\0') {
         return json_fail(at, NULL, "has no source: write \"ws\", \"rest\" or both");
+    }
+    if (status == MLT_OK && route.ws_topic[0] == '\0' &&
+        (route.type == MLT_EVENT_TRADE || route.type == MLT_EVENT_AGG_TRADE)) {
+        return json_fail(at, "rest",
+                         "is asked for what is missing of \"ws\", which is not there: add it");
     }
     if (status == MLT_OK) {
         status = parse_policies(at, &route);

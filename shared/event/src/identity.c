@@ -10,8 +10,9 @@ static const char *const type_words[MLT_EVENT_TYPE_COUNT] = {
 };
 
 static const char *const kind_words[] = {
-    "UNSPECIFIED", "EPOCH_STARTED", "LOST",  "SOURCE_DOWN", "SOURCE_UP", "LIVE",
-    "GAP",         "STALE",         "HEADS", "SYNCING",     "IDLE",      "CACHE_REBUILT",
+    "UNSPECIFIED", "EPOCH_STARTED", "LOST",    "SOURCE_DOWN", "SOURCE_UP",
+    "LIVE",        "GAP",           "STALE",   "HEADS",       "SYNCING",
+    "IDLE",        "CACHE_REBUILT", "MISSING", "UNFILLABLE",
 };
 
 static const char *const book_state_words[] = { "UNSPECIFIED", "IDLE", "SYNCING",

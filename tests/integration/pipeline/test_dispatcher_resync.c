@@ -7,7 +7,8 @@
 #include "meltica/base/clock.h"
 
 #define ROUTES_HEAD                                                                                \
-    "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                   \
+    "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\","                    \
+    "\"rest\":{\"function\":\"historicalTrades\"}},"                                               \
     "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"
 #define SNAPSHOTS "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100}},"
 #define ROUTES_TAIL                                                                                \
@@ -26,6 +27,7 @@ static struct {
     unsigned count;
     char function[32], instrument[32];
     uint32_t limit, route;
+    int64_t from;
     bool urgent;
     bool silent;
     const char *refusal; /* NULL: accepts */
@@ -46,6 +48,7 @@ static void on_fetch(void *ctx, const struct mlt_bus_message *message)
     adapter.limit = request->limit;
     adapter.route = request->route;
     adapter.urgent = request->urgent;
+    adapter.from = request->from;
     const bool silent = adapter.silent;
     char reason[32];
     (void)snprintf(reason, sizeof reason, "%s", adapter.refusal != NULL ? adapter.refusal : "");
@@ -117,6 +120,20 @@ static const char *resync(const char *instrument, uint32_t depth, bool urgent)
     return request_bytes(mlt_slice_of(bytes, len));
 }
 
+static const char *resync_trades(const char *instrument, int64_t first, int64_t last)
+{
+    char token[64];
+    uint8_t bytes[128];
+    (void)snprintf(token, sizeof token, "%s", instrument);
+    Meltica__V1__ResyncRequest request;
+    meltica__v1__resync_request__init(&request);
+    request.instrument = token;
+    request.type = (Meltica__V1__EventType)MLT_EVENT_TRADE;
+    request.first = first;
+    request.last = last;
+    return request_bytes(mlt_slice_of(bytes, meltica__v1__resync_request__pack(&request, bytes)));
+}
+
 static struct mlt_native_event snapshot_of(const char *token, uint32_t depth)
 {
     static int64_t prices[1] = { 100 }, quantities[1] = { 1 };
@@ -185,6 +202,33 @@ static void test_request_becomes_a_fetch_and_its_answer_an_event(void **state)
     mlt_arena_fini(&arena);
 }
 
+static void test_missing_trades_become_a_fetch_and_its_answer_events(void **state)
+{
+    (void)state;
+    assert_string_equal(resync_trades("LTC-USDT", 500, 509), "");
+    assert_string_equal(adapter.function, "historicalTrades");
+    assert_string_equal(adapter.instrument, "LTC-USDT");
+    assert_int_equal(adapter.from, 500);
+    assert_int_equal(adapter.limit, 10);
+    assert_int_equal(adapter.route, 1);
+    assert_false(adapter.urgent);
+    assert_string_equal(resync_trades("BTC-USDT", 500, 509), "not_subscribed");
+    assert_string_equal(resync_trades("LTC-USDT", 500, 1500), "parse");
+    const size_t before = rig.event_count;
+    struct mlt_native_event native = rig_instance(MLT_EVENT_TRADE, "LTC-USDT", 500);
+    native.rest_function = MLT_SLICE_LITERAL("historicalTrades");
+    rig_send(&rig, &native);
+    assert_true(rig_wait_events(&rig, before + 1));
+    struct mlt_arena arena;
+    struct mlt_event event;
+    mlt_arena_init(&arena, 4096, 1u << 20);
+    assert_int_equal(mlt_event_decode(mlt_slice_of(rig.last_bytes, rig.last_len), &arena, &event),
+                     MLT_OK);
+    assert_true(mlt_slice_equal_string(event.rest_function, "historicalTrades"));
+    assert_int_equal(event.quality & MLT_QUALITY_CONTIGUOUS, 0);
+    mlt_arena_fini(&arena);
+}
+
 /* Whoever follows deltas needs a book too. */
 static void test_deltas_alone_are_enough_for_a_snapshot(void **state)
 {
@@ -211,8 +255,8 @@ static void test_refusals_have_names(void **state)
     adapter.refusal = "unknown_symbol";
     assert_string_equal(resync("BTC-USDT", 100, false), "unknown_symbol");
     adapter.refusal = NULL;
-    assert_int_equal(rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"accepted\"}"), 3);
-    assert_int_equal(rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"refused\"}"), 5);
+    assert_int_equal(rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"accepted\"}"), 4);
+    assert_int_equal(rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"refused\"}"), 7);
     assert_int_equal(
         rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"adapter_refused\"}"), 1);
     assert_int_equal(rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"away\"}"), 1);
@@ -279,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_an_adapter_it_is_said_at_once),
         cmocka_unit_test(test_request_becomes_a_fetch_and_its_answer_an_event),
+        cmocka_unit_test(test_missing_trades_become_a_fetch_and_its_answer_events),
         cmocka_unit_test(test_deltas_alone_are_enough_for_a_snapshot),
         cmocka_unit_test(test_refusals_have_names),
         cmocka_unit_test(test_silent_adapter_holds_up_neither_the_flow_nor_the_table),

@@ -81,7 +81,52 @@ static void test_types_of_a_token_do_not_make_it_known(void **state)
 static const char *demand(const struct mlt_table *table, const struct mlt_catalogue *catalogue,
                           const char *token, uint32_t depth, struct mlt_demand *out)
 {
-    return mlt_demand_of(table, catalogue, mlt_slice_of_string(token), depth, out);
+    const struct mlt_want want = { .depth = depth };
+    return mlt_demand_of(table, catalogue, mlt_slice_of_string(token), &want, out);
+}
+
+static const char *demand_trades(const struct mlt_table *table,
+                                 const struct mlt_catalogue *catalogue, enum mlt_event_type type,
+                                 int64_t first, int64_t last, struct mlt_demand *out)
+{
+    const struct mlt_want want = { type, 0, first, last };
+    return mlt_demand_of(table, catalogue, MLT_SLICE_LITERAL("BTC-USDT"), &want, out);
+}
+
+static void test_demand_for_trades_finds_the_route_of_their_type(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(
+        "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\",\"rest\":"
+        "{\"function\":\"historicalTrades\"}},"
+        "{\"type\":\"AGG_TRADE\",\"ws\":\"{symbol}@aggTrade\",\"rest\":{\"function\":"
+        "\"aggTrades\"}},{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"}],\"subscriptions\":"
+        "[" SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    struct mlt_demand out = { NULL, 0, 0 };
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_TRADE, 500, 1499, &out), "");
+    assert_string_equal(out.route->rest_function, "historicalTrades");
+    assert_int_equal(out.from, 500);
+    assert_int_equal(out.limit, 1000);
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_TRADE, 0, 0, &out), "");
+    assert_int_equal(out.limit, 1);
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_AGG_TRADE, 5, 6, &out),
+                        "not_subscribed");
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_TRADE, 5, 4, &out), "parse");
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_TRADE, -1, 4, &out), "parse");
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_TRADE, 0, 1000, &out), "parse");
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_TRADE, 0, INT64_MAX, &out),
+                        "parse");
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_BBO, 5, 6, &out), "parse");
+    assert_string_equal(demand_trades(table, catalogue, (enum mlt_event_type)77, 5, 6, &out),
+                        "parse");
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+    table = table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
+    catalogue = catalogue_of(table, 1000);
+    assert_string_equal(demand_trades(table, catalogue, MLT_EVENT_TRADE, 5, 6, &out), "no_route");
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
 }
 
 static void test_demand_for_a_snapshot_finds_its_route_or_a_reason(void **state)
@@ -95,7 +140,7 @@ static void test_demand_for_a_snapshot_finds_its_route_or_a_reason(void **state)
                                                                            "\"BTC-USDT\"")
                      TABLE_END);
     struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
-    struct mlt_demand out = { NULL, 0 };
+    struct mlt_demand out = { NULL, 0, 0 };
     assert_string_equal(demand(table, catalogue, "BTC-EUR", 0, &out), "");
     assert_int_equal(out.route->number, 6);
     assert_int_equal(out.limit, 100);
@@ -376,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_names_of_subscriptions_are_known_at_once_with_their_types),
         cmocka_unit_test(test_types_of_a_token_do_not_make_it_known),
         cmocka_unit_test(test_demand_for_a_snapshot_finds_its_route_or_a_reason),
+        cmocka_unit_test(test_demand_for_trades_finds_the_route_of_their_type),
         cmocka_unit_test(test_revision_grows_once_a_batch_and_only_when_what_flows_changes),
         cmocka_unit_test(test_what_a_pattern_covers_is_known_when_its_first_instance_comes),
         cmocka_unit_test(test_limit_is_counted_and_leaves_the_rest_alone),

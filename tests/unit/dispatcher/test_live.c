@@ -97,6 +97,34 @@ static void test_who_leaves_takes_only_what_nobody_else_asks_for(void **state)
     assert_int_equal(live.patterns, 0);
 }
 
+static bool begins(const char *token)
+{
+    return mlt_catalogue_begins(catalogue, mlt_slice_of_string(token), MLT_EVENT_TRADE);
+}
+
+/* The first event of a type since it was subscribed has nothing before it. What was subscribed
+ * when the flow began goes on from where it was. */
+static void test_a_subscription_made_while_events_flow_begins_once(void **state)
+{
+    (void)state;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", NULL));
+    assert_false(begins("A-B"));
+    mlt_catalogue_begin(catalogue);
+    assert_true(record("two", true, MLT_EVENT_TRADE, "A-B", "C-D"));
+    assert_false(begins("A-B"));
+    assert_true(begins("C-D"));
+    assert_false(begins("C-D"));
+    assert_true(record("one", false, 0, NULL, NULL));
+    assert_true(record("two", false, 0, NULL, NULL));
+    assert_true(record("three", true, MLT_EVENT_TRADE, "A-B", NULL));
+    assert_true(record("four", true, MLT_EVENT_TRADE, "X-Y", NULL)); /* another one meanwhile */
+    assert_true(begins("A-B"));
+    assert_false(begins("A-B"));
+    assert_true(record("four", false, 0, NULL, NULL));
+    assert_false(begins("X-Y"));
+    assert_false(begins("no-such"));
+}
+
 static void test_the_revision_grows_with_what_changes_and_with_nothing_else(void **state)
 {
     (void)state;
@@ -246,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_who_leaves_takes_only_what_nobody_else_asks_for),
+        TEST(test_a_subscription_made_while_events_flow_begins_once),
         TEST(test_the_revision_grows_with_what_changes_and_with_nothing_else),
         TEST(test_what_no_control_bus_writes_changes_nothing),
         TEST(test_undo_brings_back_what_was),

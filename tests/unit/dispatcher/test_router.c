@@ -295,6 +295,44 @@ static void test_what_nobody_asked_for_is_counted_and_dropped(void **state)
     stop();
 }
 
+static uint32_t quality_of_a_trade(const char *policies, bool fetched)
+{
+    char json[512];
+    (void)snprintf(json, sizeof json,
+                   "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"%s}],"
+                   "\"subscriptions\":[" SUBSCRIPTION("a", "TRADE", "\"A-B\"") TABLE_END,
+                   policies);
+    start(json);
+    struct mlt_native_event n = instance(MLT_EVENT_TRADE, "A-B");
+    n.rest_function = fetched ? MLT_SLICE_LITERAL("historicalTrades") : MLT_SLICE_EMPTY;
+    add(n);
+    run(false);
+    assert_int_equal(w.count, 1);
+    struct mlt_arena arena;
+    mlt_arena_init(&arena, 4096, 1u << 20);
+    const uint32_t quality = sent(0, &arena).quality;
+    mlt_arena_fini(&arena);
+    stop();
+    return quality;
+}
+
+/* The Conductor may look for ids that are missing only where no policy takes any away. */
+static void test_trades_say_whether_every_id_comes(void **state)
+{
+    (void)state;
+    assert_int_equal(quality_of_a_trade("", false), MLT_QUALITY_CONTIGUOUS);
+    assert_int_equal(quality_of_a_trade(",\"discard\":[{\"reason\":\"zero\"}]", false),
+                     MLT_QUALITY_CONTIGUOUS);
+    assert_int_equal(quality_of_a_trade("", true), 0);
+    assert_int_equal(quality_of_a_trade(",\"discard\":[{\"reason\":\"not_trading\"}]", false), 0);
+    assert_int_equal(
+        quality_of_a_trade(",\"discard\":[{\"reason\":\"stale\",\"max_age_ms\":1000}]", false), 0);
+    assert_int_equal(quality_of_a_trade(",\"filter\":[{\"field\":\"price\",\"op\":\"gt\","
+                                        "\"value\":\"1\"}]",
+                                        false),
+                     0);
+}
+
 /* What else of a book is subscribed stands on its deltas and snapshots. */
 static void test_parts_of_a_book_say_what_of_it_is_wanted(void **state)
 {
@@ -317,7 +355,7 @@ static void test_parts_of_a_book_say_what_of_it_is_wanted(void **state)
           MLT_QUALITY_WANTS_BOOK | MLT_QUALITY_WANTS_SNAPSHOT },
         { "B-USDT", MLT_EVENT_INSTRUMENT, true, 0 },
         { "T-USDT", MLT_EVENT_BOOK_SNAPSHOT, false, 0 },
-        { "T-USDT", MLT_EVENT_TRADE, true, 0 },
+        { "T-USDT", MLT_EVENT_TRADE, true, MLT_QUALITY_CONTIGUOUS },
     };
     start(ALL_ROUTES SUBSCRIPTION("a", "BOOK", "\"B-USDT\",\"BS-USDT\"") "," SUBSCRIPTION(
         "b", "BOOK_DELTA",
@@ -647,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_subscribed_instance_leaves_with_the_route_and_its_partition),
         cmocka_unit_test(test_what_nobody_asked_for_is_counted_and_dropped),
         cmocka_unit_test(test_parts_of_a_book_say_what_of_it_is_wanted),
+        cmocka_unit_test(test_trades_say_whether_every_id_comes),
         cmocka_unit_test(test_listing_and_source_state_follow_any_subscription),
         cmocka_unit_test(test_listing_is_told_also_when_nothing_of_it_is_subscribed),
         cmocka_unit_test(test_policies_drop_count_and_enrich),

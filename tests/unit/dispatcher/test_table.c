@@ -93,6 +93,17 @@ static const struct refusal {
     { ROUTES_HEAD
       "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"interval_ms\":999}}]}",
       "routes[0].rest.interval_ms: is below 1000", "raise it" },
+    { "{\"version\":1,\"routes\":["
+      "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\",\"rest\":{\"function\":\"historicalTrades\","
+      "\"interval_ms\":5000}}]}",
+      "routes[0].rest.interval_ms: is nothing that historicalTrades has", "remove it" },
+    { "{\"version\":1,\"routes\":["
+      "{\"type\":\"AGG_TRADE\",\"rest\":{\"function\":\"aggTrades\"}}]}",
+      "routes[0].rest: is asked for what is missing of \"ws\"", "add it" },
+    { "{\"version\":1,\"routes\":["
+      "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\",\"rest\":{\"function\":\"aggTrades\"}}]}",
+      "routes[0].rest.function: \"aggTrades\" gives AGG_TRADE, not TRADE",
+      "change the route's type" },
     { ROUTES_HEAD
       "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"limit\":5}}]}",
       "routes[0].rest.limit: is nothing that exchangeInfo has", "remove it" },

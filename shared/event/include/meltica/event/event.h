@@ -45,7 +45,10 @@ enum {
      * subscribed. The Data Bus takes them off. */
     MLT_QUALITY_WANTS_BOOK = 256,
     MLT_QUALITY_WANTS_SNAPSHOT = 512,
-    MLT_QUALITY_INSIDE = 768
+    /* Of TRADE and AGG_TRADE: since the last one of its channel every id came here, or is missing.
+     */
+    MLT_QUALITY_CONTIGUOUS = 1024,
+    MLT_QUALITY_INSIDE = 1792
 };
 
 enum mlt_side { MLT_SIDE_NONE, MLT_SIDE_BUY, MLT_SIDE_SELL };
@@ -62,7 +65,9 @@ enum mlt_status_kind {
     MLT_STATUS_HEADS,
     MLT_STATUS_SYNCING,
     MLT_STATUS_IDLE,
-    MLT_STATUS_CACHE_REBUILT
+    MLT_STATUS_CACHE_REBUILT,
+    MLT_STATUS_MISSING,
+    MLT_STATUS_UNFILLABLE
 };
 
 /* Same numbers as enum BookState. */
@@ -200,7 +205,8 @@ struct mlt_status_event {
     uint64_t first, last, previous_epoch;
     size_t head_count; /* <= MLT_STATUS_HEADS_MAX */
     struct mlt_head heads[MLT_STATUS_HEADS_MAX];
-    int64_t update_first, update_last; /* exchange update ids of a book's change, 0: none */
+    int64_t update_first, update_last; /* exchange update ids of a book's change, ids of
+                                          trades of lost_type; 0: none */
     enum mlt_book_state from;
 };
 

@@ -74,6 +74,14 @@ static const struct mlt_config_item items[] = {
       .unit = "ms",
       .doc = "A LIVE book asks for a snapshot at least this often, and is compared with it; 0: "
              "never." },
+    { .key = "backfill_max",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, backfill_max),
+      .default_text = "10000",
+      .min = 0,
+      .max = 1000000,
+      .doc = "Trades of an instrument that may be missing and fetched at once, and as many "
+             "aggregates; more are told to be UNFILLABLE; 0: none is fetched." },
 };
 
 static enum mlt_status check(const void *config, struct mlt_error *err)
@@ -388,6 +396,7 @@ static enum mlt_status build(struct conductor *c, const struct conductor_config 
                                                .emit_encoded = on_emit_encoded,
                                                .commit = mlt_conductor_on_commit,
                                                .resync = mlt_conductor_on_resync,
+                                               .backfill = mlt_conductor_on_backfill,
                                                .ctx = c,
                                                .clock = mlt_clock_system() };
     enum mlt_status status = mlt_conductor_core_create(c->partitions, &ports, &c->core);

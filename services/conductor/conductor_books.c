@@ -1,5 +1,5 @@
-/* What books need of the service: a thread that wakes the core when something is due, and one that
- * asks the Dispatcher for snapshots and may wait for its answer. */
+/* What books and trades need of the service: a thread that wakes the core when something is due,
+ * and one that asks the Dispatcher for snapshots and missing trades and may wait for its answer. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -21,7 +21,13 @@
 /* Most instruments say something within it, and the others are right within two seconds. */
 #define RESTORE_WAIT_NS MLT_NS_PER_S
 
-enum { URGENT, ORDINARY };
+/* A trade that is late may come by itself within it: another line, a repeat of the hop. */
+#define TRADES_WAIT_NS (500 * MLT_NS_PER_MS)
+/* The exchange's history is some seconds behind its streams, and the budget may be spent. */
+#define TRADES_TIMEOUT_NS (10 * MLT_NS_PER_S)
+#define TRADES_AGAIN_NS (5 * MLT_NS_PER_S)
+
+enum { URGENT, ORDINARY, TRADES };
 
 /* ---- time ---- */
 
@@ -139,15 +145,38 @@ void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t de
     (void)pthread_cond_signal(&b->resyncer_changed);
 }
 
+void mlt_conductor_on_backfill(void *ctx, struct mlt_slice instrument, enum mlt_event_type type,
+                               int64_t first, int64_t last)
+{
+    struct conductor *c = ctx;
+    struct conductor_books *b = &c->books;
+    struct resync_entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL) {
+        b->counts.unqueued++; /* asked for again when no answer came */
+        return;
+    }
+    memcpy(entry->token, instrument.data, instrument.len);
+    entry->token_len = instrument.len;
+    entry->type = type;
+    entry->first = first;
+    entry->last = last;
+    TAILQ_INSERT_TAIL(&b->lists[TRADES], entry, link);
+    (void)pthread_cond_signal(&b->resyncer_changed);
+}
+
 /* The next to be asked for, out of the queue; NULL: none. Under the lock. */
 static struct resync_entry *take_entry(struct conductor_books *b)
 {
-    struct resync_list *list =
-        TAILQ_EMPTY(&b->lists[URGENT]) ? &b->lists[ORDINARY] : &b->lists[URGENT];
-    struct resync_entry *entry = TAILQ_FIRST(list);
+    size_t which = URGENT;
+    while (which < TRADES && TAILQ_EMPTY(&b->lists[which])) {
+        which++;
+    }
+    struct resync_entry *entry = TAILQ_FIRST(&b->lists[which]);
     if (entry != NULL) {
-        TAILQ_REMOVE(list, entry, link);
-        (void)mlt_map_remove(&b->queued, mlt_slice_of(entry->token, entry->token_len));
+        TAILQ_REMOVE(&b->lists[which], entry, link);
+        if (which != TRADES) {
+            (void)mlt_map_remove(&b->queued, mlt_slice_of(entry->token, entry->token_len));
+        }
     }
     return entry;
 }
@@ -156,7 +185,7 @@ static enum mlt_status ask(struct conductor *c, const struct resync_entry *entry
                            struct mlt_error *err)
 {
     char token[MLT_INSTRUMENT_BYTES_MAX + 1];
-    uint8_t packed[MLT_INSTRUMENT_BYTES_MAX + 32];
+    uint8_t packed[MLT_INSTRUMENT_BYTES_MAX + 64];
     memcpy(token, entry->token, entry->token_len);
     token[entry->token_len] = '\0';
     Meltica__V1__ResyncRequest request;
@@ -164,6 +193,9 @@ static enum mlt_status ask(struct conductor *c, const struct resync_entry *entry
     request.instrument = token;
     request.depth = entry->depth;
     request.urgent = entry->urgent;
+    request.type = (Meltica__V1__EventType)entry->type;
+    request.first = entry->first;
+    request.last = entry->last;
     const size_t bytes = meltica__v1__resync_request__pack(&request, packed);
     struct mlt_buf answer;
     mlt_buf_init(&answer, RESYNC_BYTES_MAX);
@@ -200,9 +232,37 @@ static void say(struct conductor *c, const char *outcome, const struct resync_en
             MLT_S("reason", reason));
 }
 
+static void tell_trades(struct conductor *c, const struct resync_entry *entry,
+                        enum mlt_trades_answer answer)
+{
+    mlt_conductor_core_backfill_answered(c->core, mlt_slice_of(entry->token, entry->token_len),
+                                         entry->type, entry->first, answer);
+}
+
 static void fail(struct conductor *c, const struct resync_entry *entry)
 {
-    mlt_conductor_core_resync_failed(c->core, mlt_slice_of(entry->token, entry->token_len));
+    if (entry->type != MLT_EVENT_NONE) {
+        tell_trades(c, entry, MLT_TRADES_LATER);
+    } else {
+        mlt_conductor_core_resync_failed(c->core, mlt_slice_of(entry->token, entry->token_len));
+    }
+}
+
+/* Under the lock. Refused, in a word of services/dispatcher/README.md: will it be otherwise soon?
+ */
+static void refuse(struct conductor *c, const struct resync_entry *entry, const char *reason)
+{
+    static const char *const final[] = { "no_route",         "not_subscribed", "unknown_instrument",
+                                         "unknown_function", "unknown_symbol", "parse" };
+    if (entry->type == MLT_EVENT_NONE) {
+        mlt_conductor_core_resync_refused(c->core, mlt_slice_of(entry->token, entry->token_len));
+        return;
+    }
+    bool no = false;
+    for (size_t n = 0; n < sizeof final / sizeof final[0]; n++) {
+        no = no || strcmp(reason, final[n]) == 0;
+    }
+    tell_trades(c, entry, no ? MLT_TRADES_NO : MLT_TRADES_LATER);
 }
 
 /* Under the lock. Nobody answers: who waits need not find that out one after the other. */
@@ -235,11 +295,13 @@ static void *run_resyncer(void *arg)
         if (accepted) {
             b->counts.accepted++;
             say(c, "accepted", entry, "");
+            if (entry->type != MLT_EVENT_NONE) {
+                tell_trades(c, entry, MLT_TRADES_TAKEN);
+            }
         } else if (status == MLT_OK || status == MLT_E_PROTOCOL) {
             b->counts.refused++;
             say(c, "refused", entry, err.text);
-            mlt_conductor_core_resync_refused(c->core,
-                                              mlt_slice_of(entry->token, entry->token_len));
+            refuse(c, entry, err.text);
         } else {
             b->counts.unanswered++;
             say(c, "unanswered", entry, err.text);
@@ -277,6 +339,9 @@ enum mlt_status mlt_conductor_start_books(struct conductor *c, const struct cond
     if (status != MLT_OK) {
         return mlt_error_set(err, status, "books");
     }
+    const struct mlt_trades_options trades = { (uint32_t)cfg->backfill_max, TRADES_WAIT_NS,
+                                               TRADES_TIMEOUT_NS, TRADES_AGAIN_NS };
+    mlt_conductor_core_trades(c->core, &trades);
     b->armed_ns = INT64_MAX;
     b->ticker_started = pthread_create(&b->ticker, NULL, run_ticker, c) == 0;
     b->resyncer_started =
@@ -292,6 +357,7 @@ void mlt_conductor_init_books(struct conductor *c, const pthread_condattr_t *mon
     (void)pthread_cond_init(&b->settled, monotonic);
     TAILQ_INIT(&b->lists[URGENT]);
     TAILQ_INIT(&b->lists[ORDINARY]);
+    TAILQ_INIT(&b->lists[TRADES]);
     mlt_map_init(&b->queued, MLT_CONDUCTOR_INSTRUMENTS_MAX);
 }
 

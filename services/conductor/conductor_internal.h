@@ -27,7 +27,7 @@
 struct conductor_config {
     int64_t ring_bytes;
     int64_t throttle_ms, published_levels, book_levels, first_depth, snapshot_depth;
-    int64_t stale_after_ms, refresh_ms;
+    int64_t stale_after_ms, refresh_ms, backfill_max;
 };
 
 enum conductor_phase { PHASE_WAITING, PHASE_CLAIMING, PHASE_RUNNING, PHASE_STANDBY, PHASE_ENDED };
@@ -48,6 +48,8 @@ struct conductor_metrics {
     struct mlt_counter *level_changes, *unknown_deletes;
     struct mlt_counter *restored, *rejoined, *replayed, *conflated;
     struct mlt_counter *accepted, *declined, *unanswered, *unqueued;
+    struct mlt_counter *trades_gaps, *trades_missing, *trades_requests, *trades_filled;
+    struct mlt_counter *trades_unfillable[MLT_TRADES_LOSSES];
     struct mlt_gauge *owned, *states[MLT_BOOK_STALE + 1];
     struct conductor_cache_metrics cache;
     struct mlt_histogram *stage;
@@ -55,13 +57,15 @@ struct conductor_metrics {
     struct mlt_hop_receiver_metrics receiver;
 };
 
-/* A snapshot to be asked for; at most one an instrument. */
+/* A snapshot to be asked for, or trades; at most one of each an instrument. */
 struct resync_entry {
     TAILQ_ENTRY(resync_entry) link;
     size_t token_len;
     char token[MLT_INSTRUMENT_BYTES_MAX];
     uint32_t depth;
     bool urgent;
+    enum mlt_event_type type; /* NONE: a snapshot; else trades of this type: first..last */
+    int64_t first, last;
 };
 TAILQ_HEAD(resync_list, resync_entry);
 
@@ -75,7 +79,7 @@ struct conductor_books {
     bool ticker_started, resyncer_started;
     pthread_cond_t ticker_changed, resyncer_changed, settled; /* monotonic clock */
     int64_t armed_ns;                                         /* what the ticker sleeps for */
-    struct resync_list lists[2];                              /* urgent, and not */
+    struct resync_list lists[3];                              /* urgent, not, and trades */
     struct mlt_map queued;
     struct conductor_resync_counts counts;
     const char *last_outcome; /* static; logged when it changes */
@@ -145,6 +149,9 @@ void mlt_conductor_drain_books(struct conductor *c);
 void mlt_conductor_on_room(void *ctx);
 /* Port of the core: a snapshot is wanted. */
 void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent);
+/* Port of the core: trades are missing. */
+void mlt_conductor_on_backfill(void *ctx, struct mlt_slice instrument, enum mlt_event_type type,
+                               int64_t first, int64_t last);
 /* For the cache: the answer of a commit. Takes the lock. */
 void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,
                                 enum mlt_commit_outcome outcome);

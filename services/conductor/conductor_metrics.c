@@ -1,4 +1,6 @@
 /* What the Conductor counts, by name. README.md has the list. */
+#include <stdio.h>
+
 #include "conductor_internal.h"
 
 static void init_books(struct conductor_metrics *to, struct mlt_metrics *m)
@@ -58,18 +60,34 @@ static void init_books(struct conductor_metrics *to, struct mlt_metrics *m)
           "Restored books that a delta made LIVE, without a snapshot" },
         { &to->replayed, "meltica_conductor_deltas_replayed_total", NULL,
           "Deltas of before that brought a restored book forward" },
+        { &to->trades_gaps, "meltica_conductor_trade_gaps_total", NULL,
+          "Places in the flow where ids of trades are missing" },
+        { &to->trades_missing, "meltica_conductor_trades_missing_total", NULL,
+          "Trades found missing, those that came late or were fetched among them" },
+        { &to->trades_requests, "meltica_conductor_trade_requests_total", NULL,
+          "Pages of missing trades wanted" },
+        { &to->trades_filled, "meltica_conductor_trades_backfilled_total", NULL,
+          "Missing trades that were fetched" },
         { &to->accepted, "meltica_conductor_resync_requests_total", "outcome=\"accepted\"",
-          "Requests for a snapshot, by what the Dispatcher said" },
+          "Requests for a snapshot or trades, by what the Dispatcher said" },
         { &to->declined, "meltica_conductor_resync_requests_total", "outcome=\"refused\"",
-          "Requests for a snapshot, by what the Dispatcher said" },
+          "Requests for a snapshot or trades, by what the Dispatcher said" },
         { &to->unanswered, "meltica_conductor_resync_requests_total", "outcome=\"unanswered\"",
-          "Requests for a snapshot, by what the Dispatcher said" },
+          "Requests for a snapshot or trades, by what the Dispatcher said" },
         { &to->unqueued, "meltica_conductor_resync_requests_total", "outcome=\"unqueued\"",
-          "Requests for a snapshot, by what the Dispatcher said" },
+          "Requests for a snapshot or trades, by what the Dispatcher said" },
     };
     for (size_t n = 0; n < sizeof counters / sizeof counters[0]; n++) {
         *counters[n].counter =
             mlt_metrics_counter(m, counters[n].name, counters[n].help, counters[n].labels);
+    }
+    for (int w = 0; w < MLT_TRADES_LOSSES; w++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "reason=\"%s\"",
+                       mlt_trades_loss_word((enum mlt_trades_loss)w));
+        to->trades_unfillable[w] =
+            mlt_metrics_counter(m, "meltica_conductor_trades_unfillable_total",
+                                "Missing trades that will not come, by reason", labels);
     }
     for (int s = MLT_BOOK_IDLE; s <= MLT_BOOK_STALE; s++) {
         to->states[s] =
@@ -139,6 +157,10 @@ static void collect_books(struct conductor *c, const struct mlt_conductor_counts
         { c->metrics.restored, counts->restored },
         { c->metrics.rejoined, counts->rejoined },
         { c->metrics.replayed, counts->replayed },
+        { c->metrics.trades_gaps, counts->trades_gaps },
+        { c->metrics.trades_missing, counts->trades_missing },
+        { c->metrics.trades_requests, counts->trades_requests },
+        { c->metrics.trades_filled, counts->trades_filled },
         { c->metrics.accepted, asked->accepted },
         { c->metrics.declined, asked->refused },
         { c->metrics.unanswered, asked->unanswered },
@@ -146,6 +168,9 @@ static void collect_books(struct conductor *c, const struct mlt_conductor_counts
     };
     for (size_t n = 0; n < sizeof values / sizeof values[0]; n++) {
         mlt_counter_set(values[n].counter, values[n].value);
+    }
+    for (int w = 0; w < MLT_TRADES_LOSSES; w++) {
+        mlt_counter_set(c->metrics.trades_unfillable[w], counts->trades_unfillable[w]);
     }
     for (int s = MLT_BOOK_IDLE; s <= MLT_BOOK_STALE; s++) {
         mlt_gauge_set(c->metrics.states[s], (int64_t)counts->states[s]);

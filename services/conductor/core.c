@@ -25,7 +25,7 @@ enum mlt_status mlt_conductor_core_create(uint32_t partitions,
     c->ports = *ports;
     c->partitions = partitions;
     c->trace_seed = mlt_random64();
-    c->due_ns = INT64_MAX;
+    c->due_ns = c->trades_due_ns = INT64_MAX;
     mlt_map_init(&c->map, MLT_CONDUCTOR_INSTRUMENTS_MAX);
     *core = c;
     return MLT_OK;
@@ -37,6 +37,7 @@ void mlt_conductor_core_destroy(struct mlt_conductor_core *core)
         return;
     }
     mlt_conductor_books_fini(core);
+    mlt_conductor_trades_fini(core);
     struct instrument *i = core->first;
     while (i != NULL) {
         struct instrument *next = i->next;
@@ -172,9 +173,10 @@ static void window_advance(struct window *window, uint64_t by)
     window->seen[0] |= 1;
 }
 
-enum verdict { NEW, LATE, REPEAT, REFUSED };
+enum verdict { NEW, LATE, FILLED, REPEAT, REFUSED };
 
-static enum verdict judge_trade(struct channel *channel, struct window *window, int64_t id)
+static enum verdict judge_trade(const struct instrument *i, enum mlt_event_type type,
+                                struct channel *channel, struct window *window, int64_t id)
 {
     if (!channel->has_position || id > channel->position) {
         window_advance(window, channel->has_position ? (uint64_t)id - (uint64_t)channel->position
@@ -185,7 +187,7 @@ static enum verdict judge_trade(struct channel *channel, struct window *window, 
     }
     const uint64_t below = (uint64_t)channel->position - (uint64_t)id;
     if (below >= TRADE_WINDOW) {
-        return REPEAT;
+        return mlt_conductor_trade_is_missing(i, type, id) ? LATE : REPEAT;
     }
     const uint64_t bit = UINT64_C(1) << (below % 64);
     if ((window->seen[below / 64] & bit) != 0) {
@@ -193,6 +195,19 @@ static enum verdict judge_trade(struct channel *channel, struct window *window, 
     }
     window->seen[below / 64] |= bit;
     return LATE;
+}
+
+/* What was fetched is taken where it is missing, and nowhere else: it is not of the flow. */
+static enum verdict judge_any_trade(struct instrument *i, const struct mlt_event *event,
+                                    struct channel *channel, int64_t id)
+{
+    struct window *window = event->type == MLT_EVENT_TRADE ? &i->trades : &i->agg_trades;
+    const bool fetched = event->rest_function.len > 0;
+    if (fetched && !mlt_conductor_trade_is_missing(i, event->type, id)) {
+        return REPEAT;
+    }
+    const enum verdict verdict = judge_trade(i, event->type, channel, window, id);
+    return fetched && verdict == LATE ? FILLED : verdict;
 }
 
 static enum verdict judge_kline(struct instrument *i, struct channel *channel,
@@ -244,9 +259,8 @@ static enum verdict judge(struct instrument *i, const struct mlt_event *event)
     const int64_t position = mlt_event_position(event);
     switch (event->type) {
     case MLT_EVENT_TRADE:
-        return judge_trade(channel, &i->trades, position);
     case MLT_EVENT_AGG_TRADE:
-        return judge_trade(channel, &i->agg_trades, position);
+        return judge_any_trade(i, event, channel, position);
     case MLT_EVENT_KLINE:
         return judge_kline(i, channel, event);
     case MLT_EVENT_STATUS:
@@ -319,6 +333,7 @@ void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrume
 void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrument *i)
 {
     mlt_conductor_books_epoch(core, i);
+    mlt_conductor_trades_epoch(i);
     if (i->epoch != 0) { /* ours before: then we know better than what we were seeded with */
         i->previous_epoch = i->epoch;
         i->previous_head_count = 0;
@@ -342,6 +357,30 @@ void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrumen
     number_and_send(core, i, &event);
 }
 
+static bool is_trade(enum mlt_event_type type)
+{
+    return type == MLT_EVENT_TRADE || type == MLT_EVENT_AGG_TRADE;
+}
+
+/* before: its channel as it was. */
+static void follow_trades(struct mlt_conductor_core *core, struct instrument *i,
+                          struct mlt_event *event, const struct channel *before,
+                          enum verdict verdict)
+{
+    if (verdict == FILLED) {
+        core->counts.trades_filled++;
+        event->quality |= MLT_QUALITY_BACKFILLED;
+    }
+    if (verdict == NEW) {
+        if (before->has_position && event->last - 1 > before->position &&
+            (event->quality & MLT_QUALITY_CONTIGUOUS) != 0) {
+            mlt_conductor_trades_gap(core, i, event->type, before->position + 1, event->last - 1);
+        }
+    } else {
+        mlt_conductor_trade_came(core, i, event->type, event->last, verdict == FILLED);
+    }
+}
+
 enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct mlt_event *event)
 {
     core->counts.in++;
@@ -355,9 +394,13 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
         core->counts.stale_owner++;
         return MLT_E_STALE_OWNER;
     }
+    const struct channel before = i->channels[event->type];
     const enum verdict verdict = judge(i, event);
     if (verdict == REPEAT) {
         core->counts.duplicates++;
+        if (is_trade(event->type) && event->rest_function.len > 0) {
+            mlt_conductor_trade_came(core, i, event->type, event->last, true);
+        }
         mlt_conductor_books_again(core, i, event);
         return MLT_OK;
     }
@@ -365,12 +408,15 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
         core->counts.refused++;
         return MLT_E_LIMIT;
     }
-    if (verdict == LATE) {
+    if (verdict == LATE || verdict == FILLED) {
         core->counts.late++;
         event->quality |= MLT_QUALITY_LATE;
     }
     if (i->epoch != core->epochs[i->slot]) {
         mlt_conductor_start_epoch(core, i);
+    }
+    if (is_trade(event->type)) {
+        follow_trades(core, i, event, &before, verdict);
     }
     if (mlt_conductor_books_before(core, i, event)) {
         number_and_send(core, i, event);

@@ -9,6 +9,7 @@
 
 #include "meltica/base/clock.h"
 #include "meltica/event/event.h"
+#include "trades.h"
 
 #define MLT_CONDUCTOR_INSTRUMENTS_MAX 16384u
 
@@ -39,6 +40,12 @@ struct mlt_conductor_ports {
      * urgent: the book cannot be shown, or soon shows too little. Must not block. NULL: there is
      * nobody to ask, only what comes anyway is used. */
     void (*resync)(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent);
+    /* Fetch the trades (TRADE, AGG_TRADE) with the ids first..last, at most MLT_TRADES_PAGE_MAX,
+     * which come in the flow; what becomes of the request is told, never from inside, by
+     * mlt_conductor_core_backfill_answered. Must not block. NULL: nobody fetches, what is missing
+     * stays so. */
+    void (*backfill)(void *ctx, struct mlt_slice instrument, enum mlt_event_type type,
+                     int64_t first, int64_t last);
     void *ctx;
     const struct mlt_clock *clock;
 };
@@ -105,6 +112,12 @@ struct mlt_conductor_counts {
     uint64_t rejoined;        /* of those, LIVE by a delta that followed */
     uint64_t replayed;        /* deltas of before that brought one forward */
     uint64_t states[6];       /* books now, by BookState */
+    /* Trades and aggregates. */
+    uint64_t trades_gaps;                          /* places in the flow where ids are missing */
+    uint64_t trades_missing;                       /* ids found missing, of which some came late */
+    uint64_t trades_requests;                      /* pages asked for */
+    uint64_t trades_filled;                        /* that came BACKFILLED */
+    uint64_t trades_unfillable[MLT_TRADES_LOSSES]; /* ids that will not come, by reason */
 };
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,
@@ -117,6 +130,16 @@ void mlt_conductor_core_destroy(struct mlt_conductor_core *core);
  * levels to publish. */
 enum mlt_status mlt_conductor_core_books(struct mlt_conductor_core *core,
                                          const struct mlt_conductor_books *options) MLT_MUST_CHECK;
+
+/* How missing trades are asked for; before the first event. Without this call they are not (each
+ * is told to be UNFILLABLE, `too_many`). */
+void mlt_conductor_core_trades(struct mlt_conductor_core *core,
+                               const struct mlt_trades_options *options);
+
+/* What became of a request by the port backfill for the ids from `first` on. */
+void mlt_conductor_core_backfill_answered(struct mlt_conductor_core *core,
+                                          struct mlt_slice instrument, enum mlt_event_type type,
+                                          int64_t first, enum mlt_trades_answer answer);
 
 /* Slots owned from now on, by epoch; 0: not owned (its events are refused and counted). */
 void mlt_conductor_core_set_epoch(struct mlt_conductor_core *core, uint32_t slot, uint64_t epoch);
@@ -191,9 +214,10 @@ void mlt_conductor_core_cache_back(struct mlt_conductor_core *core, bool rebuilt
 void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_slice instrument,
                                   enum mlt_commit_outcome outcome);
 
-/* What is due by time: BOOKs at the end of their window, books that went silent, snapshots to ask
- * for, what has waited long enough. To be called at mlt_conductor_core_due_ns (monotonic;
- * INT64_MAX: nothing is due) or later; early calls do nothing. Ask anew after every other call. */
+/* What is due by time: BOOKs at the end of their window, books that went silent, snapshots and
+ * trades to ask for, what has waited long enough. To be called at mlt_conductor_core_due_ns
+ * (monotonic; INT64_MAX: nothing is due) or later; early calls do nothing. Ask anew after every
+ * other call. */
 void mlt_conductor_core_tick(struct mlt_conductor_core *core);
 int64_t mlt_conductor_core_due_ns(const struct mlt_conductor_core *core);
 

@@ -295,6 +295,9 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
         }
         break;
     case MLT_EVENT_TRADE:
+        if (i->fused != NULL && i->channels[MLT_EVENT_TRADE].after_gap) {
+            mlt_fusion_trades_missed(i->fused->fusion);
+        }
         if (i->fused != NULL && mlt_fusion_trade(i->fused->fusion, &event->u.trade) != MLT_OK) {
             core->counts.books_refused++;
         }
@@ -480,6 +483,7 @@ static void tick(struct mlt_conductor_core *core, struct fused *f, int64_t now)
 
 void mlt_conductor_core_tick(struct mlt_conductor_core *core)
 {
+    mlt_conductor_trades_tick(core);
     const int64_t now = core->fused_count > 0 ? mono_ns(core) : 0;
     if (core->fused_count == 0 || now < core->due_ns) {
         return;
@@ -497,7 +501,7 @@ void mlt_conductor_core_tick(struct mlt_conductor_core *core)
 
 int64_t mlt_conductor_core_due_ns(const struct mlt_conductor_core *core)
 {
-    return core->due_ns;
+    return core->due_ns < core->trades_due_ns ? core->due_ns : core->trades_due_ns;
 }
 
 size_t mlt_conductor_core_holding(const struct mlt_conductor_core *core)

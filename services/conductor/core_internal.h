@@ -70,6 +70,7 @@ struct instrument {
     bool has_exponents; /* as INSTRUMENT said */
     int32_t price_exponent, quantity_exponent;
     struct fused *fused; /* NULL: nothing of a book came yet */
+    struct gaps *gaps;   /* NULL: no trade was missing yet */
     struct instrument *next;
 };
 
@@ -81,6 +82,10 @@ struct mlt_conductor_core {
     struct instrument *first, *last;
     struct mlt_conductor_counts counts;
     uint64_t trace_seed, trace_count;
+
+    struct mlt_trades_options trades;
+    struct gaps *gaps;
+    int64_t trades_due_ns; /* nothing of trades is due before it */
 
     bool makes_books, congested, draining;
     struct mlt_conductor_books books;
@@ -105,6 +110,22 @@ enum mlt_status mlt_conductor_instrument(struct mlt_conductor_core *core, struct
                                          struct instrument **out);
 void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrument *i);
 bool mlt_conductor_owns(const struct mlt_conductor_core *core, const struct instrument *i);
+
+/* ---- core_trades.c ---- */
+
+/* The ids first..last of TRADE or AGG_TRADE did not come before the next one did, which has not
+ * left yet. */
+void mlt_conductor_trades_gap(struct mlt_conductor_core *core, struct instrument *i,
+                              enum mlt_event_type type, int64_t first, int64_t last);
+bool mlt_conductor_trade_is_missing(const struct instrument *i, enum mlt_event_type type,
+                                    int64_t id);
+/* This id came; fetched: by an answer of REST. */
+void mlt_conductor_trade_came(struct mlt_conductor_core *core, struct instrument *i,
+                              enum mlt_event_type type, int64_t id, bool fetched);
+/* The instrument begins another epoch: what was missing in the one before stays so. */
+void mlt_conductor_trades_epoch(struct instrument *i);
+void mlt_conductor_trades_tick(struct mlt_conductor_core *core);
+void mlt_conductor_trades_fini(struct mlt_conductor_core *core);
 
 /* ---- core_books.c ---- */
 

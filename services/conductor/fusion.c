@@ -339,6 +339,11 @@ enum mlt_status mlt_fusion_trade(struct mlt_fusion *fusion, const struct mlt_tra
     return mlt_analytics_trade(fusion->analytics, trade);
 }
 
+void mlt_fusion_trades_missed(struct mlt_fusion *fusion)
+{
+    mlt_analytics_restart_trades(fusion->analytics);
+}
+
 void mlt_fusion_lost(struct mlt_fusion *fusion)
 {
     mlt_analytics_restart_trades(fusion->analytics);

@@ -67,6 +67,8 @@ enum mlt_status mlt_fusion_snapshot(struct mlt_fusion *fusion, struct mlt_event 
                                     const struct mlt_fusion_scratch *scratch,
                                     bool *used) MLT_MUST_CHECK;
 
+/* Trades before the next one are missing: their windows begin anew. */
+void mlt_fusion_trades_missed(struct mlt_fusion *fusion);
 /* A TRADE. Errors as mlt_analytics_trade: not counted. */
 enum mlt_status mlt_fusion_trade(struct mlt_fusion *fusion,
                                  const struct mlt_trade *trade) MLT_MUST_CHECK;

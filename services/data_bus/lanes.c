@@ -405,7 +405,9 @@ static void on_status(struct mlt_lanes *lanes, struct place *place, const struct
 {
     struct mlt_event copy = *event;
     struct mlt_status_event *status = &copy.u.status;
-    if (status->kind == MLT_STATUS_LOST && !concerns(&place->lane->spec, status->lost_type)) {
+    const bool of_a_type = status->kind == MLT_STATUS_LOST || status->kind == MLT_STATUS_MISSING ||
+                           status->kind == MLT_STATUS_UNFILLABLE;
+    if (of_a_type && !concerns(&place->lane->spec, status->lost_type)) {
         return;
     }
     if (status->kind == MLT_STATUS_HEADS) { /* where the lane stands */

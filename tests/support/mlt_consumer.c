@@ -19,7 +19,7 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
     } else {
         c->counts[event.type] += event.sequence > 0 ? 1 : 0;
         c->epochs[event.type] = event.epoch;
-        if (event.type == MLT_EVENT_STATUS && event.u.status.kind <= MLT_STATUS_CACHE_REBUILT) {
+        if (event.type == MLT_EVENT_STATUS && event.u.status.kind <= MLT_STATUS_UNFILLABLE) {
             c->kinds[event.u.status.kind]++;
         }
         if (c->look != NULL) {

@@ -18,8 +18,8 @@ struct mlt_consumer {
     pthread_cond_t changed;
     struct mlt_arena arena;
     struct mlt_tally *tally;
-    uint64_t counts[MLT_EVENT_TYPE_COUNT];        /* numbered events by type */
-    uint64_t kinds[MLT_STATUS_CACHE_REBUILT + 1]; /* STATUS by kind, notices too */
+    uint64_t counts[MLT_EVENT_TYPE_COUNT];     /* numbered events by type */
+    uint64_t kinds[MLT_STATUS_UNFILLABLE + 1]; /* STATUS by kind, notices too */
     uint64_t foreign;
     uint64_t epochs[MLT_EVENT_TYPE_COUNT]; /* last seen by type */
     /* For what a test wants to look at closer; under the lock, NULL: nothing. */

@@ -176,6 +176,8 @@ static void note_status(struct mlt_board *board, struct row *row,
         row->status = "STALE";
         break;
     case MLT_STATUS_HEADS:
+    case MLT_STATUS_MISSING: /* of trades: what the row says of the book stands */
+    case MLT_STATUS_UNFILLABLE:
         break;
     default:
         row->status = "";

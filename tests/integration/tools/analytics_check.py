@@ -18,6 +18,7 @@ WARMING, LIMITED = 2, 4
 LEVELS, BPS, SPANS = (1, 5, 20), (5, 10, 50), (1, 10, 60)
 TRADE, STATUS, BOOK = 3, 10, 8
 LOST, DOWN = 2, 3
+AFTER_GAP = 128
 NAMES = (
     "mid spread spread_bps microprice bid_depth ask_depth imbalance bid_within ask_within imbalance_within vwap "
     "trade_flow volatility"
@@ -183,6 +184,8 @@ class Check:
         late = conducted < i.conducted  # it waited for the cache, and what came later did not
         i.conducted = max(i.conducted, conducted)
         if e.get(2) == TRADE:
+            if e.get(9, 0) & AFTER_GAP:
+                i.measures.missed()
             self.trade(i, message(e[22]))
             return
         short = event_of_bytes(data)

@@ -345,6 +345,38 @@ static void test_trades_are_in_the_measures_of_the_next_book(void **state)
     fixture_close(&f);
 }
 
+/* After a gap in their ids the windows of trades begin anew, and say so. */
+static void test_missing_trades_make_the_measures_begin_anew(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_TRADE);
+    e.quality = MLT_QUALITY_CONTIGUOUS;
+    e.u.trade.quantity = (struct mlt_decimal){ 3, -5 };
+    e.u.trade.aggressor = MLT_SIDE_BUY;
+    for (int64_t id = 1; id <= 2; id++) {
+        e.first = e.last = e.u.trade.trade_id = id;
+        e.u.trade.price = (struct mlt_decimal){ 149 + id, -2 };
+        e.u.trade.trade_time_ns = f.now_ns;
+        fixture_send(&f, &e);
+        f.now_ns += 2 * MLT_NS_PER_S;
+    }
+    fixture_delta(&f, 11, 11);
+    const struct mlt_book *b = expect_book(f.count - 1, MLT_BOOK_LIVE, 11, 11);
+    assert_int_equal(b->analytics.vwap[1].value.mantissa, 1505000);
+    e.first = e.last = e.u.trade.trade_id = 5; /* 3 and 4 are missing */
+    e.u.trade.price = (struct mlt_decimal){ 160, -2 };
+    e.u.trade.trade_time_ns = f.now_ns;
+    fixture_send(&f, &e);
+    f.now_ns += MLT_NS_PER_S;
+    fixture_delta(&f, 12, 12);
+    b = expect_book(f.count - 1, MLT_BOOK_LIVE, 12, 12);
+    assert_int_equal(b->analytics.vwap[1].value.mantissa, 1600000);
+    assert_true((b->analytics.vwap[1].flags & MLT_MEASURE_WARMING) != 0);
+    fixture_close(&f);
+}
+
 /* ---- commits ---- */
 
 static void test_what_comes_after_a_book_waits_for_its_commit(void **state)
@@ -800,6 +832,7 @@ int main(void)
         cmocka_unit_test(test_other_exponents_are_another_book),
         cmocka_unit_test(test_instruments_without_book_events_have_no_book),
         cmocka_unit_test(test_trades_are_in_the_measures_of_the_next_book),
+        cmocka_unit_test(test_missing_trades_make_the_measures_begin_anew),
         cmocka_unit_test(test_what_comes_after_a_book_waits_for_its_commit),
         cmocka_unit_test(test_a_slow_commit_holds_the_flow_for_five_ms_and_no_longer),
         cmocka_unit_test(test_a_change_of_state_while_a_commit_is_out_follows_its_answer),

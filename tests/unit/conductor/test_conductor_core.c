@@ -115,6 +115,196 @@ static void test_repeats_are_dropped_by_source_position(void **state)
     mlt_conductor_core_destroy(core);
 }
 
+/* ---- missing trades ---- */
+
+static struct {
+    unsigned count;
+    enum mlt_event_type type;
+    int64_t first, last;
+} asked;
+static int64_t trades_now_ns;
+
+static int64_t trades_mono(void *ctx)
+{
+    (void)ctx;
+    return trades_now_ns;
+}
+
+static const struct mlt_clock trades_clock = { fixed_now, trades_mono, NULL };
+
+static void on_backfill(void *ctx, struct mlt_slice instrument, enum mlt_event_type type,
+                        int64_t first, int64_t last)
+{
+    (void)ctx;
+    assert_true(mlt_slice_equal_string(instrument, "BTC-USDT"));
+    asked.count++;
+    asked.type = type;
+    asked.first = first;
+    asked.last = last;
+}
+
+static struct mlt_conductor_core *core_with_trades(void)
+{
+    struct mlt_conductor_core *core = NULL;
+    const struct mlt_conductor_ports ports = {
+        .emit = on_emit, .backfill = on_backfill, .ctx = &seen, .clock = &trades_clock
+    };
+    static const struct mlt_trades_options options = { 5000, 500, 10000, 5000 };
+    seen.count = 0;
+    memset(&asked, 0, sizeof asked);
+    trades_now_ns = 0;
+    assert_int_equal(mlt_conductor_core_create(4, &ports, &core), MLT_OK);
+    mlt_conductor_core_trades(core, &options);
+    for (uint32_t s = 0; s < MLT_SLOT_COUNT; s++) {
+        mlt_conductor_core_set_epoch(core, s, 1);
+    }
+    return core;
+}
+
+static void send_trade(struct mlt_conductor_core *core, enum mlt_event_type type, int64_t id,
+                       bool fetched)
+{
+    struct mlt_event e;
+    memset(&e, 0, sizeof e);
+    e.instrument = MLT_SLICE_LITERAL("BTC-USDT");
+    e.type = type;
+    e.first = e.last = id;
+    e.quality = fetched ? 0 : MLT_QUALITY_CONTIGUOUS;
+    e.rest_function = fetched ? MLT_SLICE_LITERAL("historicalTrades") : MLT_SLICE_EMPTY;
+    assert_int_equal(mlt_conductor_core_event(core, &e), MLT_OK);
+}
+
+static void expect_trade_status(const struct mlt_event *e, enum mlt_status_kind kind,
+                                const char *reason, enum mlt_event_type type, int64_t first,
+                                int64_t last)
+{
+    assert_int_equal(e->type, MLT_EVENT_STATUS);
+    assert_int_equal(e->u.status.kind, kind);
+    assert_true(mlt_slice_equal_string(e->u.status.reason, reason));
+    assert_int_equal(e->u.status.lost_type, type);
+    assert_int_equal(e->u.status.update_first, first);
+    assert_int_equal(e->u.status.update_last, last);
+    assert_true(e->sequence > 0);
+}
+
+static void test_missing_trades_are_asked_for_and_filled_in_once(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_trades();
+    send_trade(core, MLT_EVENT_TRADE, 100, false);
+    send_trade(core, MLT_EVENT_TRADE, 101, false);
+    assert_int_equal(last_seen()->quality & MLT_QUALITY_AFTER_GAP, 0);
+    assert_int_equal(mlt_conductor_core_due_ns(core), INT64_MAX);
+    /* More than the window of late trades lies between. */
+    send_trade(core, MLT_EVENT_TRADE, 3000, false);
+    assert_true((last_seen()->quality & MLT_QUALITY_AFTER_GAP) != 0);
+    assert_int_equal(mlt_conductor_core_due_ns(core), 500);
+    send_trade(core, MLT_EVENT_TRADE, 105, false); /* late by itself, far below the window */
+    assert_true((last_seen()->quality & MLT_QUALITY_LATE) != 0);
+    size_t before = seen.count;
+    send_trade(core, MLT_EVENT_TRADE, 105, false);
+    send_trade(core, MLT_EVENT_TRADE, 99, false);
+    send_trade(core, MLT_EVENT_TRADE, 50, true); /* fetched, and nobody misses it */
+    assert_int_equal(seen.count, before);
+    trades_now_ns = 500;
+    mlt_conductor_core_tick(core);
+    assert_int_equal(asked.count, 1);
+    assert_int_equal(asked.type, MLT_EVENT_TRADE);
+    assert_int_equal(asked.first, 102);
+    assert_int_equal(asked.last, 1101);
+    assert_int_equal(seen.count, before + 2);
+    expect_trade_status(&seen.events[before], MLT_STATUS_MISSING, "id_gap", MLT_EVENT_TRADE, 102,
+                        104);
+    expect_trade_status(&seen.events[before + 1], MLT_STATUS_MISSING, "id_gap", MLT_EVENT_TRADE,
+                        106, 2999);
+    mlt_conductor_core_backfill_answered(core, MLT_SLICE_LITERAL("BTC-USDT"), MLT_EVENT_TRADE, 102,
+                                         MLT_TRADES_TAKEN);
+    before = seen.count;
+    for (int64_t id = 102; id <= 1101; id++) {
+        send_trade(core, MLT_EVENT_TRADE, id, true);
+    }
+    assert_int_equal(seen.count, before + 999); /* 105 came before */
+    assert_int_equal(last_seen()->quality, MLT_QUALITY_BACKFILLED | MLT_QUALITY_LATE);
+    assert_int_equal(last_seen()->sequence, 4 + 999);
+    send_trade(core, MLT_EVENT_TRADE, 1101, false);
+    send_trade(core, MLT_EVENT_TRADE, 1101, true);
+    assert_int_equal(seen.count, before + 999);
+    mlt_conductor_core_tick(core);
+    assert_int_equal(asked.count, 2);
+    assert_int_equal(asked.first, 1102);
+    struct mlt_conductor_counts counts;
+    mlt_conductor_core_counts(core, &counts);
+    assert_int_equal(counts.trades_gaps, 1);
+    assert_int_equal(counts.trades_missing, 2898);
+    assert_int_equal(counts.trades_filled, 999);
+    mlt_conductor_core_destroy(core);
+}
+
+static void test_what_will_not_come_is_told_in_its_place(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_trades();
+    send_trade(core, MLT_EVENT_AGG_TRADE, 10, false);
+    send_trade(core, MLT_EVENT_AGG_TRADE, 10000, false); /* more than may be missing */
+    expect_trade_status(&seen.events[seen.count - 2], MLT_STATUS_UNFILLABLE, "too_many",
+                        MLT_EVENT_AGG_TRADE, 11, 9999);
+    send_trade(core, MLT_EVENT_AGG_TRADE, 10003, false);
+    trades_now_ns = 500;
+    mlt_conductor_core_tick(core);
+    mlt_conductor_core_backfill_answered(core, MLT_SLICE_LITERAL("BTC-USDT"), MLT_EVENT_AGG_TRADE,
+                                         10001, MLT_TRADES_NO);
+    expect_trade_status(last_seen(), MLT_STATUS_UNFILLABLE, "refused", MLT_EVENT_AGG_TRADE, 10001,
+                        10002);
+    /* An answer without it. */
+    send_trade(core, MLT_EVENT_AGG_TRADE, 10006, false);
+    trades_now_ns = 2000;
+    mlt_conductor_core_tick(core);
+    send_trade(core, MLT_EVENT_AGG_TRADE, 10005, true);
+    expect_trade_status(&seen.events[seen.count - 2], MLT_STATUS_UNFILLABLE, "absent",
+                        MLT_EVENT_AGG_TRADE, 10004, 10004);
+    struct mlt_conductor_counts counts;
+    mlt_conductor_core_counts(core, &counts);
+    assert_int_equal(counts.trades_unfillable[MLT_TRADES_TOO_MANY], 9989);
+    assert_int_equal(counts.trades_unfillable[MLT_TRADES_REFUSED], 2);
+    assert_int_equal(counts.trades_unfillable[MLT_TRADES_ABSENT], 1);
+    mlt_conductor_core_destroy(core);
+}
+
+static void test_without_the_word_that_every_id_comes_none_is_missing(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_trades();
+    assert_int_equal(send_event(core, MLT_EVENT_TRADE, 100, 100), MLT_OK);
+    assert_int_equal(send_event(core, MLT_EVENT_TRADE, 200, 200), MLT_OK);
+    assert_int_equal(last_seen()->quality, 0);
+    assert_int_equal(mlt_conductor_core_due_ns(core), INT64_MAX);
+    mlt_conductor_core_destroy(core);
+}
+
+static void test_another_epoch_ends_what_was_missing(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_trades();
+    send_trade(core, MLT_EVENT_TRADE, 100, false);
+    send_trade(core, MLT_EVENT_TRADE, 110, false);
+    for (uint32_t s = 0; s < MLT_SLOT_COUNT; s++) {
+        mlt_conductor_core_set_epoch(core, s, 2);
+    }
+    trades_now_ns = 500;
+    mlt_conductor_core_tick(core);
+    assert_int_equal(asked.count, 0);
+    const size_t before = seen.count;
+    send_trade(core, MLT_EVENT_TRADE, 105, true);
+    assert_int_equal(seen.count, before);
+    send_trade(core, MLT_EVENT_TRADE, 113, false);
+    assert_int_equal(seen.events[before].u.status.kind, MLT_STATUS_EPOCH_STARTED);
+    trades_now_ns = 1500;
+    mlt_conductor_core_tick(core);
+    assert_int_equal(asked.first, 111);
+    assert_int_equal(asked.last, 112);
+    mlt_conductor_core_destroy(core);
+}
+
 static void test_a_late_trade_passes_once_and_is_marked(void **state)
 {
     (void)state;
@@ -476,6 +666,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_epoch_started_comes_first_and_sequences_count_from_one_per_type),
         cmocka_unit_test(test_repeats_are_dropped_by_source_position),
+        cmocka_unit_test(test_missing_trades_are_asked_for_and_filled_in_once),
+        cmocka_unit_test(test_what_will_not_come_is_told_in_its_place),
+        cmocka_unit_test(test_without_the_word_that_every_id_comes_none_is_missing),
+        cmocka_unit_test(test_another_epoch_ends_what_was_missing),
         cmocka_unit_test(test_a_late_trade_passes_once_and_is_marked),
         cmocka_unit_test(test_two_candle_intervals_with_one_event_time_both_pass),
         cmocka_unit_test(test_a_new_owner_goes_on_where_the_heads_say),

@@ -17,6 +17,7 @@ static const char usage[] =
     "  --port N                    port for ws and http; 0 is any (0)\n"
     "  --tls-port N                port for wss and https; 0 is any (none)\n"
     "  --tls-dir DIR               where the test CA and the certificate are made (temporary)\n"
+    "  --healthcheck               ask the simulator that listens there, end with 0 if it is well\n"
     "market, one of:\n"
     "  --replay FILE...            recordings, replayed as one market\n"
     "  --synthetic                 a seeded market\n"
@@ -80,6 +81,7 @@ static const struct option_entry entries[] = {
     ENTRY("port", INT, port, 65535),
     ENTRY("tls-port", INT, tls_port, 65535),
     ENTRY("tls-dir", TEXT, tls_dir, 0),
+    ENTRY("healthcheck", FLAG, healthcheck, 0),
     ENTRY("synthetic", FLAG, synthetic, 0),
     ENTRY("symbols", UNSIGNED, symbols, 9999),
     ENTRY("levels", UNSIGNED, levels, 5000),
@@ -227,6 +229,10 @@ static enum sim_options_result complain(const char *what, const char *detail)
 
 static enum sim_options_result check(struct sim_options *options)
 {
+    if (options->healthcheck) {
+        return options->port > 0 ? SIM_OPTIONS_HEALTHCHECK
+                                 : complain("--healthcheck needs the simulator's --port", "");
+    }
     if (options->synthetic == (options->file_count > 0)) {
         return complain("one of --replay and --synthetic is needed", "");
     }

@@ -19,6 +19,7 @@ struct sim_options {
     size_t file_count;
     double speed; /* 0: as fast as the lines take it */
     bool synthetic;
+    bool healthcheck;
     unsigned symbols, levels, rate;
     uint64_t seed;
     unsigned seconds;       /* 0: for ever */
@@ -35,7 +36,12 @@ struct sim_options {
     unsigned tick_us;
 };
 
-enum sim_options_result { SIM_OPTIONS_RUN, SIM_OPTIONS_HELP, SIM_OPTIONS_WRONG };
+enum sim_options_result {
+    SIM_OPTIONS_RUN,
+    SIM_OPTIONS_HEALTHCHECK, /* of the simulator that listens on host and port */
+    SIM_OPTIONS_HELP,
+    SIM_OPTIONS_WRONG
+};
 
 /* Fills in defaults and reads the command line; complaints go to stderr, help to stdout. Strings
  * point into argv. */

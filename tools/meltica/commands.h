@@ -36,6 +36,9 @@ int mlt_command_audit(int argc, char **argv);
 /* subs: live subscriptions as a table, or the answers as JSON lines. */
 int mlt_command_subs(int argc, char **argv);
 
+/* health URL: 0 when an HTTP page answers 200 to 299, 1 with the reason when not. */
+int mlt_command_health(int argc, char **argv);
+
 /* nats-auth: permissions of principals and services as configuration of a NATS server. */
 int mlt_command_nats_auth(int argc, char **argv);
 

@@ -35,6 +35,8 @@ static const struct {
       "audit [--since 1h] [--follow] [--json]      who asked for what, and what came of it" },
     { "nats-auth", mlt_command_nats_auth,
       "nats-auth --policy FILE --user NAME=FILE    users for nats-server, with permissions" },
+    { "health", mlt_command_health,
+      "health URL [--timeout SECONDS]              ask a page such as /readyz: 0 well, 1 not" },
     { "inspect", mlt_command_inspect,
       "inspect [--report FILE | --events] FILE...  recordings through the cores, report as JSON" },
 };

@@ -429,9 +429,13 @@ static bool action_of(const char *name, enum mlt_config_action *action)
         const char *name;
         enum mlt_config_action action;
     } actions[] = {
-        { "--help", MLT_CONFIG_HELP },          { "-h", MLT_CONFIG_HELP },
-        { "--version", MLT_CONFIG_VERSION },    { "--config-docs", MLT_CONFIG_DOCS },
-        { "--print-config", MLT_CONFIG_PRINT }, { "--check-config", MLT_CONFIG_CHECK },
+        { "--help", MLT_CONFIG_HELP },
+        { "-h", MLT_CONFIG_HELP },
+        { "--version", MLT_CONFIG_VERSION },
+        { "--config-docs", MLT_CONFIG_DOCS },
+        { "--print-config", MLT_CONFIG_PRINT },
+        { "--check-config", MLT_CONFIG_CHECK },
+        { "--healthcheck", MLT_CONFIG_HEALTHCHECK },
     };
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         if (strcmp(name, actions[i].name) == 0) {

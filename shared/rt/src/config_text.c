@@ -82,6 +82,7 @@ void mlt_config_help(const struct mlt_config_table *tables, size_t table_count, 
                   "  --config FILE     flat JSON object of keys with underscores\n"
                   "  --print-config    print the effective values and where they come from\n"
                   "  --check-config    check the configuration and exit: 0 good, 2 wrong\n"
+                  "  --healthcheck     ask the service that runs with this: 0 ready, 1 not\n"
                   "  --config-docs     print the table of keys as Markdown\n"
                   "  --version         print the version\n"
                   "  --help            print this\n\n",

@@ -1,4 +1,5 @@
-/* What service.c, health.c and items.c share. Loop thread, but for what says otherwise. */
+/* What service.c, health.c, healthcheck.c and items.c share. Loop thread, but for what says
+ * otherwise. */
 #ifndef MELTICA_SERVICE_SRC_INTERNAL_H
 #define MELTICA_SERVICE_SRC_INTERNAL_H
 
@@ -25,6 +26,11 @@ struct service_config {
 /* Checks what the table of items cannot. */
 enum mlt_status mlt_service_check_config(const struct service_config *config,
                                          struct mlt_error *err) MLT_MUST_CHECK;
+
+/* Asks /readyz of the service that listens where config says. E_CONFIG when that cannot be known;
+ * any other failure: it is not ready, or not there. Main thread, before anything runs. */
+enum mlt_status mlt_service_healthcheck(const struct service_config *config,
+                                        struct mlt_error *err) MLT_MUST_CHECK;
 
 enum bus_place { BUS_DATA, BUS_CONTROL, BUS_COUNT };
 

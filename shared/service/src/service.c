@@ -257,7 +257,7 @@ static enum mlt_status step_config(struct mlt_service *service, struct mlt_error
     enum mlt_status status = mlt_config_load(service->tables, 2, service->argc, service->argv,
                                              environ, &service->action, err);
     if (status != MLT_OK || service->action == MLT_CONFIG_PRINT ||
-        service->action >= MLT_CONFIG_HELP) {
+        service->action >= MLT_CONFIG_HEALTHCHECK) {
         return status; /* who looks for a mistake must see the values before they are judged */
     }
     status = mlt_service_check_config(&service->config, err);
@@ -427,7 +427,7 @@ static void print_ignored(void *ctx, const char *variable)
     (void)fprintf(ctx, "# ignored: %s\n", variable);
 }
 
-static void act(struct mlt_service *service)
+static enum mlt_status act(struct mlt_service *service, struct mlt_error *err)
 {
     const struct mlt_service_spec *spec = service->spec;
     switch (service->action) {
@@ -438,6 +438,8 @@ static void act(struct mlt_service *service)
     case MLT_CONFIG_CHECK:
         (void)printf("configuration is good\n");
         break;
+    case MLT_CONFIG_HEALTHCHECK:
+        return mlt_service_healthcheck(&service->config, err);
     case MLT_CONFIG_HELP:
         mlt_config_help(service->tables, 2, service->program, spec->description, stdout);
         break;
@@ -456,6 +458,7 @@ static void act(struct mlt_service *service)
     case MLT_CONFIG_RUN:
         break;
     }
+    return MLT_OK;
 }
 
 /* ---- the whole ---- */
@@ -469,15 +472,20 @@ static int start(struct mlt_service *service)
 {
     for (size_t i = 0; i < STEP_COUNT; i++) {
         struct mlt_error err = MLT_ERROR_INIT;
-        const enum mlt_status status = steps[i].run(service, &err);
+        enum mlt_status status = steps[i].run(service, &err);
         if (status != MLT_OK) {
             mlt_log(MLT_LOG_ERROR, "start_failed", err.text, MLT_S("step", steps[i].name),
                     MLT_S("status", mlt_status_word(status)));
             return exit_status_of(status);
         }
         if (service->action != MLT_CONFIG_RUN) {
-            act(service);
-            return EXIT_DRAINED;
+            status = act(service, &err);
+            if (status == MLT_OK) {
+                return EXIT_DRAINED;
+            }
+            mlt_log(MLT_LOG_ERROR, "healthcheck_failed", err.text,
+                    MLT_S("status", mlt_status_word(status)));
+            return exit_status_of(status);
         }
     }
     return EXIT_DRAINED;

@@ -1,6 +1,8 @@
 /* The REST side as Binance has it: shapes, weights, limits, errors. */
 #include "sim_test.h"
 
+#include <sys/wait.h>
+
 #define MARKET "--synthetic", "--symbols", "3", "--rate", "2000", "--seconds", "3", "--speed", "max"
 
 /* Runs a synthetic market to its end with one line open. */
@@ -311,6 +313,29 @@ static void test_recorded_exchange_info_and_what_is_not_known(void **state)
     stop(&sim);
 }
 
+static int healthcheck(int port)
+{
+    char command[128];
+    (void)snprintf(command, sizeof command,
+                   "exec \"$MELTICA_BINARY_DIR/bin/meltica-exchange-sim\" --healthcheck --port %d",
+                   port);
+    const int status = system(command); /* NOLINT(cert-env33-c) */
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_healthcheck_tells_whether_a_simulator_listens(void **state)
+{
+    (void)state;
+    const char *const arguments[] = { "--synthetic", "--symbols", "1", NULL };
+    struct sim_process sim;
+    start(&sim, arguments);
+    const int port = sim.port;
+    assert_int_equal(healthcheck(port), 0);
+    assert_int_equal(sim_process_stop(&sim), 0);
+    assert_int_equal(healthcheck(port), 1);
+    assert_int_equal(healthcheck(0), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_over_the_limit_comes_429_and_then_418),
         cmocka_unit_test(test_exchange_info_selects_and_tells_the_rules),
         cmocka_unit_test(test_recorded_exchange_info_and_what_is_not_known),
+        cmocka_unit_test(test_healthcheck_tells_whether_a_simulator_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,6 +129,31 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* ---- health ---- */
+
+static void test_health_asks_a_page_and_ends_with_its_answer(void **state)
+{
+    (void)state;
+    struct command c;
+    char page[64];
+    const struct mlt_stack_process *p = &stack.processes[2];
+    (void)snprintf(page, sizeof page, "http://127.0.0.1:%s/livez", p->port);
+    assert_int_equal(command_run(&c, ARGS("health", page), NULL), 0);
+    assert_string_equal(command_out(&c), "live\n");
+    command_free(&c);
+    (void)snprintf(page, sizeof page, "http://127.0.0.1:%s/nothing", p->port);
+    assert_int_equal(command_run(&c, ARGS("health", page, "--timeout", "5"), NULL), 1);
+    assert_non_null(strstr(command_err(&c), "/nothing: 404 see /livez"));
+    command_free(&c);
+    assert_int_equal(command_run(&c, ARGS("health", "http://127.0.0.1:1/"), NULL), 1);
+    command_free(&c);
+    assert_int_equal(command_run(&c, ARGS("health"), NULL), 2);
+    assert_non_null(strstr(command_err(&c), "usage: meltica health URL"));
+    command_free(&c);
+    assert_int_equal(command_run(&c, ARGS("health", page, "--timeout", "x"), NULL), 2);
+    command_free(&c);
+}
+
 /* ---- tail ---- */
 
 static void test_tail_prints_so_many_json_lines_and_ends(void **state)
@@ -635,6 +660,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_a_server_everyone_says_so_in_time),
+        cmocka_unit_test(test_health_asks_a_page_and_ends_with_its_answer),
         cmocka_unit_test(test_tail_prints_so_many_json_lines_and_ends),
         cmocka_unit_test(test_tail_of_one_instrument_has_only_that),
         cmocka_unit_test(test_tail_without_a_terminal_is_a_plain_table),

@@ -12,6 +12,7 @@
 
 #include "meltica/base/clock.h"
 #include "meltica/http/http.h"
+#include "meltica/http/probe.h"
 
 #define MS MLT_NS_PER_MS
 #define BODY_MAX 100000u
@@ -614,6 +615,42 @@ static void test_options_that_make_no_sense_are_refused(void **state)
     }
 }
 
+/* ---- probe ---- */
+
+static enum mlt_status probe(const char *path, int64_t timeout_ns, char body[16],
+                             struct mlt_error *err)
+{
+    *err = (struct mlt_error)MLT_ERROR_INIT;
+    return mlt_http_probe(url_of("http", "127.0.0.1", path), timeout_ns, body, 16, err);
+}
+
+static void test_a_probe_tells_good_answers_from_others_and_says_what_came(void **state)
+{
+    (void)state;
+    struct mlt_error err;
+    char body[16];
+    START(NULL);
+    assert_int_equal(probe("/ok", 5 * MLT_NS_PER_S, body, &err), MLT_OK);
+    assert_string_equal(body, "hello");
+    assert_int_equal(probe("/204", 5 * MLT_NS_PER_S, body, &err), MLT_OK);
+    assert_string_equal(body, "");
+    /* What does not fit is cut. */
+    assert_int_equal(probe("/exact", 5 * MLT_NS_PER_S, body, &err), MLT_OK);
+    assert_int_equal(probe("/404", 5 * MLT_NS_PER_S, body, &err), MLT_E_UNAVAILABLE);
+    assert_string_equal(body, "{\"code\":-112}");
+    assert_non_null(strstr(err.text, "/404: 404 {\"code\":-112}"));
+    assert_int_equal(probe("/302", 5 * MLT_NS_PER_S, body, &err), MLT_E_UNAVAILABLE);
+    assert_int_equal(probe("/cut", 5 * MLT_NS_PER_S, body, &err), MLT_E_IO);
+    assert_int_equal(probe("/hang", 200 * MS, body, &err), MLT_E_TIMEOUT);
+    assert_non_null(strstr(err.text, "/hang: no answer in time"));
+    STOP();
+    assert_int_equal(probe("/ok", 5 * MLT_NS_PER_S, body, &err), MLT_E_CONNECT);
+    assert_string_equal(body, "");
+    assert_int_equal(mlt_http_probe("file:///etc/hostname", MLT_NS_PER_S, body, sizeof body, &err),
+                     MLT_E_IO);
+    assert_string_equal(body, "");
+}
+
 int main(void)
 {
     if (mlt_signals_block() != MLT_OK || !test_ca_make(&ca) || !test_ca_make(&other_ca)) {
@@ -635,6 +672,7 @@ int main(void)
         HTTP_TEST(test_answers_wait_while_the_loops_mailbox_is_full),
         HTTP_TEST(test_an_answer_that_is_here_is_told_when_the_client_goes_first),
         HTTP_TEST(test_options_that_make_no_sense_are_refused),
+        cmocka_unit_test(test_a_probe_tells_good_answers_from_others_and_says_what_came),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     test_ca_drop(&ca);

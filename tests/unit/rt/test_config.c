@@ -441,9 +441,13 @@ static void test_actions(void **state)
         const char *flag;
         enum mlt_config_action action;
     } cases[] = {
-        { "--print-config", MLT_CONFIG_PRINT }, { "--check-config", MLT_CONFIG_CHECK },
-        { "--help", MLT_CONFIG_HELP },          { "-h", MLT_CONFIG_HELP },
-        { "--version", MLT_CONFIG_VERSION },    { "--config-docs", MLT_CONFIG_DOCS },
+        { "--print-config", MLT_CONFIG_PRINT },
+        { "--check-config", MLT_CONFIG_CHECK },
+        { "--help", MLT_CONFIG_HELP },
+        { "-h", MLT_CONFIG_HELP },
+        { "--version", MLT_CONFIG_VERSION },
+        { "--config-docs", MLT_CONFIG_DOCS },
+        { "--healthcheck", MLT_CONFIG_HEALTHCHECK },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(load(ARGS("--partitions", "7", cases[i].flag), NULL), MLT_OK);
@@ -518,11 +522,22 @@ static void test_help_names_every_flag(void **state)
     mlt_config_help(tables, 2, "meltica-x", "does x", to);
     assert_int_equal(fclose(to), 0);
     static const char *const words[] = {
-        "meltica-x: does x\n",  "--config FILE",      "--print-config",
-        "--check-config",       "--version",          "  --nats-url VALUE",
-        "--partitions",         "--offset",           "--mode",
-        "--password-file",      "--verbose",          "--name",
-        "--drain-timeout-ms",   "MELTICA_PARTITIONS", "default \"4\"",
+        "meltica-x: does x\n",
+        "--config FILE",
+        "--print-config",
+        "--check-config",
+        "--healthcheck",
+        "--version",
+        "  --nats-url VALUE",
+        "--partitions",
+        "--offset",
+        "--mode",
+        "--password-file",
+        "--verbose",
+        "--name",
+        "--drain-timeout-ms",
+        "MELTICA_PARTITIONS",
+        "default \"4\"",
         "Patience at the end.",
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {

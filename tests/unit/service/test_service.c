@@ -622,6 +622,58 @@ static void test_own_condition_is_part_of_readiness(void **state)
     end(&c);
 }
 
+/* Runs --healthcheck as a container does: beside the service, with its configuration. */
+static void check_health(const struct child *c, const char *const *more, int status,
+                         const char *said)
+{
+    struct child check;
+    char port[16];
+    const char *arguments[8] = { "--healthcheck", "--http-port", port };
+    (void)snprintf(port, sizeof port, "%d", c->port);
+    for (size_t i = 0; more[i] != NULL; i++) {
+        arguments[3 + i] = more[i];
+    }
+    child_start(&check, arguments);
+    expect_exit(&check, status);
+    if (status == 0) {
+        assert_string_equal(check.out, said);
+    } else {
+        expect_logged(&check, "\"event\":\"healthcheck_failed\"");
+        expect_logged(&check, said);
+    }
+}
+
+#define CHECK_HEALTH(c, status, said, ...)                                                         \
+    check_health(c, (const char *const[]){ __VA_ARGS__ NULL }, status, said)
+
+static void test_healthcheck_says_what_readyz_says(void **state)
+{
+    (void)state;
+    struct child c;
+    nats_server_kill(&server);
+    START(&c, "--nats-url", server.url);
+    wait_listening(&c);
+    (void)wait_event(&c, "not_ready");
+    CHECK_HEALTH(&c, 1, "/readyz: 503 not ready: nats", );
+    nats_server_start(&server);
+    (void)wait_event(&c, "ready");
+    CHECK_HEALTH(&c, 0, "ready\n", );
+    CHECK_HEALTH(&c, 0, "ready\n", "--http-host=127.0.0.1", );
+    /* Only what is needed to ask is checked: whether the rest is right, the service has said. */
+    CHECK_HEALTH(&c, 0, "ready\n", "--nats-creds-file=/no/file", );
+    end(&c);
+    CHECK_HEALTH(&c, 1, "/readyz: Could", );
+}
+
+static void test_healthcheck_wants_a_port_of_its_own_choice(void **state)
+{
+    (void)state;
+    struct child c;
+    START(&c, "--healthcheck");
+    expect_exit(&c, 2);
+    expect_logged(&c, "http_port: 0 is a free port that nobody else knows; name one");
+}
+
 static void test_service_that_gives_up_drains_and_ends_with_1(void **state)
 {
     (void)state;
@@ -665,6 +717,8 @@ int main(void)
         cmocka_unit_test(test_a_wrong_variable_of_traces_ends_with_2_and_is_named),
         cmocka_unit_test(test_start_that_fails_cleans_up),
         cmocka_unit_test(test_port_that_is_taken_is_said),
+        cmocka_unit_test(test_healthcheck_wants_a_port_of_its_own_choice),
+        NATS_TEST(test_healthcheck_says_what_readyz_says),
         NATS_TEST(test_ready_with_nats_away_without_and_back_again),
         NATS_TEST(test_micro_service_tells_who_it_is),
         NATS_TEST(test_own_condition_is_part_of_readiness),

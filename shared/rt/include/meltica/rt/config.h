@@ -57,11 +57,12 @@ struct mlt_config_table {
 
 enum mlt_config_action {
     MLT_CONFIG_RUN,
-    MLT_CONFIG_PRINT,   /* --print-config: effective values with their origin, then exit 0 */
-    MLT_CONFIG_CHECK,   /* --check-config */
-    MLT_CONFIG_HELP,    /* --help */
-    MLT_CONFIG_VERSION, /* --version */
-    MLT_CONFIG_DOCS     /* --config-docs: the tables as Markdown rows */
+    MLT_CONFIG_PRINT,       /* --print-config: effective values with their origin, then exit 0 */
+    MLT_CONFIG_CHECK,       /* --check-config */
+    MLT_CONFIG_HEALTHCHECK, /* --healthcheck: is the service that runs with this well? */
+    MLT_CONFIG_HELP,        /* --help */
+    MLT_CONFIG_VERSION,     /* --version */
+    MLT_CONFIG_DOCS         /* --config-docs: the tables as Markdown rows */
 };
 
 /* Fills the values of every table. environment is an environ-like vector. E_CONFIG with the key,

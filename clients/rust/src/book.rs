@@ -1,0 +1,214 @@
+//! The book that this consumer keeps, and the numbers of the channels.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::pb;
+
+const DIGEST_LEVELS: usize = 20;
+const BUFFERED_DELTAS_MAX: usize = 4096;
+
+/// Levels of one side inside the known window, as whole numbers (mantissas).
+struct Side {
+    sign: i64, // 1 bids, -1 asks: sign * price is the greater the better
+    levels: HashMap<i64, i64>,
+    bound: i64, // worst sign * price that is known; MIN: there are no other levels
+}
+
+impl Side {
+    fn new(sign: i64) -> Self {
+        Side { sign, levels: HashMap::new(), bound: i64::MAX }
+    }
+
+    fn replace(&mut self, side: &pb::Levels, whole: bool) {
+        self.levels = side.prices.iter().copied().zip(side.quantities.iter().copied()).collect();
+        // A side that is not whole is known down to its last level; without any, nothing is known.
+        let last = side.prices.last().map_or(i64::MAX, |price| self.sign * price);
+        self.bound = if whole { i64::MIN } else { last };
+    }
+
+    fn change(&mut self, side: &pb::Levels) {
+        for (&price, &quantity) in side.prices.iter().zip(&side.quantities) {
+            if self.sign * price < self.bound {
+                continue; // beyond the window: not known to be complete
+            }
+            if quantity == 0 {
+                self.levels.remove(&price);
+            } else {
+                self.levels.insert(price, quantity);
+            }
+        }
+    }
+
+    fn append_to(&self, data: &mut Vec<u8>) {
+        let mut best: Vec<_> = self.levels.iter().collect();
+        best.sort_unstable_by_key(|(price, _)| -self.sign * **price);
+        best.truncate(DIGEST_LEVELS);
+        data.extend((best.len() as u32).to_le_bytes());
+        for (price, quantity) in best {
+            data.extend(price.to_le_bytes());
+            data.extend(quantity.to_le_bytes());
+        }
+    }
+}
+
+pub struct Book {
+    bids: Side,
+    asks: Side,
+    pub held: bool,
+    pub wanted: bool, // a checkpoint can be asked for: the fused book is LIVE, or nobody said otherwise
+    pub last: i64,
+    pub epoch: u64,
+    pub wrong: u64,
+    buffer: VecDeque<(pb::Source, u64, pb::BookDelta)>, // that came, with their epochs, while no book is held
+}
+
+impl Book {
+    pub fn new() -> Self {
+        let (bids, asks) = (Side::new(1), Side::new(-1));
+        Book { bids, asks, held: false, wanted: true, last: 0, epoch: 0, wrong: 0, buffer: VecDeque::new() }
+    }
+
+    pub fn digest(&self) -> u32 {
+        let mut data = Vec::new();
+        self.bids.append_to(&mut data);
+        self.asks.append_to(&mut data);
+        crc32c::crc32c(&data)
+    }
+
+    fn compare(&mut self, what: &str, version: u32, digest: u32) -> bool {
+        if version == 1 && digest != self.digest() {
+            eprintln!("{what} at {} has digest {digest:08x}, own {:08x}", self.last, self.digest());
+            self.wrong += 1;
+            self.drop();
+        }
+        self.held
+    }
+
+    fn drop(&mut self) {
+        self.held = false;
+        self.buffer.clear();
+    }
+
+    fn replace(&mut self, bids: Option<&pb::Levels>, asks: Option<&pb::Levels>, whole: (bool, bool), last: i64) {
+        let none = pb::Levels::default();
+        self.bids.replace(bids.unwrap_or(&none), whole.0);
+        self.asks.replace(asks.unwrap_or(&none), whole.1);
+        (self.last, self.held) = (last, true);
+    }
+
+    fn apply(&mut self, source: &pb::Source, delta: &pb::BookDelta) -> bool {
+        delta.bids.iter().for_each(|side| self.bids.change(side));
+        delta.asks.iter().for_each(|side| self.asks.change(side));
+        self.last = source.last;
+        self.compare("BOOK_DELTA", delta.digest_version, delta.digest)
+    }
+
+    /// Joins, unless it does not fit what is buffered: then it has to be read again.
+    pub fn checkpoint(&mut self, c: &pb::BookCheckpoint) {
+        if c.state() != pb::BookState::BookLive {
+            return;
+        }
+        if let Some((source, epoch, _)) = self.buffer.front()
+            && (c.epoch < *epoch || c.last_update_id < source.first - 1)
+        {
+            return;
+        }
+        self.replace(c.bids.as_ref(), c.asks.as_ref(), (c.bids_whole, c.asks_whole), c.last_update_id);
+        self.epoch = self.epoch.max(c.epoch);
+        let buffered = std::mem::take(&mut self.buffer);
+        let mut right = self.compare("checkpoint", c.digest_version, c.digest);
+        for (source, _, delta) in &buffered {
+            if right && source.last > self.last {
+                right = self.apply(source, delta);
+            }
+        }
+    }
+
+    pub fn on_delta(&mut self, source: pb::Source, epoch: u64, delta: pb::BookDelta) {
+        self.epoch = epoch;
+        self.wanted |= delta.digest_version == 1;
+        if self.held && source.last <= self.last {
+            return; // the book has it already
+        }
+        if self.held && source.first <= self.last + 1 {
+            self.apply(&source, &delta);
+            return;
+        }
+        if self.held || self.buffer.back().is_some_and(|(before, ..)| source.first > before.last + 1) {
+            self.drop(); // update ids are missing
+        } else if self.buffer.len() == BUFFERED_DELTAS_MAX {
+            self.buffer.pop_front();
+        }
+        self.buffer.push_back((source, epoch, delta));
+    }
+
+    pub fn on_snapshot(&mut self, s: &pb::BookSnapshot) {
+        if !s.reset {
+            return;
+        }
+        let back = self.held && s.last_update_id < self.last;
+        self.drop();
+        if !back {
+            let whole = |side: &Option<pb::Levels>| {
+                side.as_ref().map_or(0, |levels| levels.prices.len()) < s.requested_depth as usize
+            };
+            self.replace(s.bids.as_ref(), s.asks.as_ref(), (whole(&s.bids), whole(&s.asks)), s.last_update_id);
+        }
+    }
+
+    /// True when the BOOK is of the same update id as the own book, and equal.
+    pub fn on_book(&mut self, b: &pb::Book) -> bool {
+        self.wanted = b.state() == pb::BookState::BookLive;
+        let same = self.wanted && self.held && b.digest_version == 1 && b.last_update_id == self.last;
+        same && self.compare("BOOK", b.digest_version, b.digest)
+    }
+
+    pub fn on_status(&mut self, s: &pb::Status) {
+        use pb::StatusKind::{Gap, Idle, Live, Syncing};
+        if matches!(s.kind(), Gap | Idle) {
+            self.drop();
+        }
+        if matches!(s.kind(), Gap | Idle | Syncing | Live) {
+            self.wanted = s.kind() == Live;
+        }
+    }
+}
+
+/// What is numbered: a channel is (instrument, type), its events are (epoch, sequence).
+#[derive(Default)]
+pub struct Channels {
+    last: HashMap<i32, (u64, u64)>,
+    pub events: u64,
+    pub gaps: u64,
+}
+
+impl Channels {
+    /// False for a repeat.
+    pub fn is_new(&mut self, e: &pb::Event) -> bool {
+        if e.sequence == 0 {
+            return true; // a notice, not part of a channel
+        }
+        if let Some(&before) = self.last.get(&e.r#type) {
+            if (e.epoch, e.sequence) <= before {
+                return false;
+            }
+            self.gaps += e.sequence - 1 - if e.epoch == before.0 { before.1 } else { 0 };
+        }
+        self.last.insert(e.r#type, (e.epoch, e.sequence));
+        self.events += 1;
+        true
+    }
+
+    /// Events that were sent and did not come, also when nothing came after them.
+    pub fn heads(&mut self, epoch: u64, heads: &[pb::Head]) {
+        for head in heads {
+            if let Some(before) = self.last.get_mut(&head.r#type)
+                && before.0 == epoch
+                && head.sequence > before.1
+            {
+                self.gaps += head.sequence - before.1;
+                before.1 = head.sequence;
+            }
+        }
+    }
+}

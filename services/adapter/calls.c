@@ -174,13 +174,6 @@ static enum mlt_rest_outcome on_http_error(struct answer *answer)
     return MLT_REST_RETRY;
 }
 
-static int64_t used_weight(const struct mlt_http_response *response)
-{
-    char *end = NULL;
-    const long long value = strtoll(response->used_weight_1m, &end, 10);
-    return response->used_weight_1m[0] != '\0' && *end == '\0' && value >= 0 ? value : -1;
-}
-
 static void on_done(void *ctx, const struct mlt_http_response *response)
 {
     const struct mlt_adapter_call *flown = ctx;
@@ -202,7 +195,7 @@ static void on_done(void *ctx, const struct mlt_http_response *response)
                 MLT_S("instrument", call.token));
     } else {
         mlt_governor_answered(&adapter->governor, response->code, response->retry_after_s,
-                              used_weight(response), now);
+                              mlt_governor_weight_of(response->used_weight_1m), now);
         /* The decoder overwrites the body. */
         char original[ORIGINAL_BYTES_MAX];
         const size_t len =

@@ -7,6 +7,7 @@
 #define RETRY_AFTER_429_S INT64_C(60)  /* where the answer names none: a whole window */
 #define RETRY_AFTER_418_S INT64_C(120) /* the shortest ban */
 #define RETRY_AFTER_403_S INT64_C(60)
+#define RETRY_AFTER_MIN_S INT64_C(1) /* also for 0: a refusal is never answered at once */
 #define RETRY_AFTER_MAX_S (INT64_C(3) * 24 * 3600) /* the longest ban */
 #define REPORT_LIFE_NS (60 * MLT_NS_PER_S)
 #define URGENT_PERCENT 20u
@@ -119,10 +120,27 @@ int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight, bool 
     return 0;
 }
 
+int64_t mlt_governor_weight_of(const char *text)
+{
+    int64_t value = 0;
+    if (*text == '\0') {
+        return -1;
+    }
+    for (; *text >= '0' && *text <= '9'; text++) {
+        value = value * 10 + (*text - '0');
+        if (value > UINT32_MAX) {
+            value = UINT32_MAX; /* as good as any that is too many */
+        }
+    }
+    return *text == '\0' ? value : -1;
+}
+
 static void block(struct mlt_governor *governor, int64_t seconds, int64_t now_ns)
 {
     if (seconds > RETRY_AFTER_MAX_S) {
         seconds = RETRY_AFTER_MAX_S;
+    } else if (seconds < RETRY_AFTER_MIN_S) {
+        seconds = RETRY_AFTER_MIN_S;
     }
     const int64_t until = now_ns + seconds * MLT_NS_PER_S;
     if (until > governor->blocked_until_ns) {

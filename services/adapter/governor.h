@@ -55,6 +55,8 @@ int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight, bool 
 /* Weight that counts against the share now. */
 uint32_t mlt_governor_used(struct mlt_governor *governor, int64_t now_ns);
 
+/* What X-MBX-USED-WEIGHT-1M says; -1: no number. Pure. */
+int64_t mlt_governor_weight_of(const char *text);
 /* An HTTP answer: its code, Retry-After in s (-1: none), X-MBX-USED-WEIGHT-1M (-1: none). */
 void mlt_governor_answered(struct mlt_governor *governor, int code, int64_t retry_after_s,
                            int64_t used_weight, int64_t now_ns);

@@ -15,6 +15,7 @@ void mlt_conductor_books_fini(struct mlt_conductor_core *core)
 {
     for (size_t n = 0; n < core->fused_count; n++) {
         mlt_fusion_destroy(core->fused[n]->fusion);
+        mlt_fusion_destroy(core->fused[n]->retired);
         mlt_buf_fini(&core->fused[n]->held);
         free(core->fused[n]);
     }
@@ -353,6 +354,13 @@ void mlt_conductor_books_epoch(struct mlt_conductor_core *core, struct instrumen
 
 /* ---- answers and time ---- */
 
+/* Nothing views the book of before any more. */
+static void end_retired(struct fused *f)
+{
+    mlt_fusion_destroy(f->retired);
+    f->retired = NULL;
+}
+
 void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_slice instrument,
                                   enum mlt_commit_outcome outcome)
 {
@@ -371,6 +379,7 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
         if (outcome == MLT_COMMIT_FENCED) {
             f->fenced_epoch = f->book.epoch;
         }
+        end_retired(f);
         clear_held(core, f);
         mlt_conductor_settle_due(core, f);
         return;
@@ -381,6 +390,7 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
         core->counts.uncached++;
     }
     emit(core, i, &f->book);
+    end_retired(f);
     release(core, f);
     mlt_conductor_book_if_due(core, f);
 }

@@ -131,7 +131,11 @@ enum mlt_status mlt_conductor_equip(struct mlt_conductor_core *core, struct inst
         mlt_fusion_stop(f->fusion);
         mlt_conductor_announce(core, f);
         mlt_conductor_add_levels(f->fusion, &core->counts); /* of books that are no more */
-        mlt_fusion_destroy(f->fusion);
+        if (f->committing && f->retired == NULL) {
+            f->retired = f->fusion; /* until the answer: the BOOK on its way shows its levels */
+        } else {
+            mlt_fusion_destroy(f->fusion);
+        }
     } else {
         core->fused[core->fused_count] = f;
         core->dues[core->fused_count++] = INT64_MAX;

@@ -36,7 +36,8 @@ struct fused {
     struct mlt_conductor_core *core;
     struct instrument *instrument;
     struct mlt_fusion *fusion;
-    size_t index; /* in the core's lists */
+    struct mlt_fusion *retired; /* what `book` has views of, when exponents changed meanwhile */
+    size_t index;               /* in the core's lists */
     bool was_live;
     bool wanted;             /* BOOK is subscribed, as the last delta or snapshot said */
     bool heard;              /* there was one */

@@ -131,7 +131,7 @@ enum mlt_status mlt_data_bus_heads_answer(struct mlt_data_bus_core *core, uint32
     }
     if (status == MLT_OK) {
         const size_t size = meltica__v1__heads_reply__get_packed_size(&answer);
-        status = mlt_buf_reserve(reply, size);
+        status = mlt_buf_reserve(reply, size > 0 ? size : 1); /* an empty one has a place, too */
         if (status == MLT_OK) {
             reply->len += meltica__v1__heads_reply__pack(&answer, reply->data + reply->len);
             (void)mlt_data_bus_core_fence(core, partition, epoch);

@@ -97,13 +97,22 @@ static void lane_fini(struct mlt_lane_spec *lane)
     free(lane->patterns);
 }
 
+/* One token of a subject, as every Control Bus makes them. */
+static bool is_name(const char *text)
+{
+    const size_t len = strlen(text);
+    return len > 0 && len <= MLT_ROUTING_NAME_BYTES_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_:@") ==
+               len;
+}
+
 /* E_PARSE: a lane that this version does not understand. It gets nothing rather than too much. */
 static enum mlt_status make_lane(const Meltica__V1__TableSubscription *from,
                                  struct mlt_lane_spec *lane)
 {
     memset(lane, 0, sizeof *lane);
-    if (strlen(from->principal) > MLT_ROUTING_NAME_BYTES_MAX ||
-        strlen(from->id) > MLT_ROUTING_NAME_BYTES_MAX || from->n_filter > MLT_ROUTING_FILTERS_MAX) {
+    if (!is_name(from->principal) || !is_name(from->id) ||
+        from->n_filter > MLT_ROUTING_FILTERS_MAX) {
         return MLT_E_PARSE;
     }
     (void)snprintf(lane->principal, sizeof lane->principal, "%s", from->principal);

@@ -62,7 +62,10 @@ static bool is_routed(const struct mlt_table *table, int type)
 static bool is_lane(const Meltica__V1__ControlRecord *record)
 {
     struct mlt_filter filter;
-    bool right = record->private_lane ? record->n_filter <= MLT_LIVE_FILTERS_MAX
+    /* Owner and id become tokens of the lane's subject: a '.' would make more of them. */
+    bool right = record->private_lane ? record->n_filter <= MLT_LIVE_FILTERS_MAX &&
+                                            strchr(record->principal, '.') == NULL &&
+                                            strchr(record->subscription, '.') == NULL
                                       : record->n_filter == 0 && record->throttle_ms == 0;
     for (size_t i = 0; right && i < record->n_filter; i++) {
         const Meltica__V1__Comparison *c = record->filter[i];

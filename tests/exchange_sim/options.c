@@ -112,7 +112,14 @@ static const struct option_entry entries[] = {
 #define ENTRY_COUNT ((int)(sizeof entries / sizeof entries[0]))
 #define ENTRY_BASE 2 /* 1 is getopt's word that is no option */
 
-enum special { SPECIAL_REPLAY = 1000, SPECIAL_SPEED, SPECIAL_START, SPECIAL_MUTATE, SPECIAL_HELP };
+enum special {
+    SPECIAL_REPLAY = 1000,
+    SPECIAL_SPEED,
+    SPECIAL_START,
+    SPECIAL_MUTATE,
+    SPECIAL_HELP,
+    SPECIAL_VERSION
+};
 
 static bool parse_u64(const char *text, uint64_t max, uint64_t *out)
 {
@@ -253,7 +260,7 @@ static enum sim_options_result check(struct sim_options *options)
 
 enum sim_options_result sim_options_parse(struct sim_options *options, int argc, char **argv)
 {
-    struct option table[ENTRY_COUNT + 6] = { 0 };
+    struct option table[ENTRY_COUNT + 7] = { 0 };
     for (int i = 0; i < ENTRY_COUNT; i++) {
         table[i] =
             (struct option){ entries[i].name,
@@ -266,12 +273,17 @@ enum sim_options_result sim_options_parse(struct sim_options *options, int argc,
         (struct option){ "start-subscriptions", required_argument, NULL, SPECIAL_START };
     table[ENTRY_COUNT + 3] = (struct option){ "mutate", required_argument, NULL, SPECIAL_MUTATE };
     table[ENTRY_COUNT + 4] = (struct option){ "help", no_argument, NULL, SPECIAL_HELP };
+    table[ENTRY_COUNT + 5] = (struct option){ "version", no_argument, NULL, SPECIAL_VERSION };
     set_defaults(options);
     int which;
     bool replay = false; /* words after --replay FILE are files, too */
     while ((which = getopt_long(argc, argv, "-h", table, NULL)) != -1) {
         if (which == 'h' || which == SPECIAL_HELP) {
             (void)fputs(usage, stdout);
+            return SIM_OPTIONS_HELP;
+        }
+        if (which == SPECIAL_VERSION) {
+            (void)puts("meltica-exchange-sim " MELTICA_VERSION);
             return SIM_OPTIONS_HELP;
         }
         const bool word = which == 1;

@@ -55,38 +55,6 @@ static int usage(FILE *to, int status)
 
 /* ---- arguments ---- */
 
-/* So long ago, or a time in UTC. */
-static bool read_since(const char *text, int64_t now_ns, int64_t *out)
-{
-    static const struct {
-        char unit;
-        int64_t seconds;
-    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    static const char *const forms[] = { "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d" };
-    const size_t digits = strspn(text, "0123456789");
-    char number[24];
-    int64_t count = 0;
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (digits > 0 && digits < sizeof number && text[digits] == units[i].unit &&
-            text[digits + 1] == '\0') {
-            (void)snprintf(number, sizeof number, "%.*s", (int)digits, text);
-            *out = mlt_tool_count(number, MLT_TOOL_SECONDS_MAX / units[i].seconds, &count)
-                       ? now_ns - count * units[i].seconds * MLT_NS_PER_S
-                       : 0;
-            return *out > 0;
-        }
-    }
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        struct tm tm = { .tm_mday = 1 };
-        const char *end = strptime(text, forms[i], &tm);
-        if (end != NULL && *end == '\0' && tm.tm_year > 70 && tm.tm_year < 350) {
-            *out = (int64_t)timegm(&tm) * MLT_NS_PER_S;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool read_outcome(struct audit *a, const char *text)
 {
     static const char *const outcomes[] = { "confirmed", "pending", "failed", "rejected",
@@ -118,7 +86,7 @@ static bool read_arguments(struct audit *a, int argc, char **argv)
         } else if (strcmp(argv[i], "--outcome") == 0 && value) {
             wrong = !read_outcome(a, argv[++i]);
         } else if (strcmp(argv[i], "--since") == 0 && value) {
-            wrong = !read_since(argv[++i], mlt_clock_wall_ns(), &a->since_ns);
+            wrong = !mlt_tool_since(argv[++i], mlt_clock_wall_ns(), &a->since_ns);
         } else {
             wrong = true;
         }

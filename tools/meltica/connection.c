@@ -62,18 +62,6 @@ bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc
     return false;
 }
 
-bool mlt_tool_count(const char *text, int64_t max, int64_t *out)
-{
-    char *end = NULL;
-    errno = 0;
-    const long long value = strtoll(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > max) {
-        return false;
-    }
-    *out = value;
-    return true;
-}
-
 bool mlt_tool_help(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {

@@ -3,6 +3,7 @@
 #define MELTICA_TOOL_CONNECTION_H
 
 #include "meltica/bus/bus.h"
+#include "numbers.h"
 
 struct mlt_tool_connection {
     struct mlt_bus_options bus; /* url from --nats-url, MELTICA_NATS_URL, NATS_URL or the default */
@@ -21,10 +22,6 @@ bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc
 /* Connects and waits 5 s for the server, less when SIGINT or SIGTERM is pending. Says on stderr
  * what is wrong. NULL on failure. */
 struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, const char *command);
-
-/* The whole text as an integer from 1 to max, else false. */
-bool mlt_tool_count(const char *text, int64_t max, int64_t *out);
-#define MLT_TOOL_SECONDS_MAX 31536000 /* a year */
 
 /* True when a command was asked for --help (or -h). */
 bool mlt_tool_help(int argc, char **argv);

@@ -12,6 +12,7 @@
 
 #include "commands.h"
 #include "connection.h"
+#include "events_file.h"
 #include "meltica/base/clock.h"
 #include "meltica/event/event.h"
 
@@ -169,7 +170,9 @@ static void keep_time(struct replay *r, int64_t at_ns)
         r->first_event_ns = at_ns;
         r->started_mono_ns = mlt_clock_mono_ns();
     }
-    const int64_t due = r->started_mono_ns + (at_ns - r->first_event_ns) / r->speed;
+    const int64_t after = mlt_events_file_due_ns(r->first_event_ns, at_ns, r->speed);
+    const int64_t due =
+        after < INT64_MAX - r->started_mono_ns ? r->started_mono_ns + after : INT64_MAX;
     const struct timespec when = { .tv_sec = due / MLT_NS_PER_S, .tv_nsec = due % MLT_NS_PER_S };
     while (due > mlt_clock_mono_ns() &&
            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR) {
@@ -181,18 +184,9 @@ static enum mlt_status replay_bytes(struct replay *r, struct mlt_slice rest)
     struct mlt_arena arena;
     mlt_arena_init(&arena, 64u << 10, ARENA_BYTES_MAX);
     struct mlt_slice element;
+    struct mlt_event event;
     enum mlt_status status;
-    while ((status = mlt_batch_next(&rest, &element)) == MLT_OK) {
-        struct mlt_event event;
-        mlt_arena_reset(&arena);
-        status = mlt_event_decode(element, &arena, &event);
-        if (status != MLT_OK) {
-            break;
-        }
-        if (!mlt_instrument_token_valid(event.instrument)) {
-            status = MLT_E_PARSE;
-            break;
-        }
+    while ((status = mlt_events_file_next(&rest, &arena, &event, &element)) == MLT_OK) {
         char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
         (void)snprintf(subject, sizeof subject, "%s.%.*s", r->prefix,
                        MLT_SLICE_FMT(event.instrument));

@@ -27,12 +27,16 @@ static char *copy_text(const char *text, size_t len)
     return copy;
 }
 
-static char *copy_member(yyjson_val *object, const char *key)
+/* *out stays NULL where the member is no text. False: no memory, which is no reason to leave a
+ * symbol out of the listing. */
+static bool copy_member(yyjson_val *object, const char *key, char **out)
 {
     yyjson_val *value = yyjson_obj_get(object, key);
-    return yyjson_is_str(value) && yyjson_get_len(value) > 0
-               ? copy_text(yyjson_get_str(value), yyjson_get_len(value))
-               : NULL;
+    if (!yyjson_is_str(value) || yyjson_get_len(value) == 0) {
+        return true;
+    }
+    *out = copy_text(yyjson_get_str(value), yyjson_get_len(value));
+    return *out != NULL;
 }
 
 /* Stream names have ASCII letters lowered; other UTF-8 bytes stay. */
@@ -96,13 +100,14 @@ static void symbol_fini(struct mlt_binance_symbol *symbol)
 static enum mlt_status read_symbol(yyjson_val *object, struct mlt_binance_symbol *symbol)
 {
     *symbol = (struct mlt_binance_symbol){ 0 };
-    symbol->native = copy_member(object, "symbol");
-    symbol->base = copy_member(object, "baseAsset");
-    symbol->quote = copy_member(object, "quoteAsset");
-    symbol->status = copy_member(object, "status");
     char token[MLT_INSTRUMENT_BYTES_MAX + 1];
     enum mlt_status status = MLT_E_MISSING;
-    if (symbol->native != NULL && symbol->base != NULL && symbol->quote != NULL) {
+    if (!copy_member(object, "symbol", &symbol->native) ||
+        !copy_member(object, "baseAsset", &symbol->base) ||
+        !copy_member(object, "quoteAsset", &symbol->quote) ||
+        !copy_member(object, "status", &symbol->status)) {
+        status = MLT_E_NOMEM;
+    } else if (symbol->native != NULL && symbol->base != NULL && symbol->quote != NULL) {
         status = mlt_instrument_token(mlt_slice_of_string(symbol->base),
                                       mlt_slice_of_string(symbol->quote), token, sizeof token);
     }

@@ -137,6 +137,13 @@ static enum mlt_status take_number(const struct field *f, struct pending_stamps 
     }
 }
 
+/* NONE also for a BOOK, which no exchange sends: an instance has no place for one. */
+static enum mlt_event_type payload_of_field(uint32_t field)
+{
+    const enum mlt_event_type type = mlt_payload_type_of_field(field);
+    return type == MLT_EVENT_BOOK ? MLT_EVENT_NONE : type;
+}
+
 static enum mlt_status take_bytes(const struct field *f, struct mlt_arena *arena,
                                   struct mlt_native_event *e)
 {
@@ -162,7 +169,7 @@ static enum mlt_status take_bytes(const struct field *f, struct mlt_arena *arena
         return take_unparsed(f->bytes, e);
     default:
         memset(&e->u, 0, sizeof e->u);
-        e->type = (int)mlt_payload_type_of_field(f->number);
+        e->type = (int)payload_of_field(f->number);
         return mlt_payload_take((enum mlt_event_type)e->type, f->bytes, arena, &e->u);
     }
 }
@@ -178,7 +185,7 @@ enum mlt_status mlt_native_decode(struct mlt_slice bytes, struct mlt_arena *aren
         const bool number = f.number == 2 || (f.number >= 4 && f.number <= 8) || f.number == 10;
         const bool text = f.number == 1 || f.number == 3 || f.number == 9 ||
                           f.number == FIELD_UNPARSED ||
-                          mlt_payload_type_of_field(f.number) != MLT_EVENT_NONE;
+                          payload_of_field(f.number) != MLT_EVENT_NONE;
         enum mlt_status taken = MLT_OK;
         if (number) {
             taken = take_number(&f, &stamps, &e);

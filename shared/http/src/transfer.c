@@ -87,7 +87,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 
 /* ---- headers ---- */
 
-static int64_t parse_seconds(const char *text)
+int64_t mlt_http_retry_after(const char *text)
 {
     int64_t value = 0;
     if (*text < '0' || *text > '9') {
@@ -115,7 +115,7 @@ static void take_headers(struct transfer *transfer)
 {
     const char *retry_after = header(transfer, "Retry-After");
     if (retry_after != NULL) {
-        transfer->response.retry_after_s = parse_seconds(retry_after);
+        transfer->response.retry_after_s = mlt_http_retry_after(retry_after);
     }
     const char *weight = header(transfer, "X-MBX-USED-WEIGHT-1M");
     if (weight != NULL && strlen(weight) < sizeof transfer->response.used_weight_1m) {

@@ -7,6 +7,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#define SECONDS_MAX (INT64_MAX / INT64_C(1000000000)) /* since 1970: in ns they fit in 64 bits */
 #define CHUNK_BYTES (256u << 10)
 
 static enum mlt_status read_gzip(const char *path, struct mlt_buf *out, struct mlt_error *err)
@@ -159,6 +160,9 @@ static bool take_seconds(struct mlt_slice *rest, int64_t *ns)
         for (; digits < 9; digits++) {
             fraction *= 10;
         }
+    }
+    if (seconds >= SECONDS_MAX) {
+        return false;
     }
     *ns = seconds * INT64_C(1000000000) + fraction;
     return take_literal(rest, ": ");

@@ -133,6 +133,24 @@ static void test_call_heavier_than_the_share_is_made_alone(void **state)
     assert_int_equal(mlt_governor_admit(&governor, 250, false, T0 + 61 * S), 0);
 }
 
+static void test_refusal_that_names_no_time_to_wait_is_never_answered_at_once(void **state)
+{
+    (void)state;
+    mlt_governor_answered(&governor, 429, 0, -1, T0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0), T0 + S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + S), 0);
+}
+
+static void test_used_weight_is_a_whole_number_or_none(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_governor_weight_of("1200"), 1200);
+    assert_int_equal(mlt_governor_weight_of("99999999999999999999999"), UINT32_MAX);
+    assert_int_equal(mlt_governor_weight_of(""), -1);
+    assert_int_equal(mlt_governor_weight_of("-1"), -1);
+    assert_int_equal(mlt_governor_weight_of("12 "), -1);
+}
+
 static void test_429_and_418_are_obeyed_to_the_second(void **state)
 {
     (void)state;
@@ -602,6 +620,8 @@ int main(void)
         TEST(test_what_others_used_counts),
         TEST(test_call_heavier_than_the_share_is_made_alone),
         TEST(test_429_and_418_are_obeyed_to_the_second),
+        TEST(test_refusal_that_names_no_time_to_wait_is_never_answered_at_once),
+        TEST(test_used_weight_is_a_whole_number_or_none),
         TEST(test_host_that_does_not_answer_is_asked_less_and_less),
         TEST(test_calls_are_spread_over_the_interval),
         TEST(test_plan_again_keeps_the_times),

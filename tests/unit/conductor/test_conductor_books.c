@@ -305,6 +305,33 @@ static void test_other_exponents_are_another_book(void **state)
     fixture_close(&f);
 }
 
+static void test_a_book_that_waits_for_its_commit_outlives_other_exponents(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    assert_int_equal(f.commits, 1);
+    fixture_forget(&f);
+    for (int32_t exponent = -3; exponent > -6; exponent--) { /* and again, before the answer */
+        f.now_ns++;
+        struct mlt_event e = fixture_event(&f, MLT_EVENT_INSTRUMENT);
+        e.u.instrument.price_exponent = exponent;
+        e.u.instrument.quantity_exponent = -5;
+        fixture_send(&f, &e);
+    }
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    const struct mlt_book *b = expect_book(0, MLT_BOOK_LIVE, 10, 10);
+    assert_int_equal(b->bids.price_exponent, -2);
+    assert_int_equal(b->bids.count, 2);
+    assert_int_equal(b->bids.prices[0], 100);
+    assert_int_equal(b->asks.prices[1], 201);
+    expect_status(1, MLT_STATUS_IDLE, "stopped", MLT_BOOK_LIVE, 0, 0);
+    expect(2, MLT_EVENT_INSTRUMENT);
+    fixture_close(&f);
+}
+
 static void test_instruments_without_book_events_have_no_book(void **state)
 {
     (void)state;
@@ -830,6 +857,7 @@ int main(void)
         cmocka_unit_test(test_a_loss_on_the_way_here_is_a_gap),
         cmocka_unit_test(test_a_snapshot_that_does_not_come_is_asked_for_again),
         cmocka_unit_test(test_other_exponents_are_another_book),
+        cmocka_unit_test(test_a_book_that_waits_for_its_commit_outlives_other_exponents),
         cmocka_unit_test(test_instruments_without_book_events_have_no_book),
         cmocka_unit_test(test_trades_are_in_the_measures_of_the_next_book),
         cmocka_unit_test(test_missing_trades_make_the_measures_begin_anew),

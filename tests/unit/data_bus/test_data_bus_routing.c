@@ -99,6 +99,23 @@ static void test_bytes_that_are_no_table_are_refused(void **state)
     mlt_routing_destroy(routing);
 }
 
+static void test_lane_whose_owner_or_id_is_no_token_of_a_subject_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const ids[] = { "", "a.b", "a b", "*", ">", "a\n" };
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        const struct lane_line lines[] = {
+            { MLT_EVENT_TRADE, "A-B", ids[i], 0, NULL, NULL, NULL },
+            { MLT_EVENT_TRADE, "A-B", "right", 0, NULL, NULL, NULL },
+        };
+        struct mlt_routing *routing = table_of_lanes(1, 1, lines, 2);
+        assert_int_equal(mlt_routing_ignored(routing), 1);
+        assert_string_equal(mlt_routing_lane(routing, 0)->id, "right");
+        assert_null(mlt_routing_lane(routing, 1));
+        mlt_routing_destroy(routing);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_leaves_to_reset_a_followed_book_or_because_it_is_wanted),
         cmocka_unit_test(test_what_is_no_pattern_is_left_out_and_the_rest_stands),
         cmocka_unit_test(test_bytes_that_are_no_table_are_refused),
+        cmocka_unit_test(test_lane_whose_owner_or_id_is_no_token_of_a_subject_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

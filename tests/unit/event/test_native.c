@@ -166,6 +166,11 @@ static void test_bytes_that_are_no_instance_are_refused(void **state)
     assert_int_equal(
         mlt_native_decode(mlt_slice_of(wrong_wire_type, sizeof wrong_wire_type), &arena, &out),
         MLT_E_PARSE);
+    /* A BOOK, which an instance has no place for, is as unknown as any other field. */
+    static const uint8_t book[] = { 0x0a, 1, 'a',  0xda, 0x01, 9,    0x52, 5,
+                                    0x4a, 2, 0x12, 0,    0x98, 0x98, 0x01 };
+    assert_int_equal(mlt_native_decode(mlt_slice_of(book, sizeof book), &arena, &out),
+                     MLT_E_MISSING);
     free(nameless_bytes);
     free(bytes);
     mlt_arena_fini(&arena);

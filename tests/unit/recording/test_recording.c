@@ -55,6 +55,25 @@ static void test_each_line_format_is_told_by_the_line(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static void test_times_beyond_64_bits_of_ns_are_lines_of_no_known_format(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "9223372036.5: {\"a\":1}\n9999999999.5: {\"a\":1}\n9223372035.5: {}\n";
+    struct mlt_recording recording;
+    struct mlt_record record;
+    struct mlt_error err = MLT_ERROR_INIT;
+    char path[] = "/tmp/meltica-recording-XXXXXX";
+    write_file(path, text, sizeof text - 1);
+    assert_int_equal(mlt_recording_open(&recording, path, &err), MLT_OK);
+    assert_int_equal(mlt_recording_next(&recording, &record, &err), MLT_E_PARSE);
+    assert_int_equal(mlt_recording_next(&recording, &record, &err), MLT_E_PARSE);
+    assert_int_equal(mlt_recording_next(&recording, &record, &err), MLT_OK);
+    assert_int_equal(record.received_ns, INT64_C(9223372035500000000));
+    mlt_recording_close(&recording);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void test_damaged_compression_is_an_error_and_not_a_short_recording(void **state)
 {
     (void)state;
@@ -79,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_line_format_is_told_by_the_line),
+        cmocka_unit_test(test_times_beyond_64_bits_of_ns_are_lines_of_no_known_format),
         cmocka_unit_test(test_damaged_compression_is_an_error_and_not_a_short_recording),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,4 +53,7 @@ void mlt_http_client_destroy(struct mlt_http_client *client);
 enum mlt_status mlt_http_get(struct mlt_http_client *client, const char *url, mlt_http_done_fn done,
                              void *ctx) MLT_MUST_CHECK;
 
+/* Seconds that a Retry-After header says, at most INT32_MAX; -1: a date, or none. Pure. */
+int64_t mlt_http_retry_after(const char *text);
+
 #endif

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# fuzz.sh with programs that only say that they fuzzed: its table, its status, and where findings are. Argument: the source tree.
+set -euo pipefail
+
+source=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/bin"
+
+# program NAME STATUS FILE: ends with that status, after leaving FILE (if any) as libFuzzer leaves a finding.
+program() {
+    cat >"$work/bin/fuzz_$1" <<TEXT
+#!/usr/bin/env bash
+for word in "\$@"; do
+    case "\$word" in -artifact_prefix=*) [ -z "$3" ] || echo x >"\${word#*=}$3" ;; esac
+done
+printf '#5\tDONE   cov: 61 ft: 3\nstat::number_of_executed_units: 1234\nstat::average_exec_per_sec:     56\n'
+exit $2
+TEXT
+    chmod +x "$work/bin/fuzz_$1"
+}
+
+fail() {
+    printf 'driver_test: %s\n' "$*" >&2
+    exit 1
+}
+
+# expect STATUS OPTION...: what it prints is in $work/out.
+expect() {
+    local wanted=$1 status=0
+    shift
+    "$source/tests/fuzz/fuzz.sh" "$work/bin" "$source" "$@" >"$work/out" 2>"$work/err" || status=$?
+    [ "$status" -eq "$wanted" ] || fail "status $status and not $wanted with: $*"
+}
+
+program url 0 ''
+program trace 0 ''
+expect 0 --harness url --harness trace --minutes 1
+grep -qE '^url +1234 +56 +61 +0$' "$work/out" || fail "no row of url: $(cat "$work/out")"
+grep -q 'url for 30 s' "$work/err" || fail "a minute of two harnesses is not 30 s each"
+program url 77 crash-1
+expect 1 --harness url --harness trace --minutes 1
+grep -qE '^url +1234 +56 +61 +1$' "$work/out" || fail "a finding is not in the table"
+grep -qE '^trace +1234 +56 +61 +0$' "$work/out" || fail "nothing was run after a finding"
+[ -f "$work/fuzzing/findings/url/crash-1" ] || fail "the finding is not where --help says"
+program url 1 ''
+expect 1 --harness url # it could not begin
+expect 2 --minutes 0
+expect 2 --harness nothing
+expect 2 --harness rest # not built
+expect 2 --what
+expect 0 --list
+[ "$(wc -l <"$work/out")" -ge 23 ] || fail "--list does not name all harnesses"

@@ -267,21 +267,6 @@ static int usage(void)
     return 2;
 }
 
-/* The services are the build's own, beside this program. */
-static void find_binaries(void)
-{
-    char path[512];
-    const ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
-    assert_true(len > 0);
-    path[len] = '\0';
-    for (int i = 0; i < 2; i++) {
-        char *slash = strrchr(path, '/');
-        assert_non_null(slash);
-        *slash = '\0';
-    }
-    assert_int_equal(setenv("MELTICA_BINARY_DIR", path, 1), 0);
-}
-
 int main(int argc, char **argv)
 {
     unsigned long consumers = 10;
@@ -307,7 +292,7 @@ int main(int argc, char **argv)
     const int fd = mkstemp(table_path);
     assert_true(fd >= 0 && dprintf(fd, "%s", TABLE) > 0 && close(fd) == 0);
     mlt_log_init("bench", "", MLT_LOG_ERROR); /* a person reads this */
-    find_binaries();
+    mlt_stack_find_binaries();
     start(table_path);
     const int failed = run((unsigned)consumers, to);
     mlt_bus_destroy(client, 0);

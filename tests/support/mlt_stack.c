@@ -55,6 +55,19 @@ static void keep_last_words(struct mlt_stack_process *p, const char *text, size_
     p->last_words[p->last_words_len] = '\0';
 }
 
+/* Lines at level error of a service, and of nats. */
+static void count_error(struct mlt_stack_process *p, const char *line)
+{
+    if (strstr(line, "\"level\":\"error\"") != NULL || strstr(line, " [ERR] ") != NULL ||
+        strstr(line, " [FTL] ") != NULL) {
+        if (p->error_lines++ == 0) {
+            (void)snprintf(p->first_error, sizeof p->first_error, "%.*s", (int)strcspn(line, "\n"),
+                           line);
+        }
+    }
+    p->warning_lines += strstr(line, "\"level\":\"warn\"") != NULL;
+}
+
 static void look_for_port(struct mlt_stack_process *p, const char *line)
 {
     static const struct {
@@ -87,6 +100,7 @@ static void *read_words(void *ctx)
         (void)pthread_mutex_lock(&p->lock);
         keep_last_words(p, line, (size_t)len);
         look_for_port(p, line);
+        count_error(p, line);
         if (strstr(line, " Violation - ") != NULL && strstr(line, "\"meltica-") != NULL) {
             (void)snprintf(p->violation, sizeof p->violation, "%s", line);
         }
@@ -130,6 +144,7 @@ static void spawn(struct mlt_stack_process *p)
     assert_true(p->pid >= 0);
     if (p->pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)setsid(); /* Ctrl-C is for the parent, which ends all in order */
         const int nothing = open("/dev/null", O_RDONLY);
         if (dup2(nothing, 0) < 0 || dup2(said[1], 1) < 0 || dup2(said[1], 2) < 0) {
             _exit(126);
@@ -246,7 +261,7 @@ static void write_nats_config(const struct mlt_stack *stack, const char *path, c
     if (stack->jetstream) {
         (void)fprintf(to,
                       "jetstream { store_dir: \"%s/store\", max_memory_store: 2GB, "
-                      "max_file_store: 1GB }\n",
+                      "max_file_store: 4GB }\n",
                       stack->folder);
     }
     if (stack->nats_users != NULL) {
@@ -373,6 +388,27 @@ pid_t mlt_stack_pid(struct mlt_stack *stack, const char *name)
     return process_of(stack, name)->pid;
 }
 
+bool mlt_stack_gone(struct mlt_stack *stack, const char *name)
+{
+    struct mlt_stack_process *p = process_of(stack, name);
+    (void)pthread_mutex_lock(&p->lock);
+    const bool gone = p->pid > 0 && p->ended;
+    (void)pthread_mutex_unlock(&p->lock);
+    return gone;
+}
+
+uint64_t mlt_stack_errors(struct mlt_stack *stack, const char *name, uint64_t *warnings,
+                          char *first, size_t size)
+{
+    struct mlt_stack_process *p = process_of(stack, name);
+    (void)pthread_mutex_lock(&p->lock);
+    const uint64_t errors = p->error_lines;
+    *warnings = p->warning_lines;
+    (void)snprintf(first, size, "%s", p->first_error);
+    (void)pthread_mutex_unlock(&p->lock);
+    return errors;
+}
+
 /* ---- HTTP ---- */
 
 static int connect_to(const char *port)
@@ -382,35 +418,46 @@ static int connect_to(const char *port)
                                    .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const struct timeval limit = { .tv_sec = 10 };
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
-        connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
-        fail_msg("cannot connect to port %s: %s", port, strerror(errno));
+    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+                    connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)) {
+        (void)close(fd);
+        return -1;
     }
     return fd;
+}
+
+bool mlt_stack_try_get(struct mlt_stack *stack, const char *name, const char *path,
+                       struct mlt_buf *body)
+{
+    mlt_buf_clear(body);
+    const int fd = connect_to(process_of(stack, name)->port);
+    if (fd < 0) {
+        return false;
+    }
+    char request[4096];
+    const int len =
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
+    ssize_t n = send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? 1 : 0;
+    while (n > 0 && mlt_buf_reserve(body, 65536) == MLT_OK) {
+        n = read(fd, body->data + body->len, 65536);
+        body->len += n > 0 ? (size_t)n : 0;
+    }
+    (void)close(fd);
+    const uint8_t *end = body->len > 0 ? memmem(body->data, body->len, "\r\n\r\n", 4) : NULL;
+    if (end == NULL || memmem(body->data, body->len, " 200 ", 5) == NULL) {
+        return false;
+    }
+    mlt_buf_consume(body, (size_t)(end - body->data) + 4);
+    return true;
 }
 
 void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,
                    struct mlt_buf *body)
 {
-    const int fd = connect_to(process_of(stack, name)->port);
-    char request[4096];
-    const int len =
-        snprintf(request, sizeof request,
-                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
-    assert_int_equal(write(fd, request, (size_t)len), len);
-    mlt_buf_clear(body);
-    ssize_t n = 1;
-    while (n > 0) {
-        assert_int_equal(mlt_buf_reserve(body, 65536), MLT_OK);
-        n = read(fd, body->data + body->len, 65536);
-        body->len += n > 0 ? (size_t)n : 0;
-    }
-    (void)close(fd);
-    const uint8_t *end = memmem(body->data, body->len, "\r\n\r\n", 4);
-    if (end == NULL || memmem(body->data, body->len, " 200 ", 5) == NULL) {
+    if (!mlt_stack_try_get(stack, name, path, body)) {
         fail_msg("%s %s: %.*s", name, path, (int)body->len, (const char *)body->data);
     }
-    mlt_buf_consume(body, (size_t)(end - body->data) + 4);
 }
 
 uint64_t mlt_stack_metric(struct mlt_stack *stack, const char *name, const char *metric,
@@ -443,6 +490,20 @@ const char *mlt_stack_recording(const char *name)
     (void)snprintf(path, sizeof paths[0], "%s/%s", folder != NULL ? folder : "../shared/captures",
                    name);
     return access(path, R_OK) == 0 ? path : NULL;
+}
+
+void mlt_stack_find_binaries(void)
+{
+    char path[512];
+    const ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    assert_true(len > 0);
+    path[len] = '\0';
+    for (int i = 0; i < 2; i++) {
+        char *slash = strrchr(path, '/');
+        assert_non_null(slash);
+        *slash = '\0';
+    }
+    assert_int_equal(setenv("MELTICA_BINARY_DIR", path, 1), 0);
 }
 
 int mlt_stack_verdict(int result)

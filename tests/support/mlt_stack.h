@@ -29,6 +29,8 @@ struct mlt_stack_process {
     bool ended;    /* its output ended */
     char last_words[4096];
     size_t last_words_len;
+    uint64_t error_lines, warning_lines; /* by their level, since the first start */
+    char first_error[512];
     char violation[512]; /* of nats: last line about a right that a service lacked; "": none */
 };
 
@@ -70,11 +72,22 @@ pid_t mlt_stack_pid(struct mlt_stack *stack, const char *name);
 /* Body of an HTTP GET on a service or the simulator ("exchange"); fails the test unless 200. */
 void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,
                    struct mlt_buf *body);
+/* The same; false where there is no answer, or another one. */
+bool mlt_stack_try_get(struct mlt_stack *stack, const char *name, const char *path,
+                       struct mlt_buf *body);
+/* Whether it ended without having been told to. */
+bool mlt_stack_gone(struct mlt_stack *stack, const char *name);
+/* Lines at level error that it wrote so far, and the first of them ("": none). */
+uint64_t mlt_stack_errors(struct mlt_stack *stack, const char *name, uint64_t *warnings,
+                          char *first, size_t size);
 /* Sum of a metric's series whose labels contain label. */
 uint64_t mlt_stack_metric(struct mlt_stack *stack, const char *name, const char *metric,
                           const char *label);
 /* Integer member of the simulator's status. */
 int64_t mlt_stack_exchange_status(struct mlt_stack *stack, const char *member);
+
+/* For a program that ctest did not start: the services are the build's own, beside it. */
+void mlt_stack_find_binaries(void);
 
 /* Last call of main: after a failed test nothing has been stopped, so the process ends at once (and
  * all it started with it); else result is handed back. */

@@ -55,15 +55,10 @@ static void add_moment(struct storm_symbol *s, int64_t id)
     s->moments[s->moment_count++] = (struct storm_moment){ mlt_clock_wall_ns(), id };
 }
 
-static void keep(struct storm_truth *truth, struct storm_symbol *s, const struct mlt_event *event)
+void storm_book_take(struct storm_book *to, const struct mlt_event *event)
 {
     const struct mlt_book *book = &event->u.book;
     const struct mlt_levels *sides[2] = { &book->bids, &book->asks };
-    if (s->waiting == STORM_PENDING) {
-        truth->overrun++;
-        return;
-    }
-    struct storm_book *to = &s->pending[(s->head + s->waiting) % STORM_PENDING];
     to->id = book->last_update_id;
     to->limited = (event->quality & MLT_QUALITY_DEPTH_LIMITED) != 0;
     to->price_exponent = book->bids.price_exponent;
@@ -73,6 +68,15 @@ static void keep(struct storm_truth *truth, struct storm_symbol *s, const struct
         memcpy(to->prices[i], sides[i]->prices, to->count[i] * sizeof(int64_t));
         memcpy(to->quantities[i], sides[i]->quantities, to->count[i] * sizeof(int64_t));
     }
+}
+
+static void keep(struct storm_truth *truth, struct storm_symbol *s, const struct mlt_event *event)
+{
+    if (s->waiting == STORM_PENDING) {
+        truth->overrun++;
+        return;
+    }
+    storm_book_take(&s->pending[(s->head + s->waiting) % STORM_PENDING], event);
     s->waiting++;
     truth->waiting++;
 }
@@ -121,6 +125,13 @@ static bool same_side(const cJSON *levels, const struct storm_book *book, unsign
     return true;
 }
 
+bool storm_book_right(const struct storm_book *book, const cJSON *answer)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "exact")) &&
+           same_side(cJSON_GetObjectItemCaseSensitive(answer, "bids"), book, 0) &&
+           same_side(cJSON_GetObjectItemCaseSensitive(answer, "asks"), book, 1);
+}
+
 static void compare(struct storm_truth *truth, unsigned symbol, const struct storm_book *book,
                     const cJSON *answer)
 {
@@ -129,10 +140,7 @@ static void compare(struct storm_truth *truth, unsigned symbol, const struct sto
         truth->unknown++;
         return;
     }
-    const cJSON *bids = cJSON_GetObjectItemCaseSensitive(answer, "bids");
-    const cJSON *asks = cJSON_GetObjectItemCaseSensitive(answer, "asks");
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "exact")) &&
-        same_side(bids, book, 0) && same_side(asks, book, 1)) {
+    if (storm_book_right(book, answer)) {
         return;
     }
     if (truth->wrong++ == 0) {

@@ -6,6 +6,8 @@
 #ifndef MELTICA_TEST_STORM_TRUTH_H
 #define MELTICA_TEST_STORM_TRUTH_H
 
+#include <cjson/cJSON.h>
+
 #include "mlt_consumer.h"
 #include "mlt_stack.h"
 
@@ -43,6 +45,12 @@ struct storm_truth {
     uint64_t shown_when_unsure; /* BOOKs of GAP or SYNCING with levels */
     char first_wrong[256];
 };
+
+/* What a BOOK showed. */
+void storm_book_take(struct storm_book *to, const struct mlt_event *event);
+/* Whether the simulator's answer about a book at that id (one of /sim/book) is the same, level by
+ * level. */
+bool storm_book_right(const struct storm_book *book, const cJSON *answer);
 
 void storm_truth_open(struct storm_truth *truth, struct mlt_consumer *consumer,
                       struct mlt_stack *stack, unsigned symbols);

@@ -1,0 +1,332 @@
+"""What the chart makes: of the documentation, of what Kubernetes calls restricted, and of one piece."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import yaml
+
+import configuration
+from chart import CHART, CI, NAMESPACE, component, environment, helm, load, of_ci, one, pods, rendered, tool
+
+SERVICES = {"adapter": "adapter", "dispatcher": "dispatcher", "conductor": "conductor", "data-bus": "dataBus", "control-bus": "controlBus"}
+OTEL = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+}
+
+
+def with_values(values):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(values, file)
+        file.flush()
+        result = helm("template", "-f", file.name)
+    assert result.returncode == 0, result.stderr
+    return load(result.stdout)
+
+
+def spec_of(objects, ending):
+    return next(spec for name, spec, _, _ in pods(objects) if name.endswith(ending))
+
+
+def matches(selector, labels):
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+class Settings(unittest.TestCase):
+    def test_each_variable_is_one_of_its_service(self):
+        rows = configuration.documented()
+        observability = (configuration.ROOT / "docs" / "observability.md").read_text()
+        for path in CI:
+            seen = set()
+            for name, spec, labels, _ in pods(of_ci(path)):
+                own = component(labels)
+                if own not in SERVICES:
+                    self.assertEqual(environment(spec), {}, f"{path.name}: {name}")
+                    continue
+                seen.add(own)
+                known = {row["variable"] for row in rows["common"] + rows[SERVICES[own]]}
+                entries = [entry["name"] for entry in spec["containers"][0]["env"]]
+                self.assertEqual(len(entries), len(set(entries)), f"{path.name}: {name} has a variable twice")
+                for entry in entries:
+                    if entry.startswith("POD_"):
+                        continue  # parts of OTEL_RESOURCE_ATTRIBUTES
+                    if entry.startswith("OTEL_"):
+                        self.assertIn(entry, OTEL)
+                        self.assertIn(f"`{entry}`", observability)
+                    else:
+                        self.assertIn(entry, known, f"{path.name}: {name}")
+            self.assertEqual(seen, set(SERVICES), path.name)
+
+    def test_every_setting_reaches_its_service_as_it_is_written(self):
+        rows = configuration.documented()
+        schema = json.loads(configuration.SCHEMA.read_text())
+        values, wanted = {"nats": {"bundled": {"jetstream": {"memoryStore": "1100000Gi"}}}}, {}
+        for name, section in SERVICES.items():
+            config = {}
+            for row in configuration.settable(section, rows) + configuration.settable("common", rows):
+                node = schema["definitions"][f"{section}Config"]["properties"][configuration.camel(row["key"])]
+                value = node.get("maximum", node.get("enum", [None])[-1])
+                value = {"boolean": False, "string": "http://of.test:81"}.get(node.get("type"), value)
+                config[configuration.camel(row["key"])] = value
+                wanted[(name, row["variable"])] = str(value).lower() if isinstance(value, bool) else str(value)
+            values[section] = {"config": config}
+        objects = with_values(values)
+        for (name, variable), value in wanted.items():
+            entry = environment(spec_of(objects, f"-{name}"))[variable]
+            self.assertEqual(entry["value"], value, f"{name}: {variable}")
+        self.assertGreater(len(wanted), 35)
+
+    def test_zero_and_false_of_a_service_win_over_everybody_s(self):
+        objects = with_values({"config": {"drainTimeoutMs": 9000, "logLevel": "debug"}, "dataBus": {"config": {"drainTimeoutMs": 0, "journal": False}}})
+        bus, adapter = environment(spec_of(objects, "-data-bus")), environment(spec_of(objects, "-adapter"))
+        self.assertEqual(bus["MELTICA_DRAIN_TIMEOUT_MS"]["value"], "0")
+        self.assertEqual(bus["MELTICA_JOURNAL"]["value"], "false")
+        self.assertEqual(bus["MELTICA_LOG_LEVEL"]["value"], "debug")
+        self.assertEqual(adapter["MELTICA_DRAIN_TIMEOUT_MS"]["value"], "9000")
+
+    def test_a_drain_has_its_time_before_it_is_killed(self):
+        objects = with_values({"config": {"drainTimeoutMs": 600000}})
+        for name, spec, labels, _ in pods(objects):
+            if component(labels) in SERVICES:
+                self.assertGreater(spec["terminationGracePeriodSeconds"], 605, name)
+
+    def test_conductors_take_their_ordinal(self):
+        objects = with_values({"conductor": {"replicas": 3}})
+        workload = one(objects, "StatefulSet", "-conductor")
+        entries = environment(workload["spec"]["template"]["spec"])
+        self.assertEqual(entries["MELTICA_REPLICA"]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.labels['apps.kubernetes.io/pod-index']")
+        self.assertEqual(entries["MELTICA_REPLICAS"]["value"], "3")
+        self.assertEqual(workload["spec"]["replicas"], 3)
+        self.assertEqual(workload["spec"]["podManagementPolicy"], "Parallel")
+
+    def test_files_that_variables_name_are_mounted(self):
+        for path in CI:
+            for name, spec, labels, _ in pods(of_ci(path)):
+                container = spec["containers"][0]
+                volumes = {volume["name"]: volume for volume in spec.get("volumes", [])}
+                mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", [])}
+                files = [e["value"] for e in container.get("env", []) if e.get("value", "").startswith("/etc/")]
+                files += [a for a in container.get("args", []) if a.startswith("/etc/")]
+                for file in files:
+                    folder, _, base = file.rpartition("/")
+                    self.assertIn(folder, mounts, f"{path.name}: {name}")
+                    volume = volumes[mounts[folder]["name"]]
+                    items = (volume.get("secret") or volume["configMap"]).get("items")
+                    if items is not None:
+                        self.assertIn(base, [item["path"] for item in items], f"{path.name}: {name}")
+                self.assertEqual({mount["name"] for mount in mounts.values()} - set(volumes) - {"data"}, set(), name)
+
+    def test_a_pod_sees_its_own_credentials_only(self):
+        objects = of_ci(CHART / "ci" / "production-values.yaml")
+        for name, spec, labels, _ in pods(objects):
+            volume = next(v for v in spec["volumes"] if v["name"] == "nats-credentials")
+            who = component(labels)
+            self.assertEqual([item["key"] for item in volume["secret"]["items"]], [f"{who}.creds"], name)
+
+    def test_the_simulator_is_the_exchange_where_it_is_there(self):
+        objects = of_ci(CHART / "ci" / "simulator-values.yaml")
+        entries = environment(spec_of(objects, "-adapter"))
+        self.assertEqual(entries["MELTICA_WS_URL"]["value"], f"ws://meltica-simulator.{NAMESPACE}.svc:8080")
+        self.assertEqual(entries["MELTICA_REST_URL"]["value"], f"http://meltica-simulator.{NAMESPACE}.svc:8080")
+        self.assertEqual(environment(spec_of(objects, "-dispatcher"))["MELTICA_TABLE"]["value"], "/usr/local/share/meltica/dispatch-all.json")
+
+
+class Pods(unittest.TestCase):
+    def test_restricted_everywhere(self):
+        for path in CI:
+            for name, spec, _, _ in pods(of_ci(path)):
+                with self.subTest(values=path.name, pod=name):
+                    security = spec["securityContext"]
+                    self.assertEqual((security["runAsNonRoot"], security["runAsUser"]), (True, 65532))
+                    self.assertEqual(security["seccompProfile"], {"type": "RuntimeDefault"})
+                    self.assertIs(spec["automountServiceAccountToken"], False)
+                    self.assertIs(spec["enableServiceLinks"], False)
+                    for field in ("hostNetwork", "hostPID", "hostIPC"):
+                        self.assertNotIn(field, spec)
+                    for volume in spec.get("volumes", []):
+                        self.assertNotIn("hostPath", volume)
+                    self.assertEqual(len(spec["containers"]), 1)
+                    container = spec["containers"][0]
+                    inner = container["securityContext"]
+                    self.assertEqual(inner, {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}})
+                    self.assertIn("memory", container["resources"]["limits"])
+                    self.assertIn("cpu", container["resources"]["requests"])
+
+    def test_probes_ask_what_they_should(self):
+        for path in CI:
+            for name, spec, labels, _ in pods(of_ci(path)):
+                if component(labels) not in SERVICES:
+                    continue
+                container = spec["containers"][0]
+                self.assertEqual(container["livenessProbe"]["httpGet"]["path"], "/livez", name)
+                self.assertEqual(container["startupProbe"]["httpGet"]["path"], "/livez", name)
+                self.assertEqual(container["readinessProbe"]["httpGet"]["path"], "/readyz", name)
+                port = {p["name"]: p["containerPort"] for p in container["ports"]}["http"]
+                self.assertEqual(environment(spec)["MELTICA_HTTP_PORT"]["value"], str(port))
+
+    def test_what_must_not_run_twice_is_recreated(self):
+        for path in CI:
+            for name in ("-adapter", "-dispatcher", "-data-bus"):
+                workload = one(of_ci(path), "Deployment", name)
+                self.assertEqual((workload["spec"]["replicas"], workload["spec"]["strategy"]["type"]), (1, "Recreate"))
+
+    def test_a_disruption_budget_only_where_there_are_several(self):
+        for path in CI:
+            objects = of_ci(path)
+            several = {o["metadata"]["name"] for o in objects if o["kind"] in ("Deployment", "StatefulSet") and o["spec"]["replicas"] > 1}
+            budgets = {o["metadata"]["name"] for o in objects if o["kind"] == "PodDisruptionBudget"}
+            self.assertEqual(budgets, several, path.name)
+        production = of_ci(CHART / "ci" / "production-values.yaml")
+        self.assertEqual(sum(o["kind"] == "PodDisruptionBudget" for o in production), 2)
+
+    def test_several_are_spread(self):
+        spec = spec_of(of_ci(CHART / "ci" / "production-values.yaml"), "-conductor")
+        constraint = spec["topologySpreadConstraints"][0]
+        self.assertEqual(constraint["whenUnsatisfiable"], "DoNotSchedule")
+        self.assertEqual(constraint["labelSelector"]["matchLabels"]["app.kubernetes.io/component"], "conductor")
+        self.assertNotIn("topologySpreadConstraints", spec_of(rendered(), "-conductor"))
+
+    def test_a_new_table_restarts_the_dispatcher_and_a_new_policy_nobody(self):
+        table = {"version": 1, "routes": [{"type": "TRADE", "ws": "{symbol}@trade"}]}
+        policy = {"version": 1, "roles": {}, "principals": {}}
+        other_table = {**table, "subscriptions": [{"id": "a", "type": "TRADE", "instruments": ["*"]}]}
+        other_policy = {**policy, "principals": {"desk-7": "trader"}}
+
+        def templates(**values):
+            objects = with_values({"dispatcher": {"table": values.get("table", table)}, "controlBus": {"policy": values.get("policy", policy)}})
+            return {o["metadata"]["name"]: o["spec"]["template"] for o in objects if o["kind"] in ("Deployment", "StatefulSet")}
+
+        before = templates()
+        changed = {name for name, template in templates(table=other_table).items() if template != before[name]}
+        self.assertEqual(changed, {"meltica-dispatcher"})
+        self.assertEqual(templates(policy=other_policy), before)
+
+    def test_a_new_server_configuration_restarts_the_bundled_nats_alone(self):
+        def checksum(size):
+            objects = with_values({"nats": {"bundled": {"maxPending": size}}})
+            return {n: t for n, _, _, t in pods(objects)}
+        first, second = checksum("256Mi"), checksum("128Mi")
+        self.assertEqual({name for name in first if first[name] != second[name]}, {"meltica-nats"})
+
+    def test_tables_and_policies_arrive_as_they_were_given(self):
+        path = CHART / "ci" / "production-values.yaml"
+        values = yaml.safe_load(path.read_text())
+        objects = of_ci(path)
+        self.assertEqual(json.loads(one(objects, "ConfigMap", "-dispatch-table")["data"]["dispatch.json"]), values["dispatcher"]["table"])
+        self.assertEqual(json.loads(one(objects, "ConfigMap", "-policy")["data"]["policy.json"]), values["controlBus"]["policy"])
+
+    def test_images(self):
+        images = {name: spec["containers"][0]["image"] for name, spec, _, _ in pods(of_ci(CHART / "ci" / "production-values.yaml"))}
+        self.assertEqual(images["meltica-conductor"], "registry.example/market/conductor:0.1.0")
+        self.assertEqual(images["meltica-adapter"], "registry.example/market/adapter@sha256:" + "0" * 64)
+        self.assertEqual(images["meltica-test-event"], "registry.example/market/meltica:0.1.0")
+
+
+class Together(unittest.TestCase):
+    def test_services_and_policies_find_their_pods(self):
+        for path in CI:
+            objects = of_ci(path)
+            labels = {component(found): found for _, _, found, _ in pods(objects)}
+            for item in objects:
+                selector = None
+                if item["kind"] == "Service":
+                    selector = item["spec"]["selector"]
+                elif item["kind"] == "NetworkPolicy":
+                    selector = item["spec"]["podSelector"]["matchLabels"]
+                elif item["kind"] == "PodDisruptionBudget":
+                    selector = item["spec"]["selector"]["matchLabels"]
+                if selector is not None:
+                    found = [name for name, having in labels.items() if matches(selector, having)]
+                    self.assertEqual(len(found), 1, f"{path.name}: {item['kind']} {item['metadata']['name']}")
+            for item in objects:
+                if item["kind"] == "StatefulSet":
+                    names = {o["metadata"]["name"] for o in objects if o["kind"] == "Service" and o["spec"].get("clusterIP") == "None"}
+                    self.assertIn(item["spec"]["serviceName"], names)
+
+    def test_every_pod_has_a_policy_of_its_own(self):
+        for path in CI:
+            if path.name == "bare-values.yaml":
+                self.assertNotIn("NetworkPolicy", [o["kind"] for o in of_ci(path)])
+                continue
+            objects = of_ci(path)
+            policies = [o["spec"]["podSelector"]["matchLabels"] for o in objects if o["kind"] == "NetworkPolicy"]
+            for name, _, labels, _ in pods(objects):
+                self.assertEqual(sum(matches(policy, labels) for policy in policies), 1, f"{path.name}: {name}")
+
+    def test_policies_open_the_ports_that_are_used(self):
+        def ports(objects, name):
+            rules = one(objects, "NetworkPolicy", name)["spec"]["egress"]
+            return {port["port"] for rule in rules for port in rule["ports"]}
+        self.assertEqual(ports(rendered(), "-adapter"), {53, 4222, 443})
+        self.assertEqual(ports(rendered(), "-conductor"), {53, 4222})
+        objects = with_values({"adapter": {"config": {"wsUrl": "wss://stream.test:9443", "restUrl": "http://api.test/"}},
+                               "nats": {"url": "tls://a:4443,tls://b:4444", "bundled": {"enabled": False}},
+                               "tracing": {"endpoint": "http://collector:4318"}})
+        self.assertEqual(ports(objects, "-adapter"), {53, 4443, 4444, 9443, 80, 4318})
+        self.assertEqual(ports(of_ci(CHART / "ci" / "simulator-values.yaml"), "-adapter"), {53, 4222, 8080})
+
+    def test_the_monitor_selects_the_five_services(self):
+        objects = of_ci(CHART / "ci" / "production-values.yaml")
+        selector = one(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+        found = {o["metadata"]["name"] for o in objects if o["kind"] == "Service" and matches(selector, o["metadata"]["labels"])}
+        self.assertEqual(found, {f"meltica-{name}" for name in SERVICES})
+        monitor = one(of_ci(CHART / "ci" / "nack-values.yaml"), "PodMonitor")["spec"]["selector"]
+        self.assertEqual(set(monitor["matchExpressions"][0]["values"]), set(SERVICES))
+
+    def test_rules_and_dashboards_are_taken_as_they_are_or_left_out(self):
+        rule = {"groups": [{"name": "meltica", "rules": [{"alert": "A", "expr": "up == 0", "annotations": {"summary": "{{ $labels.pod }}"}}]}]}
+        board = {"uid": "meltica", "title": "{{ a }}"}
+        arguments = ("--set", "metrics.prometheusRule.enabled=true,metrics.dashboards.enabled=true")
+        with tempfile.TemporaryDirectory() as folder:
+            chart = pathlib.Path(folder) / "meltica"
+            shutil.copytree(CHART, chart, ignore=shutil.ignore_patterns("files"))
+            self.assertEqual([o["kind"] for o in load(helm("template", *arguments, chart=chart).stdout) if o["kind"] == "PrometheusRule"], [])
+            for place, name, text in (("rules", "flow_alerts.yaml", yaml.safe_dump(rule)), ("dashboards", "Flow.json", json.dumps(board, indent=2))):
+                (chart / "files" / place).mkdir(parents=True)
+                (chart / "files" / place / name).write_text(text)
+            objects = load(helm("template", *arguments, chart=chart).stdout)
+        made = one(objects, "PrometheusRule")
+        self.assertEqual((made["metadata"]["name"], made["spec"]), ("meltica-flow-alerts", rule))
+        made = one(objects, "ConfigMap", "-dashboard-flow")
+        self.assertEqual(json.loads(made["data"]["Flow.json"]), board)
+        self.assertEqual(made["metadata"]["labels"]["grafana_dashboard"], "1")
+
+    def test_rules_and_dashboards_of_this_chart(self):
+        objects = of_ci(CHART / "ci" / "production-values.yaml")
+        rules = list((CHART / "files" / "rules").glob("*.yaml"))
+        boards = list((CHART / "files" / "dashboards").glob("*.json"))
+        self.assertEqual(sum(o["kind"] == "PrometheusRule" for o in objects), len(rules))
+        self.assertEqual(sum("-dashboard-" in o["metadata"]["name"] for o in objects), len(boards))
+
+    def test_notes_name_what_is_there(self):
+        text = (CHART / "templates" / "NOTES.txt").read_text()
+        for name in ("helm test", "nats sub 'meltica.data.*'", "meltica.control.status", "/readyz"):
+            self.assertIn(name, text)
+        one(rendered(), "Service", "-nats")
+        one(rendered(), "Deployment", "-dispatcher")
+
+    def test_a_real_server_takes_the_bundled_configuration(self):
+        server = tool("nats-server")
+        if server is None:
+            self.skipTest("nats-server is not there")
+        version = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+        if tuple(int(part) for part in version.split("v")[-1].split(".")[:2]) < (2, 11):
+            self.skipTest(f"the bundled configuration needs nats-server 2.11, this is {version.strip()}")
+        for path in ("default-values.yaml", "simulator-values.yaml", "secured-values.yaml"):
+            text = one(of_ci(CHART / "ci" / path), "ConfigMap", "-nats")["data"]["nats.conf"]
+            with tempfile.TemporaryDirectory() as folder:
+                place = pathlib.Path(folder)
+                (place / "config").mkdir()
+                (place / "nats-users").mkdir()
+                (place / "nats-users" / "users.conf").write_text("authorization { users: [{user: a, password: b}] }\n")
+                (place / "config" / "nats.conf").write_text(text)
+                result = subprocess.run([server, "-t", "-c", str(place / "config" / "nats.conf")], capture_output=True, text=True, check=False)
+                self.assertEqual(result.returncode, 0, result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

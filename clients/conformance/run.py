@@ -4,21 +4,21 @@
 Called by ./dev test clients. Starts the demo with a seeded synthetic market, lets the clients join late and follow one
 book to the same update id, and compares every digest that they print with the events themselves, as `meltica tail`
 shows them. Then the same for a book that nobody had asked for before. docs/asyncapi.yaml is parsed, and compared with
-what runs. Standard library only.
+what runs; the commands of the documentation for the NATS command line are carried out. Standard library only.
 
-    run.py DEV [NAME...]     DEV: the project's ./dev; NAME: a language, or asyncapi; without names all of them
+    run.py DEV [NAME...]     DEV: the project's ./dev; NAME: a language, asyncapi or natscli; without names all of them
 """
 
 import json
 import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import threading
 import time
+
+import natscli
+from process import Failure, Process, root
 
 LANGUAGES = {  # tools on the host that build and run it; C has all it needs where Meltica itself is built
     "c": [],
@@ -28,7 +28,7 @@ LANGUAGES = {  # tools on the host that build and run it; C has all it needs whe
     "rust": ["cargo", "protoc"],
     "java": ["java", "mvn"],
 }
-ASYNCAPI = "asyncapi"
+ASYNCAPI, NATSCLI = "asyncapi", "natscli"
 INSTRUMENT_LATE, INSTRUMENT_ASKED = "SYM0001-USDT", "SYM0002-USDT"
 START_S, BUILD_S, RUN_S = 60, 900, 120
 BOOKS_MIN = 3  # BOOK events that each client has to have compared
@@ -36,82 +36,11 @@ FOLLOW_S = (20, 60)  # how long a run goes on; the second where somebody started
 
 here = os.path.dirname(os.path.abspath(__file__))
 clients = os.path.dirname(here)
-root = os.path.dirname(clients)
 dev = ""
-
-
-class Failure(Exception):
-    pass
 
 
 def tool(*words):
     return [dev, "shell", os.path.join(root, "build/release/bin/meltica"), *words]
-
-
-class Process:
-    """A child whose lines are read as they come. It ends with this program's own end."""
-
-    def __init__(self, name, words):
-        self.name, self.lines, self.ended = name, [], False
-        self.changed = threading.Condition()
-        self.child = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
-        )
-        self.errors = []
-        self.readers = [
-            threading.Thread(target=self.read, args=(self.child.stdout, self.take), daemon=True),
-            threading.Thread(target=self.read, args=(self.child.stderr, self.errors.append), daemon=True),
-        ]
-        for reader in self.readers:
-            reader.start()
-        Process.all.append(self)
-
-    all = []
-
-    def read(self, stream, take):
-        for line in stream:
-            take(line.rstrip("\n"))
-        with self.changed:
-            self.ended = self.ended or stream is self.child.stdout
-            self.changed.notify_all()
-
-    def take(self, line):
-        with self.changed:
-            self.lines.append(line)
-            self.changed.notify_all()
-
-    def wait_for(self, pattern, seconds):
-        end = time.monotonic() + seconds
-        with self.changed:
-            seen = 0
-            while True:
-                for line in self.lines[seen:]:
-                    found = re.search(pattern, line)
-                    if found:
-                        return found
-                seen = len(self.lines)
-                if self.ended or not self.changed.wait(max(0.0, end - time.monotonic())):
-                    raise Failure(f"{self.name}: no line with {pattern!r} came. {self.last_words()}")
-
-    def wait(self, seconds):
-        try:
-            self.child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name} did not end within {seconds} s. {self.last_words()}") from None
-        for reader in self.readers:
-            reader.join()
-        return self.child.returncode
-
-    def last_words(self):
-        return "Its last words:\n  " + "\n  ".join(self.lines[-5:] + self.errors[-15:])
-
-    def end(self):
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGTERM)
-            try:
-                self.child.wait(20)
-            except subprocess.TimeoutExpired:
-                self.child.kill()
 
 
 class Reference(Process):
@@ -216,14 +145,19 @@ def follow(languages, instrument, url, reference, until, seconds):
     return ends
 
 
+def ask_for_book(url):
+    """Somebody who is no client of these: the book flows whoever else comes and goes."""
+    ask = Process("sub", tool("sub", "BOOK", INSTRUMENT_LATE, "--consumer", "conformance", "--nats-url", url))
+    if ask.wait(START_S) != 0:
+        raise Failure(f"meltica sub failed. {ask.last_words()}")
+
+
 def late(languages, url):
     """They join a book that flows already: somebody else has asked for it."""
     instrument = INSTRUMENT_LATE
     print(f"{instrument}: all join late", flush=True)
     reference = Reference(instrument, url)
-    reference_asks = Process("sub", tool("sub", "BOOK", instrument, "--consumer", "conformance", "--nats-url", url))
-    if reference_asks.wait(START_S) != 0:
-        raise Failure(f"meltica sub failed. {reference_asks.last_words()}")
+    ask_for_book(url)
     for seconds in FOLLOW_S:
         until = reference.ahead(seconds)
         verify = Process(
@@ -243,11 +177,10 @@ def late(languages, url):
     reference.end()
 
 
-def asked(languages, url):
+def asked(languages, url, reference):
     """Nobody has asked for this book before: it flows because they do, and ends with the last of them."""
     instrument = INSTRUMENT_ASKED
     print(f"{instrument}: flows because they ask for it", flush=True)
-    reference = Reference(instrument, url)
     options = ["--nats-url", url, "--instrument", instrument, "--seconds", "15"]
     running = {language: Process(language, command(language, *options)) for language in languages}
     for language, process in running.items():
@@ -346,15 +279,17 @@ def as_described(addresses, url):
 def main():
     global dev
     dev = sys.argv[1]
-    names = sys.argv[2:] or [*LANGUAGES, ASYNCAPI]
-    unknown = [name for name in names if name != ASYNCAPI and name not in LANGUAGES]
+    every = [*LANGUAGES, ASYNCAPI, NATSCLI]
+    names = sys.argv[2:] or every
+    unknown = [name for name in names if name not in every]
     if unknown:
-        raise Failure(f"no client in {', '.join(unknown)}: there are {', '.join(LANGUAGES)}, and {ASYNCAPI}")
-    languages = [name for name in names if name != ASYNCAPI]
+        raise Failure(f"no client in {', '.join(unknown)}: there are {', '.join(every)}")
+    languages = [name for name in names if name in LANGUAGES]
     print("clients:", flush=True)
     for language in languages:
         build(language)
     addresses = parsed() if ASYNCAPI in names else set()
+    nats = natscli.program() if NATSCLI in names else ""
     table = os.path.join(here, "table.json")
     demo = Process(
         "demo", [dev, "demo", "--synthetic", "--symbols", "3", "--rate", "300", "--table", table, "--seconds", "1800"]
@@ -362,12 +297,16 @@ def main():
     url = demo.wait_for(r"nats +(nats://\S+)", START_S)[1]
     demo.wait_for("^Logs: ", START_S)
     if languages:
+        silent = Reference(INSTRUMENT_ASKED, url)  # listens long before anything comes: it has to have the first event
         late(languages, url)
-        asked(languages, url)
+        asked(languages, url, silent)
         audited(languages, url)
         print(f"{len(languages)} clients, one digest", flush=True)
     if addresses:
         as_described(addresses, url)
+    if nats:
+        ask_for_book(url)
+        natscli.run(url, nats)
     print(f"{len(names)} passed, 0 failed")
 
 

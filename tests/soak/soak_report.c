@@ -187,6 +187,8 @@ static void put_losses(struct report *r)
     put(to, "foreign", (double)l->foreign);
     put(to, "dropped_here", (double)l->dropped_here);
     (void)cJSON_AddStringToObject(to, "first", l->first);
+    put(r->json, "source_downs", (double)r->run->watch->source_downs);
+    (void)cJSON_AddStringToObject(r->json, "first_source_down", r->run->watch->first_source_down);
     put(r->json, "repeats", (double)l->repeats);
     put(r->json, "withheld", (double)r->run->watch->withheld);
     check(r, "nothing_lost", lost == 0, "%" PRIu64 " lost%s%s", lost, lost > 0 ? "; first: " : "",
@@ -199,6 +201,7 @@ static uint64_t put_log_errors(struct report *r, cJSON *to)
     uint64_t total = 0;
     cJSON *lines = cJSON_AddObjectToObject(to, "log_lines");
     cJSON *warnings = cJSON_AddObjectToObject(to, "log_warnings");
+    cJSON *last = cJSON_AddObjectToObject(to, "last_warnings");
     char first_of_all[512] = "";
     for (unsigned i = 0; i < SOAK_PROCESSES; i++) {
         char first[512];
@@ -207,6 +210,13 @@ static uint64_t put_log_errors(struct report *r, cJSON *to)
             mlt_stack_errors(r->run->stack, soak_process_names[i], &warned, first, sizeof first);
         put(lines, soak_process_names[i], (double)errors);
         put(warnings, soak_process_names[i], (double)warned);
+        cJSON *of = cJSON_AddArrayToObject(last, soak_process_names[i]);
+        char line[512];
+        for (unsigned w = MLT_STACK_WARNINGS; w-- > 0;) {
+            if (mlt_stack_warning(r->run->stack, soak_process_names[i], w, line, sizeof line)) {
+                (void)cJSON_AddItemToArray(of, cJSON_CreateString(line));
+            }
+        }
         total += errors;
         if (errors > 0 && first_of_all[0] == '\0') {
             (void)snprintf(first_of_all, sizeof first_of_all, "%s", first);
@@ -416,7 +426,7 @@ static void put_instruments(struct report *r)
     }
     put(r->json, "least_live_share", (double)least / 1e6);
     put(r->json, "book_gaps", (double)gaps);
-    check(r, "books_live", least >= LIVE_SHARE_MIN * 1e6,
+    check(r, "books_live", (double)least >= LIVE_SHARE_MIN * 1e6,
           "at least %.3f %% of the time, %" PRIu64 " gaps", (double)least / 1e4, gaps);
     check(r, "digests_right", digests > 0 && wrong == 0, "%" PRIu64 " right, %" PRIu64 " wrong",
           digests, wrong);

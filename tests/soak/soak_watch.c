@@ -150,6 +150,12 @@ static void on_status(struct soak_watch *w, struct soak_instrument *i, const str
     case MLT_STATUS_EPOCH_STARTED:
         end_epoch(w, i, e);
         break;
+    case MLT_STATUS_SOURCE_DOWN:
+        if (w->source_downs++ == 0) {
+            (void)snprintf(w->first_source_down, sizeof w->first_source_down, "%.*s: %.*s",
+                           MLT_SLICE_FMT(e->instrument), MLT_SLICE_FMT(e->u.status.reason));
+        }
+        break;
     case MLT_STATUS_GAP:
         i->gaps++;
         break;

@@ -98,9 +98,11 @@ struct soak_watch {
     uint64_t made_inside; /* events whose way began in the Conductor or the Data Bus */
     uint64_t traced, untraced, untraced_by_type[MLT_EVENT_TYPE_COUNT];
     char first_untraced[256]; /* "": none */
-    uint64_t after_end;       /* events that left after their end was confirmed */
-    bool warm;                /* durations and shares count from now on */
-    int64_t warm_ns;          /* monotonic; since when */
+    uint64_t source_downs;    /* STATUS: lines of the exchange that ended, by instrument */
+    char first_source_down[96];
+    uint64_t after_end; /* events that left after their end was confirmed */
+    bool warm;          /* durations and shares count from now on */
+    int64_t warm_ns;    /* monotonic; since when */
     struct mlt_latency latency, kinds[SOAK_KINDS], first_event;
     uint64_t timed, within_1s;
     int64_t last_event_ns, longest_silence_ns; /* monotonic */

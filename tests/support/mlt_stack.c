@@ -65,7 +65,10 @@ static void count_error(struct mlt_stack_process *p, const char *line)
                            line);
         }
     }
-    p->warning_lines += strstr(line, "\"level\":\"warn\"") != NULL;
+    if (strstr(line, "\"level\":\"warn\"") != NULL) {
+        (void)snprintf(p->warnings[p->warning_lines++ % MLT_STACK_WARNINGS], sizeof p->warnings[0],
+                       "%.*s", (int)strcspn(line, "\n"), line);
+    }
 }
 
 static void look_for_port(struct mlt_stack_process *p, const char *line)
@@ -395,6 +398,20 @@ bool mlt_stack_gone(struct mlt_stack *stack, const char *name)
     const bool gone = p->pid > 0 && p->ended;
     (void)pthread_mutex_unlock(&p->lock);
     return gone;
+}
+
+bool mlt_stack_warning(struct mlt_stack *stack, const char *name, unsigned ago, char *line,
+                       size_t size)
+{
+    struct mlt_stack_process *p = process_of(stack, name);
+    (void)pthread_mutex_lock(&p->lock);
+    const bool there = ago < MLT_STACK_WARNINGS && ago < p->warning_lines;
+    if (there) {
+        (void)snprintf(line, size, "%s",
+                       p->warnings[(p->warning_lines - 1 - ago) % MLT_STACK_WARNINGS]);
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    return there;
 }
 
 uint64_t mlt_stack_errors(struct mlt_stack *stack, const char *name, uint64_t *warnings,

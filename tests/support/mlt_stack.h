@@ -15,6 +15,7 @@
 
 #define MLT_STACK_ARGUMENTS_MAX 32u
 #define MLT_STACK_PROCESSES 7u
+#define MLT_STACK_WARNINGS 10u
 
 struct mlt_stack_process {
     const char *name; /* nats, exchange, adapter, dispatcher, conductor, data-bus, control-bus */
@@ -30,7 +31,7 @@ struct mlt_stack_process {
     char last_words[4096];
     size_t last_words_len;
     uint64_t error_lines, warning_lines; /* by their level, since the first start */
-    char first_error[512];
+    char first_error[512], warnings[MLT_STACK_WARNINGS][512]; /* a ring of the last ones */
     char violation[512]; /* of nats: last line about a right that a service lacked; "": none */
 };
 
@@ -80,6 +81,9 @@ bool mlt_stack_gone(struct mlt_stack *stack, const char *name);
 /* Lines at level error that it wrote so far, and the first of them ("": none). */
 uint64_t mlt_stack_errors(struct mlt_stack *stack, const char *name, uint64_t *warnings,
                           char *first, size_t size);
+/* The last warning but `ago` that it wrote; false: not that many, or no longer kept. */
+bool mlt_stack_warning(struct mlt_stack *stack, const char *name, unsigned ago, char *line,
+                       size_t size);
 /* Sum of a metric's series whose labels contain label. */
 uint64_t mlt_stack_metric(struct mlt_stack *stack, const char *name, const char *metric,
                           const char *label);

@@ -67,6 +67,8 @@ struct mlt_adapter_meters {
         *plans_refused, *listings, *fetches;
     struct mlt_counter *rest_ok[MLT_REST_FUNCTION_COUNT];
     struct mlt_gauge *lines_up;
+    /* Of each line, for STATS: state, topics, age in s in one word. */
+    _Atomic uint64_t lines[MLT_LINES_MAX];
     struct mlt_histogram *adapt, *rest;
 };
 

@@ -114,6 +114,22 @@ static void collect_hop(struct mlt_adapter *adapter)
           (int64_t)stats.unacked_bytes);
 }
 
+/* A line in one word: state in the lowest byte, then 24 bits of topics, then its age in s. */
+static void note_lines(struct mlt_adapter *adapter)
+{
+    const int64_t now = mlt_clock_mono_ns();
+    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
+        const struct mlt_line *line = &adapter->lines.lines[n];
+        const bool up = line->state == MLT_LINE_UP;
+        const uint64_t age_s = up && now > line->opened_at_ns
+                                   ? (uint64_t)((now - line->opened_at_ns) / MLT_NS_PER_S)
+                                   : 0;
+        atomic_store(&adapter->meters.lines[n], (uint64_t)line->state |
+                                                    (uint64_t)(line->topics & 0xffffff) << 8 |
+                                                    age_s << 32);
+    }
+}
+
 void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
 {
     const struct mlt_lines_counters *c = &adapter->lines.counters;
@@ -131,6 +147,7 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
     mirror(adapter, "meltica_adapter_refusals_total", "Requests refused.", NULL, c->refusals);
     mirror(adapter, "meltica_adapter_no_acks_total", "Requests given up.", NULL, c->no_acks);
     mlt_gauge_set(adapter->meters.lines_up, mlt_lines_up_count(&adapter->lines));
+    note_lines(adapter);
     uint32_t counts[MLT_TOPIC_STATE_COUNT];
     mlt_topics_counts(&adapter->topics, counts);
     for (int i = 0; i < MLT_TOPIC_STATE_COUNT; i++) {
@@ -155,11 +172,30 @@ void mlt_adapter_collect(void *state)
 
 void mlt_adapter_stats(void *state, struct mlt_buf *out)
 {
+    static const char *const words[] = { "FREE", "WAITING", "CONNECTING", "UP", "CLOSING" };
     struct mlt_adapter *adapter = state;
-    const enum mlt_status status =
-        mlt_buf_printf(out, "{\"lines\":%lld,\"frames\":%llu,\"listings\":%llu}",
+    const size_t before = out->len;
+    enum mlt_status status =
+        mlt_buf_printf(out, "{\"lines\":%lld,\"frames\":%llu,\"listings\":%llu,\"connections\":[",
                        (long long)mlt_gauge_get(adapter->meters.lines_up),
                        (unsigned long long)mlt_counter_get(adapter->meters.frames_data),
                        (unsigned long long)mlt_counter_get(adapter->meters.listings));
-    (void)status; /* an answer that does not fit stays empty */
+    const char *comma = "";
+    for (uint32_t n = 0; n < MLT_LINES_MAX && status == MLT_OK; n++) {
+        const uint64_t line = atomic_load(&adapter->meters.lines[n]);
+        const unsigned word = (unsigned)(line & 0xff);
+        if (word == MLT_LINE_FREE) {
+            continue;
+        }
+        status = mlt_buf_printf(out, "%s{\"line\":%u,\"state\":\"%s\",\"topics\":%u,\"age_s\":%u}",
+                                comma, n, words[word], (unsigned)(line >> 8 & 0xffffff),
+                                (unsigned)(line >> 32));
+        comma = ",";
+    }
+    if (status == MLT_OK) {
+        status = mlt_buf_append_string(out, "]}");
+    }
+    if (status != MLT_OK) { /* an answer that does not fit stays empty */
+        out->len = before;
+    }
 }

@@ -21,7 +21,6 @@
 #include "meltica/event/record.h"
 #include "meltica/rt/metrics.h"
 
-#define MLT_SNAPSHOTS_BUCKET "meltica-snapshots"
 #define MLT_CHECKPOINT_SUFFIX ".checkpoint"
 #define MLT_CHECKPOINT_NS MLT_NS_PER_S /* between two of an instrument that stays as it is */
 

@@ -14,7 +14,7 @@
 #include "cache.h"
 #include "meltica/base/map.h"
 #include "meltica/bus/kv_writer.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 
 #define CACHE_KEY_BYTES_MAX (MLT_INSTRUMENT_BYTES_MAX + sizeof MLT_CHECKPOINT_SUFFIX)
 

@@ -51,9 +51,7 @@ static uint64_t epoch_of(const struct key *key, struct mlt_slice value)
 
 static enum mlt_status ensure_bucket(struct mlt_conductor_cache *cache, struct mlt_error *err)
 {
-    /* Revisions begin with the time: those of a bucket before it mean nothing in this one. */
-    return mlt_store_ensure_bucket(cache->store, MLT_SNAPSHOTS_BUCKET, true, 0,
-                                   (uint64_t)mlt_clock_wall_ns(), err);
+    return mlt_stored_ensure(cache->store, MLT_STORED_SNAPSHOTS, err);
 }
 
 /* A key that we know to be in the bucket; NULL: none. Under the lock. */

@@ -95,8 +95,8 @@ Meltica__V1__ApplyReply *mlt_run_ask_applied(struct run *r, const char *id, bool
 
 /* ---- the log ---- */
 
-static enum mlt_status ensure(struct mlt_commands *c, bool *there,
-                              const struct mlt_stream_spec *spec, struct mlt_error *err)
+static enum mlt_status ensure(struct mlt_commands *c, bool *there, enum mlt_stored which,
+                              struct mlt_error *err)
 {
     (void)pthread_mutex_lock(&c->lock);
     const bool known = *there;
@@ -104,7 +104,7 @@ static enum mlt_status ensure(struct mlt_commands *c, bool *there,
     if (known) {
         return MLT_OK;
     }
-    const enum mlt_status status = mlt_store_ensure_stream(c->store, spec, err);
+    const enum mlt_status status = mlt_stored_ensure(c->store, which, err);
     (void)pthread_mutex_lock(&c->lock);
     *there = status == MLT_OK;
     (void)pthread_mutex_unlock(&c->lock);
@@ -121,11 +121,7 @@ static void forget(struct mlt_commands *c, bool *there)
 /* As the Dispatcher provisions it, whoever comes first. */
 static enum mlt_status ensure_log(struct mlt_commands *c, struct mlt_error *err)
 {
-    static const struct mlt_stream_spec spec = { .name = "MELTICA_CONTROL",
-                                                 .subjects = { "meltica.int.control.*.*", NULL },
-                                                 .max_msgs_per_subject = 5,
-                                                 .duplicates_ns = 120 * MLT_NS_PER_S };
-    return ensure(c, &c->log_there, &spec, err);
+    return ensure(c, &c->log_there, MLT_STORED_CONTROL, err);
 }
 
 /* The request's id was used before: what the log has at that place counts, if it is of this
@@ -137,7 +133,7 @@ static enum mlt_status take_logged(struct run *r, const char *subject, uint64_t 
     uint64_t found = 0;
     mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
     const enum mlt_status status =
-        mlt_stream_next(r->c->store, "MELTICA_CONTROL", subject, sequence, &bytes, &found, &err);
+        mlt_stream_next(r->c->store, MLT_STREAM_CONTROL, subject, sequence, &bytes, &found, &err);
     Meltica__V1__ControlRecord *record =
         status == MLT_OK && found == sequence
             ? meltica__v1__control_record__unpack(NULL, bytes.len, bytes.data)
@@ -247,9 +243,6 @@ bool mlt_run_came_to(const struct run *r, const char *word)
 
 void mlt_run_audit(struct run *r, enum mlt_verb verb, bool refused)
 {
-    static const struct mlt_stream_spec spec = { .name = "MELTICA_AUDIT",
-                                                 .subjects = { "meltica.int.audit.*", NULL },
-                                                 .max_bytes = INT64_C(256) << 20 };
     struct mlt_commands *c = r->c;
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf bytes;
@@ -263,7 +256,7 @@ void mlt_run_audit(struct run *r, enum mlt_verb verb, bool refused)
                           : mlt_run_came_to(r, "PENDING")   ? "meltica.int.audit.pending"
                                                             : "meltica.int.audit.failed";
     if (status == MLT_OK) {
-        status = ensure(c, &c->audit_there, &spec, &err);
+        status = ensure(c, &c->audit_there, MLT_STORED_AUDIT, &err);
     }
     if (status == MLT_OK) {
         status = mlt_stream_append(c->store, subject, NULL, NULL, mlt_buf_view(&bytes), &sequence,

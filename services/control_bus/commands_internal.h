@@ -6,7 +6,7 @@
 
 #include "commands.h"
 #include "meltica/base/clock.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 #include "quota.h"
 
 #define STORE_AWAY "table store unavailable, nothing changed"

@@ -6,15 +6,14 @@
 #include <stdlib.h>
 
 #include "meltica/base/log.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 #include "meltica/trace/context.h"
 
-#define STREAM "MELTICA_CONTROL"
+#define STREAM MLT_STREAM_CONTROL
 #define STREAM_SUBJECTS "meltica.int.control.*.*"
 #define SUBJECT_APPLY "meltica.int.apply.00"
 #define SUBJECT_MARK "meltica.int.out.table"
-#define BUCKET "meltica-dispatch"
-#define HISTORY 5
+#define BUCKET MLT_DISPATCH_BUCKET
 #define PENDING_MAX 1024u
 #define REFUSED_MAX 64u
 #define WAIT_MS_MAX 1900u
@@ -85,11 +84,7 @@ static void unlock(struct mlt_control *c)
 
 static enum mlt_status provision(struct mlt_control *c, struct mlt_error *err)
 {
-    static const struct mlt_stream_spec spec = { .name = STREAM,
-                                                 .subjects = { STREAM_SUBJECTS, NULL },
-                                                 .max_msgs_per_subject = HISTORY,
-                                                 .duplicates_ns = 120 * MLT_NS_PER_S };
-    const enum mlt_status status = mlt_store_ensure_stream(c->store, &spec, err);
+    const enum mlt_status status = mlt_stored_ensure(c->store, MLT_STORED_CONTROL, err);
     c->provisioned = status == MLT_OK;
     return status;
 }
@@ -363,7 +358,7 @@ static enum mlt_status write_applied(struct mlt_control *c, const struct waiter 
     }
     c->ports.unlock(c->ports.ctx);
     if (status == MLT_OK && !c->bucket) {
-        status = mlt_store_ensure_bucket(c->store, BUCKET, false, 0, 0, &err);
+        status = mlt_stored_ensure(c->store, MLT_STORED_DISPATCH, &err);
         c->bucket = status == MLT_OK;
     }
     if (status == MLT_OK) {
@@ -479,9 +474,6 @@ static int64_t serve_waiters(struct mlt_control *c)
 static void audit_expiry(struct mlt_control *c, const char *id, const char *principal,
                          const char *consumer, uint64_t log_sequence)
 {
-    static const struct mlt_stream_spec spec = { .name = "MELTICA_AUDIT",
-                                                 .subjects = { "meltica.int.audit.*", NULL },
-                                                 .max_bytes = INT64_C(256) << 20 };
     struct mlt_error err = MLT_ERROR_INIT;
     uint64_t sequence = 0;
     bool duplicate = false;
@@ -494,7 +486,7 @@ static void audit_expiry(struct mlt_control *c, const char *id, const char *prin
         "\"revision_before\":\"%" PRIu64 "\",\"log_sequence\":\"%" PRIu64 "\"}",
         mlt_clock_wall_ns(), principal, consumer, id, c->last_revision, log_sequence);
     if (status == MLT_OK) {
-        status = mlt_store_ensure_stream(c->store, &spec, &err);
+        status = mlt_stored_ensure(c->store, MLT_STORED_AUDIT, &err);
     }
     if (status == MLT_OK) {
         status = mlt_stream_append(c->store, "meltica.int.audit.expired", NULL, NULL,

@@ -7,7 +7,7 @@
 #include "meltica/base/hash.h"
 #include "meltica/base/log.h"
 #include "meltica/base/map.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 
 #define VALUE_BYTES_MAX 4096u
 
@@ -146,7 +146,7 @@ static enum mlt_status ensure(struct mlt_instruments *s, struct mlt_error *err)
         status = mlt_store_create(s->control, s->may_provision, &s->store, err);
     }
     if (status == MLT_OK && !s->bucket) {
-        status = mlt_store_ensure_bucket(s->store, MLT_INSTRUMENTS_BUCKET, false, 0, 0, err);
+        status = mlt_stored_ensure(s->store, MLT_STORED_INSTRUMENTS, err);
         s->bucket = status == MLT_OK;
     }
     return status;

@@ -11,7 +11,6 @@
 #include "meltica/bus/bus.h"
 #include "meltica/event/event.h"
 
-#define MLT_INSTRUMENTS_BUCKET "meltica-instruments"
 #define MLT_INSTRUMENTS_MAX 16384u /* as of the catalogue; beyond: counted as failed */
 #define MLT_INSTRUMENTS_RETRY_MS 1000
 

@@ -6,14 +6,13 @@
 #include <stdlib.h>
 
 #include "meltica/base/log.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 #include "meltica/v1/internal.pb-c.h"
 
 #define NEVER INT64_MAX
 #define SUBJECT_PLAN "meltica.int.plan"
 #define SUBJECT_PLAN_STATUS "meltica.int.plan.status"
 #define STATUS_BYTES_MAX (256u << 10)
-#define REJECTED_BYTES_MAX (INT64_C(64) << 20)
 
 struct mlt_reconciler {
     struct mlt_bus *control;
@@ -198,26 +197,20 @@ static void send_plan(struct mlt_reconciler *r)
 
 static void ensure_stream(struct mlt_reconciler *r)
 {
-    static const struct mlt_stream_spec spec = {
-        .name = "MELTICA_REJECTED",
-        .subjects = { "meltica.int.rejected.>" },
-        .memory = true,
-        .max_bytes = REJECTED_BYTES_MAX,
-        .max_msgs = 100000,
-    };
+    const char *name = mlt_stored[MLT_STORED_REJECTED].stream.name;
     struct mlt_error err = MLT_ERROR_INIT;
     enum mlt_status status = MLT_OK;
     if (r->store == NULL) {
         status = mlt_store_create(r->control, r->may_provision, &r->store, &err);
     }
     if (status == MLT_OK) {
-        status = mlt_store_ensure_stream(r->store, &spec, &err);
+        status = mlt_stored_ensure(r->store, MLT_STORED_REJECTED, &err);
     }
     if (status == MLT_OK) {
         mlt_log(MLT_LOG_INFO, "rejected_stream", "the stream of rejections is there",
-                MLT_S("stream", spec.name));
+                MLT_S("stream", name));
     } else {
-        mlt_log(MLT_LOG_DEBUG, "rejected_stream_away", err.text, MLT_S("stream", spec.name));
+        mlt_log(MLT_LOG_DEBUG, "rejected_stream_away", err.text, MLT_S("stream", name));
     }
     lock(r);
     r->stats.rejected_stream = status == MLT_OK;

@@ -16,9 +16,9 @@
 #include "commands.h"
 #include "connection.h"
 #include "meltica/base/clock.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 
-#define STREAM "MELTICA_AUDIT"
+#define STREAM MLT_STREAM_AUDIT
 #define SUBJECTS "meltica.int.audit."
 /* Records stand in the order in which they were stored, which clocks of several services may
  * contradict by so much. */

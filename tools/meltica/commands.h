@@ -38,6 +38,12 @@ int mlt_command_subs(int argc, char **argv);
 
 /* health URL: 0 when an HTTP page answers 200 to 299, 1 with the reason when not. */
 int mlt_command_health(int argc, char **argv);
+/* top: services, lines and instruments, live, or one look as text or JSON. */
+int mlt_command_top(int argc, char **argv);
+/* trace KEY: when one event was where, by its stamps; 1 when it is not found. */
+int mlt_command_trace(int argc, char **argv);
+/* doctor: checks an installation and says what to do; 1 when a check failed. */
+int mlt_command_doctor(int argc, char **argv);
 
 /* nats-auth: permissions of principals and services as configuration of a NATS server. */
 int mlt_command_nats_auth(int argc, char **argv);

@@ -93,20 +93,19 @@ static bool is_told_to_end(void)
            (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
 }
 
-/* Without the password that a URL may hold. */
-static void say_no_server(const char *command, const char *url, const char *why)
+void mlt_tool_plain_url(const char *url, char *out, size_t size)
 {
     const char *scheme = strstr(url, "://");
     const char *at = strrchr(url, '@');
     if (scheme != NULL && at != NULL) {
-        (void)fprintf(stderr, "meltica %s: no NATS server at %.*s%s: %s\n", command,
-                      (int)(scheme + 3 - url), url, at + 1, why);
+        (void)snprintf(out, size, "%.*s%s", (int)(scheme + 3 - url), url, at + 1);
     } else {
-        (void)fprintf(stderr, "meltica %s: no NATS server at %s: %s\n", command, url, why);
+        (void)snprintf(out, size, "%s", url);
     }
 }
 
-struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, const char *command)
+struct mlt_bus *mlt_tool_try_connect(const struct mlt_tool_connection *connection,
+                                     const char *command, char *why, size_t size)
 {
     static struct trouble trouble = { .lock = PTHREAD_MUTEX_INITIALIZER };
     struct mlt_bus_options options = connection->bus;
@@ -127,13 +126,24 @@ struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, c
     }
     if (status != MLT_OK) {
         (void)pthread_mutex_lock(&trouble.lock);
-        say_no_server(command, options.url,
-                      err.text[0] != '\0'       ? err.text
-                      : trouble.text[0] != '\0' ? trouble.text
-                                                : mlt_status_text(status));
+        (void)snprintf(why, size, "%s",
+                       err.text[0] != '\0'       ? err.text
+                       : trouble.text[0] != '\0' ? trouble.text
+                                                 : mlt_status_text(status));
         (void)pthread_mutex_unlock(&trouble.lock);
         mlt_bus_destroy(bus, 0);
         return NULL;
+    }
+    return bus;
+}
+
+struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, const char *command)
+{
+    char why[MLT_ERROR_TEXT_BYTES_MAX], url[512];
+    struct mlt_bus *bus = mlt_tool_try_connect(connection, command, why, sizeof why);
+    if (bus == NULL) {
+        mlt_tool_plain_url(connection->bus.url, url, sizeof url);
+        (void)fprintf(stderr, "meltica %s: no NATS server at %s: %s\n", command, url, why);
     }
     return bus;
 }

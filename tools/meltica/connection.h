@@ -22,6 +22,11 @@ bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc
 /* Connects and waits 5 s for the server, less when SIGINT or SIGTERM is pending. Says on stderr
  * what is wrong. NULL on failure. */
 struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, const char *command);
+/* The same, but says it in why. */
+struct mlt_bus *mlt_tool_try_connect(const struct mlt_tool_connection *connection,
+                                     const char *command, char *why, size_t size);
+/* The URL without the password that it may hold. */
+void mlt_tool_plain_url(const char *url, char *out, size_t size);
 
 /* True when a command was asked for --help (or -h). */
 bool mlt_tool_help(int argc, char **argv);

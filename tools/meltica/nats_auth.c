@@ -16,7 +16,7 @@
 struct user {
     const char *name;   /* of the principal, or of the service */
     const char *secret; /* file, or public key */
-    bool service, key;
+    bool service, key, observer;
     size_t service_index;
 };
 
@@ -35,10 +35,14 @@ static int usage(FILE *to, int status)
         to,
         "usage: meltica nats-auth [--policy FILE] [--user NAME=FILE]... [--nkey NAME=KEY]...\n"
         "         [--service-user SERVICE=FILE]... [--service-nkey SERVICE=KEY]...\n"
+        "         [--observer NAME=FILE]... [--observer-nkey NAME=KEY]...\n"
         "         [--inbox own|shared] [--all-data] [--cost 4..17]\n"
         "Prints the authorization block of a NATS server. The first line of FILE is a password or\n"
         "a bcrypt hash, KEY the public key of an NKey user, SERVICE one of adapter, dispatcher,\n"
         "conductor, data-bus, control-bus (its user is meltica-SERVICE).\n"
+        "An observer sees everything that meltica top, trace, doctor, tail, book and audit show, "
+        "and\n"
+        "changes nothing.\n"
         "--inbox own: answers for NAME come to _INBOX_NAME.> and nobody else hears them; its "
         "client\nmust have that prefix. --all-data: meltica.data.* also for roles with patterns, "
         "which NATS\ncannot tell apart.\n");
@@ -57,8 +61,9 @@ static bool find_service(const char *name, size_t *index)
 }
 
 /* NAME=SECRET; cuts the argument at the sign. */
-static bool add_user(struct nats_auth *a, char *argument, bool service, bool key)
+static bool add_user(struct nats_auth *a, char *argument, const struct user *kind)
 {
+    const bool service = kind->service, key = kind->key;
     char *sign = strchr(argument, '=');
     if (sign == NULL || sign[1] == '\0' || a->user_count == USERS_MAX) {
         (void)fprintf(stderr, "meltica nats-auth: %s is no NAME=%s\n", argument,
@@ -67,7 +72,9 @@ static bool add_user(struct nats_auth *a, char *argument, bool service, bool key
     }
     *sign = '\0';
     struct user *u = &a->users[a->user_count];
-    *u = (struct user){ .name = argument, .secret = sign + 1, .service = service, .key = key };
+    *u = *kind;
+    u->name = argument;
+    u->secret = sign + 1;
     if (service ? !find_service(argument, &u->service_index) : !mlt_principal_valid(argument)) {
         (void)fprintf(stderr, "meltica nats-auth: %s is no %s\n", argument,
                       service ? "service" : "name of a principal (A-Z a-z 0-9 - _ : @)");
@@ -102,10 +109,21 @@ static bool read_option(struct nats_auth *a, const char *name, char *value)
         return mlt_tool_count(value, MLT_BCRYPT_COST_MAX, &a->cost) &&
                a->cost >= MLT_BCRYPT_COST_MIN;
     }
-    const bool service = strncmp(name, "--service-", 10) == 0;
-    const char *kind = name + (service ? 10 : 2);
-    return (strcmp(kind, "user") == 0 || strcmp(kind, "nkey") == 0) &&
-           add_user(a, value, service, strcmp(kind, "nkey") == 0);
+    static const struct {
+        const char *name;
+        struct user kind;
+    } users[] = { { "--user", { .key = false } },
+                  { "--nkey", { .key = true } },
+                  { "--service-user", { .service = true } },
+                  { "--service-nkey", { .service = true, .key = true } },
+                  { "--observer", { .observer = true } },
+                  { "--observer-nkey", { .observer = true, .key = true } } };
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
+        if (strcmp(name, users[i].name) == 0) {
+            return add_user(a, value, &users[i].kind);
+        }
+    }
+    return false;
 }
 
 static bool read_arguments(struct nats_auth *a, int argc, char **argv)
@@ -128,6 +146,9 @@ static enum mlt_status put_rights(const struct nats_auth *a, const struct user *
 {
     if (u->service) {
         return mlt_nats_service_rights(u->service_index, out);
+    }
+    if (u->observer) {
+        return mlt_nats_observer_rights(u->name, !a->shared_inbox, out);
     }
     size_t left_out = 0;
     const struct mlt_nats_principal principal = {

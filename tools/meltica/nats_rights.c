@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "meltica/bus/stored.h"
+
 /* The names of services, in the order of the table below. */
 const char *const mlt_nats_services[MLT_NATS_SERVICES] = { "adapter", "dispatcher", "conductor",
                                                            "data-bus", "control-bus" };
@@ -183,5 +185,40 @@ enum mlt_status mlt_nats_principal_rights(const struct mlt_nats_principal *p, st
     put(&list, "meltica.lane.%s.>", p->name);
     end(&list);
     *left_out = patterns_left_out(p);
+    return list.status;
+}
+
+enum mlt_status mlt_nats_observer_rights(const char *name, bool own_inbox, struct mlt_buf *out)
+{
+    static const char *const verbs[] = { "list", "status", "describe" };
+    static const enum mlt_stored read[] = { MLT_STORED_JOURNAL, MLT_STORED_AUDIT,
+                                            MLT_STORED_SNAPSHOTS };
+    struct list list = { out, MLT_OK, false };
+    begin(&list, "publish");
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        put(&list, "meltica.control.%s", verbs[i]);
+        put(&list, "meltica.control.as.%s.%s", name, verbs[i]);
+    }
+    put(&list, "$SRV.>");
+    put(&list, "$JS.API.INFO");
+    for (size_t i = 0; i < MLT_STORED_COUNT; i++) {
+        put(&list, "$JS.API.STREAM.INFO.%s", mlt_stored[i].stream.name);
+    }
+    for (size_t i = 0; i < sizeof read / sizeof read[0]; i++) {
+        const char *stream = mlt_stored[read[i]].stream.name;
+        put(&list, "$JS.API.STREAM.MSG.GET.%s", stream);
+        put(&list, "$JS.API.DIRECT.GET.%s", stream);
+        put(&list, "$JS.API.DIRECT.GET.%s.>", stream);
+    }
+    end(&list);
+    begin(&list, "subscribe");
+    if (own_inbox) {
+        put(&list, "_INBOX_%s.>", name);
+    } else {
+        put(&list, "_INBOX.>");
+    }
+    put(&list, "meltica.data.*");
+    put(&list, "meltica.int.audit.*");
+    end(&list);
     return list.status;
 }

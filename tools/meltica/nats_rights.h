@@ -24,4 +24,9 @@ struct mlt_nats_principal {
 enum mlt_status mlt_nats_principal_rights(const struct mlt_nats_principal *principal,
                                           struct mlt_buf *out, size_t *left_out) MLT_MUST_CHECK;
 
+/* The same for an observer: all that meltica top, trace, doctor, tail, book and audit look at, and
+ * nothing that changes anything. */
+enum mlt_status mlt_nats_observer_rights(const char *name, bool own_inbox,
+                                         struct mlt_buf *out) MLT_MUST_CHECK;
+
 #endif

@@ -462,6 +462,8 @@ static struct mlt_bus *bus_make(const struct mlt_bus_options *options)
     (void)pthread_mutex_init(&bus->flush_lock, NULL);
     (void)pthread_mutex_init(&bus->subs_lock, NULL);
     bus->name = strdup(options->name != NULL ? options->name : "");
+    (void)snprintf(bus->inbox_prefix, sizeof bus->inbox_prefix, "%s",
+                   options->inbox_prefix != NULL ? options->inbox_prefix : "");
     if (bus->name != NULL) {
         enlist(bus);
     }

@@ -276,8 +276,7 @@ static void *watch(void *arg)
 
 static enum mlt_status start(struct mlt_claims *c, struct mlt_error *err)
 {
-    enum mlt_status status = mlt_store_ensure_bucket(c->store, MLT_OWNERS_BUCKET, true, 0,
-                                                     (uint64_t)mlt_clock_wall_ns(), err);
+    enum mlt_status status = mlt_stored_ensure(c->store, MLT_STORED_OWNERS, err);
     if (status != MLT_OK) {
         return status;
     }

@@ -61,6 +61,7 @@ struct mlt_bus {
     struct mlt_bus *next_living; /* living_lock of bus.c */
     enum mlt_bus_kind kind;
     char *name;
+    char inbox_prefix[128];
     int64_t spacing_ns;
     int buffered_max;
     void (*on_state)(void *ctx, bool connected, const char *reason);

@@ -31,8 +31,6 @@
 #define ACK_WAIT_MS 2000
 #define PROBE_NS MLT_NS_PER_S
 #define QUEUE_BYTES_DEFAULT (4u << 20)
-#define MAX_AGE_NS_DEFAULT (900 * MLT_NS_PER_S)
-#define MAX_BYTES_DEFAULT (INT64_C(1) << 30)
 #define PARTITIONS_MAX 64u
 #define KEPT_BYTES_MAX (256u << 10) /* capacity that an emptied buffer may keep */
 #define NAME_BYTES_MAX 256
@@ -413,11 +411,9 @@ static int64_t find_due(struct mlt_journal *j, int64_t now, int64_t *wake_ns)
 /* Looks for the stream. The mutex is free meanwhile. */
 static void probe(struct mlt_journal *j)
 {
-    const struct mlt_stream_spec spec = { .name = MLT_JOURNAL_STREAM,
-                                          .subjects = { MLT_JOURNAL_SUBJECT ".*", NULL },
-                                          .memory = true,
-                                          .max_bytes = j->max_bytes,
-                                          .max_age_ns = j->max_age_ns };
+    struct mlt_stream_spec spec = mlt_stored[MLT_STORED_JOURNAL].stream;
+    spec.max_bytes = j->max_bytes;
+    spec.max_age_ns = j->max_age_ns;
     struct mlt_error err = MLT_ERROR_INIT;
     (void)pthread_mutex_unlock(&j->mutex);
     const enum mlt_status status = mlt_store_ensure_stream(j->store, &spec, &err);
@@ -535,6 +531,7 @@ enum mlt_status mlt_journal_create(const struct mlt_journal_options *options,
     if (options->partitions == 0 || options->partitions > PARTITIONS_MAX) {
         return mlt_error_set(err, MLT_E_INVALID, "journal: 1 to %u partitions", PARTITIONS_MAX);
     }
+    const struct mlt_stream_spec *usual = &mlt_stored[MLT_STORED_JOURNAL].stream;
     struct mlt_journal *j = calloc(1, sizeof *j);
     if (j == NULL || pthread_mutex_init(&j->mutex, NULL) != 0) {
         free(j);
@@ -542,8 +539,8 @@ enum mlt_status mlt_journal_create(const struct mlt_journal_options *options,
     }
     (void)pthread_cond_init(&j->work, NULL);
     j->partitions = options->partitions;
-    j->max_age_ns = options->max_age_ns > 0 ? options->max_age_ns : MAX_AGE_NS_DEFAULT;
-    j->max_bytes = options->max_bytes > 0 ? options->max_bytes : MAX_BYTES_DEFAULT;
+    j->max_age_ns = options->max_age_ns > 0 ? options->max_age_ns : usual->max_age_ns;
+    j->max_bytes = options->max_bytes > 0 ? options->max_bytes : usual->max_bytes;
     j->queue_bytes_max = options->queue_bytes > 0 ? options->queue_bytes : QUEUE_BYTES_DEFAULT;
     j->on_state = options->bus.on_state;
     j->ctx = options->bus.ctx;

@@ -14,8 +14,6 @@
 #include "store_internal.h"
 
 #define REQUEST_NS MLT_NS_PER_S /* one call, with all requests it is made of */
-#define NAME_BYTES_MAX 128u
-#define STREAM_SUBJECTS_MAX 4
 #define KV_OPERATION_HEADER "KV-Operation"
 #define KV_MARKER_HEADER "Nats-Marker-Reason"
 
@@ -57,7 +55,7 @@ int64_t mlt_store_left_ms(int64_t deadline_mono_ns)
 
 bool mlt_store_name_valid(const char *name)
 {
-    if (name == NULL || name[0] == '\0' || strlen(name) >= NAME_BYTES_MAX) {
+    if (name == NULL || name[0] == '\0' || strlen(name) >= MLT_STORE_NAME_BYTES_MAX) {
         return false;
     }
     for (const char *c = name; *c != '\0'; c++) {
@@ -124,8 +122,8 @@ enum mlt_status mlt_store_status(struct mlt_bus *bus, natsStatus status, int cod
 }
 
 /* Requests that change nothing: no answer in time is as good as nobody there. */
-static enum mlt_status read_status(struct mlt_bus *bus, natsStatus status, int code,
-                                   struct mlt_error *err, const char *what, const char *about)
+enum mlt_status mlt_store_read_status(struct mlt_bus *bus, natsStatus status, int code,
+                                      struct mlt_error *err, const char *what, const char *about)
 {
     const enum mlt_status result = mlt_store_status(bus, status, code, err, what, about);
     if (result != MLT_E_TIMEOUT) {
@@ -137,8 +135,8 @@ static enum mlt_status read_status(struct mlt_bus *bus, natsStatus status, int c
     return MLT_E_UNAVAILABLE;
 }
 
-static enum mlt_status check_connected(struct mlt_store *store, struct mlt_error *err,
-                                       const char *what, const char *about)
+enum mlt_status mlt_store_check_connected(struct mlt_store *store, struct mlt_error *err,
+                                          const char *what, const char *about)
 {
     if (mlt_bus_connected(store->bus)) {
         return MLT_OK;
@@ -174,88 +172,6 @@ void mlt_store_destroy(struct mlt_store *store)
 
 /* ---- streams ---- */
 
-/* True when every subject that `subject` stands for is one that `pattern` stands for. */
-static bool subject_covers(const char *pattern, const char *subject)
-{
-    for (;;) {
-        const size_t p = strcspn(pattern, ".");
-        const size_t s = strcspn(subject, ".");
-        if (p == 1 && pattern[0] == '>') {
-            return true;
-        }
-        const bool any = p == 1 && pattern[0] == '*' && !(s == 1 && subject[0] == '>');
-        if (!any && (p != s || memcmp(pattern, subject, p) != 0)) {
-            return false;
-        }
-        if (pattern[p] == '\0' || subject[s] == '\0') {
-            return pattern[p] == subject[s];
-        }
-        pattern += p + 1;
-        subject += s + 1;
-    }
-}
-
-/* What exists is used as it is, but it must be of use. */
-static enum mlt_status check_stream(const jsStreamConfig *wanted, const jsStreamConfig *found,
-                                    struct mlt_error *err)
-{
-    for (int w = 0; w < wanted->SubjectsLen; w++) {
-        bool covered = false;
-        for (int f = 0; !covered && f < found->SubjectsLen; f++) {
-            covered = subject_covers(found->Subjects[f], wanted->Subjects[w]);
-        }
-        if (!covered && found->Mirror == NULL) {
-            return mlt_error_set(
-                err, MLT_E_CONFIG,
-                "stream %s exists but does not capture %s: add it (nats stream edit %s --subjects)",
-                wanted->Name, wanted->Subjects[w], wanted->Name);
-        }
-    }
-    if (wanted->MaxMsgsPerSubject > 0 && found->MaxMsgsPerSubject < 1) {
-        return mlt_error_set(err, MLT_E_CONFIG,
-                             "stream %s exists but keeps any number of messages per subject: limit "
-                             "them (nats stream edit %s --max-msgs-per-subject %" PRId64 ")",
-                             wanted->Name, wanted->Name, wanted->MaxMsgsPerSubject);
-    }
-    return MLT_OK;
-}
-
-/* What an operator has to create, as a command. */
-static enum mlt_status refuse_missing(const jsStreamConfig *c, struct mlt_error *err)
-{
-    char subjects[300] = "";
-    for (int i = 0; i < c->SubjectsLen; i++) {
-        const size_t used = strlen(subjects);
-        (void)snprintf(subjects + used, sizeof subjects - used, "%s%s", i > 0 ? "," : "",
-                       c->Subjects[i]);
-    }
-    char limits[160] = "";
-    size_t used = 0;
-    if (c->MaxAge > 0) {
-        (void)snprintf(limits, sizeof limits, " --max-age %" PRId64 "s", c->MaxAge / MLT_NS_PER_S);
-        used = strlen(limits);
-    }
-    if (c->MaxBytes > 0) {
-        (void)snprintf(limits + used, sizeof limits - used, " --max-bytes %" PRId64, c->MaxBytes);
-        used = strlen(limits);
-    }
-    if (c->FirstSeq > 1) {
-        (void)snprintf(limits + used, sizeof limits - used, " --first-sequence $(date +%%s%%N)");
-        used = strlen(limits);
-    }
-    if (c->MaxMsgsPerSubject > 0) {
-        (void)snprintf(limits + used, sizeof limits - used,
-                       " --max-msgs-per-subject %" PRId64 "%s --allow-direct", c->MaxMsgsPerSubject,
-                       c->AllowRollup ? " --allow-rollup" : "");
-    }
-    return mlt_error_set(err, MLT_E_NOT_FOUND,
-                         "stream %s does not exist and provisioning is external: nats stream add "
-                         "%s --subjects '%s' --storage %s --discard %s%s --defaults",
-                         c->Name, c->Name, subjects,
-                         c->Storage == js_MemoryStorage ? "memory" : "file",
-                         c->Discard == js_DiscardNew ? "new" : "old", limits);
-}
-
 static enum mlt_status bind_stream(struct mlt_store *store, const jsStreamConfig *wanted,
                                    int64_t deadline, struct mlt_error *err)
 {
@@ -266,18 +182,19 @@ static enum mlt_status bind_stream(struct mlt_store *store, const jsStreamConfig
     jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
     const natsStatus status = js_GetStreamInfo(&info, store->js, wanted->Name, &options, &code);
     if (status == NATS_OK) {
-        const enum mlt_status result = check_stream(wanted, info->Config, err);
+        const enum mlt_status result = mlt_stream_check(wanted, info->Config, err);
         jsStreamInfo_Destroy(info);
         return result;
     }
-    return read_status(store->bus, status, (int)code, err, "look for stream", wanted->Name);
+    return mlt_store_read_status(store->bus, status, (int)code, err, "look for stream",
+                                 wanted->Name);
 }
 
 static enum mlt_status ensure(struct mlt_store *store, jsStreamConfig *wanted,
                               struct mlt_error *err)
 {
     const int64_t deadline = mlt_clock_mono_ns() + REQUEST_NS;
-    enum mlt_status result = check_connected(store, err, "look for stream", wanted->Name);
+    enum mlt_status result = mlt_store_check_connected(store, err, "look for stream", wanted->Name);
     if (result == MLT_OK) {
         result = bind_stream(store, wanted, deadline, err);
     }
@@ -285,7 +202,7 @@ static enum mlt_status ensure(struct mlt_store *store, jsStreamConfig *wanted,
         return result;
     }
     if (!store->may_provision) {
-        return refuse_missing(wanted, err);
+        return mlt_stream_refuse_missing(wanted, err);
     }
     jsOptions options;
     (void)jsOptions_Init(&options);
@@ -306,12 +223,12 @@ static enum mlt_status ensure(struct mlt_store *store, jsStreamConfig *wanted,
     if ((int)code == JSStreamNameExistErr) { /* another instance created it meanwhile */
         return bind_stream(store, wanted, deadline, err);
     }
-    return read_status(store->bus, status, (int)code, err, "create stream", wanted->Name);
+    return mlt_store_read_status(store->bus, status, (int)code, err, "create stream", wanted->Name);
 }
 
 static bool stream_name_valid(const char *name)
 {
-    return name != NULL && name[0] != '\0' && strlen(name) < NAME_BYTES_MAX &&
+    return name != NULL && name[0] != '\0' && strlen(name) < MLT_STORE_NAME_BYTES_MAX &&
            strcspn(name, " .*>/\\\"\t\r\n") == strlen(name);
 }
 
@@ -321,23 +238,9 @@ enum mlt_status mlt_store_ensure_stream(struct mlt_store *store, const struct ml
     if (!stream_name_valid(spec->name) || spec->subjects[0] == NULL) {
         return mlt_error_set(err, MLT_E_INVALID, "stream without a valid name or without subject");
     }
-    const char *subjects[STREAM_SUBJECTS_MAX];
+    const char *subjects[MLT_STREAM_SUBJECTS_MAX];
     jsStreamConfig config;
-    (void)jsStreamConfig_Init(&config);
-    config.Name = spec->name;
-    config.Subjects = subjects;
-    for (int i = 0; i < STREAM_SUBJECTS_MAX && spec->subjects[i] != NULL; i++) {
-        subjects[config.SubjectsLen++] = spec->subjects[i];
-    }
-    config.Storage = spec->memory ? js_MemoryStorage : js_FileStorage;
-    config.MaxBytes = spec->max_bytes > 0 ? spec->max_bytes : -1;
-    config.MaxAge = spec->max_age_ns;
-    config.MaxMsgs = spec->max_msgs > 0 ? spec->max_msgs : -1;
-    config.MaxMsgsPerSubject = spec->max_msgs_per_subject > 0 ? spec->max_msgs_per_subject : -1;
-    config.Duplicates = spec->duplicates_ns;
-    config.Discard = js_DiscardOld;
-    config.AllowDirect = true;
-    config.FirstSeq = spec->first_sequence;
+    mlt_stream_config(spec, subjects, &config);
     return ensure(store, &config, err);
 }
 
@@ -353,7 +256,7 @@ enum mlt_status mlt_stream_append(struct mlt_store *store, const char *subject,
         return mlt_error_set(err, MLT_E_TOO_BIG, "append %s: %zu bytes, %u are allowed", subject,
                              payload.len, MLT_BUS_PAYLOAD_BYTES_MAX);
     }
-    const enum mlt_status connected = check_connected(store, err, "append", subject);
+    const enum mlt_status connected = mlt_store_check_connected(store, err, "append", subject);
     if (connected != MLT_OK) {
         return connected;
     }
@@ -382,7 +285,7 @@ enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, con
                                 uint64_t from, struct mlt_buf *payload, uint64_t *sequence,
                                 struct mlt_error *err)
 {
-    const enum mlt_status connected = check_connected(store, err, "read", stream);
+    const enum mlt_status connected = mlt_store_check_connected(store, err, "read", stream);
     if (connected != MLT_OK) {
         return connected;
     }
@@ -400,7 +303,7 @@ enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, con
                              from);
     }
     if (got != NATS_OK) {
-        return read_status(store->bus, got, 0, err, "read", stream);
+        return mlt_store_read_status(store->bus, got, 0, err, "read", stream);
     }
     *sequence = natsMsg_GetSequence(message);
     const enum mlt_status status =
@@ -416,25 +319,9 @@ enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *nam
     if (!mlt_store_name_valid(name)) {
         return mlt_error_set(err, MLT_E_INVALID, "bucket name: letters, digits, '-' and '_' only");
     }
-    char stream[NAME_BYTES_MAX + 8];
-    char subject[NAME_BYTES_MAX + 8];
-    (void)snprintf(stream, sizeof stream, "KV_%s", name);
-    (void)snprintf(subject, sizeof subject, "$KV.%s.>", name);
-    const char *subjects[] = { subject };
-    jsStreamConfig config; /* ADR-8 */
-    (void)jsStreamConfig_Init(&config);
-    config.Name = stream;
-    config.Subjects = subjects;
-    config.SubjectsLen = 1;
-    config.MaxMsgsPerSubject = 1;
-    config.MaxAge = max_age_ns;
-    config.Storage = memory ? js_MemoryStorage : js_FileStorage;
-    config.Discard = js_DiscardNew;
-    config.AllowRollup = true;
-    config.DenyDelete = true;
-    config.AllowDirect = true;
-    config.FirstSeq = first_sequence;
-    return ensure(store, &config, err);
+    struct mlt_bucket_config config;
+    mlt_bucket_config(name, memory, max_age_ns, first_sequence, &config);
+    return ensure(store, &config.stream, err);
 }
 
 /* ---- key-value ---- */
@@ -458,7 +345,7 @@ bool mlt_store_key_valid(const char *key)
 }
 
 struct kv_place {
-    char stream[NAME_BYTES_MAX + 8];
+    char stream[MLT_STORE_NAME_BYTES_MAX + 8];
     char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
 };
 
@@ -475,7 +362,7 @@ static enum mlt_status kv_begin(struct mlt_store *store, const char *bucket, con
     if (n < 0 || (size_t)n >= sizeof place->subject) {
         return mlt_error_set(err, MLT_E_TOO_BIG, "%s: key is too long", what);
     }
-    return check_connected(store, err, what, place->subject);
+    return mlt_store_check_connected(store, err, what, place->subject);
 }
 
 /* Nobody took the message: the bucket is missing, or JetStream is. */
@@ -493,7 +380,7 @@ static enum mlt_status explain_no_taker(struct mlt_store *store, const struct kv
         return mlt_error_set(err, MLT_E_UNAVAILABLE, "put %s: %s has no leader at present",
                              place->subject, place->stream);
     }
-    return read_status(store->bus, status, (int)code, err, "bucket", place->stream);
+    return mlt_store_read_status(store->bus, status, (int)code, err, "bucket", place->stream);
 }
 
 /* expected: NULL puts in any case. */
@@ -558,7 +445,7 @@ static enum mlt_status kv_read(struct mlt_store *store, const struct kv_place *p
     if (status == NATS_TIMEOUT) { /* the request's subject names the stream */
         about = place->stream;
     }
-    return read_status(store->bus, status, (int)code, err, "get", about);
+    return mlt_store_read_status(store->bus, status, (int)code, err, "get", about);
 }
 
 enum mlt_status mlt_kv_update(struct mlt_store *store, const char *bucket, const char *key,

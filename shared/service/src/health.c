@@ -245,9 +245,10 @@ static enum mlt_status append_status(struct mlt_service *service, struct mlt_buf
     put(out, &status, ready ? ",\"ready\":true" : ",\"ready\":false");
     put_member(out, &status, ",\"missing\":", missing);
     if (status == MLT_OK) {
-        status = mlt_buf_printf(out, ",\"uptime_ms\":%" PRId64 ",\"partitions\":%" PRId64,
-                                (mlt_clock_mono_ns() - service->started_mono_ns) / MLT_NS_PER_MS,
-                                service->config.partitions);
+        status = mlt_buf_printf(
+            out, ",\"time_ns\":\"%" PRId64 "\",\"uptime_ms\":%" PRId64 ",\"partitions\":%" PRId64,
+            mlt_clock_wall_ns(), (mlt_clock_mono_ns() - service->started_mono_ns) / MLT_NS_PER_MS,
+            service->config.partitions);
     }
     put(out, &status, ",\"nats\":{");
     put_bus(out, &status, "data", service->buses[BUS_DATA].bus);
@@ -285,7 +286,17 @@ void mlt_service_stats(void *ctx, struct mlt_buf *out)
     if (service->spec->stats != NULL) {
         service->spec->stats(service->state, out);
     }
-    if (out->len == 0 && mlt_buf_append_string(out, "{}") != MLT_OK) {
+    /* Its own object gets one member more. */
+    const bool own = out->len > 2 && out->data[out->len - 1] == '}';
+    out->len = own ? out->len - 1 : 0;
+    enum mlt_status status = mlt_buf_append_string(out, own ? ",\"service\":" : "{\"service\":");
+    if (status == MLT_OK) {
+        status = append_status(service, out);
+    }
+    if (status == MLT_OK) {
+        status = mlt_buf_append_string(out, "}");
+    }
+    if (status != MLT_OK) {
         mlt_buf_clear(out);
     }
 }

@@ -6,7 +6,7 @@
 
 #include "cache.h"
 #include "meltica/base/clock.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 
 #define INSTRUMENTS 40u
 #define LEVELS 30u

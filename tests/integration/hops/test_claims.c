@@ -1,7 +1,7 @@
 #include "server.h"
 
 #include "meltica/base/clock.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 
 #define ALL UINT64_MAX
 

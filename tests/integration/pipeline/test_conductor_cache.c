@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "meltica/base/clock.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 #include "meltica/event/record.h"
 
 #define BUCKET "meltica-snapshots"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "meltica/base/clock.h"
-#include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 
 #define TABLE                                                                                      \
     "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                   \

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "meltica/base/clock.h"
+#include "meltica/bus/stored.h"
 #include "steer_rig.h"
 
 #define ARGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -255,11 +256,8 @@ static void test_the_audit_is_followed_until_a_signal(void **state)
 
 static void put_old_records(struct mlt_store *store)
 {
-    static const struct mlt_stream_spec spec = { .name = "MELTICA_AUDIT",
-                                                 .subjects = { "meltica.int.audit.*", NULL },
-                                                 .max_bytes = INT64_C(256) << 20 };
     struct mlt_error err = MLT_ERROR_INIT;
-    assert_int_equal(mlt_store_ensure_stream(store, &spec, &err), MLT_OK);
+    assert_int_equal(mlt_stored_ensure(store, MLT_STORED_AUDIT, &err), MLT_OK);
     for (unsigned i = 0; i < OLD_COUNT; i++) {
         char record[400];
         uint64_t sequence = 0;

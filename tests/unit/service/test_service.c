@@ -591,6 +591,12 @@ static void test_micro_service_tells_who_it_is(void **state)
     json = request("$SRV.STATS.meltica-tiny-one");
     endpoints = member(json, "endpoints");
     assert_int_equal(member(cJSON_GetArrayItem(endpoints, 0), "data.collected")->valueint, 1);
+    const cJSON *own = member(cJSON_GetArrayItem(endpoints, 0), "data.service");
+    assert_string_equal(text_of(own, "instance"), "tiny-one-0");
+    assert_true(cJSON_IsBool(member(own, "ready")));
+    assert_true(cJSON_IsTrue(member(own, "nats.control.connected")));
+    const int64_t time_ns = strtoll(text_of(own, "time_ns"), NULL, 10);
+    assert_true(llabs(mlt_clock_wall_ns() - time_ns) < 10 * MLT_NS_PER_S);
     cJSON_Delete(json);
     end(&c);
 }

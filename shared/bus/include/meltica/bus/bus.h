@@ -146,6 +146,19 @@ enum mlt_status mlt_bus_request_traced(struct mlt_bus *bus, const char *subject,
                                        int64_t timeout_ns, struct mlt_buf *answer,
                                        struct mlt_error *err) MLT_MUST_CHECK;
 
+/* One answer of several; false: no more are wanted. On the caller's thread. */
+typedef bool (*mlt_bus_answer_fn)(void *ctx, struct mlt_slice answer);
+/* One request that everybody who serves the subject answers: calls fn for each answer that comes
+ * within wait_ns, and ends earlier once nothing more has come for quiet_ns after the last one (0:
+ * does not) or fn says so. CONTROL only. E_UNAVAILABLE (nobody serves it, or not connected),
+ * E_TIMEOUT (no answer; also where this user may not ask), E_INVALID, E_NOMEM. Blocks. */
+enum mlt_status mlt_bus_gather(struct mlt_bus *bus, const char *subject, int64_t wait_ns,
+                               int64_t quiet_ns, mlt_bus_answer_fn fn, void *ctx,
+                               struct mlt_error *err) MLT_MUST_CHECK;
+/* Whether the last thing that the server refused this user was to publish or subscribe to exactly
+ * that subject. Waits a round trip, so that what was sent before it is known. CONTROL only. */
+bool mlt_bus_denied(struct mlt_bus *bus, const char *subject);
+
 /* ---- micro service (ADR-32) ---- */
 
 struct mlt_micro;

@@ -21,6 +21,8 @@ usage: ./dev demo [options]
   --table FILE           dispatch table (services/dispatcher/dispatch-all.json; with --live dispatch.json,
                          two instruments: Binance lists thousands)
   --adapter-option=WORD  one more option for the Adapter; repeatable. Likewise --simulator-option=WORD
+  --console              also NATS over WebSocket and a console for the browser, both on 127.0.0.1; its URL is
+                         said. ./dev builds the page first, which needs node and npm (docs/console.md)
   --keep DIR             keep logs and the store in DIR, a new or empty folder, or one of an earlier demo
 NATS listens on port 4222 where that is free, else on another, which is said. Ctrl-C ends everything.
 TEXT
@@ -35,11 +37,12 @@ bin=$1 source_dir=$2 # given by ./dev
 shift 2
 captures=() simulator_options=() adapter_options=()
 speed=1 seconds='' warm_up='' report='' table=''
-symbols=5 rate=500 mode='' keep=''
+symbols=5 rate=500 mode='' keep='' console=''
 while [ $# -gt 0 ]; do
     case "$1" in
     --live) mode=live ;;
     --synthetic) mode=synthetic ;;
+    --console) console=1 ;;
     --capture)
         mode=replay
         while [ $# -gt 1 ] && [ "${2#--}" = "$2" ]; do
@@ -86,6 +89,10 @@ if [ -z "$mode" ]; then
         mode=replay
         captures=("$folder/btcusdt_20240808.gz" "$folder/btcusdt_20240809.gz")
     fi
+fi
+page="$source_dir/build/console"
+if [ -n "$console" ] && [ ! -r "$page/index.html" ]; then
+    die "no built page in $page: run ./dev console build"
 fi
 if [ -n "$report" ] && [ -z "$seconds" ] && [ "$mode" != replay ]; then
     die "--report needs --seconds or --capture: a $mode market has no end"
@@ -150,7 +157,7 @@ finish() {
         end collect # while the services can still tell what they counted
         cat "$work/log/collect.err" >&2
     fi
-    end dispatcher control-bus data-bus conductor adapter # while they still have NATS to say goodbye to
+    end console dispatcher control-bus data-bus conductor adapter # while they still have NATS to say goodbye to
     end exchange nats
     wait 2>/dev/null || true
     [ -n "$keep" ] || rm -rf "$work"
@@ -205,8 +212,31 @@ port_free() {
     ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
+# free_port FIRST: the first of a hundred that nobody listens on
+free_port() {
+    local port
+    for ((port = $1; port < $1 + 100; port++)); do
+        if port_free "$port"; then
+            printf '%s' "$port"
+            return
+        fi
+    done
+    die "ports $1 to $((port - 1)) are all taken"
+}
+
+# The page's own origin is the only one that a browser may come from: any other page that is open in it could
+# speak to NATS here as well.
+websocket=''
+if [ -n "$console" ]; then
+    websocket_port=$(free_port 9222)
+    console_port=$(free_port 9380)
+    websocket="websocket { listen: \"127.0.0.1:$websocket_port\", no_tls: true, allowed_origins: [
+    \"http://127.0.0.1:$console_port\", \"http://localhost:$console_port\" ] }"
+fi
+
 nats() {
     cat >"$work/nats.conf" <<CONF
+$websocket
 listen: "127.0.0.1:$1"
 server_name: meltica-demo
 ports_file_dir: "$work"
@@ -237,9 +267,10 @@ export MELTICA_NATS_URL="nats://127.0.0.1:$nats_port"
 
 # service NAME BINARY OPTIONS...: starts it and notes where its metrics are
 service() {
-    local name=$1 binary=$2 url
+    local name=$1 binary=$2 url port=0
     shift 2
-    start "$name" "$bin/$binary" --nats-url "$MELTICA_NATS_URL" --http-host 127.0.0.1 --http-port 0 "$@"
+    [ "$name" != console ] || port=$console_port
+    start "$name" "$bin/$binary" --nats-url "$MELTICA_NATS_URL" --http-host 127.0.0.1 --http-port "$port" "$@"
     wait_for "$name" "$work/log/$name.err" '"event":"listening"'
     url=$(sed -nE 's/.*"event":"listening".*"port":"?([0-9]+).*/http:\/\/127.0.0.1:\1/p' "$work/log/$name.err" | head -n 1)
     printf '%s=%s=%s\n' "$name" "$(pid_of "$name")" "$url" >>"$work/services"
@@ -289,6 +320,11 @@ fi
 service data-bus meltica-data-bus
 service control-bus meltica-control-bus
 service dispatcher meltica-dispatcher --table "$table"
+if [ -n "$console" ]; then
+    service console meltica-console --web-dir "$page" --nats-ws-url "ws://127.0.0.1:$websocket_port" \
+        --label "demo, $mode" --control true
+    printf '  %-12s %s\n' 'open' "http://127.0.0.1:$console_port/"
+fi
 
 if [ -n "$report" ]; then
     printf '  unattended: the report goes to %s\n' "$report"

@@ -10,6 +10,7 @@
 #include "nats_secret.h"
 
 #define USERS_MAX 4096u
+#define CONSOLES_MAX 64u
 #define OUTPUT_BYTES_MAX (64u << 20)
 #define COST_DEFAULT 11
 
@@ -17,6 +18,7 @@ struct user {
     const char *name;   /* of the principal, or of the service */
     const char *secret; /* file, or public key */
     bool service, key, observer;
+    bool console; /* may read what the console shows */
     size_t service_index;
 };
 
@@ -25,8 +27,9 @@ struct nats_auth {
     struct mlt_policy *policy;
     bool shared_inbox, all_data;
     int64_t cost;
-    size_t user_count;
+    size_t user_count, console_count;
     struct user *users;
+    const char *consoles[CONSOLES_MAX]; /* names of users */
 };
 
 static int usage(FILE *to, int status)
@@ -36,13 +39,15 @@ static int usage(FILE *to, int status)
         "usage: meltica nats-auth [--policy FILE] [--user NAME=FILE]... [--nkey NAME=KEY]...\n"
         "         [--service-user SERVICE=FILE]... [--service-nkey SERVICE=KEY]...\n"
         "         [--observer NAME=FILE]... [--observer-nkey NAME=KEY]...\n"
-        "         [--inbox own|shared] [--all-data] [--cost 4..17]\n"
+        "         [--console NAME]... [--inbox own|shared] [--all-data] [--cost 4..17]\n"
         "Prints the authorization block of a NATS server. The first line of FILE is a password or\n"
         "a bcrypt hash, KEY the public key of an NKey user, SERVICE one of adapter, dispatcher,\n"
-        "conductor, data-bus, control-bus (its user is meltica-SERVICE).\n"
+        "conductor, data-bus, control-bus, console (its user is meltica-SERVICE).\n"
         "An observer sees everything that meltica top, trace, doctor, tail, book and audit show, "
         "and\n"
         "changes nothing.\n"
+        "--console NAME: this principal, given by --user or --nkey, also sees what the page of\n"
+        "meltica-console shows of everybody: the services' figures and the audit.\n"
         "--inbox own: answers for NAME come to _INBOX_NAME.> and nobody else hears them; its "
         "client\nmust have that prefix. --all-data: meltica.data.* also for roles with patterns, "
         "which NATS\ncannot tell apart.\n");
@@ -105,6 +110,13 @@ static bool read_option(struct nats_auth *a, const char *name, char *value)
         a->shared_inbox = strcmp(value, "shared") == 0;
         return a->shared_inbox || strcmp(value, "own") == 0;
     }
+    if (strcmp(name, "--console") == 0) {
+        if (a->console_count < CONSOLES_MAX) {
+            a->consoles[a->console_count++] = value;
+            return true;
+        }
+        return false;
+    }
     if (strcmp(name, "--cost") == 0) {
         return mlt_tool_count(value, MLT_BCRYPT_COST_MAX, &a->cost) &&
                a->cost >= MLT_BCRYPT_COST_MIN;
@@ -156,6 +168,7 @@ static enum mlt_status put_rights(const struct nats_auth *a, const struct user *
         .role = a->policy != NULL ? mlt_policy_role(a->policy, u->name) : NULL,
         .own_inbox = !a->shared_inbox,
         .all_data = a->all_data,
+        .console = u->console,
     };
     if (a->policy != NULL && principal.role == NULL) {
         return mlt_error_set(err, MLT_E_CONFIG, "%s: no role for %s, and no default role",
@@ -209,6 +222,26 @@ static enum mlt_status check_names(const struct nats_auth *a, struct mlt_error *
     return MLT_OK;
 }
 
+static enum mlt_status mark_consoles(struct nats_auth *a, struct mlt_error *err)
+{
+    for (size_t c = 0; c < a->console_count; c++) {
+        bool found = false;
+        for (size_t i = 0; i < a->user_count; i++) {
+            struct user *u = &a->users[i];
+            if (!u->service && strcmp(u->name, a->consoles[c]) == 0) {
+                u->console = true;
+                found = true;
+            }
+        }
+        if (!found) {
+            return mlt_error_set(err, MLT_E_CONFIG,
+                                 "--console %s: give the user itself too, by --user or --nkey",
+                                 a->consoles[c]);
+        }
+    }
+    return MLT_OK;
+}
+
 static enum mlt_status print(struct nats_auth *a, struct mlt_error *err)
 {
     struct mlt_buf out;
@@ -217,6 +250,9 @@ static enum mlt_status print(struct nats_auth *a, struct mlt_error *err)
         a->policy_path != NULL ? mlt_policy_load(a->policy_path, &a->policy, err) : MLT_OK;
     if (status == MLT_OK) {
         status = check_names(a, err);
+    }
+    if (status == MLT_OK) {
+        status = mark_consoles(a, err);
     }
     if (status == MLT_OK) {
         status = mlt_buf_append_string(

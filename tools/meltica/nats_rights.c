@@ -6,8 +6,8 @@
 #include "meltica/bus/stored.h"
 
 /* The names of services, in the order of the table below. */
-const char *const mlt_nats_services[MLT_NATS_SERVICES] = { "adapter", "dispatcher", "conductor",
-                                                           "data-bus", "control-bus" };
+const char *const mlt_nats_services[MLT_NATS_SERVICES] = { "adapter",  "dispatcher",  "conductor",
+                                                           "data-bus", "control-bus", "console" };
 
 struct rights {
     const char *micro;         /* name of its micro service */
@@ -52,6 +52,7 @@ static const struct rights services[MLT_NATS_SERVICES] = {
       .subscribe = { "meltica.control.*", "meltica.control.as.*.*", "meltica.int.table.changed",
                      "meltica.int.plan.status" },
       .streams = { "MELTICA_CONTROL", "MELTICA_AUDIT" } },
+    { .micro = "meltica-console" }, /* says that it is there, and nothing else */
 };
 
 /* A list of subjects on its way into the buffer; the first failure stays. */
@@ -174,6 +175,10 @@ enum mlt_status mlt_nats_principal_rights(const struct mlt_nats_principal *p, st
         put_instruments(p, direct, "", &list);
         put_instruments(p, direct, ".checkpoint", &list);
     }
+    if (p->console) {
+        put(&list, "$SRV.STATS");
+        put(&list, "$JS.API.DIRECT.GET.MELTICA_AUDIT");
+    }
     end(&list);
     begin(&list, "subscribe");
     if (p->own_inbox) {
@@ -183,6 +188,9 @@ enum mlt_status mlt_nats_principal_rights(const struct mlt_nats_principal *p, st
     }
     put_instruments(p, "meltica.data.", "", &list);
     put(&list, "meltica.lane.%s.>", p->name);
+    if (p->console) {
+        put(&list, "meltica.int.audit.*");
+    }
     end(&list);
     *left_out = patterns_left_out(p);
     return list.status;

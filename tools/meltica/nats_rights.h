@@ -6,7 +6,7 @@
 #include "authority.h"
 #include "meltica/base/buf.h"
 
-#define MLT_NATS_SERVICES 5
+#define MLT_NATS_SERVICES 6
 
 extern const char *const mlt_nats_services[MLT_NATS_SERVICES]; /* "adapter", ... */
 
@@ -18,6 +18,7 @@ struct mlt_nats_principal {
     const struct mlt_role *role; /* NULL: there is no policy */
     bool own_inbox;              /* _INBOX_<name>.> in place of _INBOX.> */
     bool all_data;               /* meltica.data.* also where the role has patterns */
+    bool console; /* what the page of meltica-console shows besides: STATS of services, the audit */
 };
 /* The same for a principal. *left_out: patterns of its role that a NATS subject cannot say, so that
  * it does not get their data. */

@@ -22,7 +22,9 @@
 #define HEAD_BYTES_MAX 8192u /* request line and headers; 431 beyond */
 #define PATH_BYTES_MAX 1024u
 #define PIECE_BYTES_MAX (64u << 10) /* one write of a body */
-#define ANSWER_HEAD_BYTES_MAX 512u
+#define ANSWER_HEAD_BYTES_MAX 1536u
+#define MORE_HEADERS_BYTES_MAX 1024u /* of the handler */
+#define ETAG_BYTES_MAX 256u
 #define KERNEL_BUFFER_BYTES                                                                        \
     (128 << 10) /* else the kernel takes megabytes for a peer that does not read */
 #define ACCEPTS_PER_TURN 16u
@@ -60,7 +62,7 @@ struct http_connection {
 };
 
 struct http_request {
-    char path[PATH_BYTES_MAX], query[PATH_BYTES_MAX];
+    char path[PATH_BYTES_MAX], query[PATH_BYTES_MAX], if_none_match[ETAG_BYTES_MAX];
     bool head_only;
     bool keep_alive;
     int refuse; /* status, 0: none */
@@ -149,6 +151,8 @@ static void read_header(struct http_request *request, const char *line)
         }
     } else if (name_len == 17 && strncasecmp(line, "transfer-encoding", 17) == 0) {
         request->keep_alive = false;
+    } else if (name_len == 13 && strncasecmp(line, "if-none-match", 13) == 0) {
+        copy_cut(request->if_none_match, sizeof request->if_none_match, value, strlen(value));
     }
 }
 
@@ -208,6 +212,7 @@ static const char *reason_of(int status)
         const char *reason;
     } reasons[] = {
         { 200, "OK" },
+        { 304, "Not Modified" },
         { 400, "Bad Request" },
         { 404, "Not Found" },
         { 405, "Method Not Allowed" },
@@ -224,16 +229,31 @@ static const char *reason_of(int status)
     return "Other";
 }
 
+/* What the body is; a 304 has none, and tells nothing of the one that it stands for. */
+static void describe_body(struct http_connection *c, const struct mlt_http_answer *answer,
+                          char out[256])
+{
+    out[0] = '\0';
+    if (answer->status == 304) {
+        mlt_buf_clear(&c->body);
+    } else {
+        (void)snprintf(out, 256, "Content-Type: %.128s\r\nContent-Length: %zu\r\n",
+                       answer->content_type, c->body.len);
+    }
+}
+
 static void begin_answer(struct http_connection *c, const struct mlt_http_answer *answer,
                          bool head_only)
 {
+    char body[256];
     const int status = answer->status >= 200 && answer->status <= 599 ? answer->status : 500;
-    const int n = snprintf(c->head, sizeof c->head,
-                           "HTTP/1.1 %d %s\r\nContent-Type: %.128s\r\nContent-Length: %zu\r\n"
-                           "Cache-Control: no-store\r\n%sConnection: %s\r\n\r\n",
-                           status, reason_of(status), answer->content_type, c->body.len,
-                           status == 405 ? "Allow: GET, HEAD\r\n" : "",
-                           c->close_after ? "close" : "keep-alive");
+    describe_body(c, answer, body);
+    const int n = snprintf(
+        c->head, sizeof c->head,
+        "HTTP/1.1 %d %s\r\n%sCache-Control: %.128s\r\n%s%.*sConnection: %s\r\n\r\n", status,
+        reason_of(status), body, answer->cache_control, status == 405 ? "Allow: GET, HEAD\r\n" : "",
+        (int)MORE_HEADERS_BYTES_MAX, answer->headers != NULL ? answer->headers : "",
+        c->close_after ? "close" : "keep-alive");
     MLT_CHECK(n > 0 && (size_t)n < sizeof c->head);
     c->head_len = (size_t)n;
     c->sent = 0;
@@ -245,10 +265,19 @@ static void begin_answer(struct http_connection *c, const struct mlt_http_answer
     lws_callback_on_writable(c->wsi);
 }
 
+static struct mlt_http_answer blank_answer(struct http_connection *c, int status)
+{
+    mlt_buf_clear(&c->body);
+    return (struct mlt_http_answer){ .status = status,
+                                     .content_type = "text/plain; charset=utf-8",
+                                     .body = &c->body,
+                                     .cache_control = "no-store",
+                                     .if_none_match = "" };
+}
+
 static void refuse(struct http_connection *c, int status)
 {
-    struct mlt_http_answer answer = { status, "text/plain; charset=utf-8", &c->body };
-    mlt_buf_clear(&c->body);
+    const struct mlt_http_answer answer = blank_answer(c, status);
     /* Without the words the status alone still says it. */
     (void)!mlt_buf_printf(&c->body, "%d %s\n", status, reason_of(status));
     c->close_after = true;
@@ -279,9 +308,12 @@ static void next_request(struct http_connection *c)
         refuse(c, request.refuse);
         return;
     }
-    struct mlt_http_answer answer = { 200, "text/plain; charset=utf-8", &c->body };
-    mlt_buf_clear(&c->body);
+    struct mlt_http_answer answer = blank_answer(c, 200);
+    answer.if_none_match = request.if_none_match;
     c->server->handler(c->server->ctx, request.path, request.query, &answer);
+    if (answer.headers != NULL && strlen(answer.headers) > MORE_HEADERS_BYTES_MAX) {
+        answer = blank_answer(c, 500); /* half a line of them would be another one */
+    }
     begin_answer(c, &answer, request.head_only);
 }
 

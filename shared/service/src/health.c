@@ -183,7 +183,8 @@ void mlt_service_http(void *ctx, const char *path, const char *query,
         status = page_ready(service, answer);
     } else if (strcmp(path, "/metrics") == 0) {
         status = page_metrics(service, answer);
-    } else {
+    } else if (service->spec->page == NULL || !service->state_made ||
+               !service->spec->page(service->state, path, answer)) {
         answer->status = 404;
         status = mlt_buf_append_string(answer->body, "see /livez, /readyz and /metrics\n");
     }

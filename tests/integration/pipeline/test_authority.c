@@ -7,9 +7,11 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
@@ -66,16 +68,16 @@ static void write_file(const char *name, const char *text)
 /* What the tool prints; the caller's to free. */
 static char *nats_auth(void)
 {
-    static const char *const services[] = { "adapter", "dispatcher", "conductor", "data-bus",
-                                            "control-bus" };
+    static const char *const services[] = { "adapter",  "dispatcher",  "conductor",
+                                            "data-bus", "control-bus", "console" };
     char command[2048], part[256];
     const char *build = getenv("MELTICA_BINARY_DIR");
     (void)snprintf(command, sizeof command,
                    "%s/bin/meltica nats-auth --cost 4 --policy %s --user desk=%s --user eve=%s "
-                   "--nkey ops=" OPS_KEY,
+                   "--nkey ops=" OPS_KEY " --console ops",
                    build != NULL ? build : "build/dev", in_folder("policy"), in_folder("desk"),
                    in_folder("eve"));
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
         write_file(services[i], services[i]); /* its password */
         (void)snprintf(part, sizeof part, " --service-user %s=%s", services[i],
                        in_folder(services[i]));
@@ -297,6 +299,52 @@ static void test_nobody_speaks_or_listens_as_another(void **state)
     }
 }
 
+static bool has_heard(void *ctx)
+{
+    return *(const atomic_int *)ctx > 0;
+}
+
+static void count_one(void *ctx, const struct mlt_bus_message *message)
+{
+    (void)message;
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+/* What a console shows of everybody: for whom it was said, and for nobody else. */
+static void test_a_console_sees_figures_and_audit(void **state)
+{
+    static const struct {
+        const char *subject, *body;
+    } asked[] = { { "$SRV.STATS", "" },
+                  { "$JS.API.DIRECT.GET.MELTICA_AUDIT",
+                    "{\"last_by_subj\":\"meltica.int.audit.*\"}" } };
+    const struct mlt_bus_subscribe_options options = { .subject = "meltica.int.audit.*" };
+    struct mlt_bus_subscription *subscription = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf bytes;
+    atomic_int heard = 0;
+    (void)state;
+    mlt_buf_init(&bytes, 1u << 20);
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        const struct mlt_slice body = mlt_slice_of_string(asked[i].body);
+        mlt_buf_clear(&bytes);
+        assert_int_equal(
+            mlt_bus_request(ops, asked[i].subject, body, 5 * MLT_NS_PER_S, &bytes, &err), MLT_OK);
+        assert_true(bytes.len > 2 && bytes.data[0] == '{');
+        const uint64_t before = errors_of(eve);
+        assert_int_not_equal(
+            mlt_bus_request(eve, asked[i].subject, body, MLT_NS_PER_S / 2, &bytes, &err), MLT_OK);
+        expect_violation(eve, before, asked[i].subject);
+    }
+    mlt_buf_fini(&bytes);
+    assert_int_equal(mlt_bus_subscribe(ops, &options, count_one, &heard, &subscription, &err),
+                     MLT_OK);
+    assert_true(mlt_bus_rtt_ns(ops) > 0); /* the server knows of it */
+    expect(desk, "desk", "subscribe", DEMAND("BBO", "SYM0001-USDT"), "REJECTED", 403, "type");
+    assert_true(mlt_consumer_wait(&consumer, has_heard, &heard, 10));
+    mlt_bus_unsubscribe(subscription);
+}
+
 static void test_nobody_without_a_name_gets_in(void **state)
 {
     (void)state;
@@ -405,6 +453,21 @@ static void test_a_changed_policy_needs_no_restart(void **state)
     expect(eve, "eve", "subscribe", DEMAND("TRADE", "SYM0001-USDT"), "CONFIRMED", -1, "");
 }
 
+static void test_a_console_for_nobody_is_refused(void **state)
+{
+    char command[512], text[512] = "";
+    const char *build = getenv("MELTICA_BINARY_DIR");
+    (void)state;
+    (void)snprintf(command, sizeof command,
+                   "%s/bin/meltica nats-auth --cost 4 --user desk=%s --console dask 2>&1",
+                   build != NULL ? build : "build/dev", in_folder("desk"));
+    FILE *from = popen(command, "re");
+    assert_non_null(from);
+    assert_non_null(fgets(text, sizeof text, from));
+    assert_int_equal(WEXITSTATUS(pclose(from)), 1);
+    assert_non_null(strstr(text, "--console dask: give the user itself too"));
+}
+
 /* Nothing that a service wanted was refused to it, on any of its connections: so the server says.
  */
 static void test_services_have_the_rights_that_they_need(void **state)
@@ -480,10 +543,12 @@ int main(void)
         cmocka_unit_test(test_a_viewer_sees_and_does_not_subscribe),
         cmocka_unit_test(test_a_trader_gets_what_its_role_allows),
         cmocka_unit_test(test_nobody_speaks_or_listens_as_another),
+        cmocka_unit_test(test_a_console_sees_figures_and_audit),
         cmocka_unit_test(test_nobody_without_a_name_gets_in),
         cmocka_unit_test(test_of_six_at_once_two_fit),
         cmocka_unit_test(test_an_operator_ends_what_is_another_ones),
         cmocka_unit_test(test_a_changed_policy_needs_no_restart),
+        cmocka_unit_test(test_a_console_for_nobody_is_refused),
         cmocka_unit_test(test_services_have_the_rights_that_they_need),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, begin, end));

@@ -48,6 +48,16 @@ static void handler(void *ctx, const char *path, const char *query, struct mlt_h
         status = mlt_buf_printf(answer->body, "%s?%s", path, query);
     } else if (strcmp(path, "/empty") == 0) {
         answer->content_type = "application/json";
+    } else if (strcmp(path, "/tagged") == 0) {
+        const bool known = strcmp(answer->if_none_match, "\"t\"") == 0;
+        answer->headers = "ETag: \"t\"\r\nX-More: 1\r\n";
+        answer->cache_control = "no-cache";
+        answer->status = known ? 304 : 200;
+        status = mlt_buf_append_string(answer->body, known ? "never sent" : "tagged");
+    } else if (strcmp(path, "/headers") == 0) {
+        static char lines[1100];
+        memset(lines, 'x', 1025);
+        answer->headers = lines;
     } else if (strcmp(path, "/odd") == 0) {
         answer->status = 99;
     } else {
@@ -230,6 +240,31 @@ static void test_pipelined_requests_are_answered_in_order_with_their_bodies(void
     expect_answer(&c, "200 OK", "/echo/3?", true);
     say(&c, "GET /echo/4 HTTP/1.1\r\n\r\n"); /* and the line still lives */
     expect_answer(&c, "200 OK", "/echo/4?", true);
+    close_client(&c);
+}
+
+static void test_an_answer_may_have_headers_and_a_tag(void **state)
+{
+    char head[2048];
+    struct client c;
+    (void)state;
+    open_client(&c, 0);
+    say(&c, "GET /tagged HTTP/1.1\r\n\r\n");
+    read_head(&c, head, sizeof head);
+    assert_non_null(strstr(head, "HTTP/1.1 200 OK\r\n"));
+    assert_non_null(strstr(head, "\r\nETag: \"t\"\r\nX-More: 1\r\n"));
+    assert_non_null(strstr(head, "\r\nCache-Control: no-cache\r\n"));
+    expect_body(&c, "tagged");
+    say(&c, "GET /tagged HTTP/1.1\r\nIf-None-Match: \"t\"\r\n\r\n");
+    read_head(&c, head, sizeof head);
+    assert_non_null(strstr(head, "HTTP/1.1 304 Not Modified\r\n"));
+    assert_non_null(strstr(head, "\r\nETag: \"t\"\r\n"));
+    assert_null(strstr(head, "Content-"));
+    /* The tag is of one request; and a 304 has no body, so that the next answer is found. */
+    say(&c, "GET /tagged HTTP/1.1\r\n\r\n");
+    expect_answer(&c, "200 OK", "tagged", true);
+    say(&c, "GET /headers HTTP/1.1\r\n\r\n");
+    expect_answer(&c, "500 Internal Server Error", "", true);
     close_client(&c);
 }
 
@@ -549,6 +584,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_pipelined_requests_are_answered_in_order_with_their_bodies),
+        SERVER_TEST(test_an_answer_may_have_headers_and_a_tag),
         SERVER_TEST(test_many_pipelined_requests_beyond_one_read),
         SERVER_TEST(test_requests_in_single_bytes),
         SERVER_TEST(test_head_has_the_length_and_no_body),

@@ -61,9 +61,15 @@ bool mlt_timer_active(const struct mlt_timer *timer);
 /* ---- HTTP server (GET and HEAD only) ---- */
 
 struct mlt_http_answer {
-    int status;               /* 200 unless changed */
+    int status;               /* 200 unless changed; 304 has no body, whatever is in it */
     const char *content_type; /* static string; "text/plain; charset=utf-8" unless changed */
     struct mlt_buf *body;     /* empty, max MLT_LOOP_ANSWER_BYTES_MAX */
+    /* Further header lines, each with its CRLF, 1,024 bytes at most (500 beyond); must live until
+     * the handler's next call. NULL: none. */
+    const char *headers;
+    const char *cache_control; /* static string; "no-store" unless changed */
+    /* Of the request: the value of If-None-Match, cut at 255 bytes; "" where there is none. */
+    const char *if_none_match;
 };
 /* On the loop's thread; path without query, query without '?', both NUL-terminated and cut at 1,023
  * bytes. */

@@ -51,6 +51,9 @@ struct mlt_service_spec {
     void (*collect)(void *state);
     /* JSON object for `data` of micro STATS, after collect; a thread of the bus. NULL: {}. */
     void (*stats)(void *state, struct mlt_buf *out);
+    /* Loop thread: pages of HTTP besides /livez, /healthz, /readyz and /metrics; false: there is
+     * none of this path. NULL: no others. */
+    bool (*page)(void *state, const char *path, struct mlt_http_answer *answer);
     /* Endpoints besides the ones that every service has ("status": what --json of health says). */
     const struct mlt_micro_endpoint *endpoints; /* ctx is replaced by state; at most 32 */
     size_t endpoint_count;

@@ -197,7 +197,7 @@ static bool is_contiguous(struct mlt_router *r, const struct routed *to,
                           const struct mlt_event *event)
 {
     if ((event->type != MLT_EVENT_TRADE && event->type != MLT_EVENT_AGG_TRADE) ||
-        event->rest_function.len > 0) {
+        event->rest_function.len > 0 || to->route == NULL) {
         return false;
     }
     const bool begins = (to->entry->fresh & UINT32_C(1) << event->type) != 0 &&

@@ -15,7 +15,7 @@ static void test_pings_come_and_a_client_without_pongs_is_cut(void **state)
 {
     (void)state;
     const char *const arguments[] = {
-        QUIET, "--ping-interval-s", "1", "--pong-timeout-s", "2", NULL
+        QUIET, "--ping-interval-s", "1", "--pong-timeout-s", "4", NULL
     };
     struct sim_process sim;
     struct raw_ws good, bad;
@@ -29,7 +29,7 @@ static void test_pings_come_and_a_client_without_pongs_is_cut(void **state)
         if (frame.opcode != RAW_PING) {
             break;
         }
-        assert_true(++pings < 6);
+        assert_true(++pings < 10);
         assert_true(raw_ws_send(&bad, RAW_PONG, "no", 2));
         const struct raw_frame ping = expect_frame(&good, RAW_PING);
         assert_true(ping.len >= 13); /* a time in ms */

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# ./dev bench traces [--report FILE] [--rounds N] [--seconds N]: what traces cost the flow, beside the same flow
+# without them in the same run: the collector away (nobody listens), slow (it takes connections and never
+# answers), at the default share of traces and at all of them. docs/benchmarks.md says how to read it.
+set -euo pipefail
+
+bin=$1 source_dir=$2
+shift 2
+report='' rounds=3 seconds=10
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --report | --rounds | --seconds)
+        [ $# -gt 1 ] || { printf 'bench traces: %s needs a value\n' "$1" >&2; exit 2; }
+        printf -v "${1#--}" '%s' "$2"
+        shift
+        ;;
+    *)
+        printf 'usage: ./dev bench traces [--report FILE] [--rounds N] [--seconds N]\n' >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+captures=${MELTICA_CAPTURES:-}
+first="$captures/btcusdt_20240808.gz" second="$captures/btcusdt_20240809.gz"
+if [ ! -r "$first" ] || [ ! -r "$second" ]; then
+    printf 'bench traces: needs the main recording in MELTICA_CAPTURES (now "%s")\n' "$captures" >&2
+    exit 2
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/meltica-bench.XXXXXX")
+collector=''
+# shellcheck disable=SC2317 # it is the trap's own
+finish() {
+    trap - EXIT INT TERM
+    [ -z "$collector" ] || kill -TERM "$collector" 2>/dev/null || true
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Takes connections and what is sent on them, and says nothing; its port, and one that is nobody's.
+python3 -c '
+import socket, sys, threading
+slow, away = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+print(slow.getsockname()[1], away.getsockname()[1])
+sys.stdout.flush()
+away.close()
+def swallow(connection):
+    try:
+        while connection.recv(65536):
+            pass
+    except OSError:
+        pass
+while True:
+    threading.Thread(target=swallow, args=(slow.accept()[0],), daemon=True).start()
+' >"$work/ports" &
+collector=$!
+deadline=$((SECONDS + 10))
+until read -r slow away <"$work/ports"; do
+    [ "$SECONDS" -lt "$deadline" ] || { printf 'bench traces: no collector\n' >&2; exit 1; }
+    sleep 0.05
+done
+
+failed=0
+run() {
+    local name=$1 way=$2
+    shift 2
+    local -a with=(OTEL_SDK_DISABLED=true)
+    case "$way" in
+    off) ;;
+    away) with=("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$away") ;;
+    slow) with=("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$slow") ;;
+    slow_all) with=("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$slow" OTEL_TRACES_SAMPLER=always_on) ;;
+    esac
+    env "${with[@]}" "$source_dir/tools/demo/demo.sh" "$bin" "$source_dir" --report "$work/$name.json" "$@" >"$work/log" 2>&1 || {
+        printf 'bench traces: %s lost something or failed:\n' "$name" >&2
+        cat "$work/log" >&2
+        failed=1
+    }
+}
+# In turns, so that what the machine does besides befalls all ways alike.
+for ((round = 0; round < rounds; round++)); do
+    for way in off away slow slow_all; do
+        run "$way.flat_out.$round" "$way" --capture "$first" "$second" --speed max
+        run "$way.at_3k.$round" "$way" --synthetic --symbols 20 --rate 3000 --seconds "$seconds"
+    done
+done
+
+python3 - "$work" "${report:-/dev/stdout}" "$rounds" <<'PYTHON'
+import json, statistics, sys
+
+work, report, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def median(way, kind, figure):
+    values = []
+    for n in range(rounds):
+        try:
+            values.append(figure(json.load(open(f"{work}/{way}.{kind}.{n}.json"))))
+        except (OSError, ValueError):
+            pass
+    return statistics.median(values) if values else None
+def cpu(run):
+    events = sum(n for types in run["events_out"].values() for n in types.values())
+    return round(sum(run["cpu_ms"].values()) * 1000 / events, 2)
+ways = ("off", "away", "slow", "slow_all")
+result = {
+    way: {
+        "events_per_s": median(way, "flat_out", lambda r: r["events_per_s"]),
+        "cpu_us_per_event": median(way, "flat_out", cpu),
+        "p50_us_at_3k": median(way, "at_3k", lambda r: r["latency_us"]["total"]["p50"]),
+        "p99_us_at_3k": median(way, "at_3k", lambda r: r["latency_us"]["total"]["p99"]),
+    }
+    for way in ways
+}
+result["to_off"] = {
+    way: {k: round(v / result["off"][k], 3) for k, v in result[way].items() if v and result["off"][k]} for way in ways[1:]
+}
+print(f"{'median of ' + str(rounds):20}" + "".join(f"{way:>12}" for way in ways), file=sys.stderr)
+for key in result["off"]:
+    print(f"{key:20}" + "".join(f"{str(result[way][key]):>12}" for way in ways), file=sys.stderr)
+with open(report, "w") as out:
+    json.dump(result, out, indent=2)
+    out.write("\n")
+PYTHON
+exit "$failed"

@@ -67,7 +67,8 @@ static bool read_more(struct terminal *t, int64_t deadline)
         return false;
     }
     assert_true(t->len < sizeof t->text - 1);
-    const ssize_t n = read(t->fd, t->text + t->len, sizeof t->text - 1 - t->len);
+    const size_t room = t->len < sizeof t->text - 1 ? sizeof t->text - 1 - t->len : 0;
+    const ssize_t n = read(t->fd, t->text + t->len, room);
     t->len += n > 0 ? (size_t)n : 0;
     t->text[t->len] = '\0';
     return n > 0;

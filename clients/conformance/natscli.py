@@ -49,9 +49,14 @@ EXPECTED = {
 }
 
 
+IMAGES = "docs/deployment.md"  # docker/test.sh carries its lines out, with the images
+
+
 def written():
     """(file, command) for each line in a code block."""
     for name in ["README.md", *sorted(glob.glob("docs/**/*.md", root_dir=root, recursive=True))]:
+        if name == IMAGES:
+            continue
         block = False
         with open(os.path.join(root, name), encoding="utf-8") as page:
             for line in page:

@@ -455,6 +455,9 @@ static void make_metrics(struct control_bus *c)
                                        "Commands that asked for what was there", NULL);
     c->denied = mlt_metrics_counter(m, "meltica_control_denied_total",
                                     "Requests that a principal may not make", NULL);
+    c->reply_refused =
+        mlt_metrics_counter(m, "meltica_control_reply_refused_total",
+                            "Requests that wanted their answer at what is no inbox", NULL);
     c->policies_taken =
         mlt_metrics_counter(m, "meltica_control_policy_files_total", files, "outcome=\"taken\"");
     c->policies_refused =

@@ -362,6 +362,33 @@ static void test_nobody_without_a_name_gets_in(void **state)
     }
 }
 
+/* NATS does not check where an answer is to go, so the Control Bus does: it says nothing, and
+ * lives.
+ */
+static void test_no_answer_goes_to_what_is_no_inbox(void **state)
+{
+    (void)state;
+    struct mlt_bus *bus = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf answer;
+    const struct mlt_bus_options options = { .kind = MLT_BUS_CONTROL,
+                                             .url = stack.nats_url,
+                                             .name = "test",
+                                             .user = "desk",
+                                             .password_file = in_folder("desk"),
+                                             .inbox_prefix = "meltica_int" };
+    assert_int_equal(mlt_bus_connect(&options, &bus, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(bus, 10 * MLT_NS_PER_S), MLT_OK);
+    mlt_buf_init(&answer, 65536);
+    assert_int_not_equal(mlt_bus_request(bus, "meltica.control.as.desk.list", MLT_SLICE_EMPTY,
+                                         MLT_NS_PER_S, &answer, &err),
+                         MLT_OK);
+    mlt_buf_fini(&answer);
+    mlt_bus_destroy(bus, 0);
+    assert_int_equal(
+        mlt_stack_metric(&stack, "control-bus", "meltica_control_reply_refused_total", ""), 1);
+}
+
 /* ---- quotas ---- */
 
 static int outcomes[3]; /* confirmed, over quota, other; under lock */
@@ -545,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_nobody_speaks_or_listens_as_another),
         cmocka_unit_test(test_a_console_sees_figures_and_audit),
         cmocka_unit_test(test_nobody_without_a_name_gets_in),
+        cmocka_unit_test(test_no_answer_goes_to_what_is_no_inbox),
         cmocka_unit_test(test_of_six_at_once_two_fit),
         cmocka_unit_test(test_an_operator_ends_what_is_another_ones),
         cmocka_unit_test(test_a_changed_policy_needs_no_restart),

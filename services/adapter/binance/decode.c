@@ -579,46 +579,85 @@ static enum mlt_status refusal(yyjson_val *root, const char *what, const char *w
                                  text != NULL ? text : "error without a text");
 }
 
-enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
-                                         const struct mlt_binance_symbol *symbol, char *body,
-                                         size_t len, int64_t completed_ns, mlt_binance_emit_fn emit,
-                                         void *ctx, struct mlt_error *err)
+/* An answer of REST: what makes an instance of it, or of each element where it is an array. */
+struct rest_answer {
+    struct target target;                    /* symbols: where elements name theirs */
+    const struct mlt_binance_symbol *symbol; /* whose it is; NULL: each element says it */
+    struct mlt_slice function;               /* static text */
+    bool array;
+    read_fn read;
+    int64_t completed_ns;
+};
+
+static void rest_instance(struct mlt_binance_decoder *decoder, yyjson_val *object,
+                          const struct rest_answer *answer)
 {
-    const struct target target = { NULL, emit, ctx };
+    struct reader r = { .object = object,
+                        .symbol = answer->symbol,
+                        .decoder = decoder,
+                        .time_unit_ns = MLT_BINANCE_MS_NS,
+                        .status = yyjson_is_obj(object) ? MLT_OK : MLT_E_TYPE };
+    struct mlt_native_event e = { .exchange = MLT_STAMP_UNKNOWN,
+                                  .received = answer->completed_ns,
+                                  .rest_function = answer->function };
+    if (answer->symbol == NULL) {
+        const struct mlt_slice native = text_of(&r, member(&r, object, "symbol"));
+        if (r.status == MLT_OK) {
+            r.symbol = mlt_binance_symbol_by_native(answer->target.symbols, native);
+            r.status = r.symbol != NULL ? MLT_OK : MLT_E_NOT_FOUND;
+        }
+    }
+    if (r.status == MLT_OK) {
+        e.instrument = mlt_slice_of_string(r.symbol->token);
+        answer->read(&r, &e);
+    }
+    if (r.status == MLT_OK) {
+        answer->target.emit(answer->target.ctx, r.symbol, MLT_SLICE_EMPTY, &e);
+    } else {
+        emit_unparsed(decoder, &answer->target, r.symbol, answer->function, r.status);
+    }
+}
+
+/* whose names the call in err. */
+static enum mlt_status decode_rest(struct mlt_binance_decoder *decoder,
+                                   const struct rest_answer *answer, const char *whose, char *body,
+                                   size_t len, struct mlt_error *err)
+{
     yyjson_doc *doc = NULL;
     void *memory = NULL;
     enum mlt_status status = parse(decoder, body, len, &doc, &memory);
     if (status == MLT_OK) {
         yyjson_val *root = yyjson_doc_get_root(doc);
-        struct reader r = {
-            .object = root, .symbol = symbol, .decoder = decoder, .time_unit_ns = MLT_BINANCE_MS_NS
-        };
-        struct mlt_native_event e = { .exchange = MLT_STAMP_UNKNOWN,
-                                      .received = completed_ns,
-                                      .rest_function = MLT_SLICE_LITERAL("depth") };
-        status = refusal(root, "depth", symbol->native, err);
-        if (status == MLT_OK) {
-            e.instrument = mlt_slice_of_string(symbol->token);
-            if (yyjson_is_obj(root)) {
-                read_snapshot(&r, &e);
-            } else {
-                r.status = MLT_E_TYPE;
+        if (answer->array && yyjson_is_arr(root)) {
+            size_t i, n;
+            yyjson_val *object;
+            yyjson_arr_foreach (root, i, n, object) {
+                rest_instance(decoder, object, answer);
             }
-            if (r.status == MLT_OK) {
-                emit(ctx, symbol, MLT_SLICE_EMPTY, &e);
-            } else {
-                emit_unparsed(decoder, &target, symbol, MLT_SLICE_LITERAL("depth"), r.status);
+        } else {
+            status = refusal(root, (const char *)answer->function.data, whose, err);
+            if (status == MLT_OK) {
+                rest_instance(decoder, root, answer);
             }
         }
     } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
-        emit_unparsed(decoder, &target, symbol, MLT_SLICE_LITERAL("depth"), status);
+        emit_unparsed(decoder, &answer->target, answer->symbol, answer->function, status);
         status = MLT_OK;
     }
     free(memory);
     return status;
 }
 
-#define TICKER_24HR MLT_SLICE_LITERAL("ticker/24hr")
+enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
+                                         const struct mlt_binance_symbol *symbol, char *body,
+                                         size_t len, int64_t completed_ns, mlt_binance_emit_fn emit,
+                                         void *ctx, struct mlt_error *err)
+{
+    const struct rest_answer answer = {
+        { NULL, emit, ctx }, symbol, MLT_SLICE_LITERAL("depth"), false, read_snapshot, completed_ns
+    };
+    return decode_rest(decoder, &answer, symbol->native, body, len, err);
+}
 
 static void read_ticker_24hr(struct reader *r, struct mlt_native_event *e)
 {
@@ -648,66 +687,18 @@ static void read_ticker_24hr(struct reader *r, struct mlt_native_event *e)
     e->first = e->last = t->close_time_ns;
 }
 
-static void ticker_instance(struct mlt_binance_decoder *decoder, yyjson_val *object,
-                            const struct target *target, int64_t completed_ns)
-{
-    struct reader r = { .object = object,
-                        .decoder = decoder,
-                        .time_unit_ns = MLT_BINANCE_MS_NS,
-                        .status = yyjson_is_obj(object) ? MLT_OK : MLT_E_TYPE };
-    struct mlt_native_event e = { .exchange = MLT_STAMP_UNKNOWN,
-                                  .received = completed_ns,
-                                  .rest_function = TICKER_24HR };
-    const struct mlt_slice native = text_of(&r, member(&r, object, "symbol"));
-    if (r.status == MLT_OK) {
-        r.symbol = mlt_binance_symbol_by_native(target->symbols, native);
-        r.status = r.symbol != NULL ? MLT_OK : MLT_E_NOT_FOUND;
-    }
-    if (r.status == MLT_OK) {
-        e.instrument = mlt_slice_of_string(r.symbol->token);
-        read_ticker_24hr(&r, &e);
-    }
-    if (r.status == MLT_OK) {
-        target->emit(target->ctx, r.symbol, MLT_SLICE_EMPTY, &e);
-    } else {
-        emit_unparsed(decoder, target, r.symbol, TICKER_24HR, r.status);
-    }
-}
-
 enum mlt_status mlt_binance_decode_ticker_24hr(struct mlt_binance_decoder *decoder,
                                                const struct mlt_binance_symbols *symbols,
                                                const char *context, char *body, size_t len,
                                                int64_t completed_ns, mlt_binance_emit_fn emit,
                                                void *ctx, struct mlt_error *err)
 {
-    const struct target target = { symbols, emit, ctx };
-    yyjson_doc *doc = NULL;
-    void *memory = NULL;
-    enum mlt_status status = parse(decoder, body, len, &doc, &memory);
-    if (status == MLT_OK) {
-        yyjson_val *root = yyjson_doc_get_root(doc);
-        if (yyjson_is_arr(root)) {
-            size_t i, n;
-            yyjson_val *object;
-            yyjson_arr_foreach (root, i, n, object) {
-                ticker_instance(decoder, object, &target, completed_ns);
-            }
-        } else {
-            status = refusal(root, "ticker/24hr", context, err);
-            if (status == MLT_OK) {
-                ticker_instance(decoder, root, &target, completed_ns);
-            }
-        }
-    } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
-        emit_unparsed(decoder, &target, NULL, TICKER_24HR, status);
-        status = MLT_OK;
-    }
-    free(memory);
-    return status;
+    const struct rest_answer answer = {
+        { symbols, emit, ctx }, NULL,        MLT_SLICE_LITERAL("ticker/24hr"), true,
+        read_ticker_24hr,       completed_ns
+    };
+    return decode_rest(decoder, &answer, context, body, len, err);
 }
-
-#define HISTORICAL_TRADES MLT_SLICE_LITERAL("historicalTrades")
-#define AGG_TRADES MLT_SLICE_LITERAL("aggTrades")
 
 static void read_historical_trade(struct reader *r, struct mlt_native_event *e)
 {
@@ -721,62 +712,18 @@ static void read_historical_trade(struct reader *r, struct mlt_native_event *e)
     e->first = e->last = t->trade_id;
 }
 
-static void trade_instance(struct mlt_binance_decoder *decoder, yyjson_val *object,
-                           const struct mlt_binance_symbol *symbol, bool aggregates,
-                           const struct target *target, int64_t completed_ns)
-{
-    const struct mlt_slice function = aggregates ? AGG_TRADES : HISTORICAL_TRADES;
-    struct reader r = { .object = object,
-                        .symbol = symbol,
-                        .decoder = decoder,
-                        .time_unit_ns = MLT_BINANCE_MS_NS,
-                        .status = yyjson_is_obj(object) ? MLT_OK : MLT_E_TYPE };
-    struct mlt_native_event e = { .instrument = mlt_slice_of_string(symbol->token),
-                                  .exchange = MLT_STAMP_UNKNOWN,
-                                  .received = completed_ns,
-                                  .rest_function = function };
-    if (r.status == MLT_OK && aggregates) {
-        read_agg_trade_body(&r, &e);
-    } else if (r.status == MLT_OK) {
-        read_historical_trade(&r, &e);
-    }
-    if (r.status == MLT_OK) {
-        target->emit(target->ctx, symbol, MLT_SLICE_EMPTY, &e);
-    } else {
-        emit_unparsed(decoder, target, symbol, function, r.status);
-    }
-}
-
 enum mlt_status mlt_binance_decode_trades(struct mlt_binance_decoder *decoder,
                                           const struct mlt_binance_symbol *symbol, bool aggregates,
                                           char *body, size_t len, int64_t completed_ns,
                                           mlt_binance_emit_fn emit, void *ctx,
                                           struct mlt_error *err)
 {
-    const struct mlt_slice function = aggregates ? AGG_TRADES : HISTORICAL_TRADES;
-    const struct target target = { NULL, emit, ctx };
-    yyjson_doc *doc = NULL;
-    void *memory = NULL;
-    enum mlt_status status = parse(decoder, body, len, &doc, &memory);
-    if (status == MLT_OK) {
-        yyjson_val *root = yyjson_doc_get_root(doc);
-        if (yyjson_is_arr(root)) {
-            size_t i, n;
-            yyjson_val *object;
-            yyjson_arr_foreach (root, i, n, object) {
-                trade_instance(decoder, object, symbol, aggregates, &target, completed_ns);
-            }
-        } else {
-            status =
-                refusal(root, aggregates ? "aggTrades" : "historicalTrades", symbol->native, err);
-            if (status == MLT_OK) {
-                emit_unparsed(decoder, &target, symbol, function, MLT_E_TYPE);
-            }
-        }
-    } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
-        emit_unparsed(decoder, &target, symbol, function, status);
-        status = MLT_OK;
-    }
-    free(memory);
-    return status;
+    const struct rest_answer answer = { { NULL, emit, ctx },
+                                        symbol,
+                                        aggregates ? MLT_SLICE_LITERAL("aggTrades")
+                                                   : MLT_SLICE_LITERAL("historicalTrades"),
+                                        true,
+                                        aggregates ? read_agg_trade_body : read_historical_trade,
+                                        completed_ns };
+    return decode_rest(decoder, &answer, symbol->native, body, len, err);
 }

@@ -6,32 +6,14 @@ set -euo pipefail
 
 bin=$1 source_dir=$2
 shift 2
+# shellcheck source=tests/bench/common.bash
+. "$source_dir/tests/bench/common.bash"
 report='' seconds=40 symbols=500 rate=5000 warm_up=10
-while [ $# -gt 0 ]; do
-    case "$1" in
-    --report | --seconds | --symbols | --rate)
-        [ $# -gt 1 ] || { printf 'bench books: %s needs a value\n' "$1" >&2; exit 2; }
-        printf -v "${1#--}" '%s' "$2"
-        shift
-        ;;
-    *)
-        printf 'usage: ./dev bench books [--report FILE] [--seconds N] [--symbols N] [--rate N]\n' >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
-work=$(mktemp -d "${TMPDIR:-/tmp}/meltica-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+take_options books 'report seconds symbols rate' "$@"
 load_before=$(cut -d' ' -f1 /proc/loadavg)
-status=0
 # All books at once: the weight that Binance grants is not what is measured.
-"$source_dir/tools/demo/demo.sh" "$bin" "$source_dir" --report "$work/report.json" --synthetic --symbols "$symbols" \
-    --rate "$rate" --warm-up "$warm_up" --seconds "$seconds" --simulator-option=--weight-limit=1000000 >"$work/log" 2>&1 || status=$?
-if [ "$status" != 0 ]; then
-    printf 'bench books: something was lost or failed:\n' >&2
-    cat "$work/log" >&2
-fi
+demo books report --synthetic --symbols "$symbols" --rate "$rate" --warm-up "$warm_up" --seconds "$seconds" \
+    --simulator-option=--weight-limit=1000000
 [ -s "$work/report.json" ] || exit 1
 python3 - "$work/report.json" "${report:-/dev/stdout}" "$symbols" "$rate" "$load_before" <<'PYTHON'
 import json, sys
@@ -65,4 +47,4 @@ with open(report, "w") as out:
     out.write("\n")
 sys.exit(result["wrong"] > 0)
 PYTHON
-exit "$status"
+exit "$failed"

@@ -6,40 +6,11 @@ set -euo pipefail
 
 bin=$1 source_dir=$2
 shift 2
+# shellcheck source=tests/bench/common.bash
+. "$source_dir/tests/bench/common.bash"
 report='' seconds=15
-while [ $# -gt 0 ]; do
-    case "$1" in
-    --report | --seconds)
-        [ $# -gt 1 ] || { printf 'bench pipeline: %s needs a value\n' "$1" >&2; exit 2; }
-        printf -v "${1#--}" '%s' "$2"
-        shift
-        ;;
-    *)
-        printf 'usage: ./dev bench pipeline [--report FILE] [--seconds N]\n' >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
-
-captures=${MELTICA_CAPTURES:-}
-first="$captures/btcusdt_20240808.gz" second="$captures/btcusdt_20240809.gz"
-if [ ! -r "$first" ] || [ ! -r "$second" ]; then
-    printf 'bench pipeline: needs the main recording in MELTICA_CAPTURES (now "%s")\n' "$captures" >&2
-    exit 2
-fi
-work=$(mktemp -d "${TMPDIR:-/tmp}/meltica-bench.XXXXXX")
-server=''
-# shellcheck disable=SC2317 # it is the trap's own
-finish() {
-    trap - EXIT INT TERM
-    [ -z "$server" ] || kill -TERM "$server" 2>/dev/null || true
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+take_options pipeline 'report seconds' "$@"
+need_recording pipeline
 
 "$bin/meltica" inspect --record "$work/events" --report "$work/inspect.json" "$first" "$second"
 
@@ -53,7 +24,7 @@ ports_file_dir: "$work"
 max_pending: 256MB
 CONF
 nats-server -c "$work/nats.conf" >"$work/nats.log" 2>&1 &
-server=$!
+child=$!
 deadline=$((SECONDS + 10))
 until chain_url=$(sed -nE 's#.*(nats://127[^"]*).*#\1#p' "$work"/nats-server_*.ports 2>/dev/null | head -n 1) && [ -n "$chain_url" ]; do
     [ "$SECONDS" -lt "$deadline" ] || { cat "$work/nats.log" >&2; exit 1; }
@@ -65,21 +36,11 @@ for way in '' --asap; do
     chain $way --rate 3000 --count $((3000 * seconds))
     chain $way --rate 10000 --count $((10000 * seconds))
 done
-kill -TERM "$server"
-wait "$server" 2>/dev/null || true
-server=''
+kill -TERM "$child"
+wait "$child" 2>/dev/null || true
+child=''
 
 # ---- the pipeline --------------------------------------------------------------------------------------
-demo() {
-    local name=$1
-    shift
-    "$source_dir/tools/demo/demo.sh" "$bin" "$source_dir" --report "$work/$name.json" "$@" >"$work/$name.log" 2>&1 || {
-        printf 'bench pipeline: %s lost something or failed:\n' "$name" >&2
-        cat "$work/$name.log" >&2
-        failed=1
-    }
-}
-failed=0
 # The chain moves what the exchange said; so does the pipeline first, without BOOK. Then with it.
 sed 's/"id": "all-book", "type": "BOOK"/"id": "all-delta", "type": "BOOK_DELTA"/' \
     "$source_dir/services/dispatcher/dispatch-all.json" >"$work/flow.json"
@@ -87,9 +48,9 @@ sed 's/"id": "all-book", "type": "BOOK"/"id": "all-delta", "type": "BOOK_DELTA"/
 for books in '' _books; do
     table="$work/flow.json"
     [ -z "$books" ] || table="$source_dir/services/dispatcher/dispatch-all.json"
-    demo "flat_out$books" --capture "$first" "$second" --speed max --table "$table"
+    demo pipeline "flat_out$books" --capture "$first" "$second" --speed max --table "$table"
     for rate in 1 3 10; do
-        demo "at_${rate}k$books" --synthetic --symbols 20 --rate "${rate}000" --seconds "$seconds" --table "$table"
+        demo pipeline "at_${rate}k$books" --synthetic --symbols 20 --rate "${rate}000" --seconds "$seconds" --table "$table"
     done
 done
 

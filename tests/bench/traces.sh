@@ -6,39 +6,11 @@ set -euo pipefail
 
 bin=$1 source_dir=$2
 shift 2
+# shellcheck source=tests/bench/common.bash
+. "$source_dir/tests/bench/common.bash"
 report='' rounds=3 seconds=10
-while [ $# -gt 0 ]; do
-    case "$1" in
-    --report | --rounds | --seconds)
-        [ $# -gt 1 ] || { printf 'bench traces: %s needs a value\n' "$1" >&2; exit 2; }
-        printf -v "${1#--}" '%s' "$2"
-        shift
-        ;;
-    *)
-        printf 'usage: ./dev bench traces [--report FILE] [--rounds N] [--seconds N]\n' >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
-captures=${MELTICA_CAPTURES:-}
-first="$captures/btcusdt_20240808.gz" second="$captures/btcusdt_20240809.gz"
-if [ ! -r "$first" ] || [ ! -r "$second" ]; then
-    printf 'bench traces: needs the main recording in MELTICA_CAPTURES (now "%s")\n' "$captures" >&2
-    exit 2
-fi
-work=$(mktemp -d "${TMPDIR:-/tmp}/meltica-bench.XXXXXX")
-collector=''
-# shellcheck disable=SC2317 # it is the trap's own
-finish() {
-    trap - EXIT INT TERM
-    [ -z "$collector" ] || kill -TERM "$collector" 2>/dev/null || true
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+take_options traces 'report rounds seconds' "$@"
+need_recording traces
 
 # Takes connections and what is sent on them, and says nothing; its port, and one that is nobody's.
 python3 -c '
@@ -56,29 +28,28 @@ def swallow(connection):
 while True:
     threading.Thread(target=swallow, args=(slow.accept()[0],), daemon=True).start()
 ' >"$work/ports" &
-collector=$!
+child=$!
 deadline=$((SECONDS + 10))
-until read -r slow away <"$work/ports"; do
+until read -r slow away 2>/dev/null <"$work/ports"; do
     [ "$SECONDS" -lt "$deadline" ] || { printf 'bench traces: no collector\n' >&2; exit 1; }
     sleep 0.05
 done
 
-failed=0
 run() {
     local name=$1 way=$2
     shift 2
-    local -a with=(OTEL_SDK_DISABLED=true)
-    case "$way" in
-    off) ;;
-    away) with=("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$away") ;;
-    slow) with=("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$slow") ;;
-    slow_all) with=("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$slow" OTEL_TRACES_SAMPLER=always_on) ;;
-    esac
-    env "${with[@]}" "$source_dir/tools/demo/demo.sh" "$bin" "$source_dir" --report "$work/$name.json" "$@" >"$work/log" 2>&1 || {
-        printf 'bench traces: %s lost something or failed:\n' "$name" >&2
-        cat "$work/log" >&2
-        failed=1
-    }
+    (
+        unset "${!OTEL_@}"
+        case "$way" in
+        off) export OTEL_SDK_DISABLED=true ;;
+        away) export OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$away" ;;
+        slow) export OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$slow" ;;
+        slow_all) export OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$slow" OTEL_TRACES_SAMPLER=always_on ;;
+        esac
+        trap - EXIT INT TERM
+        demo traces "$name" "$@"
+        exit "$failed"
+    ) || failed=1
 }
 # In turns, so that what the machine does besides befalls all ways alike.
 for ((round = 0; round < rounds; round++)); do

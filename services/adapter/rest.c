@@ -294,7 +294,7 @@ enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_ask
                                 int64_t now_ns)
 {
     const bool by_id = mlt_rest_by_id(asked->function);
-    if (by_id && (asked->from < 0 || asked->limit == 0 || asked->limit > MLT_REST_TRADES_MAX)) {
+    if (by_id && (asked->from < 0 || asked->limit == 0 || asked->limit > MLT_TRADES_PAGE_MAX)) {
         return MLT_E_RANGE;
     }
     const uint32_t limit =

@@ -17,7 +17,6 @@
 #define MLT_REST_DEPTH_DEFAULT 100u /* levels where no limit is named */
 #define MLT_REST_DEPTH_MAX 5000u    /* levels; the exchange answers a larger limit with so many */
 #define MLT_REST_FLIGHT_MAX 8u      /* calls at once */
-#define MLT_REST_TRADES_MAX 1000u   /* trades of one answer */
 #define MLT_REST_TRIES_MAX 4u       /* of a call on demand */
 #define MLT_REST_UNKNOWN_MAX 32u    /* routes with functions that are not known */
 #define MLT_REST_NEVER INT64_MAX
@@ -100,7 +99,7 @@ static inline bool mlt_rest_by_id(enum mlt_rest_function function)
  * be older than the need: this one waits behind it. Of the budget, urgent calls have the whole
  * share and the others what governor.h leaves them; while one of these waits for it the schedule
  * waits too. E_FULL: no place, and for calls that are not urgent some places fewer; E_TOO_BIG:
- * token; E_RANGE: trades without an id to begin with, or none or more than MLT_REST_TRADES_MAX of
+ * token; E_RANGE: trades without an id to begin with, or none or more than MLT_TRADES_PAGE_MAX of
  * them. */
 enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_asked *asked,
                                 int64_t now_ns) MLT_MUST_CHECK;

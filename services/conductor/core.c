@@ -309,6 +309,11 @@ bool mlt_conductor_owns(const struct mlt_conductor_core *core, const struct inst
     return core->epochs[i->slot] != 0 && !mlt_conductor_fenced(core, i);
 }
 
+bool mlt_conductor_current(const struct mlt_conductor_core *core, const struct instrument *i)
+{
+    return mlt_conductor_owns(core, i) && i->epoch == core->epochs[i->slot];
+}
+
 void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrument *i,
                           enum mlt_status_kind kind, const char *reason, struct mlt_event *event)
 {
@@ -461,7 +466,7 @@ static bool head_of(const struct instrument *i, size_t type, struct mlt_head *he
 void mlt_conductor_core_heads(struct mlt_conductor_core *core)
 {
     for (struct instrument *i = core->first; i != NULL; i = i->next) {
-        if (i->epoch == 0 || i->epoch != core->epochs[i->slot] || mlt_conductor_fenced(core, i)) {
+        if (!mlt_conductor_current(core, i)) {
             continue;
         }
         struct mlt_event event;

@@ -6,11 +6,6 @@
 
 #define HELD_BYTES_KEPT (16u << 10)
 
-static int64_t mono_ns(const struct mlt_conductor_core *core)
-{
-    return core->ports.clock->mono_ns(core->ports.clock->ctx);
-}
-
 void mlt_conductor_books_fini(struct mlt_conductor_core *core)
 {
     for (size_t n = 0; n < core->fused_count; n++) {
@@ -142,7 +137,7 @@ static void commit(struct mlt_conductor_core *core, struct fused *f)
     if (core->ports.commit(core->ports.ctx, book->instrument, book, mlt_fusion_levels(f->fusion))) {
         f->committing = true;
         f->late = false;
-        f->hold_until_ns = mono_ns(core) + MLT_CONDUCTOR_HOLD_NS;
+        f->hold_until_ns = mlt_conductor_mono_ns(core) + MLT_CONDUCTOR_HOLD_NS;
         return;
     }
     book->quality |= MLT_QUALITY_CACHE_UNAVAILABLE;
@@ -182,8 +177,7 @@ static int64_t book_at(const struct mlt_conductor_core *core, const struct fused
 void mlt_conductor_settle_due(struct mlt_conductor_core *core, struct fused *f)
 {
     int64_t due = INT64_MAX;
-    if (mlt_conductor_owns(core, f->instrument) &&
-        f->instrument->epoch == core->epochs[f->instrument->slot]) {
+    if (mlt_conductor_current(core, f->instrument)) {
         due = mlt_fusion_due_ns(f->fusion);
         int64_t other = f->conflated ? INT64_MAX : book_at(core, f);
         if (f->committing && !f->late) {
@@ -201,7 +195,7 @@ void mlt_conductor_book_if_due(struct mlt_conductor_core *core, struct fused *f)
 {
     const int64_t at = book_at(core, f);
     /* Mostly nothing is, and that costs no look at the clock. */
-    if (at != INT64_MAX && (at == INT64_MIN || at <= mono_ns(core))) {
+    if (at != INT64_MAX && (at == INT64_MIN || at <= mlt_conductor_mono_ns(core))) {
         if (core->congested && at != INT64_MIN) {
             core->counts.conflated += !f->conflated;
             f->conflated = true;
@@ -395,12 +389,6 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
     mlt_conductor_book_if_due(core, f);
 }
 
-static bool current(const struct mlt_conductor_core *core, const struct fused *f)
-{
-    return mlt_conductor_owns(core, f->instrument) &&
-           f->instrument->epoch == core->epochs[f->instrument->slot];
-}
-
 void mlt_conductor_core_congested(struct mlt_conductor_core *core, bool congested)
 {
     if (core->congested == congested) {
@@ -409,7 +397,7 @@ void mlt_conductor_core_congested(struct mlt_conductor_core *core, bool congeste
     core->congested = congested;
     for (size_t n = 0; n < core->fused_count && !congested; n++) {
         struct fused *f = core->fused[n];
-        if (f->conflated && current(core, f)) {
+        if (f->conflated && mlt_conductor_current(core, f->instrument)) {
             f->conflated = false;
             mlt_conductor_book_if_due(core, f);
         }
@@ -423,7 +411,7 @@ size_t mlt_conductor_core_drain(struct mlt_conductor_core *core)
     core->congested = false;
     for (size_t n = 0; n < core->fused_count; n++) {
         struct fused *f = core->fused[n];
-        if (current(core, f)) {
+        if (mlt_conductor_current(core, f->instrument)) {
             f->conflated = false;
             mlt_conductor_book_if_due(core, f);
             waiting += f->committing;
@@ -444,7 +432,7 @@ void mlt_conductor_core_cache_back(struct mlt_conductor_core *core, bool rebuilt
 {
     for (size_t n = 0; n < core->fused_count; n++) {
         struct fused *f = core->fused[n];
-        if (!current(core, f)) {
+        if (!mlt_conductor_current(core, f->instrument)) {
             continue;
         }
         if (rebuilt && f->instrument->channels[MLT_EVENT_BOOK].sequence > 0) {
@@ -479,8 +467,7 @@ static void tick(struct mlt_conductor_core *core, struct fused *f, int64_t now)
     if (f->committing && !f->late && now >= f->hold_until_ns) {
         give_up_order(core, f);
     }
-    if (!mlt_conductor_owns(core, f->instrument) ||
-        f->instrument->epoch != core->epochs[f->instrument->slot]) {
+    if (!mlt_conductor_current(core, f->instrument)) {
         mlt_conductor_settle_due(core, f);
         return;
     }
@@ -494,7 +481,7 @@ static void tick(struct mlt_conductor_core *core, struct fused *f, int64_t now)
 void mlt_conductor_core_tick(struct mlt_conductor_core *core)
 {
     mlt_conductor_trades_tick(core);
-    const int64_t now = core->fused_count > 0 ? mono_ns(core) : 0;
+    const int64_t now = core->fused_count > 0 ? mlt_conductor_mono_ns(core) : 0;
     if (core->fused_count == 0 || now < core->due_ns) {
         return;
     }

@@ -111,6 +111,12 @@ enum mlt_status mlt_conductor_instrument(struct mlt_conductor_core *core, struct
                                          struct instrument **out);
 void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrument *i);
 bool mlt_conductor_owns(const struct mlt_conductor_core *core, const struct instrument *i);
+/* And it has begun the epoch that its slot has: something of it may leave at any time. */
+bool mlt_conductor_current(const struct mlt_conductor_core *core, const struct instrument *i);
+static inline int64_t mlt_conductor_mono_ns(const struct mlt_conductor_core *core)
+{
+    return core->ports.clock->mono_ns(core->ports.clock->ctx);
+}
 
 /* ---- core_trades.c ---- */
 

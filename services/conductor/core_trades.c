@@ -22,11 +22,6 @@ static enum mlt_trades_kind kind_of(enum mlt_event_type type)
     return type == MLT_EVENT_TRADE ? MLT_TRADES_SINGLE : MLT_TRADES_AGGREGATE;
 }
 
-static bool current(const struct mlt_conductor_core *core, const struct instrument *i)
-{
-    return mlt_conductor_owns(core, i) && i->epoch == core->epochs[i->slot];
-}
-
 /* ---- ports ---- */
 
 static void say(struct gaps *g, enum mlt_status_kind kind, const char *reason,
@@ -82,11 +77,6 @@ static struct gaps *gaps_of(struct mlt_conductor_core *core, struct instrument *
     return g;
 }
 
-static int64_t mono_ns(const struct mlt_conductor_core *core)
-{
-    return core->ports.clock->mono_ns(core->ports.clock->ctx);
-}
-
 static void settle_due(struct mlt_conductor_core *core, const struct gaps *g)
 {
     const int64_t due = mlt_trades_due_ns(&g->trades);
@@ -101,7 +91,7 @@ void mlt_conductor_trades_gap(struct mlt_conductor_core *core, struct instrument
     core->counts.trades_missing += (uint64_t)last - (uint64_t)first + 1;
     struct gaps *g = gaps_of(core, i);
     if (g != NULL) {
-        mlt_trades_gap(&g->trades, kind_of(type), first, last, mono_ns(core));
+        mlt_trades_gap(&g->trades, kind_of(type), first, last, mlt_conductor_mono_ns(core));
         settle_due(core, g);
     } else { /* nobody fetches them, or there is no memory to know them by */
         struct gaps passing = { .core = core, .instrument = i };
@@ -118,7 +108,7 @@ bool mlt_conductor_trade_is_missing(const struct instrument *i, enum mlt_event_t
 void mlt_conductor_trade_came(struct mlt_conductor_core *core, struct instrument *i,
                               enum mlt_event_type type, int64_t id, bool fetched)
 {
-    if (i->gaps != NULL && current(core, i)) {
+    if (i->gaps != NULL && mlt_conductor_current(core, i)) {
         mlt_trades_came(&i->gaps->trades, kind_of(type), id, fetched);
         settle_due(core, i->gaps);
     }
@@ -138,8 +128,9 @@ void mlt_conductor_core_backfill_answered(struct mlt_conductor_core *core,
                                           int64_t first, enum mlt_trades_answer answer)
 {
     struct instrument *i = mlt_map_get(&core->map, instrument);
-    if (i != NULL && i->gaps != NULL && current(core, i)) {
-        mlt_trades_answered(&i->gaps->trades, kind_of(type), first, answer, mono_ns(core));
+    if (i != NULL && i->gaps != NULL && mlt_conductor_current(core, i)) {
+        mlt_trades_answered(&i->gaps->trades, kind_of(type), first, answer,
+                            mlt_conductor_mono_ns(core));
         settle_due(core, i->gaps);
     }
 }
@@ -149,13 +140,13 @@ void mlt_conductor_trades_tick(struct mlt_conductor_core *core)
     if (core->trades_due_ns == INT64_MAX) {
         return;
     }
-    const int64_t now = mono_ns(core);
+    const int64_t now = mlt_conductor_mono_ns(core);
     if (now < core->trades_due_ns) {
         return;
     }
     core->trades_due_ns = INT64_MAX;
     for (struct gaps *g = core->gaps; g != NULL; g = g->next) {
-        if (!current(core, g->instrument)) {
+        if (!mlt_conductor_current(core, g->instrument)) {
             mlt_trades_forget(&g->trades); /* somebody else's, or of an epoch that is over */
         } else if (now >= mlt_trades_due_ns(&g->trades)) {
             mlt_trades_tick(&g->trades, now);

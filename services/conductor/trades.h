@@ -13,8 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "meltica/event/event.h"
+
 #define MLT_TRADES_RANGES_MAX 16u /* missing at once, of each kind */
-#define MLT_TRADES_PAGE_MAX 1000u /* ids of one request: what one answer holds */
 #define MLT_TRADES_REPEATS_MAX 5u /* times that a request is made again without success */
 #define MLT_TRADES_NEVER INT64_MAX
 

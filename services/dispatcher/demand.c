@@ -18,7 +18,7 @@ static bool sensible(const struct mlt_want *want)
     return want->type == MLT_EVENT_NONE ||
            ((want->type == MLT_EVENT_TRADE || want->type == MLT_EVENT_AGG_TRADE) &&
             want->first >= 0 && want->last >= want->first &&
-            want->last - want->first < MLT_DEMAND_TRADES_MAX);
+            want->last - want->first < (int64_t)MLT_TRADES_PAGE_MAX);
 }
 
 const char *mlt_demand_of(const struct mlt_table *table, const struct mlt_catalogue *catalogue,

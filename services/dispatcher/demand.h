@@ -6,8 +6,6 @@
 
 #include "catalogue.h"
 
-#define MLT_DEMAND_TRADES_MAX 1000 /* ids of one request: what one answer of the exchange holds */
-
 struct mlt_want {
     enum mlt_event_type
         type;            /* NONE: a book's snapshot; TRADE, AGG_TRADE: those that are missing */

@@ -114,7 +114,7 @@ static void resync_request(struct mlt_slice bytes)
     MLT_CHECK((refusal[0] == '\0') == (demand.route != NULL));
     MLT_CHECK(demand.route == NULL || demand.limit > 0);
     MLT_CHECK(demand.route == NULL || want.type == MLT_EVENT_NONE ||
-              (demand.from == want.first && demand.limit <= MLT_DEMAND_TRADES_MAX));
+              (demand.from == want.first && demand.limit <= MLT_TRADES_PAGE_MAX));
     meltica__v1__resync_request__free_unpacked(request, NULL);
 }
 

@@ -481,7 +481,7 @@ static void test_trades_by_id_are_calls_of_their_own(void **state)
     struct mlt_rest_asked wrong = trades;
     wrong.limit = 0;
     assert_int_equal(mlt_rest_demand(&rest, &wrong, T0), MLT_E_RANGE);
-    wrong.limit = MLT_REST_TRADES_MAX + 1;
+    wrong.limit = MLT_TRADES_PAGE_MAX + 1;
     assert_int_equal(mlt_rest_demand(&rest, &wrong, T0), MLT_E_RANGE);
     wrong.limit = 1;
     wrong.from = -1;

@@ -85,6 +85,7 @@ enum mlt_book_state {
 #define MLT_INSTRUMENT_BYTES_MAX 96 /* token */
 #define MLT_EVENT_LEVELS_MAX 10000  /* a side; decoders refuse more (E_TOO_BIG) */
 #define MLT_STATUS_HEADS_MAX 16
+#define MLT_TRADES_PAGE_MAX 1000u /* ids of a request for trades: what one answer of REST holds */
 
 struct mlt_levels {
     int32_t price_exponent;

@@ -44,6 +44,7 @@ static struct {
 static void look(void *ctx, const struct mlt_event *e)
 {
     (void)ctx;
+    static const uint8_t none[MLT_TRACE_ID_BYTES];
     const struct mlt_stamps *s = &e->stamps;
     seen.deltas += e->type == MLT_EVENT_BOOK_DELTA;
     if (e->type == MLT_EVENT_TICKER && e->rest_function.len == 0 && !seen.ticker) {
@@ -53,7 +54,8 @@ static void look(void *ctx, const struct mlt_event *e)
         seen.ticker_whole = s->received <= s->adapted && s->adapted <= s->dispatched &&
                             s->dispatched <= s->conducted && s->conducted <= s->published &&
                             mlt_decimal_compare(e->u.ticker.bid_price, e->u.ticker.ask_price) < 0 &&
-                            mlt_slice_equal_string(e->exchange, "binance") && e->sequence > 0;
+                            mlt_slice_equal_string(e->exchange, "binance") && e->sequence > 0 &&
+                            memcmp(e->trace_id, none, sizeof none) != 0;
         (void)mlt_decimal_format(e->u.ticker.last_price, price, sizeof price);
         (void)snprintf(seen.ticker_text, sizeof seen.ticker_text, "%.*s at %s",
                        MLT_SLICE_FMT(e->instrument), price);
@@ -181,11 +183,6 @@ static bool is_ready(const char *name)
     return ready;
 }
 
-static bool never(void)
-{
-    return true;
-}
-
 static bool all_are_up(char *said, size_t size)
 {
     const int64_t end_ns = mlt_clock_mono_ns() + PATIENCE_S * MLT_NS_PER_S;
@@ -196,7 +193,7 @@ static bool all_are_up(char *said, size_t size)
     }
     (void)snprintf(said, size, "%u of %u services ready, NATS at %s", ready, SOAK_SERVICES,
                    stack.nats_url);
-    return ready == SOAK_SERVICES && wait_until(never);
+    return ready == SOAK_SERVICES;
 }
 
 static bool ticker_frame_becomes_an_event(char *said, size_t size)
@@ -236,45 +233,51 @@ static bool books_are_the_exchanges_own(char *said, size_t size)
     return right;
 }
 
+static bool trades_of_the_first(const char *verb, char *said, size_t size, double *took_ms)
+{
+    const int64_t begin_ns = mlt_clock_mono_ns();
+    cJSON *answer = ask(verb, "{\"consumer\":\"smoke\",\"type\":\"TRADE\","
+                              "\"instruments\":[\"SYM0001-USDT\"]}");
+    *took_ms = (double)(mlt_clock_mono_ns() - begin_ns) / MLT_NS_PER_MS;
+    const bool confirmed = answered(answer, "CONFIRMED", said, size);
+    cJSON_Delete(answer);
+    return confirmed;
+}
+
 static bool subscribe_while_data_flows(char *said, size_t size)
 {
     mark();
-    const int64_t begin_ns = mlt_clock_mono_ns();
+    double took_ms = 0;
     soak_watch_asking(&watch, MLT_EVENT_TRADE, 1u << SUBSCRIBED);
-    cJSON *answer = ask("subscribe", "{\"consumer\":\"smoke\",\"type\":\"TRADE\","
-                                     "\"instruments\":[\"SYM0001-USDT\"]}");
-    const int64_t took_ns = mlt_clock_mono_ns() - begin_ns;
-    const bool confirmed = answered(answer, "CONFIRMED", said, size);
-    cJSON_Delete(answer);
-    if (!confirmed) {
+    if (!trades_of_the_first("subscribe", said, size, &took_ms)) {
         return false;
     }
     soak_watch_in_force(&watch, MLT_EVENT_TRADE, 1u << SUBSCRIBED);
     const bool came = wait_until(saw_trade) && wait_until(saw_deltas);
+    (void)pthread_mutex_lock(&watch.lock);
+    const int64_t first_ns = watch.first_event.max_ns;
+    (void)pthread_mutex_unlock(&watch.lock);
     (void)snprintf(said, size, "CONFIRMED in %.0f ms, first trade after %.0f ms, the rest goes on",
-                   (double)took_ns / MLT_NS_PER_MS,
-                   (double)watch.first_event.max_ns / MLT_NS_PER_MS);
+                   took_ms, (double)first_ns / MLT_NS_PER_MS);
     return came;
 }
 
 static bool unsubscribe_while_data_flows(char *said, size_t size)
 {
-    const int64_t begin_ns = mlt_clock_mono_ns();
+    double took_ms = 0;
     soak_watch_ending(&watch, MLT_EVENT_TRADE, 1u << SUBSCRIBED);
-    cJSON *answer = ask("unsubscribe", "{\"consumer\":\"smoke\",\"type\":\"TRADE\","
-                                       "\"instruments\":[\"SYM0001-USDT\"]}");
-    const int64_t took_ns = mlt_clock_mono_ns() - begin_ns;
-    const bool confirmed = answered(answer, "CONFIRMED", said, size);
-    cJSON_Delete(answer);
-    if (!confirmed) {
+    if (!trades_of_the_first("unsubscribe", said, size, &took_ms)) {
         return false;
     }
     soak_watch_ended(&watch, MLT_EVENT_TRADE, 1u << SUBSCRIBED, true);
     mark();
     const bool went_on = wait_until(saw_deltas);
+    (void)pthread_mutex_lock(&watch.lock);
+    const uint64_t late = watch.after_end;
+    (void)pthread_mutex_unlock(&watch.lock);
     (void)snprintf(said, size, "CONFIRMED in %.0f ms, then %" PRIu64 " trades, the rest goes on",
-                   (double)took_ns / MLT_NS_PER_MS, watch.after_end);
-    return went_on && watch.after_end == 0;
+                   took_ms, late);
+    return went_on && late == 0;
 }
 
 static bool wrong_request_is_refused(char *said, size_t size)
@@ -354,22 +357,20 @@ static bool account_for_everything(char *said, size_t size)
     (void)snprintf(said + len, size - len,
                    "; %" PRIu64 " wrong digests, %" PRIu64 " without trace %s", wrong,
                    watch.untraced, watch.first_untraced);
-    const bool traced = watch.untraced == 0;
+    const bool traced = watch.untraced == 0, judged = watch.failure == MLT_OK;
     (void)pthread_mutex_unlock(&watch.lock);
-    return whole && wrong == 0 && traced;
+    return whole && wrong == 0 && traced && judged;
 }
 
 static bool all_end_when_told(char *said, size_t size)
 {
-    static const char *const order[] = { "adapter", "dispatcher", "conductor", "data-bus",
-                                         "control-bus" };
     bool good = true;
     said[0] = '\0';
     for (unsigned i = 0; i < SOAK_SERVICES; i++) {
-        const int status = mlt_stack_terminate(&stack, order[i]);
+        const int status = mlt_stack_terminate(&stack, soak_process_names[i]);
         const size_t len = strlen(said);
-        (void)snprintf(said + len, size - len, "%s%s %d", i > 0 ? ", " : "exit status: ", order[i],
-                       status);
+        (void)snprintf(said + len, size - len, "%s%s %d",
+                       i > 0 ? ", " : "exit status: ", soak_process_names[i], status);
         good = good && status == 0;
     }
     return good;

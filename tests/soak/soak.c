@@ -298,14 +298,8 @@ static void end(struct soak_run *run)
     if (!all) {
         tell_all_to_end();
     }
-    static const char *const order[] = { "adapter", "dispatcher", "conductor", "data-bus",
-                                         "control-bus" };
-    for (unsigned o = 0; o < SOAK_SERVICES; o++) {
-        for (unsigned i = 0; i < SOAK_SERVICES; i++) {
-            if (strcmp(soak_process_names[i], order[o]) == 0) {
-                probe.processes[i].exit_status = mlt_stack_terminate(&stack, order[o]);
-            }
-        }
+    for (unsigned i = 0; i < SOAK_SERVICES; i++) {
+        probe.processes[i].exit_status = mlt_stack_terminate(&stack, soak_process_names[i]);
     }
 }
 

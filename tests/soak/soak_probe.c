@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
 #include "scrape.h"
 #include "soak_steer.h"
 #include "verify.h"
@@ -59,24 +60,12 @@ double soak_series_growth(const struct soak_series *s)
     return soak_series_slope(s) * s->hours;
 }
 
-/* ---- processes ---- */
-
-static int64_t resident_bytes(pid_t pid)
+bool soak_series_flat(const struct soak_series *s, double allowed)
 {
-    char path[64], line[256];
-    int64_t kib = -1;
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *from = fopen(path, "r");
-    while (from != NULL && fgets(line, sizeof line, from) != NULL) {
-        if (strncmp(line, "VmRSS:", 6) == 0) {
-            kib = strtoll(line + 6, NULL, 10);
-        }
-    }
-    if (from != NULL) {
-        (void)fclose(from);
-    }
-    return kib < 0 ? -1 : kib * 1024;
+    return soak_series_growth(s) <= allowed;
 }
+
+/* ---- processes ---- */
 
 static int64_t open_files(pid_t pid)
 {
@@ -107,7 +96,8 @@ static bool look_at_processes(struct soak_probe *p, bool measure)
             continue;
         }
         const pid_t pid = mlt_stack_pid(p->stack, soak_process_names[i]);
-        const int64_t resident = resident_bytes(pid), files = open_files(pid);
+        const int64_t resident = mlt_stack_resident_bytes(p->stack, soak_process_names[i]);
+        const int64_t files = open_files(pid);
         if (resident >= 0 && files >= 0) {
             soak_series_add(&of->resident, now_ns, resident);
             soak_series_add(&of->descriptors, now_ns, files);
@@ -193,7 +183,7 @@ static void *join_again_and_again(void *argument)
         struct mlt_error err = MLT_ERROR_INIT;
         struct mlt_verify_result result;
         (void)snprintf(instrument, sizeof instrument, "SYM%04u-USDT",
-                       (unsigned)(soak_random(&j->dice) % j->symbols) + 1);
+                       (unsigned)(mlt_mix64_next(&j->dice) % j->symbols) + 1);
         const struct mlt_verify_options options = {
             .bus = j->bus, .instrument = instrument, .duration_ns = JOIN_FOR_NS, .stop = j->stop
         };

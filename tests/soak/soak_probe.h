@@ -11,7 +11,8 @@
 
 #define SOAK_PROCESSES MLT_STACK_PROCESSES
 #define SOAK_SERVICES 5u
-extern const char *const soak_process_names[SOAK_PROCESSES]; /* the five services first */
+extern const char *const soak_process_names[SOAK_PROCESSES]; /* the five services first, senders
+                                                                before receivers */
 
 /* A straight line through what was measured, without keeping it. */
 struct soak_series {
@@ -26,6 +27,7 @@ double soak_series_mean(const struct soak_series *series);
 double soak_series_slope(const struct soak_series *series); /* an hour; 0 of less than 3 values */
 /* What the line grew by from the first value to the last. */
 double soak_series_growth(const struct soak_series *series);
+bool soak_series_flat(const struct soak_series *series, double allowed); /* it grew by no more */
 
 struct soak_process {
     struct soak_series resident, descriptors; /* bytes; open files */

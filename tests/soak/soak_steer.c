@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
 
 #define ANSWER_NS (5 * MLT_NS_PER_S)
 #define ANSWER_BYTES_MAX (1u << 20)
@@ -35,17 +36,9 @@ static const struct {
     { MLT_EVENT_BBO, "\"throttle_ms\":250" },
 };
 
-uint64_t soak_random(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 static unsigned roll(struct soak_consumer *c, unsigned sides)
 {
-    return (unsigned)(soak_random(&c->dice) % sides);
+    return (unsigned)(mlt_mix64_next(&c->dice) % sides);
 }
 
 /* False: it is over. through: waits even so. */
@@ -315,7 +308,7 @@ static struct answer finish_update(struct soak_consumer *c, const struct soak_su
 static void update(struct soak_consumer *c, struct soak_subscription *s)
 {
     char body[BODY_BYTES], instruments[BODY_BYTES / 2];
-    const uint64_t mask = (s->mask & soak_random(&c->dice)) | some_symbols(c);
+    const uint64_t mask = (s->mask & mlt_mix64_next(&c->dice)) | some_symbols(c);
     if (s->lane || mask == s->mask || held_already(c, s->type, mask)) {
         return;
     }

@@ -57,6 +57,5 @@ void soak_steer_start(struct soak_steer *steer, struct soak_watch *watch, const 
 void soak_steer_warm(struct soak_steer *steer);
 /* Waits until each has its last answer, then asks for their lists. */
 void soak_steer_stop(struct soak_steer *steer);
-uint64_t soak_random(uint64_t *state); /* splitmix64 */
 
 #endif

@@ -500,7 +500,6 @@ void soak_watch_warm(struct soak_watch *watch)
     watch->warm_ns = mlt_clock_mono_ns();
     for (unsigned i = 0; i < watch->symbols; i++) {
         struct soak_instrument *of = &watch->instruments[i];
-        of->before = *mlt_follow_get_counts(of->follow);
         of->live_ns = 0;
         of->live_since_ns = watch->warm_ns;
     }

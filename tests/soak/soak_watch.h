@@ -59,7 +59,6 @@ struct soak_instrument {
     struct soak_channel channels[MLT_EVENT_TYPE_COUNT];
     struct soak_demand demands[MLT_EVENT_TYPE_COUNT];
     struct mlt_follow *follow;
-    struct mlt_follow_counts before; /* the follower's, when the warm-up ended */
     bool live, was_live;
     int64_t live_since_ns, live_ns; /* monotonic; summed up to live_since_ns */
     uint64_t events, gaps, stales, resyncs, polls;

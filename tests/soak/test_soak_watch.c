@@ -252,6 +252,8 @@ static void test_a_line_through_values_has_their_slope(void **state)
         soak_series_add(&flat, i * MLT_NS_PER_S, 17);
     }
     assert_true(soak_series_slope(&flat) == 0 && soak_series_growth(&flat) == 0);
+    assert_true(soak_series_flat(&flat, 0) && soak_series_flat(&s, 60010));
+    assert_false(soak_series_flat(&s, 59990));
 }
 
 #define WATCH(name) cmocka_unit_test_setup_teardown(name, open_watch, close_watch)

@@ -391,6 +391,23 @@ pid_t mlt_stack_pid(struct mlt_stack *stack, const char *name)
     return process_of(stack, name)->pid;
 }
 
+int64_t mlt_stack_resident_bytes(struct mlt_stack *stack, const char *name)
+{
+    char path[64], line[256];
+    int64_t kib = -1;
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)mlt_stack_pid(stack, name));
+    FILE *from = fopen(path, "r");
+    while (from != NULL && fgets(line, sizeof line, from) != NULL) {
+        if (strncmp(line, "VmRSS:", 6) == 0) {
+            kib = strtoll(line + 6, NULL, 10);
+        }
+    }
+    if (from != NULL) {
+        (void)fclose(from);
+    }
+    return kib < 0 ? -1 : kib * 1024;
+}
+
 bool mlt_stack_gone(struct mlt_stack *stack, const char *name)
 {
     struct mlt_stack_process *p = process_of(stack, name);

@@ -70,6 +70,8 @@ int mlt_stack_terminate(struct mlt_stack *stack, const char *name);
 void mlt_stack_stop(struct mlt_stack *stack);
 
 pid_t mlt_stack_pid(struct mlt_stack *stack, const char *name);
+/* Memory that a process has in RAM; -1: it is gone. */
+int64_t mlt_stack_resident_bytes(struct mlt_stack *stack, const char *name);
 /* Body of an HTTP GET on a service or the simulator ("exchange"); fails the test unless 200. */
 void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,
                    struct mlt_buf *body);

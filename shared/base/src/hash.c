@@ -29,6 +29,13 @@ uint64_t mlt_mix64(uint64_t x)
     return x ^ (x >> 31);
 }
 
+uint64_t mlt_mix64_next(uint64_t *state)
+{
+    const uint64_t value = mlt_mix64(*state);
+    *state += UINT64_C(0x9e3779b97f4a7c15);
+    return value;
+}
+
 uint64_t mlt_random64(void)
 {
     uint64_t value = 0;

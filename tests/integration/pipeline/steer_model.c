@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
 
 #define SHORT_NS                                                                                   \
     (10 * MLT_NS_PER_S) /* a lease that ends sooner may end while a command is asked               \
@@ -16,7 +17,7 @@ static const char *const topics[MODEL_TYPES] = { "trade", "bookTicker", "ticker"
 
 static uint64_t roll(struct model *m, uint64_t sides)
 {
-    return rig_random(&m->dice) % sides;
+    return mlt_mix64_next(&m->dice) % sides;
 }
 
 void model_init(struct model *model, uint64_t seed, bool short_leases)

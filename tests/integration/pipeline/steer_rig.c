@@ -126,24 +126,6 @@ bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *h
     return there;
 }
 
-long rig_resident_kib(struct rig *rig, const char *name)
-{
-    char path[64], line[256];
-    long kib = -1;
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)mlt_stack_pid(&rig->stack, name));
-    FILE *from = fopen(path, "r");
-    while (from != NULL && fgets(line, sizeof line, from) != NULL) {
-        if (strncmp(line, "VmRSS:", 6) == 0) {
-            kib = strtol(line + 6, NULL, 10);
-        }
-    }
-    if (from != NULL) {
-        (void)fclose(from);
-    }
-    assert_true(kib > 0);
-    return kib;
-}
-
 uint64_t rig_seed(const char *what)
 {
     const char *given = getenv("MELTICA_TEST_SEED");
@@ -151,14 +133,6 @@ uint64_t rig_seed(const char *what)
         given != NULL ? strtoull(given, NULL, 10) : (uint64_t)mlt_clock_wall_ns() % 1000000;
     print_message("%s: MELTICA_TEST_SEED=%llu\n", what, (unsigned long long)seed);
     return seed;
-}
-
-uint64_t rig_random(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
 }
 
 bool rig_until(bool (*done)(struct rig *rig, void *ctx), struct rig *rig, void *ctx, int seconds)

@@ -45,11 +45,11 @@ struct said {
     bool unavailable; /* nobody serves it, or not connected */
     int64_t took_ns;
 };
-/* One request of any bytes; never fails. Any thread. */
 /* An answer is due within 2 s. How soon it comes is measured by `bench control`; here only one that
  * hangs is a fault, since the machine may be busy with other things. */
 #define RIG_LATE_NS (4 * MLT_NS_PER_S)
 
+/* One request of any bytes; never fails. Any thread. */
 struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body);
 /* The same as a principal ("": without a name), and not longer than that. */
 struct said rig_try_as(struct rig *rig, const char *principal, const char *verb,
@@ -71,9 +71,7 @@ cJSON *rig_exchange(struct rig *rig, const cJSON **streams);
  * none. */
 bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *held);
 /* Resident KiB of a service. */
-long rig_resident_kib(struct rig *rig, const char *name);
 /* seed from the environment (MELTICA_TEST_SEED) or the clock; printed. */
 uint64_t rig_seed(const char *what);
-uint64_t rig_random(uint64_t *state); /* splitmix64 */
 
 #endif

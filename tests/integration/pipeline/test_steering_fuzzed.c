@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
 #include "steer_rig.h"
 
 #define BODY_MAX 4096u
@@ -28,7 +29,7 @@ static size_t known_count;
 
 static uint64_t roll(uint64_t sides)
 {
-    return rig_random(&dice) % sides;
+    return mlt_mix64_next(&dice) % sides;
 }
 
 /* ---- requests ---- */
@@ -257,19 +258,21 @@ static void test_each_is_refused_by_name_or_applied(void **state)
 {
     (void)state;
     static const char *const services[] = { "control-bus", "dispatcher", "adapter" };
-    long before[3];
+    int64_t before[3];
     const char *given = getenv("MELTICA_TEST_COMMANDS");
     const unsigned count = given != NULL ? (unsigned)strtoul(given, NULL, 10) : 2000;
     dice = rig_seed("fuzzed");
     rig_start(&rig, "5", "50");
     unsigned applied = run_requests(0, count / 4); /* buffers and pools are as large as they get */
     for (int i = 0; i < 3; i++) {
-        before[i] = rig_resident_kib(&rig, services[i]);
+        before[i] = mlt_stack_resident_bytes(&rig.stack, services[i]) / 1024;
+        assert_true(before[i] > 0);
     }
     applied += run_requests(count / 4, count);
     for (int i = 0; i < 3; i++) {
-        const long now = rig_resident_kib(&rig, services[i]);
-        print_message("%s: %ld KiB, then %ld\n", services[i], before[i], now);
+        const int64_t now = mlt_stack_resident_bytes(&rig.stack, services[i]) / 1024;
+        print_message("%s: %lld KiB, then %lld\n", services[i], (long long)before[i],
+                      (long long)now);
         assert_true(MLT_TEST_SANITIZED || now - before[i] < GROWTH_KIB_MAX);
     }
     print_message("%u requests, %u applied\n", count, applied);

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
 #include "steer_check.h"
 
 #define CALM 2u  /* commands between two strikes, one after the other */
@@ -237,7 +238,7 @@ static void resolve(struct asker *a)
 
 static void strike_once(unsigned victim)
 {
-    const unsigned step = (unsigned)(rig_random(&model.dice) % STEPS);
+    const unsigned step = (unsigned)(mlt_mix64_next(&model.dice) % STEPS);
     const int64_t before = steer_commands_audited(&rig);
     int64_t answered = 0;
     bool unknown = false;
@@ -304,7 +305,7 @@ static void test_kills_lose_and_double_nothing(void **state)
         assert_int_equal(
             mlt_bus_subscribe(rig.client, &subjects[i], on_step, NULL, &steps[i], &err), MLT_OK);
     }
-    unsigned next = (unsigned)(rig_random(&model.dice) % VICTIMS);
+    unsigned next = (unsigned)(mlt_mix64_next(&model.dice) % VICTIMS);
     while (counts.commands < count) {
         for (unsigned i = 0; i < CALM; i++) {
             one_in_peace();

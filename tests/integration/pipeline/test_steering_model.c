@@ -3,6 +3,7 @@
  * the reference's and the exchange has what it must; every request is answered once and audited.
  * MELTICA_TEST_COMMANDS says how many (400), MELTICA_TEST_SEED repeats a run.
  */
+#include "meltica/base/hash.h"
 #include "mlt_test.h"
 
 #include <stdio.h>
@@ -33,7 +34,7 @@ static void test_the_table_is_the_models(void **state)
     struct mlt_bus_subscription *tap = steer_tap(&rig);
     for (unsigned i = 0; i < count; i++) {
         char why[128] = "";
-        if (last.can_repeat && rig_random(&model.dice) % 6 == 0) {
+        if (last.can_repeat && mlt_mix64_next(&model.dice) % 6 == 0) {
             model_repeat(&last, &command);
         } else {
             model_command(&model, &command);

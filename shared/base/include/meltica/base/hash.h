@@ -21,6 +21,8 @@ uint32_t mlt_crc32c_portable(uint32_t crc, struct mlt_slice bytes);
 
 /* splitmix64: a full-period mixer; x -> well-spread 64 bits. For ids, jitter and seeded tests. */
 uint64_t mlt_mix64(uint64_t x);
+/* The next of a seeded sequence, splitmix64's: *state is the seed first, and moves on. */
+uint64_t mlt_mix64_next(uint64_t *state);
 
 /* 64 random bits from the kernel (getrandom). For boot ids and seeds. Never 0. */
 uint64_t mlt_random64(void);

@@ -63,6 +63,9 @@ static struct {
     uint64_t sequence; /* of the control log */
     bool cache;
     char committed[MLT_INSTRUMENT_BYTES_MAX + 1];
+    char missed[MLT_INSTRUMENT_BYTES_MAX + 1]; /* whose trades were asked for last; "": nobody's */
+    enum mlt_event_type missed_type;
+    int64_t missed_first;
     struct channel channels[CHANNELS_MAX];
     size_t channel_count;
 } world;
@@ -197,6 +200,26 @@ static void on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bo
     MLT_CHECK(mlt_instrument_token_valid(instrument) && depth > 0);
 }
 
+static void on_backfill(void *ctx, struct mlt_slice instrument, enum mlt_event_type type,
+                        int64_t first, int64_t last)
+{
+    (void)ctx;
+    MLT_CHECK(mlt_instrument_token_valid(instrument));
+    MLT_CHECK(type == MLT_EVENT_TRADE || type == MLT_EVENT_AGG_TRADE);
+    MLT_CHECK(last >= first && last - first < (int64_t)MLT_TRADES_PAGE_MAX);
+    (void)snprintf(world.missed, sizeof world.missed, "%.*s", MLT_SLICE_FMT(instrument));
+    world.missed_type = type;
+    world.missed_first = first;
+}
+
+static void answer_backfill(enum mlt_trades_answer answer)
+{
+    if (world.missed[0] != '\0') {
+        mlt_conductor_core_backfill_answered(world.conductor, mlt_slice_of_string(world.missed),
+                                             world.missed_type, world.missed_first, answer);
+    }
+}
+
 static void answer_commit(enum mlt_commit_outcome outcome)
 {
     char token[sizeof world.committed];
@@ -290,6 +313,7 @@ static void open_conductor(void)
                                                .emit_encoded = on_emit_encoded,
                                                .commit = on_commit,
                                                .resync = on_resync,
+                                               .backfill = on_backfill,
                                                .clock = &clock_of_world };
     const struct mlt_conductor_books books = { .throttle_ns = 100 * MLT_NS_PER_MS,
                                                .published_levels = 5,
@@ -302,8 +326,11 @@ static void open_conductor(void)
                                                .backoff_max_ns = 8 * MLT_NS_PER_S,
                                                .restore_wait_ns = MLT_NS_PER_S,
                                                .seed = 1 };
+    static const struct mlt_trades_options trades = { 2000, MLT_NS_PER_S / 2, 5 * MLT_NS_PER_S,
+                                                      MLT_NS_PER_S };
     MLT_CHECK(mlt_conductor_core_create(PARTITIONS, &ports, &world.conductor) == MLT_OK);
     MLT_CHECK(mlt_conductor_core_books(world.conductor, &books) == MLT_OK);
+    mlt_conductor_core_trades(world.conductor, &trades);
     for (uint32_t slot = 0; slot < MLT_SLOT_COUNT; slot++) {
         mlt_conductor_core_set_epoch(world.conductor, slot, 7);
     }
@@ -406,6 +433,7 @@ static void step(struct mlt_slice *in)
         break;
     case 3:
         answer_commit((enum mlt_commit_outcome)(how % 3));
+        answer_backfill((enum mlt_trades_answer)(how / 3 % 3));
         break;
     case 4:
         take_record(take_block(in));

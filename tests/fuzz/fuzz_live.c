@@ -13,7 +13,8 @@
 #define PARTITIONS 4u
 #define TABLE_BYTES_MAX (64u << 20)
 #define TABLE                                                                                      \
-    "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                   \
+    "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\",\"rest\":"           \
+    "{\"function\":\"historicalTrades\"}},"                                                        \
     "{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"                                           \
     "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"                                   \
     "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100}}],"               \

@@ -93,8 +93,8 @@ def payload(kind, at):
     return uint(1, 3) + text(2, "closed")
 
 
-def native(kind, at, token="BTC-USDT"):
-    return text(1, token) + uint(2, 1) + text(3, bytes(range(16))) + fixed64(4, TIME) + sint(5, -1000) + sint(6, 900) + \
+def native(kind, at, token="BTC-USDT", function=""):
+    return (text(9, function) if function else b"") + text(1, token) + uint(2, 1) + text(3, bytes(range(16))) + fixed64(4, TIME) + sint(5, -1000) + sint(6, 900) + \
         sint(7, at) + sint(8, at) + uint(10, 1) + text(TYPES[kind] + 19, payload(kind, at))
 
 
@@ -188,6 +188,9 @@ def flow():
         step(1, 0, batch(native("BOOK_DELTA", 15))) + step(2, 31) + step(6)
     yield "lane", step(4, 0, control("s1", "TRADE", "BTC-*", True, True)) + \
         step(0, 0, batch(native("TRADE", 1), native("TRADE", 2))) + step(2, 0) + step(4, 0, control("s1", "TRADE", "*", False))
+    yield "trades", step(0, 0, batch(native("TRADE", 10), native("TRADE", 15))) + step(2, 31) + step(3) + \
+        step(0, 0, batch(*(native("TRADE", i, function="historicalTrades") for i in (11, 12, 14, 15)))) + \
+        step(0, 0, batch(native("AGG_TRADE", 5), native("AGG_TRADE", 9000), native("AGG_TRADE", 9002))) + step(2, 31) + step(3, 6)
     yield "take_over", step(7, 0, record(), checkpoint()) + step(0, 0, batch(native("BOOK_DELTA", 101))) + step(2, 9)
 
 
@@ -207,7 +210,7 @@ def seeds():
         block(event("BOOK", 1, book()))
     yield "live", "records", b"c" + block(control("s1", "TRADE", "BTC-*", True, True)) + b"c" + \
         block(control("s2", "BOOK", "A-B")) + b"s" + block(plan_status()) + b"r" + block(text(1, "A-B") + uint(2, 100)) + \
-        b"c" + block(control("s1", "TRADE", "BTC-*", False))
+        b"r" + block(text(1, "BTC-USDT") + uint(4, 3) + uint(5, 10) + uint(6, 19)) + b"c" + block(control("s1", "TRADE", "BTC-*", False))
     yield "heads", "request", b"q" + uint(1, 9) + uint(2, 1)
     heads = text(1, "BTC-USDT") + uint(2, 3) + text(3, uint(1, 5) + uint(2, 8) + sint(3, 100)) + \
         text(4, text(1, "1m") + fixed64(2, TIME) + fixed64(3, TIME + 1))
@@ -217,6 +220,11 @@ def seeds():
     yield "rest", "fetches", b"f" + b"\x00" + block(fetch) + b"\x01" + block(fetch) + b"\x02" + \
         block(text(1, "ticker/24hr"))
     yield "rest", "error", b'd{"code":-1121,"msg":"Invalid symbol."}'
+    yield "rest", "trades", b's[{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012",' \
+        b'"time":1499865549590,"isBuyerMaker":true,"isBestMatch":true},{"id":28458,"price":"4.1","qty":"1",' \
+        b'"quoteQty":"4.1","time":1499865549591,"isBuyerMaker":false}]'
+    yield "rest", "aggregates", b'a[{"a":26129,"p":"0.01633102","q":"4.70443515","f":27781,"l":27785,' \
+        b'"T":1498793709153,"m":true,"M":true}]'
     lines = b'1700000000000000000 {"stream":"btcusdt@trade","data":{}}\r\n1700000000.25: {"a":1}\n' \
         b'https://x/api/v3/depth?symbol=A -> 1700000001.5: {"lastUpdateId":1}\n{"b":2}\nwss://x\nconfiguration: y\n[1]\n'
     yield "recording", "lines", lines

@@ -11,8 +11,8 @@ import sys
 import tempfile
 
 PROGRAMS = ["meltica", "meltica-adapter", "meltica-conductor", "meltica-control-bus", "meltica-data-bus",
-            "meltica-dispatcher", "meltica-exchange-sim"]
-SERVICES = [p for p in PROGRAMS if p not in ("meltica", "meltica-exchange-sim")]
+            "meltica-console", "meltica-dispatcher", "meltica-exchange-sim"]
+SERVICES = [p for p in PROGRAMS if p not in ("meltica", "meltica-console", "meltica-exchange-sim")]  # with a unit
 FILES = ["share/meltica/dispatch.json", "share/meltica/dispatch-all.json", "share/meltica/policy.json",
          "share/meltica/meltica-v1.desc", "share/meltica/proto/meltica/v1/event.proto", "share/doc/meltica/SECURITY.md",
          "share/doc/meltica/wire-format.md", "share/doc/meltica/security.md", "share/doc/meltica/schema/policy.json",
@@ -33,6 +33,9 @@ def run(*words, **options):
 
 
 def check_programs(root, version):
+    found = sorted(os.listdir(os.path.join(root, "bin")))
+    if found != sorted(PROGRAMS):
+        fail(f"programs are {found}: name in PROGRAMS what is installed")
     for program in PROGRAMS:
         answer = run(os.path.join(root, "bin", program), "--version")
         if answer.returncode != 0 or answer.stdout != f"{program} {version}\n":

@@ -15,7 +15,7 @@ load_before=$(cut -d' ' -f1 /proc/loadavg)
 demo books report --synthetic --symbols "$symbols" --rate "$rate" --warm-up "$warm_up" --seconds "$seconds" \
     --simulator-option=--weight-limit=1000000
 [ -s "$work/report.json" ] || exit 1
-python3 - "$work/report.json" "${report:-/dev/stdout}" "$symbols" "$rate" "$load_before" <<'PYTHON'
+python3 - "$work/report.json" "$report" "$symbols" "$rate" "$load_before" <<'PYTHON'
 import json, sys
 
 source, report, symbols, rate, load = sys.argv[1:]
@@ -42,9 +42,9 @@ result = {
 print(f"{result['instruments_live']} of {symbols} LIVE, {result['books_per_s']} BOOK/s among {result['events_per_s']} other events/s; "
       f"frame to BOOK beyond the window: p50 {result['beyond_window_us']['p50'] / 1000:.2f} ms, "
       f"p99 {result['beyond_window_us']['p99'] / 1000:.2f} ms; load before {load}", file=sys.stderr)
-with open(report, "w") as out:
-    json.dump(result, out, indent=2)
-    out.write("\n")
+out = open(report, "w") if report else sys.stdout
+json.dump(result, out, indent=2)
+out.write("\n")
 sys.exit(result["wrong"] > 0)
 PYTHON
 exit "$failed"

@@ -54,7 +54,7 @@ for books in '' _books; do
     done
 done
 
-python3 - "$work" "${report:-/dev/stdout}" <<'PYTHON'
+python3 - "$work" "$report" <<'PYTHON'
 import json, sys
 
 work, report = sys.argv[1:]
@@ -108,7 +108,8 @@ result = {"pipeline": pipeline, "with_books": with_books, "bare_chain": bare, "p
 print(f"{'':28}{'pipeline':>14}{'with books':>14}{'bare chain':>14}", file=sys.stderr)
 for key in ("events_per_s", "p50_us_at_1k", "p99_us_at_1k", "p999_us_at_1k", "p50_us_at_3k", "p99_us_at_3k", "p999_us_at_3k", "p50_us_at_10k", "p99_us_at_10k", "p999_us_at_10k"):
     print(f"{key:28}{str(pipeline[key]):>14}{str(with_books[key]):>14}{str(bare[key]):>14}", file=sys.stderr)
-json.dump(result, open(report, "w"), indent=2)
-print(file=open(report, "a") if report != "/dev/stdout" else sys.stdout)
+out = open(report, "w") if report else sys.stdout
+json.dump(result, out, indent=2)
+out.write("\n")
 PYTHON
 exit "$failed"

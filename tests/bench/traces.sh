@@ -11,14 +11,14 @@ shift 2
 report='' rounds=3 seconds=10
 take_options traces 'report rounds seconds' "$@"
 need_recording traces
+[[ $rounds =~ ^[1-9][0-9]*$ ]] || { printf 'bench traces: --rounds is a number from 1 on\n' >&2; exit 2; }
 
-# Takes connections and what is sent on them, and says nothing; its port, and one that is nobody's.
+# Takes connections and what is sent on them, and says nothing; its port.
 python3 -c '
 import socket, sys, threading
-slow, away = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
-print(slow.getsockname()[1], away.getsockname()[1])
+slow = socket.create_server(("127.0.0.1", 0))
+print(slow.getsockname()[1])
 sys.stdout.flush()
-away.close()
 def swallow(connection):
     try:
         while connection.recv(65536):
@@ -27,10 +27,10 @@ def swallow(connection):
         pass
 while True:
     threading.Thread(target=swallow, args=(slow.accept()[0],), daemon=True).start()
-' >"$work/ports" &
+' >"$work/port" &
 child=$!
 deadline=$((SECONDS + 10))
-until read -r slow away 2>/dev/null <"$work/ports"; do
+until read -r slow 2>/dev/null <"$work/port"; do
     [ "$SECONDS" -lt "$deadline" ] || { printf 'bench traces: no collector\n' >&2; exit 1; }
     sleep 0.05
 done
@@ -42,7 +42,7 @@ run() {
         unset "${!OTEL_@}"
         case "$way" in
         off) export OTEL_SDK_DISABLED=true ;;
-        away) export OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$away" ;;
+        away) export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1 ;; # nobody listens there
         slow) export OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$slow" ;;
         slow_all) export OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:$slow" OTEL_TRACES_SAMPLER=always_on ;;
         esac
@@ -59,7 +59,7 @@ for ((round = 0; round < rounds; round++)); do
     done
 done
 
-python3 - "$work" "${report:-/dev/stdout}" "$rounds" <<'PYTHON'
+python3 - "$work" "$report" "$rounds" <<'PYTHON'
 import json, statistics, sys
 
 work, report, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -68,7 +68,7 @@ def median(way, kind, figure):
     for n in range(rounds):
         try:
             values.append(figure(json.load(open(f"{work}/{way}.{kind}.{n}.json"))))
-        except (OSError, ValueError):
+        except (OSError, ValueError, ZeroDivisionError):
             pass
     return statistics.median(values) if values else None
 def cpu(run):
@@ -90,8 +90,8 @@ result["to_off"] = {
 print(f"{'median of ' + str(rounds):20}" + "".join(f"{way:>12}" for way in ways), file=sys.stderr)
 for key in result["off"]:
     print(f"{key:20}" + "".join(f"{str(result[way][key]):>12}" for way in ways), file=sys.stderr)
-with open(report, "w") as out:
-    json.dump(result, out, indent=2)
-    out.write("\n")
+out = open(report, "w") if report else sys.stdout
+json.dump(result, out, indent=2)
+out.write("\n")
 PYTHON
 exit "$failed"

@@ -377,7 +377,8 @@ static void follow_trades(struct mlt_conductor_core *core, struct instrument *i,
         event->quality |= MLT_QUALITY_BACKFILLED;
     }
     if (verdict == NEW) {
-        if (before->has_position && event->last - 1 > before->position &&
+        /* Ids count from 0; one below is none, and what is between it and another is no number. */
+        if (before->has_position && before->position >= 0 && event->last - 1 > before->position &&
             (event->quality & MLT_QUALITY_CONTIGUOUS) != 0) {
             mlt_conductor_trades_gap(core, i, event->type, before->position + 1, event->last - 1);
         }

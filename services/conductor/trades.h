@@ -71,7 +71,7 @@ struct mlt_trades {
 void mlt_trades_init(struct mlt_trades *trades, const struct mlt_trades_options *options,
                      const struct mlt_trades_ports *ports);
 
-/* The ids first..last (first <= last, above all that came) were not seen. */
+/* The ids first..last (0 <= first <= last, above all that came) were not seen. */
 void mlt_trades_gap(struct mlt_trades *trades, enum mlt_trades_kind kind, int64_t first,
                     int64_t last, int64_t now_ns);
 /* It was found missing, and has neither come nor been given up. */

@@ -281,6 +281,20 @@ static void test_without_the_word_that_every_id_comes_none_is_missing(void **sta
     mlt_conductor_core_destroy(core);
 }
 
+static void test_an_id_below_zero_is_no_gaps_beginning(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_trades();
+    send_trade(core, MLT_EVENT_TRADE, INT64_MIN, false);
+    send_trade(core, MLT_EVENT_TRADE, -12, false);
+    send_trade(core, MLT_EVENT_TRADE, 5, false);
+    assert_int_equal(mlt_conductor_core_due_ns(core), INT64_MAX);
+    send_trade(core, MLT_EVENT_TRADE, INT64_MAX, false); /* more than may be missing */
+    expect_trade_status(&seen.events[seen.count - 2], MLT_STATUS_UNFILLABLE, "too_many",
+                        MLT_EVENT_TRADE, 6, INT64_MAX - 1);
+    mlt_conductor_core_destroy(core);
+}
+
 static void test_another_epoch_ends_what_was_missing(void **state)
 {
     (void)state;
@@ -670,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_what_will_not_come_is_told_in_its_place),
         cmocka_unit_test(test_without_the_word_that_every_id_comes_none_is_missing),
         cmocka_unit_test(test_another_epoch_ends_what_was_missing),
+        cmocka_unit_test(test_an_id_below_zero_is_no_gaps_beginning),
         cmocka_unit_test(test_a_late_trade_passes_once_and_is_marked),
         cmocka_unit_test(test_two_candle_intervals_with_one_event_time_both_pass),
         cmocka_unit_test(test_a_new_owner_goes_on_where_the_heads_say),

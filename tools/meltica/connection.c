@@ -47,6 +47,8 @@ bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc
         { "--password-file", &connection->bus.password_file },
         { "--token-file", &connection->bus.token_file },
         { "--tls-ca", &connection->bus.tls_ca_file },
+        { "--tls-cert", &connection->bus.tls_cert_file },
+        { "--tls-key", &connection->bus.tls_key_file },
         { "--inbox-prefix", &connection->bus.inbox_prefix },
     };
     for (size_t o = 0; o < sizeof options / sizeof options[0]; o++) {

@@ -12,7 +12,8 @@ struct mlt_tool_connection {
 /* Text for usage lines. */
 #define MLT_TOOL_CONNECTION_USAGE                                                                  \
     "[--nats-url URL] [--creds FILE] [--nkey FILE] [--user NAME --password-file FILE] "            \
-    "[--token-file FILE] [--tls-ca FILE] [--inbox-prefix PREFIX]"
+    "[--token-file FILE] [--tls-ca FILE] [--tls-cert FILE --tls-key FILE] "                        \
+    "[--inbox-prefix PREFIX]"
 
 void mlt_tool_connection_init(struct mlt_tool_connection *connection);
 /* True when argv[*i] is one of the options above: *i then stands on its value. False with *wrong

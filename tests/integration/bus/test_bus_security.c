@@ -13,6 +13,7 @@
 
 #include "meltica/base/clock.h"
 #include "meltica/bus/bus.h"
+#include "mlt_certificate.h"
 #include "mlt_test.h"
 #include "nats_fixture.h"
 
@@ -116,26 +117,6 @@ static void test_nkey(void **state)
 
 /* ---- TLS ---- */
 
-static void make_certificate(const char *dir)
-{
-    const pid_t pid = fork();
-    int status = 0;
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        const int null = open("/dev/null", O_WRONLY);
-        if (chdir(dir) != 0 || dup2(null, STDERR_FILENO) < 0) {
-            _exit(127);
-        }
-        (void)execlp("openssl", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                     "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key.pem", "-out",
-                     "cert.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
-                     "subjectAltName=DNS:localhost", (char *)NULL);
-        _exit(127);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
-
 struct count {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -167,7 +148,7 @@ static void test_tls(void **state)
     struct mlt_bus_subscription *sub = NULL;
     struct count count = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
     assert_non_null(mkdtemp(dir));
-    make_certificate(dir);
+    mlt_make_certificate(dir);
     (void)snprintf(ca, sizeof ca, "%s/cert.pem", dir);
     (void)snprintf(key, sizeof key, "%s/key.pem", dir);
     (void)snprintf(extra, sizeof extra, "tls { cert_file: \"%s\", key_file: \"%s\" }", ca, key);

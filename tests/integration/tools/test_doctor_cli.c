@@ -1,4 +1,5 @@
 /* meltica doctor: a whole Meltica is well, and each thing that can be wrong is found and said. */
+#include "mlt_certificate.h"
 #include "mlt_test.h"
 
 #include <inttypes.h>
@@ -408,6 +409,35 @@ static int end(void **state)
     return 0;
 }
 
+/* A server that asks for a certificate is reached with one, and not without. */
+static void test_a_server_may_want_a_certificate(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/meltica-doctor.XXXXXX", cert[64], key[64], config[400], url[64];
+    struct server picky;
+    assert_non_null(mkdtemp(dir));
+    mlt_make_certificate(dir);
+    (void)snprintf(cert, sizeof cert, "%s/cert.pem", dir);
+    (void)snprintf(key, sizeof key, "%s/key.pem", dir);
+    (void)snprintf(config, sizeof config,
+                   "tls { cert_file: \"%s\", key_file: \"%s\", ca_file: \"%s\", verify: true }",
+                   cert, key, cert);
+    server_start(&picky, false, config);
+    (void)snprintf(url, sizeof url, "tls://localhost%s", strrchr(picky.url, ':'));
+    cJSON *json = examine(ARGS("doctor", "--json", "--nats-url", url, "--tls-ca", cert,
+                               "--tls-cert", cert, "--tls-key", key),
+                          1);
+    expect(json, "nats", "ok", "answers in", "");
+    cJSON_Delete(json);
+    json = examine(ARGS("doctor", "--json", "--nats-url", url, "--tls-ca", cert), 1);
+    expect(json, "nats", "fail", "", "");
+    cJSON_Delete(json);
+    server_stop(&picky);
+    (void)unlink(cert);
+    (void)unlink(key);
+    (void)rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest whole[] = {
@@ -425,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_an_observer_may_look_at_everything_and_do_nothing),
         cmocka_unit_test(test_nats_that_is_away_is_found),
         cmocka_unit_test(test_its_arguments_are_checked),
+        cmocka_unit_test(test_a_server_may_want_a_certificate),
     };
     const int result = cmocka_run_group_tests_name("alone", alone, NULL, NULL);
     return mlt_stack_verdict(result + cmocka_run_group_tests_name("whole", whole, begin, end));

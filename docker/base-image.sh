@@ -31,7 +31,8 @@ mirror=${DEBIAN_MIRROR:-$(host_uri /debian)}
 security=${DEBIAN_SECURITY_MIRROR:-$(host_uri /debian-security)}
 [ "$(id -u)" = 0 ] || die "debootstrap needs root: run as root"
 command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get install debootstrap"
-docker version >/dev/null 2>&1 || die "no Docker engine answers: start it, or set DOCKER_HOST"
+docker=${DOCKER:-docker}
+"$docker" version >/dev/null 2>&1 || die "no Docker engine answers: start it, or set DOCKER_HOST"
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/meltica-base.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -86,5 +87,5 @@ find "$root/usr/share/locale" -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 epoch=${SOURCE_DATE_EPOCH:-$(find "$root/usr/share/doc" -name copyright -printf '%T@\n' | sort -n | tail -n 1 | cut -d. -f1)}
 tar -C "$root" --sort=name --numeric-owner --mtime="@$epoch" --clamp-mtime --exclude=./dev/* --exclude=./proc/* \
     --exclude=./sys/* --xattrs --format=pax --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime -cf - . |
-    docker import --change 'CMD ["bash"]' --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "$name" >/dev/null
-docker image inspect --format '{{index .RepoTags 0}} {{.Size}} bytes {{index .RootFS.Layers 0}}' "$name"
+    "$docker" import --change 'CMD ["bash"]' --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "$name" >/dev/null
+"$docker" image inspect --format '{{index .RepoTags 0}} {{.Size}} bytes {{index .RootFS.Layers 0}}' "$name"

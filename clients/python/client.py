@@ -1,6 +1,6 @@
 """A consumer of Meltica: asks for an order book, joins it late, follows it and proves that it is right.
 
-See ../README.md for what it prints, docs/wire-format.md and docs/late-join.md for the rules that it follows.
+See docs/clients.md for what it prints, docs/wire-format.md and docs/late-join.md for the rules that it follows.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -221,9 +222,14 @@ class Pods(unittest.TestCase):
 
     def test_images(self):
         images = {name: spec["containers"][0]["image"] for name, spec, _, _ in pods(of_ci(CHART / "ci" / "production-values.yaml"))}
-        self.assertEqual(images["meltica-conductor"], "registry.example/market/conductor:0.1.0")
-        self.assertEqual(images["meltica-adapter"], "registry.example/market/adapter@sha256:" + "0" * 64)
+        self.assertEqual(images["meltica-conductor"], "registry.example/market/meltica-conductor:0.1.0")
+        self.assertEqual(images["meltica-adapter"], "registry.example/market/meltica-adapter@sha256:" + "0" * 64)
         self.assertEqual(images["meltica-test-event"], "registry.example/market/meltica:0.1.0")
+        # By themselves they are what Compose runs, which docker/build.sh makes.
+        built = set(re.findall(r"\$\{MELTICA_REGISTRY:-\}([a-z-]+):", (CHART.parents[1] / "docker" / "compose.yaml").read_text()))
+        for _, spec, _, _ in pods(rendered()):
+            name = spec["containers"][0]["image"].rsplit(":", 1)[0]
+            self.assertTrue(name in built or name == "nats", f"{name} is none of {sorted(built)}")
 
 
 class Together(unittest.TestCase):
@@ -299,6 +305,7 @@ class Together(unittest.TestCase):
         objects = of_ci(CHART / "ci" / "production-values.yaml")
         rules = list((CHART / "files" / "rules").glob("*.yaml"))
         boards = list((CHART / "files" / "dashboards").glob("*.json"))
+        self.assertGreaterEqual(len(boards), 1)
         self.assertEqual(sum(o["kind"] == "PrometheusRule" for o in objects), len(rules))
         self.assertEqual(sum("-dashboard-" in o["metadata"]["name"] for o in objects), len(boards))
 

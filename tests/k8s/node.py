@@ -104,7 +104,7 @@ def libraries(root, programs):
     """Paths inside the root of what the programs are linked with."""
     found = set()
     for program in programs:
-        text = subprocess.run(["chroot", str(root), "/usr/bin/ldd", str(program)], capture_output=True, text=True, check=False).stdout
+        text = subprocess.run(["chroot", str(root), "/usr/bin/ldd", str(program)], capture_output=True, text=True, check=True).stdout
         found.update(re.findall(r"(/\S+) \(0x", text))
     return sorted(found)
 
@@ -150,7 +150,7 @@ def service_images(root, binaries, share, where):
     for program in names.values():
         (staging / program).unlink()
     staging.rmdir()
-    images = {f"docker.io/meltica/{name}:{VERSION}": [f"/usr/local/bin/{program}"] for name, program in names.items()}
+    images = {f"docker.io/library/{program}:{VERSION}": [f"/usr/local/bin/{program}"] for program in names.values()}
     images["docker.io/meltica/pause:local"] = ["/usr/bin/tail", "-f", "/dev/null"]
     archive_of(images, buffer.getvalue(), where)
 

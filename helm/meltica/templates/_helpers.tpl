@@ -45,7 +45,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 {{/* Image of one of Meltica's own programs: (dict "root" $ "name" "adapter") */}}
 {{- define "meltica.image" -}}
 {{- $image := .root.Values.image -}}
-{{- include "meltica.imageOf" (dict "image" $image "repository" .name "tag" ($image.tag | default .root.Chart.AppVersion)
+{{- $repository := ternary "meltica" (printf "meltica-%s" .name) (eq .name "meltica") -}}
+{{- include "meltica.imageOf" (dict "image" $image "repository" $repository "tag" ($image.tag | default .root.Chart.AppVersion)
     "digest" (get $image.digests .name)) -}}
 {{- end -}}
 

@@ -13,6 +13,7 @@
 #include "lines.h"
 #include "meltica/bus/hop.h"
 #include "meltica/http/http.h"
+#include "meltica/service/hop_metrics.h"
 #include "meltica/service/service.h"
 #include "meltica/ws/ws.h"
 #include "plans.h"
@@ -66,10 +67,12 @@ struct mlt_adapter_meters {
     struct mlt_counter *failures, *not_handed_on, *holds, *mail_dropped, *plans_applied,
         *plans_refused, *listings, *fetches;
     struct mlt_counter *rest_ok[MLT_REST_FUNCTION_COUNT];
-    struct mlt_gauge *lines_up;
+    struct mlt_gauge *lines_up, *mail_most;
     /* Of each line, for STATS: state, topics, age in s in one word. */
     _Atomic uint64_t lines[MLT_LINES_MAX];
     struct mlt_histogram *adapt, *rest;
+    struct mlt_hop_sender_metrics hop;
+    bool line_used[MLT_LINES_MAX]; /* it has series */
 };
 
 /* A request to the exchange that a command led to. */

@@ -153,12 +153,25 @@ static enum mlt_rest_outcome on_success(struct answer *answer, char original[ORI
     return status == MLT_E_NOT_FOUND ? MLT_REST_REFUSED : MLT_REST_RETRY;
 }
 
+/* Those that have a meaning of their own, and classes: as many series as words here. */
+static const char *http_reason(int code)
+{
+    switch (code) {
+    case 403:
+        return "http_403";
+    case 418:
+        return "http_418";
+    case 429:
+        return "http_429";
+    default:
+        return code >= 500 ? "http_5xx" : code >= 400 ? "http_4xx" : "http_other";
+    }
+}
+
 static enum mlt_rest_outcome on_http_error(struct answer *answer)
 {
     const struct mlt_http_response *response = answer->response;
-    char reason[16];
-    (void)snprintf(reason, sizeof reason, "http_%d", response->code);
-    mlt_adapter_rest_failed(answer->adapter, answer->call->function, reason);
+    mlt_adapter_rest_failed(answer->adapter, answer->call->function, http_reason(response->code));
     mlt_log(MLT_LOG_WARN, "rest_refused", "the exchange answered a call with an error",
             MLT_S("function", mlt_rest_function_word(answer->call->function)),
             MLT_S("instrument", answer->call->token), MLT_I("http_status", response->code),

@@ -335,6 +335,7 @@ static void put_mail(struct mlt_adapter *adapter, bool fetch, const struct mlt_b
             memcpy(mail.bytes, message->payload.data, mail.len);
         }
         adapter->mail[(adapter->mail_first + adapter->mail_count++) % MLT_ADAPTER_MAIL_MAX] = mail;
+        mlt_gauge_raise(adapter->meters.mail_most, adapter->mail_count);
         kept = true;
         post = !adapter->mail_posted;
         adapter->mail_posted = true;

@@ -4,10 +4,30 @@
 
 #include "meltica/base/clock.h"
 
+#define REST_FAILURES "meltica_adapter_rest_failures_total"
+static const char rest_failures_help[] = "REST calls without a usable answer.";
+
 static const char *const reasons[MLT_ADAPTER_REASON_COUNT] = {
     "parse",          "missing_field", "wrong_type",     "out_of_range", "precision", "unmapped",
     "unknown_symbol", "too_big",       "exchange_error", "limit",        "internal",
 };
+
+/* From the start, so that the first failure is a step from 0. The others are words of enum
+ * mlt_status. */
+static void make_rest_failures(struct mlt_adapter *adapter)
+{
+    static const char *const words[] = { "http_403", "http_418", "http_429",
+                                         "http_4xx", "http_5xx", "http_other",
+                                         "given_up", "timeout",  "unknown_symbol" };
+    char labels[96];
+    for (int f = 0; f < MLT_REST_FUNCTION_COUNT; f++) {
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+            (void)snprintf(labels, sizeof labels, "function=\"%s\",reason=\"%s\"",
+                           mlt_rest_function_word((enum mlt_rest_function)f), words[i]);
+            (void)mlt_metrics_counter(adapter->metrics, REST_FAILURES, rest_failures_help, labels);
+        }
+    }
+}
 
 void mlt_adapter_meters_make(struct mlt_adapter *adapter)
 {
@@ -60,6 +80,10 @@ void mlt_adapter_meters_make(struct mlt_adapter *adapter)
     to->lines_up = mlt_metrics_gauge(m, "meltica_adapter_lines", "Connections up.", NULL);
     to->adapt = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
                                       "From the stage's input to its output.", "stage=\"adapt\"");
+    mlt_hop_sender_metrics_init(&to->hop, m, "hop=\"native\"");
+    to->mail_most = mlt_metrics_gauge(m, "meltica_adapter_mail_high_water",
+                                      "Most plans and fetches that waited for the loop.", NULL);
+    make_rest_failures(adapter);
     to->rest = mlt_metrics_histogram(m, "meltica_adapter_rest_duration_seconds",
                                      "REST exchanges, answered or not.", NULL);
 }
@@ -79,9 +103,8 @@ void mlt_adapter_rest_failed(struct mlt_adapter *adapter, enum mlt_rest_function
     char labels[96];
     (void)snprintf(labels, sizeof labels, "function=\"%s\",reason=\"%s\"",
                    mlt_rest_function_word(function), reason);
-    mlt_counter_add(mlt_metrics_counter(adapter->metrics, "meltica_adapter_rest_failures_total",
-                                        "REST calls without a usable answer.", labels),
-                    1);
+    mlt_counter_add(
+        mlt_metrics_counter(adapter->metrics, REST_FAILURES, rest_failures_help, labels), 1);
 }
 
 static void mirror(struct mlt_adapter *adapter, const char *name, const char *help,
@@ -98,20 +121,65 @@ static void gauge(struct mlt_adapter *adapter, const char *name, const char *hel
 
 static void collect_hop(struct mlt_adapter *adapter)
 {
-    static const char hop[] = "hop=\"native\"";
     struct mlt_hop_sender_stats stats = { 0 };
     mlt_hop_sender_get_stats(adapter->sender, &stats);
-    mirror(adapter, "meltica_hop_sent_elements_total", "Elements sent.", hop, stats.elements);
-    mirror(adapter, "meltica_hop_sent_batches_total", "Batches sent.", hop, stats.batches);
-    mirror(adapter, "meltica_hop_sent_bytes_total", "Bytes sent.", hop, stats.bytes);
-    mirror(adapter, "meltica_hop_repeats_served_total", "Requests for a repeat served.", hop,
-           stats.repeats_served);
-    mirror(adapter, "meltica_hop_repeated_batches_total", "Batches sent again.", hop,
-           stats.repeated_batches);
-    mirror(adapter, "meltica_hop_overrun_batches_total",
-           "Batches that left the ring unacknowledged: lost.", hop, stats.overrun_batches);
-    gauge(adapter, "meltica_hop_unacked_bytes", "Bytes not acknowledged, largest partition.", hop,
-          (int64_t)stats.unacked_bytes);
+    mlt_hop_sender_metrics_set(&adapter->meters.hop, &stats);
+}
+
+/* States of lines by number, in the order of enum mlt_line_state. */
+static const char *const line_states[] = { "free", "waiting", "connecting", "up", "closing" };
+
+/* At most MLT_LINES_MAX: of those that were ever used. */
+static void meter_each_line(struct mlt_adapter *adapter)
+{
+    uint32_t by_state[MLT_LINE_CLOSING + 1] = { 0 };
+    char labels[32];
+    for (uint32_t i = 0; i < MLT_LINES_MAX; i++) {
+        const struct mlt_line *line = &adapter->lines.lines[i];
+        by_state[line->state]++;
+        adapter->meters.line_used[i] |= line->state != MLT_LINE_FREE;
+        if (!adapter->meters.line_used[i]) {
+            continue;
+        }
+        (void)snprintf(labels, sizeof labels, "line=\"%u\"", i);
+        gauge(adapter, "meltica_adapter_line_up", "1 while this connection is up.", labels,
+              line->state == MLT_LINE_UP);
+        gauge(adapter, "meltica_adapter_line_topics", "Topics on this connection.", labels,
+              line->state == MLT_LINE_FREE ? 0 : line->topics);
+    }
+    for (unsigned s = MLT_LINE_WAITING; s <= MLT_LINE_CLOSING; s++) {
+        (void)snprintf(labels, sizeof labels, "state=\"%s\"", line_states[s]);
+        gauge(adapter, "meltica_adapter_line_states", "Connections, by state.", labels,
+              by_state[s]);
+    }
+}
+
+static void meter_rest(struct mlt_adapter *adapter, int64_t now_ns)
+{
+    struct mlt_governor *governor = &adapter->governor;
+    unsigned flying = 0;
+    for (unsigned i = 0; i < MLT_REST_FLIGHT_MAX; i++) {
+        flying += adapter->rest.in_flight[i];
+    }
+    gauge(adapter, "meltica_adapter_weight_used", "Request weight that counts against the share.",
+          NULL, mlt_governor_used(governor, now_ns));
+    gauge(adapter, "meltica_adapter_weight_limit",
+          "Request weight a minute that the exchange allows its address.", NULL, governor->limit);
+    gauge(adapter, "meltica_adapter_weight_share",
+          "Request weight a minute that this Adapter may use.", NULL,
+          (int64_t)governor->limit * governor->share_percent / 100);
+    gauge(adapter, "meltica_adapter_rest_in_flight", "REST calls that wait for their answer.", NULL,
+          flying);
+    gauge(adapter, "meltica_adapter_rest_waiting", "REST calls on demand that wait to be made.",
+          NULL, (int64_t)adapter->rest.demand_count);
+    mlt_gauge_raise(mlt_metrics_gauge(adapter->metrics, "meltica_adapter_rest_waiting_high_water",
+                                      "Most REST calls on demand that waited.", NULL),
+                    (int64_t)adapter->rest.demand_most);
+    const int64_t blocked = governor->blocked_until_ns - now_ns;
+    mlt_gauge_set(
+        mlt_metrics_gauge_seconds(adapter->metrics, "meltica_adapter_rest_blocked_seconds",
+                                  "For how long the exchange forbids calls (429, 418, 403).", NULL),
+        blocked > 0 ? blocked : 0);
 }
 
 /* A line in one word: state in the lowest byte, then 24 bits of topics, then its age in s. */
@@ -157,9 +225,8 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
         gauge(adapter, "meltica_adapter_topics", "Topics that the plan wants, by state.", labels,
               counts[i]);
     }
-    const int64_t now = mlt_clock_mono_ns();
-    gauge(adapter, "meltica_adapter_weight_used", "Request weight that counts against the share.",
-          NULL, mlt_governor_used(&adapter->governor, now));
+    meter_each_line(adapter);
+    meter_rest(adapter, mlt_clock_mono_ns());
     gauge(adapter, "meltica_adapter_instruments_listed", "Symbols of exchangeInfo.", NULL,
           (int64_t)mlt_binance_symbols_count(adapter->symbols));
 }

@@ -320,6 +320,8 @@ enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_ask
         return MLT_E_FULL;
     }
     rest->demands[rest->demand_count++] = demand;
+    rest->demand_most =
+        rest->demand_count > rest->demand_most ? rest->demand_count : rest->demand_most;
     return MLT_OK;
 }
 

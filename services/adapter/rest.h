@@ -67,7 +67,7 @@ struct mlt_rest {
     struct mlt_map by_call; /* function and token to the entry: plans name thousands */
     uint64_t pass, made;
     struct mlt_rest_demand demands[MLT_REST_DEMAND_MAX]; /* in order of asking */
-    size_t demand_count;
+    size_t demand_count, demand_most;                    /* now, and the most so far */
     struct mlt_rest_call flight[MLT_REST_FLIGHT_MAX];
     bool in_flight[MLT_REST_FLIGHT_MAX];
     struct mlt_governor *governor;

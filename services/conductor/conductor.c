@@ -82,6 +82,14 @@ static const struct mlt_config_item items[] = {
       .max = 1000000,
       .doc = "Trades of an instrument that may be missing and fetched at once, and as many "
              "aggregates; more are told to be UNFILLABLE; 0: none is fetched." },
+    { .key = "metrics_instruments",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct conductor_config, metrics_instruments),
+      .default_text = "200",
+      .min = 0,
+      .max = 2000,
+      .unit = "",
+      .doc = "Instruments with series of their own on /metrics, those that came first." },
 };
 
 static enum mlt_status check(const void *config, struct mlt_error *err)
@@ -430,6 +438,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     c->control = mlt_service_control_bus(service);
     c->partitions = mlt_service_partitions(service);
     c->ring_bytes = (size_t)cfg->ring_bytes;
+    c->metrics_instruments = (size_t)cfg->metrics_instruments;
     for (uint32_t p = 0; p < c->partitions; p++) {
         if (p % mlt_service_replicas(service) == mlt_service_replica(service)) {
             c->mine |= UINT64_C(1) << p;
@@ -472,5 +481,6 @@ const struct mlt_service_spec mlt_conductor_spec = {
     .stop = stop,
     .ready = ready,
     .collect = collect,
+    .families = mlt_conductor_families,
     .stats = stats,
 };

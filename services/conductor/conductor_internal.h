@@ -28,6 +28,7 @@ struct conductor_config {
     int64_t ring_bytes;
     int64_t throttle_ms, published_levels, book_levels, first_depth, snapshot_depth;
     int64_t stale_after_ms, refresh_ms, backfill_max;
+    int64_t metrics_instruments;
 };
 
 enum conductor_phase { PHASE_WAITING, PHASE_CLAIMING, PHASE_RUNNING, PHASE_STANDBY, PHASE_ENDED };
@@ -91,6 +92,7 @@ struct conductor {
     uint32_t partitions;
     uint64_t mine; /* bit p: this replica wants partition p */
     size_t ring_bytes;
+    size_t metrics_instruments; /* that have series of their own */
     struct mlt_timer *heads_timer;
     struct conductor_metrics metrics;
 
@@ -135,6 +137,9 @@ void mlt_conductor_on_sender(void *ctx, uint32_t partition);
 void mlt_conductor_metrics_init(struct conductor_metrics *to, struct mlt_metrics *metrics);
 /* Under the lock. */
 void mlt_conductor_metrics_collect(struct conductor *c);
+
+/* conductor_families.c: what /metrics says of single instruments. Loop thread; takes the lock. */
+enum mlt_status mlt_conductor_families(void *state, struct mlt_buf *out);
 
 /* conductor_books.c. Init with the lock; then options and threads of books, when the core is there
  * and nothing came yet. Stopped after `stopping` is set, without the lock. */

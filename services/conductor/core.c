@@ -294,6 +294,7 @@ void mlt_conductor_number(struct mlt_conductor_core *core, struct instrument *i,
         channel->after_gap = false;
     }
     event->stamps.conducted = core->ports.clock->wall_ns(core->ports.clock->ctx);
+    i->last_ns = event->stamps.conducted;
     core->counts.out++;
 }
 

@@ -230,6 +230,21 @@ size_t mlt_conductor_core_heads_of(const struct mlt_conductor_core *core,
                                    struct mlt_slice instrument,
                                    struct mlt_head heads[MLT_STATUS_HEADS_MAX]);
 
+/* What there is to know of an instrument from outside. */
+struct mlt_instrument_view {
+    struct mlt_slice instrument;
+    int64_t last_event_ns; /* wall: of its last event; 0: none yet */
+    bool has_book;
+    enum mlt_book_state state; /* of the book */
+    uint64_t gaps, stales, resyncs;
+    uint64_t sequences[MLT_EVENT_TYPE_COUNT]; /* by type: of the last event in its epoch */
+};
+/* The instruments of owned slots in the order in which they first came, at most max of them.
+ * Returns how many there are. Views are valid during the call. */
+size_t mlt_conductor_core_views(const struct mlt_conductor_core *core, size_t max,
+                                void (*each)(void *ctx, const struct mlt_instrument_view *view),
+                                void *ctx);
+
 void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
                                struct mlt_conductor_counts *out);
 

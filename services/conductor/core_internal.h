@@ -72,6 +72,7 @@ struct instrument {
     int32_t price_exponent, quantity_exponent;
     struct fused *fused; /* NULL: nothing of a book came yet */
     struct gaps *gaps;   /* NULL: no trade was missing yet */
+    int64_t last_ns;     /* wall: when its last event was numbered; 0: none */
     struct instrument *next;
 };
 

@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
+#include "meters.h"
 #include "workers.h"
 
 #define SUBJECT_TABLE "meltica.int.table"
@@ -47,9 +48,7 @@ struct control_bus {
     struct mlt_workers *workers;
     struct mlt_bus *control;
     struct mlt_bus_subscription *tables, *plans;
-    struct mlt_counter *refused, *unavailable, *commands_refused;
-    struct mlt_counter *denied, *reply_refused, *policies_taken, *policies_refused;
-    struct mlt_counter *confirmed, *pending, *unchanged, *audited, *audit_failed;
+    struct mlt_control_meters meters;
 
     pthread_mutex_t lock;
     int64_t dispatcher_heard_ns; /* monotonic; 0: never */
@@ -224,7 +223,7 @@ static bool may_answer(struct control_bus *c, const struct mlt_bus_message *requ
     if (mlt_asker_reply_valid(&c->authority, request->reply)) {
         return true;
     }
-    mlt_counter_add(c->reply_refused, 1);
+    mlt_counter_add(c->meters.reply_refused, 1);
     mlt_log(MLT_LOG_WARN, "reply_refused", "a request wants its answer at what is no inbox",
             MLT_S("subject", request->subject), MLT_S("reply", request->reply));
     mlt_micro_defer(to);
@@ -247,7 +246,7 @@ static bool may_ask(struct control_bus *c, const struct mlt_bus_message *request
         mlt_commands_denied(c->commands, verb, asker->principal, &refusal);
     } else {
         status = mlt_control_check_empty(request->payload, mlt_verb_word(verb), &refusal);
-        mlt_counter_add(c->refused, status != MLT_OK);
+        mlt_counter_add(c->meters.refused, status != MLT_OK);
     }
     if (status != MLT_OK) {
         respond(to, status, NULL, &refusal);
@@ -303,7 +302,7 @@ static void describe(struct control_bus *c, const struct mlt_asker *asker,
     struct mlt_control_refusal refusal;
     Meltica__V1__Table *table = ask_table(c);
     if (table == NULL) {
-        mlt_counter_add(c->unavailable, 1);
+        mlt_counter_add(c->meters.unavailable, 1);
         const enum mlt_status status =
             mlt_control_refuse(&refusal, 503, "",
                                "the Dispatcher does not answer, so the dispatch table is not "
@@ -342,13 +341,13 @@ static void carry_out(void *ctx, const struct mlt_work *work)
     struct mlt_buf answer;
     struct mlt_span span;
     char traceparent[MLT_TRACEPARENT_BYTES];
+    const int64_t begin_ns = mlt_clock_mono_ns();
     mlt_command_span_begin(mlt_service_trace(c->service), work, &span, traceparent);
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
     enum mlt_status status =
         mlt_commands_run(c->commands, work->verb, work->subject,
                          mlt_slice_of(work->request, work->len), traceparent, &answer, &refusal);
     if (status != MLT_OK) {
-        mlt_counter_add(c->commands_refused, 1);
         mlt_buf_clear(&answer);
         status = mlt_control_refusal_json(&refusal, &answer);
         for (char *m = refusal.message; *m != '\0'; m++) { /* it becomes the line of a header */
@@ -358,6 +357,8 @@ static void carry_out(void *ctx, const struct mlt_work *work)
         }
     }
     mlt_command_span_end(mlt_service_trace(c->service), &span, refusal.code);
+    mlt_control_meters_answered(&c->meters, work->verb, refusal.code,
+                                mlt_clock_mono_ns() - begin_ns);
     if (status == MLT_OK && work->reply[0] != '\0') {
         status = mlt_bus_reply(c->control, work->reply, mlt_buf_view(&answer), refusal.code,
                                refusal.message);
@@ -382,7 +383,7 @@ static void command(void *ctx, enum mlt_verb verb, const struct mlt_bus_message 
         mlt_micro_defer(to);
         return;
     }
-    mlt_counter_add(c->commands_refused, 1);
+    mlt_control_meters_answered(&c->meters, verb, 503, 0);
     (void)mlt_control_refuse(&refusal, 503, "",
                              "too many commands wait (%u), nothing changed: ask again",
                              MLT_WORKERS_QUEUE_MAX);
@@ -420,52 +421,7 @@ static void on_list(void *ctx, const struct mlt_bus_message *request, struct mlt
 static void collect(void *state)
 {
     struct control_bus *c = state;
-    struct mlt_commands_stats stats;
-    mlt_commands_get_stats(c->commands, &stats);
-    mlt_counter_set(c->confirmed, stats.confirmed);
-    mlt_counter_set(c->pending, stats.pending);
-    mlt_counter_set(c->unchanged, stats.unchanged);
-    mlt_counter_set(c->audited, stats.audited);
-    mlt_counter_set(c->audit_failed, stats.audit_failed);
-    mlt_counter_set(c->denied, stats.denied);
-    if (c->authority.file != NULL) {
-        struct mlt_policy_file_stats files;
-        mlt_policy_file_get_stats(c->authority.file, &files);
-        mlt_counter_set(c->policies_taken, files.taken);
-        mlt_counter_set(c->policies_refused, files.refused);
-    }
-}
-
-static void make_metrics(struct control_bus *c)
-{
-    static const char *const refused = "Requests answered with an error";
-    static const char *const outcomes = "Commands by outcome";
-    static const char *const files = "Policy files, the first one included";
-    struct mlt_metrics *m = mlt_service_metrics(c->service);
-    c->refused = mlt_metrics_counter(m, "meltica_control_refused_total", refused, "code=\"400\"");
-    c->unavailable =
-        mlt_metrics_counter(m, "meltica_control_refused_total", refused, "code=\"503\"");
-    c->confirmed =
-        mlt_metrics_counter(m, "meltica_control_commands_total", outcomes, "outcome=\"confirmed\"");
-    c->pending =
-        mlt_metrics_counter(m, "meltica_control_commands_total", outcomes, "outcome=\"pending\"");
-    c->commands_refused =
-        mlt_metrics_counter(m, "meltica_control_commands_total", outcomes, "outcome=\"rejected\"");
-    c->unchanged = mlt_metrics_counter(m, "meltica_control_unchanged_total",
-                                       "Commands that asked for what was there", NULL);
-    c->denied = mlt_metrics_counter(m, "meltica_control_denied_total",
-                                    "Requests that a principal may not make", NULL);
-    c->reply_refused =
-        mlt_metrics_counter(m, "meltica_control_reply_refused_total",
-                            "Requests that wanted their answer at what is no inbox", NULL);
-    c->policies_taken =
-        mlt_metrics_counter(m, "meltica_control_policy_files_total", files, "outcome=\"taken\"");
-    c->policies_refused =
-        mlt_metrics_counter(m, "meltica_control_policy_files_total", files, "outcome=\"refused\"");
-    c->audited =
-        mlt_metrics_counter(m, "meltica_control_audited_total", "Audit records stored", NULL);
-    c->audit_failed = mlt_metrics_counter(m, "meltica_control_audit_failed_total",
-                                          "Audit records that only the log has", NULL);
+    mlt_control_meters_collect(&c->meters, c->commands, c->workers, &c->authority);
 }
 
 /* ---- life ---- */
@@ -498,7 +454,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     c->service = service;
     c->control = mlt_service_control_bus(service);
     (void)pthread_mutex_init(&c->lock, NULL);
-    make_metrics(c);
+    mlt_control_meters_make(&c->meters, mlt_service_metrics(c->service));
     c->authority.required = strcmp(options->auth, "required") == 0;
     const struct mlt_commands_options commands = {
         .may_provision = mlt_service_may_provision(service),

@@ -10,7 +10,7 @@ struct mlt_workers {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stop;
-    size_t first, count;
+    size_t first, count, most;
     struct mlt_work *queue[MLT_WORKERS_QUEUE_MAX];
     size_t thread_count;
     pthread_t threads[MLT_WORKERS_THREADS];
@@ -81,6 +81,14 @@ void mlt_workers_destroy(struct mlt_workers *workers)
     free(workers);
 }
 
+void mlt_workers_waiting(struct mlt_workers *workers, size_t *now, size_t *most)
+{
+    (void)pthread_mutex_lock(&workers->lock);
+    *now = workers->count;
+    *most = workers->most;
+    (void)pthread_mutex_unlock(&workers->lock);
+}
+
 enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
                                 const struct mlt_bus_message *message)
 {
@@ -105,6 +113,7 @@ enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
     const bool room = workers->count < MLT_WORKERS_QUEUE_MAX;
     if (room) {
         workers->queue[(workers->first + workers->count++) % MLT_WORKERS_QUEUE_MAX] = next;
+        workers->most = workers->count > workers->most ? workers->count : workers->most;
         (void)pthread_cond_signal(&workers->changed);
     }
     (void)pthread_mutex_unlock(&workers->lock);

@@ -29,6 +29,8 @@ enum mlt_status mlt_workers_create(void (*run)(void *ctx, const struct mlt_work 
                                    struct mlt_error *err) MLT_MUST_CHECK;
 /* Carries out what is in hand, and leaves what is queued. NULL is fine. */
 void mlt_workers_destroy(struct mlt_workers *workers);
+/* How many pieces of work wait now, and the most that did. Any thread. */
+void mlt_workers_waiting(struct mlt_workers *workers, size_t *now, size_t *most);
 /* Copies the message. E_FULL, E_TOO_BIG (a subject), E_NOMEM. Any thread. */
 enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
                                 const struct mlt_bus_message *message) MLT_MUST_CHECK;

@@ -7,22 +7,14 @@
  *  - lanes (lane_flow.c): what has waited for the window of a private lane;
  *  - closer: ends the intake while draining, which may have to wait.
  */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "core.h"
-#include "data_bus.h"
+#include "data_bus_internal.h"
 #include "heads.h"
-#include "lane_flow.h"
 #include "meltica/base/log.h"
-#include "meltica/bus/hop.h"
-#include "meltica/bus/store.h"
-#include "meltica/service/hop_metrics.h"
 #include "meltica/v1/internal.pb-c.h"
-#include "reader.h"
 
 #define HOP_SERVICE "data_bus"
 #define SUBJECT_PREFIX "meltica.data."
@@ -33,51 +25,6 @@
 #define PUBLISH_SLICE_NS (200 * MLT_NS_PER_MS)
 #define PAUSE_NS (20 * MLT_NS_PER_MS)
 #define HEADS_REPLY_BYTES_MAX MLT_BUS_PAYLOAD_BYTES_MAX
-
-struct data_bus_config {
-    bool journal;
-    int64_t journal_max_age_s, journal_max_bytes, journal_drain_ms;
-};
-
-struct data_bus_metrics {
-    struct mlt_counter *in, *validated, *out, *unrouted, *late, *undelivered, *duplicates;
-    struct mlt_counter *stale_owner, *refused, *lost, *lost_events, *waits, *timeouts, *undecodable;
-    struct mlt_counter *table_reads, *table_failures;
-    struct mlt_counter *private_only, *lane_out, *lane_filtered, *lane_merged, *lane_undelivered,
-        *lane_refused;
-    struct mlt_gauge *lane_count;
-    struct mlt_counter *journal_events, *journal_batches, *journal_bytes, *journal_dropped,
-        *journal_failed;
-    struct mlt_gauge *journal_in_flight, *journal_available, *revision;
-    struct mlt_histogram *stage;
-    struct mlt_hop_receiver_metrics receiver;
-};
-
-struct data_bus {
-    struct mlt_service *service;
-    const struct data_bus_config *config;
-    struct mlt_bus *data;
-    struct data_bus_metrics metrics;
-    struct mlt_table_reader *reader;
-    struct mlt_journal *journal; /* NULL: off */
-
-    /* Of the receiver's thread. */
-    struct mlt_data_bus_core *core;
-    struct mlt_arena arena;
-    struct mlt_buf encoded, reply;
-    struct mlt_trace *trace; /* NULL: off */
-    int64_t batch_ns;        /* wall: when the batch in hand came; only with traces */
-
-    struct mlt_lane_flow *lanes;
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* monotonic clock */
-    struct mlt_hop_receiver *receiver;
-    pthread_t closer;
-    uint32_t partitions;
-    bool abandoned; /* of the receiver's thread: the batch in hand could not be handed on */
-    atomic_bool stopping;
-    bool receiver_open, closer_started;
-};
 
 static const struct mlt_config_item items[] = {
     { .key = "journal",
@@ -184,10 +131,7 @@ static bool on_publish(void *ctx, uint32_t partition, const struct mlt_event *ev
     if (d->journal != NULL) {
         (void)mlt_journal_append(d->journal, partition, mlt_buf_view(&d->encoded)); /* it counts */
     }
-    if (event->stamps.conducted != MLT_STAMP_UNKNOWN) {
-        mlt_histogram_record_ns(d->metrics.stage,
-                                event->stamps.published - event->stamps.conducted);
-    }
+    mlt_data_bus_measure(&d->metrics, &event->stamps, event->throttled_ns);
     return true;
 }
 
@@ -197,18 +141,6 @@ static void on_lane(void *ctx, const struct mlt_event *event)
 {
     const struct data_bus *d = ctx;
     mlt_lane_flow_event(d->lanes, event);
-}
-
-static void collect_lanes(struct data_bus *d)
-{
-    struct mlt_lanes_counts counts;
-    mlt_lane_flow_counts(d->lanes, &counts);
-    mlt_counter_set(d->metrics.lane_out, counts.out);
-    mlt_counter_set(d->metrics.lane_filtered, counts.filtered);
-    mlt_counter_set(d->metrics.lane_merged, counts.merged);
-    mlt_counter_set(d->metrics.lane_undelivered, counts.undelivered);
-    mlt_counter_set(d->metrics.lane_refused, counts.refused);
-    mlt_gauge_set(d->metrics.lane_count, (int64_t)counts.lanes);
 }
 
 static void take_table(struct data_bus *d)
@@ -229,27 +161,6 @@ static void on_await_table(void *ctx, uint64_t revision)
         mlt_log(MLT_LOG_WARN, "table_late", "an event names a table that does not come",
                 MLT_U("revision", revision));
     }
-}
-
-static void mirror_counts(struct data_bus *d)
-{
-    struct mlt_data_bus_counts counts;
-    const struct data_bus_metrics *m = &d->metrics;
-    mlt_data_bus_core_counts(d->core, &counts);
-    mlt_counter_set(m->in, counts.in);
-    mlt_counter_set(m->validated, counts.validated);
-    mlt_counter_set(m->out, counts.out);
-    mlt_counter_set(m->unrouted, counts.unrouted);
-    mlt_counter_set(m->late, counts.late);
-    mlt_counter_set(m->private_only, counts.private_only);
-    mlt_counter_set(m->undelivered, counts.undelivered);
-    mlt_counter_set(m->duplicates, counts.duplicates);
-    mlt_counter_set(m->stale_owner, counts.stale_owner);
-    mlt_counter_set(m->refused, counts.refused);
-    mlt_counter_set(m->lost, counts.lost);
-    mlt_counter_set(m->lost_events, counts.lost_events);
-    mlt_counter_set(m->waits, counts.table_waits);
-    mlt_counter_set(m->timeouts, counts.table_timeouts);
 }
 
 static void take_elements(struct data_bus *d, const struct mlt_hop_batch *batch)
@@ -311,7 +222,7 @@ static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
         mlt_data_bus_core_lost(d->core, batch->partition, batch->lost_reason);
     }
     take_elements(d, batch);
-    mirror_counts(d);
+    mlt_data_bus_mirror_counts(d);
     if (d->abandoned) {
         leave(d, batch->partition);
     }
@@ -378,110 +289,6 @@ static bool ready(void *state, const char **reason)
     mlt_table_reader_get_stats(d->reader, &stats);
     *reason = stats.reads == 0 ? "no dispatch table yet" : NULL;
     return *reason == NULL;
-}
-
-static void make_metrics(struct data_bus *d)
-{
-    struct mlt_metrics *m = mlt_service_metrics(d->service);
-    struct data_bus_metrics *to = &d->metrics;
-    const struct {
-        struct mlt_counter **counter;
-        const char *name, *help, *labels;
-    } counters[] = {
-        { &to->in, "meltica_bus_in_total", "New events", NULL },
-        { &to->validated, "meltica_bus_validated_total", "Events that the table routes", NULL },
-        { &to->out, "meltica_bus_out_total", "Events published", NULL },
-        { &to->unrouted, "meltica_bus_unrouted_total", "Events that no subscription asks for",
-          NULL },
-        { &to->private_only, "meltica_bus_private_total", "Events that only private lanes ask for",
-          NULL },
-        { &to->lane_out, "meltica_lane_out_total", "Events published on private lanes", NULL },
-        { &to->lane_filtered, "meltica_lane_filtered_total",
-          "Events that the filter of a lane left out", NULL },
-        { &to->lane_merged, "meltica_lane_merged_total",
-          "Events of a lane that a newer one of their window replaced", NULL },
-        { &to->lane_undelivered, "meltica_lane_undelivered_total",
-          "Events of a lane that could not be published", NULL },
-        { &to->lane_refused, "meltica_lane_refused_total",
-          "Lanes, or instruments of one, beyond a limit", NULL },
-        { &to->late, "meltica_bus_late_total", "Events of a route that just ended", NULL },
-        { &to->undelivered, "meltica_bus_undelivered_total", "Events that could not be published",
-          NULL },
-        { &to->duplicates, "meltica_bus_duplicates_total", "Repeats by epoch and sequence", NULL },
-        { &to->stale_owner, "meltica_bus_stale_owner_total", "Events of an owner that was replaced",
-          NULL },
-        { &to->refused, "meltica_bus_refused_total", "Events beyond a limit of the Data Bus",
-          NULL },
-        { &to->lost, "meltica_bus_lost_total", "STATUS LOST published", NULL },
-        { &to->lost_events, "meltica_bus_lost_events_total", "Sequences that LOST notices name",
-          NULL },
-        { &to->waits, "meltica_bus_table_waits_total", "Events that waited for a newer table",
-          NULL },
-        { &to->timeouts, "meltica_bus_table_timeouts_total", "Waits for a table that did not come",
-          NULL },
-        { &to->undecodable, "meltica_rejected_total", "What could not become an event, by reason",
-          "stage=\"data_bus\",reason=\"parse\"" },
-        { &to->table_reads, "meltica_bus_table_reads_total", "Dispatch tables read", NULL },
-        { &to->table_failures, "meltica_bus_table_failures_total", "Reads of the table that failed",
-          NULL },
-        { &to->journal_events, "meltica_journal_events_total", "Events handed to the journal",
-          NULL },
-        { &to->journal_batches, "meltica_journal_batches_total", "Batches acknowledged", NULL },
-        { &to->journal_bytes, "meltica_journal_bytes_total", "Bytes of batches", NULL },
-        { &to->journal_dropped, "meltica_journal_dropped_events_total", "Holes in the journal",
-          NULL },
-        { &to->journal_failed, "meltica_journal_failed_batches_total", "Batches not acknowledged",
-          NULL },
-    };
-    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
-        *counters[i].counter =
-            mlt_metrics_counter(m, counters[i].name, counters[i].help, counters[i].labels);
-    }
-    to->journal_in_flight = mlt_metrics_gauge(m, "meltica_journal_in_flight_batches",
-                                              "Batches that wait for their acknowledgement", NULL);
-    to->journal_available =
-        mlt_metrics_gauge(m, "meltica_journal_available", "1: the stream takes batches", NULL);
-    to->lane_count = mlt_metrics_gauge(m, "meltica_lanes", "Private lanes", NULL);
-    to->revision = mlt_metrics_gauge(m, "meltica_bus_table_revision", "Of the newest table", NULL);
-    to->stage = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
-                                      "From the stamp of the stage before to this one's",
-                                      "stage=\"publish\"");
-    mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"out\"");
-}
-
-static void collect_journal(struct data_bus *d)
-{
-    struct mlt_journal_stats stats;
-    mlt_journal_get_stats(d->journal, &stats);
-    mlt_counter_set(d->metrics.journal_events, stats.events);
-    mlt_counter_set(d->metrics.journal_batches, stats.batches);
-    mlt_counter_set(d->metrics.journal_bytes, stats.bytes);
-    mlt_counter_set(d->metrics.journal_dropped, stats.dropped_events);
-    mlt_counter_set(d->metrics.journal_failed, stats.failed_batches);
-    mlt_gauge_set(d->metrics.journal_in_flight, (int64_t)stats.in_flight);
-    mlt_gauge_set(d->metrics.journal_available, stats.available ? 1 : 0);
-}
-
-/* The core's counts are mirrored by its own thread, after each batch. */
-static void collect(void *state)
-{
-    struct data_bus *d = state;
-    struct mlt_table_reader_stats table;
-    mlt_table_reader_get_stats(d->reader, &table);
-    mlt_counter_set(d->metrics.table_reads, table.reads);
-    mlt_counter_set(d->metrics.table_failures, table.failures);
-    mlt_gauge_set(d->metrics.revision, (int64_t)table.revision);
-    collect_lanes(d);
-    if (d->journal != NULL) {
-        collect_journal(d);
-    }
-    (void)pthread_mutex_lock(&d->lock);
-    if (d->receiver_open) {
-        struct mlt_hop_receiver_stats stats;
-        mlt_hop_receiver_get_stats(d->receiver, &stats);
-        mlt_hop_receiver_metrics_set(&d->metrics.receiver, &stats);
-    }
-    (void)pthread_mutex_unlock(&d->lock);
 }
 
 static void stats(void *state, struct mlt_buf *out)
@@ -645,7 +452,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&d->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    make_metrics(d);
+    mlt_data_bus_make_metrics(d);
     const enum mlt_status status = build(d, err);
     if (status != MLT_OK) {
         stop(d);
@@ -665,6 +472,6 @@ const struct mlt_service_spec mlt_data_bus_spec = {
     .drain = drain,
     .stop = stop,
     .ready = ready,
-    .collect = collect,
+    .collect = mlt_data_bus_collect,
     .stats = stats,
 };

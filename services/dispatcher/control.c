@@ -115,6 +115,7 @@ static void take_record(struct mlt_control *c, uint64_t sequence)
     lock(c);
     c->stats.applied += status == MLT_OK;
     c->stats.refused += status != MLT_OK;
+    c->stats.sequence = sequence;
     unlock(c);
     if (record != NULL) {
         meltica__v1__control_record__free_unpacked(record, NULL);
@@ -585,6 +586,8 @@ static void on_apply(void *ctx, const struct mlt_bus_message *message)
     const bool room = c->waiter_count < PENDING_MAX;
     if (room) {
         c->waiters[c->waiter_count++] = w;
+        c->stats.waiting_most =
+            c->waiter_count > c->stats.waiting_most ? c->waiter_count : c->stats.waiting_most;
         c->news = true;
         (void)pthread_cond_signal(&c->wake);
     }
@@ -613,6 +616,7 @@ void mlt_control_get_stats(struct mlt_control *control, struct mlt_control_stats
 {
     lock(control);
     *out = control->stats;
+    out->waiting = control->waiter_count;
     unlock(control);
 }
 

@@ -38,7 +38,9 @@ struct mlt_control_ports {
 
 struct mlt_control_stats {
     uint64_t applied, refused, confirmed, pending, failed, expired;
-    bool log_read, available; /* the last look at the log worked */
+    uint64_t sequence;              /* of the last record of the log that was read */
+    uint64_t waiting, waiting_most; /* commands that wait for their outcome: now, the most */
+    bool log_read, available;       /* the last look at the log worked */
 };
 
 /* control: a CONTROL bus that outlives it. Nothing happens before mlt_control_start. */

@@ -512,6 +512,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     d->service = service;
     d->partitions = mlt_service_partitions(service);
     d->boot = mlt_service_boot(service);
+    d->metrics_subscriptions = (size_t)c->metrics_subscriptions;
     d->trace = mlt_service_trace(service);
     (void)pthread_mutex_init(&d->lock, NULL);
     (void)pthread_mutex_init(&d->receiver_lock, NULL);
@@ -576,6 +577,14 @@ static const struct mlt_config_item items[] = {
       .default_text = MLT_DISPATCH_TABLE,
       .unit = "",
       .doc = "File with the dispatch table (docs/dispatch-table.md)." },
+    { .key = "metrics_subscriptions",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct dispatcher_config, metrics_subscriptions),
+      .default_text = "200",
+      .min = 0,
+      .max = 4096,
+      .unit = "",
+      .doc = "Live subscriptions with series of their own on /metrics, the first by id." },
 };
 
 const struct mlt_service_spec mlt_dispatcher_spec = {
@@ -591,5 +600,6 @@ const struct mlt_service_spec mlt_dispatcher_spec = {
     .stop = stop,
     .ready = ready,
     .collect = collect,
+    .families = dispatcher_families,
     .stats = stats,
 };

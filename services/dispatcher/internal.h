@@ -25,13 +25,15 @@
 
 struct dispatcher_config {
     char *table;
+    int64_t metrics_subscriptions;
 };
 
 struct dispatcher_metrics;
 
 struct dispatcher {
     struct mlt_service *service;
-    struct mlt_table *table; /* immutable */
+    struct mlt_table *table;      /* immutable */
+    size_t metrics_subscriptions; /* that have series of their own */
     uint32_t partitions;
     uint64_t boot;
     struct mlt_trace *trace; /* NULL: off */
@@ -69,5 +71,7 @@ enum mlt_status dispatcher_metrics_create(struct mlt_metrics *registry,
 void dispatcher_metrics_destroy(struct dispatcher_metrics *metrics);
 void dispatcher_metrics_stage(struct dispatcher_metrics *metrics, int64_t duration_ns);
 void dispatcher_metrics_collect(struct dispatcher *dispatcher);
+/* families.c: what /metrics says of single live subscriptions. Loop thread; takes the lock. */
+enum mlt_status dispatcher_families(void *state, struct mlt_buf *out);
 
 #endif

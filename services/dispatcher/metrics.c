@@ -14,6 +14,9 @@ struct dispatcher_metrics {
     struct mlt_counter *instruments_written, *instruments_failed;
     struct mlt_gauge *instruments_waiting;
     struct mlt_counter *resyncs[MLT_RESYNC_OUTCOME_COUNT];
+    struct mlt_counter *records_applied, *records_refused, *expired;
+    struct mlt_counter *confirmed, *pending, *failed;
+    struct mlt_gauge *log_sequence, *log_available, *waiting, *waiting_most;
     struct mlt_gauge *revision, *known, *listed, *subscribed, *adapters, *plan_bytes, *stream;
     struct mlt_histogram *stage;
     struct mlt_hop_receiver_metrics native;
@@ -92,6 +95,50 @@ static void create_plan(struct dispatcher_metrics *m)
     }
 }
 
+static void create_control(struct dispatcher_metrics *m)
+{
+    static const char *const records = "Records of the log of live subscriptions";
+    static const char *const outcomes = "Commands, by what came of them";
+    struct mlt_metrics *r = m->registry;
+    m->records_applied = mlt_metrics_counter(r, "meltica_dispatcher_log_records_total", records,
+                                             "outcome=\"applied\"");
+    m->records_refused = mlt_metrics_counter(r, "meltica_dispatcher_log_records_total", records,
+                                             "outcome=\"refused\"");
+    m->confirmed = mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes,
+                                       "outcome=\"confirmed\"");
+    m->pending = mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes,
+                                     "outcome=\"pending\"");
+    m->failed =
+        mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes, "outcome=\"failed\"");
+    m->expired = mlt_metrics_counter(r, "meltica_dispatcher_leases_expired_total",
+                                     "Live subscriptions whose lease ended", NULL);
+    m->log_sequence = mlt_metrics_gauge(r, "meltica_dispatcher_log_sequence",
+                                        "Sequence of the last record that was read", NULL);
+    m->log_available = mlt_metrics_gauge(r, "meltica_dispatcher_log_available",
+                                         "1 while the log of live subscriptions can be read", NULL);
+    m->waiting = mlt_metrics_gauge(r, "meltica_dispatcher_waiting_commands",
+                                   "Commands that wait for their outcome", NULL);
+    m->waiting_most = mlt_metrics_gauge(r, "meltica_dispatcher_waiting_commands_high_water",
+                                        "Most commands that waited for their outcome", NULL);
+}
+
+static void collect_control(struct dispatcher *d)
+{
+    const struct dispatcher_metrics *m = d->metrics;
+    struct mlt_control_stats stats;
+    mlt_control_get_stats(d->control, &stats);
+    mlt_counter_set(m->records_applied, stats.applied);
+    mlt_counter_set(m->records_refused, stats.refused);
+    mlt_counter_set(m->confirmed, stats.confirmed);
+    mlt_counter_set(m->pending, stats.pending);
+    mlt_counter_set(m->failed, stats.failed);
+    mlt_counter_set(m->expired, stats.expired);
+    mlt_gauge_set(m->log_sequence, (int64_t)stats.sequence);
+    mlt_gauge_set(m->log_available, stats.available);
+    mlt_gauge_set(m->waiting, (int64_t)stats.waiting);
+    mlt_gauge_set(m->waiting_most, (int64_t)stats.waiting_most);
+}
+
 enum mlt_status dispatcher_metrics_create(struct mlt_metrics *registry,
                                           struct dispatcher_metrics **metrics)
 {
@@ -102,6 +149,7 @@ enum mlt_status dispatcher_metrics_create(struct mlt_metrics *registry,
     m->registry = registry;
     create_flow(m);
     create_plan(m);
+    create_control(m);
     mlt_hop_receiver_metrics_init(&m->native, registry, "hop=\"native\"");
     mlt_hop_sender_metrics_init(&m->canonical, registry, "hop=\"canonical\"");
     *metrics = m;
@@ -170,6 +218,7 @@ void dispatcher_metrics_collect(struct dispatcher *dispatcher)
     struct mlt_hop_sender_stats sender;
     struct mlt_hop_receiver_stats receiver;
     collect_router(dispatcher);
+    collect_control(dispatcher);
     (void)pthread_mutex_lock(&dispatcher->receiver_lock);
     if (dispatcher->receiver != NULL) { /* ends before the rest when draining */
         mlt_hop_receiver_get_stats(dispatcher->receiver, &receiver);

@@ -342,6 +342,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
                                     stack->exchange_http };
     add_arguments(process_of(stack, "adapter"), adapter, 4);
     add_arguments(process_of(stack, "adapter"), options->adapter, 8);
+    add_arguments(process_of(stack, "conductor"), options->conductor, 8);
     add_arguments(process_of(stack, "data-bus"), options->data_bus, 8);
     add_arguments(process_of(stack, "control-bus"), options->control_bus, 8);
     const char *const table[] = { "--table",

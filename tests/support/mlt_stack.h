@@ -45,8 +45,8 @@ struct mlt_stack {
 };
 
 struct mlt_stack_options {
-    const char *exchange[MLT_STACK_ARGUMENTS_MAX];         /* of the simulator, NULL-terminated */
-    const char *adapter[8], *data_bus[8], *control_bus[8]; /* more options */
+    const char *exchange[MLT_STACK_ARGUMENTS_MAX]; /* of the simulator, NULL-terminated */
+    const char *adapter[8], *conductor[8], *data_bus[8], *control_bus[8]; /* more options */
     const char *table; /* dispatch table; NULL: the one that is shipped */
     bool without_jetstream;
     /* Text added to the configuration of the NATS server; the five services then connect as users

@@ -568,23 +568,40 @@ void mlt_bus_destroy(struct mlt_bus *bus, int64_t drain_ns)
 
 /* ---- figures ---- */
 
+static uint64_t unwritten_bytes(struct mlt_bus *bus)
+{
+    struct link *link = mlt_bus_link_acquire(bus);
+    if (link == NULL) {
+        return 0;
+    }
+    const int bytes = natsConnection_Buffered(link->nc);
+    mlt_bus_link_release(link);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
 void mlt_bus_get_stats(const struct mlt_bus *bus, struct mlt_bus_stats *out)
 {
     struct mlt_bus *b = mlt_bus_mutable(bus);
     const struct counters *c = &bus->counters;
+    struct queues queues = { 0 };
     (void)pthread_mutex_lock(&b->subs_lock);
-    const uint64_t dropped = mlt_bus_subscriptions_dropped(b);
+    mlt_bus_subscriptions_queues(b, &queues);
     (void)pthread_mutex_unlock(&b->subs_lock);
-    *out = (struct mlt_bus_stats){ .published = atomic_load(&c->published),
-                                   .published_bytes = atomic_load(&c->published_bytes),
-                                   .received = atomic_load(&c->received),
-                                   .received_bytes = atomic_load(&c->received_bytes),
-                                   .writes = atomic_load(&c->writes),
-                                   .reconnects = atomic_load(&c->reconnects),
-                                   .disconnects = atomic_load(&c->disconnects),
-                                   .refused_full = atomic_load(&c->refused_full),
-                                   .slow_consumer_dropped = atomic_load(&c->dropped) + dropped,
-                                   .errors = atomic_load(&c->errors) };
+    *out =
+        (struct mlt_bus_stats){ .published = atomic_load(&c->published),
+                                .published_bytes = atomic_load(&c->published_bytes),
+                                .received = atomic_load(&c->received),
+                                .received_bytes = atomic_load(&c->received_bytes),
+                                .writes = atomic_load(&c->writes),
+                                .reconnects = atomic_load(&c->reconnects),
+                                .disconnects = atomic_load(&c->disconnects),
+                                .refused_full = atomic_load(&c->refused_full),
+                                .slow_consumer_dropped = atomic_load(&c->dropped) + queues.dropped,
+                                .errors = atomic_load(&c->errors),
+                                .unwritten_bytes = unwritten_bytes(b),
+                                .waiting = queues.messages,
+                                .waiting_bytes = queues.bytes,
+                                .waiting_max = queues.max };
 }
 
 void mlt_bus_server_version(const struct mlt_bus *bus, char *out, size_t size)

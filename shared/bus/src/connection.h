@@ -38,6 +38,11 @@ struct counters {
         disconnects, refused_full, dropped, errors;
 };
 
+/* What waits before the handlers, and what their limits dropped. */
+struct queues {
+    uint64_t messages, bytes, max, dropped;
+};
+
 /* What the loop thread of a DATA bus waits on. */
 struct loop {
     pthread_t thread;
@@ -140,7 +145,7 @@ void mlt_bus_loop_wake(struct mlt_bus *bus);
 /* subscription.c; subs_lock is held. */
 void mlt_bus_subscriptions_start(struct mlt_bus *bus, natsConnection *nc);
 void mlt_bus_subscriptions_end_all(struct mlt_bus *bus);
-uint64_t mlt_bus_subscriptions_dropped(struct mlt_bus *bus);
+void mlt_bus_subscriptions_queues(struct mlt_bus *bus, struct queues *out);
 
 /* For locks and counters of an object that the contract hands out as const. */
 static inline struct mlt_bus *mlt_bus_mutable(const struct mlt_bus *bus)

@@ -52,6 +52,7 @@ struct partition {
     bool over;    /* more than half of the ring is not */
     int64_t last_sent_ns;
     uint64_t elements, batches, bytes, repeats, repeated, overrun;
+    uint64_t unacked_max;
 };
 
 struct mlt_hop_sender {
@@ -171,7 +172,9 @@ static void account(struct mlt_hop_sender *s, struct partition *p)
 {
     const bool ours = speaks_for(s, (uint32_t)(p - s->parts));
     const bool waiting = ours && (open_says_something(p) || p->acked + 1 < p->next);
-    const bool over = ours && unacked_bytes(s, p) > s->size / 2;
+    const uint64_t unacked = ours ? unacked_bytes(s, p) : 0;
+    const bool over = unacked > s->size / 2;
+    p->unacked_max = unacked > p->unacked_max ? unacked : p->unacked_max;
     if (waiting != p->waiting) {
         p->waiting = waiting;
         if (!waiting) {
@@ -672,7 +675,8 @@ void mlt_hop_sender_destroy(struct mlt_hop_sender *sender, int64_t flush_ns)
 
 void mlt_hop_sender_get_stats(struct mlt_hop_sender *sender, struct mlt_hop_sender_stats *out)
 {
-    *out = (struct mlt_hop_sender_stats){ .blocked_ns = atomic_load(&sender->blocked_ns) };
+    *out = (struct mlt_hop_sender_stats){ .blocked_ns = atomic_load(&sender->blocked_ns),
+                                          .ring_bytes = sender->size };
     for (uint32_t i = 0; i < sender->partitions; i++) {
         struct partition *p = &sender->parts[i];
         (void)pthread_mutex_lock(&p->lock);
@@ -684,6 +688,8 @@ void mlt_hop_sender_get_stats(struct mlt_hop_sender *sender, struct mlt_hop_send
         out->repeated_batches += p->repeated;
         out->overrun_batches += p->overrun;
         out->unacked_bytes = unacked > out->unacked_bytes ? unacked : out->unacked_bytes;
+        out->unacked_max_bytes =
+            p->unacked_max > out->unacked_max_bytes ? p->unacked_max : out->unacked_max_bytes;
         (void)pthread_mutex_unlock(&p->lock);
     }
 }

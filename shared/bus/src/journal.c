@@ -44,6 +44,7 @@ struct part {
     size_t sent;
     uint64_t fill_events;
     int64_t first_ns; /* when the first of fill came */
+    int64_t drain_ns; /* of drain */
 };
 
 /* A batch that waits for its acknowledgement. */
@@ -52,6 +53,7 @@ struct flight {
     uint32_t events;
     uint32_t generation;
     size_t bytes;
+    int64_t first_ns, sent_ns; /* when its first event came, at most; when it was sent */
 };
 
 struct mlt_journal {
@@ -148,6 +150,9 @@ bool mlt_journal_append(struct mlt_journal *journal, uint32_t partition, struct 
                 p->first_ns = mlt_clock_mono_ns();
             }
             journal->queued_bytes += bytes;
+            if (journal->queued_bytes > journal->stats.queued_bytes_max) {
+                journal->stats.queued_bytes_max = journal->queued_bytes;
+            }
             /* Only what changes when the thread has to wake is worth a signal. */
             if (journal->queued_events++ == 0 || (was_below && p->fill.len >= BATCH_BYTES)) {
                 (void)pthread_cond_signal(&journal->work);
@@ -240,6 +245,7 @@ static void on_ack(jsCtx *js, natsMsg *message, jsPubAck *ack, jsPubAckErr *fail
                 j->stats.events += flight.events;
                 j->stats.batches++;
                 j->stats.bytes += flight.bytes;
+                j->stats.ack_ns += (uint64_t)(mlt_clock_mono_ns() - flight.sent_ns);
                 if (j->state == TRIAL && flight.generation == j->generation) {
                     j->state = FLOWING;
                 }
@@ -316,7 +322,12 @@ static bool send(struct mlt_journal *j, uint32_t partition, struct flight *place
         natsMsg_Create(&message, subject, NULL, (const char *)batch.data, (int)batch.len);
     (void)pthread_mutex_lock(&j->mutex);
     const struct flight flight = {
-        .message = message, .events = events, .generation = j->generation, .bytes = batch.len
+        .message = message,
+        .events = events,
+        .generation = j->generation,
+        .bytes = batch.len,
+        .first_ns = j->parts[partition].drain_ns,
+        .sent_ns = mlt_clock_mono_ns(),
     };
     if (j->state == AWAY) {
         natsMsg_Destroy(message);
@@ -358,6 +369,7 @@ static void publish(struct mlt_journal *j, uint32_t partition)
     if (p->drain.len == 0) {
         const struct mlt_buf empty = p->drain;
         p->drain = p->fill;
+        p->drain_ns = p->first_ns;
         p->fill = empty;
         p->fill_events = 0;
     }
@@ -610,11 +622,35 @@ void mlt_journal_destroy(struct mlt_journal *journal, int64_t drain_ns)
     free(journal);
 }
 
+/* Mutex held. */
+static int64_t lag_ns(const struct mlt_journal *j)
+{
+    const int64_t now = mlt_clock_mono_ns();
+    int64_t oldest = now;
+    for (size_t i = 0; i < IN_FLIGHT_MAX; i++) {
+        if (j->flights[i].message != NULL && j->flights[i].first_ns < oldest) {
+            oldest = j->flights[i].first_ns;
+        }
+    }
+    for (uint32_t i = 0; i < j->partitions; i++) {
+        const struct part *p = &j->parts[i];
+        if (p->drain.len > 0 && p->drain_ns < oldest) {
+            oldest = p->drain_ns;
+        }
+        if (p->fill_events > 0 && p->first_ns < oldest) {
+            oldest = p->first_ns;
+        }
+    }
+    return now - oldest;
+}
+
 void mlt_journal_get_stats(struct mlt_journal *journal, struct mlt_journal_stats *out)
 {
     (void)pthread_mutex_lock(&journal->mutex);
     *out = journal->stats;
     out->in_flight = journal->in_flight;
+    out->queued_bytes = journal->queued_bytes;
+    out->lag_ns = lag_ns(journal);
     out->available = journal->state != AWAY;
     (void)pthread_mutex_unlock(&journal->mutex);
 }

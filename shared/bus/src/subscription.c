@@ -162,14 +162,26 @@ void mlt_bus_subscriptions_end_all(struct mlt_bus *bus)
     }
 }
 
-uint64_t mlt_bus_subscriptions_dropped(struct mlt_bus *bus)
+static uint64_t natural(int value)
 {
-    uint64_t total = 0;
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+void mlt_bus_subscriptions_queues(struct mlt_bus *bus, struct queues *out)
+{
     for (struct mlt_bus_subscription *sub = bus->subs; sub != NULL; sub = sub->next) {
+        int messages = 0, bytes = 0, most = 0, most_bytes = 0;
         look_at_dropped(sub);
-        total += sub->dropped;
+        out->dropped += sub->dropped;
+        if (sub->current == NULL ||
+            natsSubscription_GetPending(sub->current, &messages, &bytes) != NATS_OK ||
+            natsSubscription_GetMaxPending(sub->current, &most, &most_bytes) != NATS_OK) {
+            continue; /* ended: nothing waits */
+        }
+        out->messages += natural(messages);
+        out->bytes += natural(bytes);
+        out->max = natural(most) > out->max ? natural(most) : out->max;
     }
-    return total;
 }
 
 static struct mlt_bus_subscription *sub_make(struct mlt_bus *bus,

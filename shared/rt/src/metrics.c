@@ -46,7 +46,10 @@ struct mlt_gauge {
     X(100000000, "0.1")                                                                            \
     X(250000000, "0.25")                                                                           \
     X(500000000, "0.5")                                                                            \
-    X(1000000000, "1")
+    X(1000000000, "1")                                                                             \
+    X(2500000000, "2.5")                                                                           \
+    X(5000000000, "5")                                                                             \
+    X(10000000000, "10")
 
 static const int64_t bounds_ns[] = {
 #define X(ns, text) INT64_C(ns),
@@ -66,7 +69,8 @@ struct mlt_histogram {
     struct mlt_counter *negative;
 };
 
-enum kind { KIND_COUNTER, KIND_GAUGE, KIND_HISTOGRAM };
+/* Those in seconds are kept in ns. */
+enum kind { KIND_COUNTER, KIND_GAUGE, KIND_HISTOGRAM, KIND_COUNTER_SECONDS, KIND_GAUGE_SECONDS };
 
 struct series {
     struct series *next; /* of the family, in order of making */
@@ -107,8 +111,10 @@ static size_t value_bytes(enum kind kind)
 {
     switch (kind) {
     case KIND_COUNTER:
+    case KIND_COUNTER_SECONDS:
         return sizeof(struct mlt_counter);
     case KIND_GAUGE:
+    case KIND_GAUGE_SECONDS:
         return sizeof(struct mlt_gauge);
     case KIND_HISTOGRAM:
         return sizeof(struct mlt_histogram);
@@ -234,8 +240,10 @@ static void *make(struct mlt_metrics *metrics, enum kind kind, const char *name,
     }
     switch (kind) {
     case KIND_COUNTER:
+    case KIND_COUNTER_SECONDS:
         return &metrics->spare_counter;
     case KIND_GAUGE:
+    case KIND_GAUGE_SECONDS:
         return &metrics->spare_gauge;
     case KIND_HISTOGRAM:
         break;
@@ -253,6 +261,18 @@ struct mlt_gauge *mlt_metrics_gauge(struct mlt_metrics *metrics, const char *nam
                                     const char *labels)
 {
     return make(metrics, KIND_GAUGE, name, help, labels);
+}
+
+struct mlt_counter *mlt_metrics_counter_seconds(struct mlt_metrics *metrics, const char *name,
+                                                const char *help, const char *labels)
+{
+    return make(metrics, KIND_COUNTER_SECONDS, name, help, labels);
+}
+
+struct mlt_gauge *mlt_metrics_gauge_seconds(struct mlt_metrics *metrics, const char *name,
+                                            const char *help, const char *labels)
+{
+    return make(metrics, KIND_GAUGE_SECONDS, name, help, labels);
 }
 
 struct mlt_histogram *mlt_metrics_histogram(struct mlt_metrics *metrics, const char *name,
@@ -344,6 +364,15 @@ void mlt_gauge_add(struct mlt_gauge *gauge, int64_t by)
     (void)atomic_fetch_add_explicit(&gauge->value, by, memory_order_relaxed);
 }
 
+void mlt_gauge_raise(struct mlt_gauge *gauge, int64_t value)
+{
+    int64_t seen = atomic_load_explicit(&gauge->value, memory_order_relaxed);
+    while (seen < value &&
+           !atomic_compare_exchange_weak_explicit(&gauge->value, &seen, value, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
+}
+
 int64_t mlt_gauge_get(const struct mlt_gauge *gauge)
 {
     return atomic_load_explicit(&gauge->value, memory_order_relaxed);
@@ -392,8 +421,8 @@ static enum mlt_status append_help(struct mlt_buf *out, const char *help)
     return status;
 }
 
-static enum mlt_status append_head(struct mlt_buf *out, const char *name, const char *help,
-                                   const char *type)
+enum mlt_status mlt_metrics_append_head(struct mlt_buf *out, const char *name, const char *help,
+                                        const char *type)
 {
     enum mlt_status status = mlt_buf_printf(out, "# HELP %s ", name);
     if (status == MLT_OK) {
@@ -416,6 +445,13 @@ static enum mlt_status append_seconds(struct mlt_buf *out, uint64_t ns)
 {
     return mlt_buf_printf(out, "%" PRIu64 ".%09" PRIu64 "\n", ns / (uint64_t)MLT_NS_PER_S,
                           ns % (uint64_t)MLT_NS_PER_S);
+}
+
+static enum mlt_status append_signed_seconds(struct mlt_buf *out, int64_t ns)
+{
+    const enum mlt_status status = ns < 0 ? mlt_buf_append_byte(out, '-') : MLT_OK;
+    return status == MLT_OK ? append_seconds(out, ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns)
+                            : status;
 }
 
 static enum mlt_status append_histogram(struct mlt_buf *out, const struct family *family,
@@ -456,15 +492,26 @@ static enum mlt_status append_series(struct mlt_buf *out, const struct family *f
     if (status != MLT_OK) {
         return status;
     }
-    return family->kind == KIND_COUNTER
-               ? mlt_buf_printf(out, "%" PRIu64 "\n", mlt_counter_get(series->value.counter))
-               : mlt_buf_printf(out, "%" PRId64 "\n", mlt_gauge_get(series->value.gauge));
+    switch (family->kind) {
+    case KIND_COUNTER:
+        return mlt_buf_printf(out, "%" PRIu64 "\n", mlt_counter_get(series->value.counter));
+    case KIND_GAUGE:
+        return mlt_buf_printf(out, "%" PRId64 "\n", mlt_gauge_get(series->value.gauge));
+    case KIND_COUNTER_SECONDS:
+        return append_seconds(out, mlt_counter_get(series->value.counter));
+    case KIND_GAUGE_SECONDS:
+        return append_signed_seconds(out, mlt_gauge_get(series->value.gauge));
+    case KIND_HISTOGRAM:
+        break;
+    }
+    return MLT_OK;
 }
 
 static enum mlt_status append_family(struct mlt_buf *out, const struct family *family)
 {
-    static const char *const types[] = { "counter", "gauge", "histogram" };
-    enum mlt_status status = append_head(out, family->name, family->help, types[family->kind]);
+    static const char *const types[] = { "counter", "gauge", "histogram", "counter", "gauge" };
+    enum mlt_status status =
+        mlt_metrics_append_head(out, family->name, family->help, types[family->kind]);
     for (const struct series *s = family->first; s != NULL && status == MLT_OK; s = s->next) {
         status = append_series(out, family, s);
     }
@@ -513,7 +560,7 @@ static uint64_t cpu_ns(void)
 static enum mlt_status append_process_line(struct mlt_buf *out, const char *name, const char *help,
                                            const char *type, uint64_t value, bool ns)
 {
-    enum mlt_status status = append_head(out, name, help, type);
+    enum mlt_status status = mlt_metrics_append_head(out, name, help, type);
     if (status == MLT_OK) {
         status = append_name(out, name, "");
     }

@@ -95,6 +95,10 @@ static void mirror_bus(struct bus_slot *slot)
     mlt_counter_set(slot->dropped, stats.slow_consumer_dropped);
     mlt_counter_set(slot->refused, stats.refused_full);
     mlt_counter_set(slot->errors, stats.errors);
+    mlt_gauge_set(slot->unwritten, (int64_t)stats.unwritten_bytes);
+    mlt_gauge_set(slot->waiting, (int64_t)stats.waiting);
+    mlt_gauge_set(slot->waiting_bytes, (int64_t)stats.waiting_bytes);
+    mlt_gauge_raise(slot->waiting_max, (int64_t)stats.waiting_max);
 }
 
 static void make_bus_metrics(struct mlt_service *service, enum bus_place place)
@@ -123,6 +127,17 @@ static void make_bus_metrics(struct mlt_service *service, enum bus_place place)
                             "Messages refused because the send buffer was full", labels);
     slot->errors = mlt_metrics_counter(m, "meltica_nats_errors_total",
                                        "Asynchronous errors of the connection", labels);
+    slot->unwritten = mlt_metrics_gauge(m, "meltica_nats_unwritten_bytes",
+                                        "Bytes handed over and not yet written", labels);
+    slot->waiting = mlt_metrics_gauge(m, "meltica_nats_queue_messages",
+                                      "Messages received that wait for their handler", labels);
+    slot->waiting_bytes = mlt_metrics_gauge(
+        m, "meltica_nats_queue_bytes", "Bytes of messages that wait for their handler", labels);
+    slot->waiting_max = mlt_metrics_gauge(m, "meltica_nats_queue_high_water_messages",
+                                          "Most messages that waited for one handler", labels);
+    slot->echo =
+        mlt_metrics_histogram(m, "meltica_nats_echo_seconds",
+                              "Of a message to the server and back to our handler", labels);
 }
 
 enum mlt_status mlt_service_health_init(struct mlt_service *service)
@@ -159,7 +174,10 @@ static enum mlt_status page_metrics(struct mlt_service *service, struct mlt_http
     if (service->spec->collect != NULL && service->state_made) {
         service->spec->collect(service->state);
     }
-    return mlt_metrics_render(service->metrics, answer->body);
+    const enum mlt_status status = mlt_metrics_render(service->metrics, answer->body);
+    return status == MLT_OK && service->spec->families != NULL && service->state_made
+               ? service->spec->families(service->state, answer->body)
+               : status;
 }
 
 static enum mlt_status page_ready(struct mlt_service *service, struct mlt_http_answer *answer)

@@ -41,6 +41,11 @@ struct bus_slot {
     struct mlt_gauge *connected;
     struct mlt_counter *reconnects, *disconnects, *published, *published_bytes, *received,
         *received_bytes, *dropped, *refused, *errors;
+    struct mlt_gauge *unwritten, *waiting, *waiting_bytes, *waiting_max;
+    /* A message to ourselves, one a second: what the way to the server and back takes. */
+    struct mlt_histogram *echo;
+    struct mlt_bus_subscription *echo_sub;
+    char echo_subject[SERVICE_NAME_BYTES_MAX];
 };
 
 enum service_phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING };
@@ -77,7 +82,7 @@ struct mlt_service {
     atomic_bool drain_asked, drained;
     atomic_int exit_status;
     bool deadline_passed;
-    struct mlt_timer *drain_timer, *tick_timer, *micro_timer;
+    struct mlt_timer *drain_timer, *tick_timer, *micro_timer, *echo_timer;
     struct mlt_backoff micro_backoff;
     struct mlt_micro *micro;
     char *status_subject;
@@ -100,6 +105,10 @@ enum mlt_status mlt_service_health_init(struct mlt_service *service) MLT_MUST_CH
 bool mlt_service_evaluate(struct mlt_service *service);
 void mlt_service_http(void *ctx, const char *path, const char *query,
                       struct mlt_http_answer *answer);
+/* echo.c: begins when both connections exist; ends before they do. */
+enum mlt_status mlt_service_echo_start(struct mlt_service *service,
+                                       struct mlt_error *err) MLT_MUST_CHECK;
+void mlt_service_echo_stop(struct mlt_service *service);
 /* Handler of the endpoint `status`. A thread of the bus. */
 void mlt_service_status_endpoint(void *ctx, const struct mlt_bus_message *request,
                                  struct mlt_micro_request *to);

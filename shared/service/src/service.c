@@ -413,10 +413,18 @@ static const struct {
     const char *name;
     enum mlt_status (*run)(struct mlt_service *service, struct mlt_error *err);
 } steps[] = {
-    { "signals", step_signals }, { "configuration", step_config }, { "log", step_log },
-    { "metrics", step_metrics }, { "traces", step_traces },        { "loop", step_loop },
-    { "http", step_http },       { "nats", step_buses },           { "service", step_service },
-    { "micro", step_micro },     { "ready", step_ready },
+    { "signals", step_signals },
+    { "configuration", step_config },
+    { "log", step_log },
+    { "metrics", step_metrics },
+    { "traces", step_traces },
+    { "loop", step_loop },
+    { "http", step_http },
+    { "nats", step_buses },
+    { "service", step_service },
+    { "micro", step_micro },
+    { "echo", mlt_service_echo_start },
+    { "ready", step_ready },
 };
 #define STEP_COUNT (sizeof steps / sizeof steps[0])
 
@@ -510,6 +518,7 @@ static void tear_down(struct mlt_service *service)
         service->spec->stop(service->state);
     }
     service->state_made = false;
+    mlt_service_echo_stop(service);
     for (size_t i = BUS_COUNT; i-- > 0;) {
         mlt_bus_destroy(service->buses[i].bus, BUS_DRAIN_NS);
     }

@@ -273,7 +273,7 @@ static void test_histogram_buckets_are_inclusive_cumulative_and_the_sum_exact(vo
     expect_line("h_seconds_count{stage=\"adapt\"} 10");
     expect_line("h_seconds_sum{stage=\"adapt\"} 3602.001004502");
     expect_line("meltica_negative_durations_total 2");
-    assert_int_equal(family_named("h_seconds")->samples, 19 + 1 + 2);
+    assert_int_equal(family_named("h_seconds")->samples, 22 + 1 + 2);
     mlt_histogram_record_ns(mlt_metrics_histogram(metrics, "bare_seconds", "B", NULL), 7);
     render();
     parse_page();
@@ -287,15 +287,19 @@ static void test_each_bound_holds_exactly_its_own_duration(void **state)
     struct mlt_histogram *h = mlt_metrics_histogram(metrics, "h_seconds", "H", NULL);
     int64_t decade = 1000;
     unsigned expected = 0;
-    for (unsigned k = 0; k < 6; k++, decade *= 10) {
+    for (unsigned k = 0; k < 7; k++, decade *= 10) {
         const int64_t bounds[] = { decade, decade * 5 / 2, decade * 5 };
         for (unsigned i = 0; i < 3; i++) {
             char line[128];
             char le[32];
             (void)snprintf(le, sizeof le, "%" PRId64 ".%09" PRId64, bounds[i] / 1000000000,
                            bounds[i] % 1000000000);
-            for (size_t n = strlen(le); le[n - 1] == '0'; n--) {
+            for (size_t n = strlen(le); strchr("0.", le[n - 1]) != NULL; n--) {
+                const bool whole = le[n - 1] == '.';
                 le[n - 1] = '\0';
+                if (whole) {
+                    break;
+                }
             }
             mlt_histogram_record_ns(h, bounds[i]);
             render();
@@ -304,6 +308,39 @@ static void test_each_bound_holds_exactly_its_own_duration(void **state)
             expect_line(line);
         }
     }
+    mlt_histogram_record_ns(h, decade);
+    mlt_histogram_record_ns(h, decade + 1);
+    render();
+    expect_line("h_seconds_bucket{le=\"10\"} 22");
+    expect_line("h_seconds_bucket{le=\"+Inf\"} 23");
+}
+
+static void test_times_are_written_in_seconds(void **state)
+{
+    (void)state;
+    mlt_counter_add(mlt_metrics_counter_seconds(metrics, "c_seconds_total", "C", NULL), 1500000001);
+    struct mlt_gauge *g = mlt_metrics_gauge_seconds(metrics, "g_seconds", "G", NULL);
+    mlt_gauge_set(g, -250);
+    render();
+    parse_page();
+    expect_line("c_seconds_total 1.500000001");
+    expect_line("g_seconds -0.000000250");
+    mlt_gauge_set(g, INT64_MIN);
+    render();
+    expect_line("g_seconds -9223372036.854775808");
+    /* Of another kind than a plain one. */
+    assert_ptr_not_equal(mlt_metrics_gauge(metrics, "g_seconds", "G", NULL), g);
+}
+
+static void test_a_raised_gauge_never_goes_down(void **state)
+{
+    (void)state;
+    struct mlt_gauge *g = mlt_metrics_gauge(metrics, "g", "G", NULL);
+    mlt_gauge_raise(g, 5);
+    mlt_gauge_raise(g, 3);
+    assert_int_equal(mlt_gauge_get(g), 5);
+    mlt_gauge_raise(g, 6);
+    assert_int_equal(mlt_gauge_get(g), 6);
 }
 
 static void test_too_many_series_share_one_and_are_counted(void **state)
@@ -436,6 +473,8 @@ int main(void)
         METRICS_TEST(test_counter_set_never_goes_down),
         METRICS_TEST(test_histogram_buckets_are_inclusive_cumulative_and_the_sum_exact),
         METRICS_TEST(test_each_bound_holds_exactly_its_own_duration),
+        METRICS_TEST(test_times_are_written_in_seconds),
+        METRICS_TEST(test_a_raised_gauge_never_goes_down),
         METRICS_TEST(test_too_many_series_share_one_and_are_counted),
         METRICS_TEST(test_bad_or_taken_names_are_refused),
         METRICS_TEST(test_page_that_does_not_fit_leaves_the_buffer_alone),

@@ -56,9 +56,13 @@ struct mlt_bus_stats {
     uint64_t published, published_bytes, received, received_bytes;
     uint64_t writes; /* DATA: write calls that carried something */
     uint64_t reconnects, disconnects;
-    uint64_t refused_full;          /* publishes that got E_FULL */
-    uint64_t slow_consumer_dropped; /* messages that our own limits dropped */
-    uint64_t errors;                /* asynchronous errors of nats.c (permissions, protocol) */
+    uint64_t refused_full;           /* publishes that got E_FULL */
+    uint64_t slow_consumer_dropped;  /* messages that our own limits dropped */
+    uint64_t errors;                 /* asynchronous errors of nats.c (permissions, protocol) */
+    uint64_t unwritten_bytes;        /* now: taken and not yet written to the socket */
+    uint64_t waiting, waiting_bytes; /* now: messages that wait for their handlers */
+    /* The most that waited for one handler, of the connections of now. */
+    uint64_t waiting_max;
 };
 
 /* Starts the connection and returns without waiting for it when the server is away (on_state tells

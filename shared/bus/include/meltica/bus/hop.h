@@ -54,9 +54,11 @@ struct mlt_hop_sender_stats {
     uint64_t elements, batches, bytes;
     uint64_t repeats_served; /* requests that moved the place back */
     uint64_t repeated_batches;
-    uint64_t overrun_batches; /* left the ring unacknowledged while a receiver was known */
-    uint64_t unacked_bytes;   /* now, largest partition */
-    uint64_t blocked_ns;      /* callers waited in mlt_hop_wait_room */
+    uint64_t overrun_batches;   /* left the ring unacknowledged while a receiver was known */
+    uint64_t unacked_bytes;     /* now, largest partition */
+    uint64_t unacked_max_bytes; /* the most so far, largest partition */
+    uint64_t ring_bytes;        /* of one partition */
+    uint64_t blocked_ns;        /* callers waited in mlt_hop_wait_room */
 };
 
 /* bus: a DATA one; it must outlive the sender. */

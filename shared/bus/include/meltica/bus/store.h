@@ -111,8 +111,11 @@ struct mlt_journal_stats {
      * the journal. What is neither here nor in events waits. */
     uint64_t dropped_events;
     uint64_t failed_batches;
-    uint64_t in_flight; /* batches */
-    bool available;     /* the stream was found, and nothing failed since */
+    uint64_t in_flight;                      /* batches */
+    uint64_t queued_bytes, queued_bytes_max; /* of events without acknowledgement: now, the most */
+    int64_t lag_ns;                          /* since the oldest of them was appended; 0: none */
+    uint64_t ack_ns;                         /* over all acknowledged batches, from being sent */
+    bool available;                          /* the stream was found, and nothing failed since */
 };
 /* A thread and a bounded queue of its own; never blocks its caller, also without JetStream. Batches
  * of 20 ms or 60 KB, at most 64 in flight, no message id. */

@@ -30,7 +30,12 @@ struct mlt_counter *mlt_metrics_counter(struct mlt_metrics *metrics, const char 
                                         const char *help, const char *labels);
 struct mlt_gauge *mlt_metrics_gauge(struct mlt_metrics *metrics, const char *name, const char *help,
                                     const char *labels);
-/* Bounds 1, 2.5, 5 x 10^k from 1 us to 1 s, and +Inf. */
+/* The same for a time: set and added in ns, written in seconds. */
+struct mlt_counter *mlt_metrics_counter_seconds(struct mlt_metrics *metrics, const char *name,
+                                                const char *help, const char *labels);
+struct mlt_gauge *mlt_metrics_gauge_seconds(struct mlt_metrics *metrics, const char *name,
+                                            const char *help, const char *labels);
+/* Bounds 1, 2.5, 5 x 10^k from 1 us to 10 s, and +Inf. */
 struct mlt_histogram *mlt_metrics_histogram(struct mlt_metrics *metrics, const char *name,
                                             const char *help, const char *labels);
 
@@ -40,6 +45,8 @@ uint64_t mlt_counter_get(const struct mlt_counter *counter);
 void mlt_counter_set(struct mlt_counter *counter, uint64_t value);
 void mlt_gauge_set(struct mlt_gauge *gauge, int64_t value);
 void mlt_gauge_add(struct mlt_gauge *gauge, int64_t by);
+/* For a high-water mark: never goes down. */
+void mlt_gauge_raise(struct mlt_gauge *gauge, int64_t value);
 int64_t mlt_gauge_get(const struct mlt_gauge *gauge);
 /* A negative duration (clocks of two hosts) goes to the lowest bucket and is counted in
  * meltica_negative_durations_total. */
@@ -48,6 +55,11 @@ void mlt_histogram_record_ns(struct mlt_histogram *histogram, int64_t duration_n
 /* Appends the whole registry, one HELP and TYPE a name, series in order of making. E_TOO_BIG,
  * E_NOMEM. Any thread. */
 enum mlt_status mlt_metrics_render(struct mlt_metrics *metrics, struct mlt_buf *out) MLT_MUST_CHECK;
+
+/* HELP and TYPE ("counter", "gauge") of a family whose lines the caller appends itself: for what
+ * comes and goes, which a registry cannot forget. Any thread. */
+enum mlt_status mlt_metrics_append_head(struct mlt_buf *out, const char *name, const char *help,
+                                        const char *type) MLT_MUST_CHECK;
 
 /* Adds process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds,
  * process_start_time_seconds (the time of this call), renewed at each render. Any thread. */

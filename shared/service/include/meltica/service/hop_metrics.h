@@ -10,7 +10,7 @@
 
 struct mlt_hop_sender_metrics {
     struct mlt_counter *elements, *batches, *bytes, *repeats_served, *repeated, *overrun, *blocked;
-    struct mlt_gauge *unacked;
+    struct mlt_gauge *unacked, *unacked_max, *ring;
 };
 
 struct mlt_hop_receiver_metrics {
@@ -35,10 +35,15 @@ static inline void mlt_hop_sender_metrics_init(struct mlt_hop_sender_metrics *m,
     m->overrun =
         mlt_metrics_counter(metrics, "meltica_hop_overrun_batches_total",
                             "Batches that left the ring before they were acknowledged", label);
-    m->blocked = mlt_metrics_counter(metrics, "meltica_hop_blocked_nanoseconds_total",
-                                     "Time that callers waited for room", label);
+    m->blocked = mlt_metrics_counter_seconds(metrics, "meltica_hop_blocked_seconds_total",
+                                             "Time that callers waited for room", label);
     m->unacked = mlt_metrics_gauge(metrics, "meltica_hop_unacked_bytes",
                                    "Bytes not acknowledged, largest partition", label);
+    m->unacked_max =
+        mlt_metrics_gauge(metrics, "meltica_hop_unacked_high_water_bytes",
+                          "Most bytes not acknowledged at once, largest partition", label);
+    m->ring = mlt_metrics_gauge(metrics, "meltica_hop_ring_bytes",
+                                "Bytes that one partition's ring keeps", label);
 }
 
 static inline void mlt_hop_sender_metrics_set(const struct mlt_hop_sender_metrics *m,
@@ -52,6 +57,8 @@ static inline void mlt_hop_sender_metrics_set(const struct mlt_hop_sender_metric
     mlt_counter_set(m->overrun, stats->overrun_batches);
     mlt_counter_set(m->blocked, stats->blocked_ns);
     mlt_gauge_set(m->unacked, (int64_t)stats->unacked_bytes);
+    mlt_gauge_set(m->unacked_max, (int64_t)stats->unacked_max_bytes);
+    mlt_gauge_set(m->ring, (int64_t)stats->ring_bytes);
 }
 
 static inline void mlt_hop_receiver_metrics_init(struct mlt_hop_receiver_metrics *m,

@@ -49,6 +49,9 @@ struct mlt_service_spec {
     /* Before each render of /metrics and STATS, loop thread or a thread of the bus: mirror counters
      * kept elsewhere. NULL: nothing. */
     void (*collect)(void *state);
+    /* After each render of /metrics: appends families of what comes and goes (instruments,
+     * subscriptions), whole ones, bounded. Loop thread. NULL: none. */
+    enum mlt_status (*families)(void *state, struct mlt_buf *out);
     /* JSON object for `data` of micro STATS, after collect; a thread of the bus. NULL: {}. */
     void (*stats)(void *state, struct mlt_buf *out);
     /* Loop thread: pages of HTTP besides /livez, /healthz, /readyz and /metrics; false: there is

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""dashboard_check.py PROMETHEUS DASHBOARD...: each query of the dashboards gives a result, and all five services are scraped."""
+"""dashboard_check.py PROMETHEUS DASHBOARD...: all five services are scraped, all rules can be evaluated, and each query of the dashboards gives a result."""
 import json
 import sys
 import time
 import urllib.parse
 import urllib.request
 
-JOBS = {"adapter", "dispatcher", "conductor", "data-bus", "control-bus"}
+SERVICES = {"adapter", "dispatcher", "conductor", "data-bus", "control-bus"}
 PATIENCE_S = 60
 
 
@@ -14,6 +14,12 @@ def query(base, text):
     url = base + "/api/v1/query?" + urllib.parse.urlencode({"query": text})
     with urllib.request.urlopen(url, timeout=5) as answer:
         return json.load(answer)["data"]["result"]
+
+
+def unwell(base):
+    with urllib.request.urlopen(base + "/api/v1/rules", timeout=5) as answer:
+        rules = [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
+    return [rule["name"] for rule in rules if rule["health"] != "ok"] or ("no rules" if not rules else None)
 
 
 def queries(path):
@@ -39,7 +45,8 @@ def wait_for(what, done):
 
 def main():
     base = sys.argv[1]
-    wait_for("not scraped", lambda: JOBS - {series["metric"]["job"] for series in query(base, "up == 1")})
+    wait_for("not scraped", lambda: SERVICES - {series["metric"]["service"] for series in query(base, 'meltica_build_info{job="meltica"}')})
+    wait_for("rules that cannot be evaluated", lambda: unwell(base))
     for path in sys.argv[2:]:
         for title, text in queries(path):
             text = text.replace("$__rate_interval", "20s")

@@ -109,7 +109,9 @@ void mlt_adapter_frame(struct mlt_adapter *adapter, uint32_t line, char *data, s
     switch (frame.kind) {
     case MLT_FRAME_EVENTS:
         mlt_counter_add(adapter->meters.frames_data, 1);
-        mlt_histogram_record_ns(adapter->meters.adapt, context.adapted_ns - received_ns);
+        if (context.adapted_ns != 0) { /* it had an instance */
+            mlt_histogram_record_ns(adapter->meters.adapt, context.adapted_ns - received_ns);
+        }
         break;
     case MLT_FRAME_SERVER_SHUTDOWN:
         mlt_counter_add(adapter->meters.frames_shutdown, 1);

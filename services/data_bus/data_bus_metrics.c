@@ -83,7 +83,9 @@ void mlt_data_bus_make_metrics(struct data_bus *d)
     to->end_to_end = mlt_metrics_histogram(
         m, "meltica_end_to_end_duration_seconds",
         "From the last byte received to the publish, throttling left out", NULL);
-    make_journal(to, m);
+    if (d->config->journal) { /* without one it is not away either */
+        make_journal(to, m);
+    }
     mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"out\"");
 }
 
@@ -141,13 +143,12 @@ void mlt_data_bus_collect(void *state)
 void mlt_data_bus_measure(const struct data_bus_metrics *metrics, const struct mlt_stamps *stamps,
                           uint64_t throttled_ns)
 {
-    if (stamps->conducted != MLT_STAMP_UNKNOWN) {
-        mlt_histogram_record_ns(metrics->stage, stamps->published - stamps->conducted);
+    if (stamps->dispatched == MLT_STAMP_UNKNOWN) {
+        return; /* Meltica's own: it has no way behind it */
     }
-    if (stamps->dispatched != MLT_STAMP_UNKNOWN) { /* it came from the exchange */
-        mlt_histogram_record_ns(metrics->end_to_end,
-                                stamps->published - stamps->received - (int64_t)throttled_ns);
-    }
+    mlt_histogram_record_ns(metrics->stage, stamps->published - stamps->conducted);
+    mlt_histogram_record_ns(metrics->end_to_end,
+                            stamps->published - stamps->received - (int64_t)throttled_ns);
 }
 
 void mlt_data_bus_mirror_counts(struct data_bus *d)

@@ -283,6 +283,18 @@ class Together(unittest.TestCase):
         monitor = one(of_ci(CHART / "ci" / "nack-values.yaml"), "PodMonitor")["spec"]["selector"]
         self.assertEqual(set(monitor["matchExpressions"][0]["values"]), set(SERVICES))
 
+    def test_the_rules_look_for_the_job_that_the_monitors_give(self):
+        rules = "".join(path.read_text() for path in (CHART / "files" / "rules").glob("*.yaml"))
+        asked = set(re.findall(r'job="([^"]*)"', rules))
+        self.assertTrue(asked)
+        for values, kind, wearer in (("production", "ServiceMonitor", "Service"), ("nack", "PodMonitor", "Deployment")):
+            objects = of_ci(CHART / "ci" / f"{values}-values.yaml")
+            label = one(objects, kind)["spec"]["jobLabel"]
+            for o in objects:
+                if o["kind"] == wearer and o["metadata"]["labels"]["app.kubernetes.io/component"] in SERVICES:
+                    labels = o["spec"]["template"]["metadata"]["labels"] if kind == "PodMonitor" else o["metadata"]["labels"]
+                    self.assertEqual({labels[label]}, asked)
+
     def test_rules_and_dashboards_are_taken_as_they_are_or_left_out(self):
         rule = {"groups": [{"name": "meltica", "rules": [{"alert": "A", "expr": "up == 0", "annotations": {"summary": "{{ $labels.pod }}"}}]}]}
         board = {"uid": "meltica", "title": "{{ a }}"}

@@ -1,0 +1,423 @@
+/*
+ * A real Prometheus scrapes the five services of a running stack:
+ *  - every panel of the dashboards has something to show, and every metric that a dashboard or rule
+ *    names is there, so that none of them can rot;
+ *  - in a healthy stack no alert fires, and each is made to fire by its fault.
+ * Not made here, since nobody can cause them from outside in bounded time: MelticaUnrouted,
+ * MelticaBookWrong, MelticaControlLogBehind, MelticaNatsDropping, MelticaMetricsOverflow
+ * (tests/prometheus/alerting_test.yaml has them).
+ */
+#include "mlt_test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "meltica/base/clock.h"
+#include "mlt_consumer.h"
+#include "mlt_prometheus.h"
+
+#define PATIENCE_S 60
+
+/* TRADE is routed and not subscribed; the instrument that does not exist is only in the second. */
+#define TABLE(more)                                                                                \
+    "{\"version\":1,\"routes\":[{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"                \
+    "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                                              \
+    "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"                                   \
+    "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100,"                  \
+    "\"interval_ms\":1000}},"                                                                      \
+    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}],"   \
+    "\"subscriptions\":[{\"id\":\"b\",\"type\":\"BOOK\",\"instruments\":[\"*\"]},"                 \
+    "{\"id\":\"s\",\"type\":\"BOOK_SNAPSHOT\",\"instruments\":[\"*\"]},"                           \
+    "{\"id\":\"q\",\"type\":\"BBO\",\"instruments\":[\"*\"" more "]}]}"
+
+/* TestScraped: all are there, and something flows. TestReady: commands were seen too. */
+#define CANARIES                                                                                   \
+    "{ alert: TestScraped, expr: 'count(up == 1) == 5 and on () "                                  \
+    "sum(rate(meltica_bus_out_total[10s])) > 0' },"                                                \
+    "{ alert: TestReady, expr: 'meltica:control_within_1s:ratio_rate15m > 0 and on () "            \
+    "count(meltica_subscription_state) > 0' }"
+
+static struct mlt_prometheus prometheus;
+static struct mlt_stack stack;
+static struct mlt_consumer consumer;
+static char table_path[64];
+
+static void write_table(const char *text)
+{
+    (void)snprintf(table_path, sizeof table_path, "/tmp/meltica-table.XXXXXX");
+    const int fd = mkstemp(table_path);
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd, "%s", text) > 0);
+    assert_int_equal(close(fd), 0);
+}
+
+static void start(const struct mlt_stack_options *options)
+{
+    char endpoint[64];
+    mlt_prometheus_listen(&prometheus);
+    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", prometheus.server_port);
+    assert_int_equal(setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, 1), 0);
+    assert_int_equal(setenv("OTEL_BSP_SCHEDULE_DELAY", "100", 1), 0);
+    memset(&consumer, 0, sizeof consumer);
+    mlt_stack_start(&stack, options);
+    mlt_consumer_start(&consumer, stack.nats_url);
+    mlt_stack_run_services(&stack);
+}
+
+static void end(void)
+{
+    mlt_prometheus_stop(&prometheus);
+    mlt_consumer_stop(&consumer);
+    mlt_stack_stop(&stack);
+    (void)unlink(table_path);
+}
+
+static void await(const char *alert)
+{
+    mlt_prometheus_await(&prometheus, alert, PATIENCE_S);
+}
+
+/* The answer of a command, or what refused it, does not matter here. */
+static void command(const char *subject, const char *request)
+{
+    struct mlt_buf answer;
+    struct mlt_error err = MLT_ERROR_INIT;
+    mlt_buf_init(&answer, 1u << 20);
+    (void)!mlt_bus_request(consumer.bus, subject, mlt_slice_of_string(request), 5 * MLT_NS_PER_S,
+                           &answer, &err);
+    mlt_buf_fini(&answer);
+}
+
+static void pause_process(const char *name, int seconds)
+{
+    const pid_t pid = mlt_stack_pid(&stack, name);
+    sigset_t none;
+    const struct timespec time = { .tv_sec = seconds };
+    (void)sigemptyset(&none);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    (void)sigtimedwait(&none, NULL, &time); /* the fault is that it does nothing for so long */
+    assert_int_equal(kill(pid, SIGCONT), 0);
+}
+
+/* ---- dashboards and rules ---- */
+
+static const cJSON *names; /* of all series */
+
+static bool is_known(const char *name)
+{
+    const cJSON *known;
+    cJSON_ArrayForEach(known, names)
+    {
+        if (strcmp(cJSON_GetStringValue(known), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == ':';
+}
+
+/* Each metric of ours that an expression names. */
+static void check_names(const char *where, const char *expression)
+{
+    for (const char *at = expression; *at != '\0';) {
+        const char *begin = at;
+        while (is_name_byte(*at)) {
+            at++;
+        }
+        char name[128];
+        (void)snprintf(name, sizeof name, "%.*s", (int)(at - begin), begin);
+        if ((strncmp(name, "meltica", 7) == 0 || strncmp(name, "process_", 8) == 0) &&
+            strpbrk(name, "_:") != NULL && !is_known(name)) {
+            fail_msg("%s names %s, which no service has: %s", where, name, expression);
+        }
+        at += at == begin;
+    }
+}
+
+/* With the instrument of the dashboard filled in. */
+static void fill_in(const char *expression, char *out, size_t size)
+{
+    static const char variable[] = "$instrument";
+    out[0] = '\0';
+    for (const char *at = expression; *at != '\0';) {
+        const size_t len = strlen(out);
+        if (strncmp(at, variable, sizeof variable - 1) == 0) {
+            (void)snprintf(out + len, size - len, "SYM0001-USDT");
+            at += sizeof variable - 1;
+        } else {
+            (void)snprintf(out + len, size - len, "%c", *at++);
+        }
+    }
+}
+
+static unsigned check_dashboard(const char *name)
+{
+    const char *source = getenv("MELTICA_SOURCE_DIR");
+    char path[512], where[256], expression[2048];
+    (void)snprintf(path, sizeof path, "%s/helm/meltica/files/dashboards/%s.json",
+                   source != NULL ? source : ".", name);
+    FILE *from = fopen(path, "r");
+    char *text = calloc(1, 1u << 20);
+    assert_true(from != NULL && text != NULL);
+    assert_true(fread(text, 1, (1u << 20) - 1, from) > 0);
+    (void)fclose(from);
+    cJSON *board = cJSON_Parse(text);
+    free(text);
+    unsigned count = 0;
+    const cJSON *panel, *target;
+    cJSON_ArrayForEach(panel, cJSON_GetObjectItemCaseSensitive(board, "panels"))
+    {
+        (void)snprintf(where, sizeof where, "%s, \"%s\"", name,
+                       cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(panel, "title")));
+        cJSON_ArrayForEach(target, cJSON_GetObjectItemCaseSensitive(panel, "targets"))
+        {
+            fill_in(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(target, "expr")),
+                    expression, sizeof expression);
+            check_names(where, expression);
+            cJSON *data = mlt_prometheus_ask(&prometheus, "/api/v1/query", expression);
+            if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(data, "result")) == 0) {
+                fail_msg("%s shows nothing: %s", where, expression);
+            }
+            cJSON_Delete(data);
+            count++;
+        }
+    }
+    cJSON_Delete(board);
+    return count;
+}
+
+static void check_rules(void)
+{
+    unsigned count = 0;
+    cJSON *data = mlt_prometheus_ask(&prometheus, "/api/v1/rules", NULL);
+    const cJSON *group, *rule;
+    cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(data, "groups"))
+    {
+        cJSON_ArrayForEach(rule, cJSON_GetObjectItemCaseSensitive(group, "rules"))
+        {
+            const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(rule, "name"));
+            const char *health =
+                cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(rule, "health"));
+            check_names(name,
+                        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(rule, "query")));
+            assert_string_equal(health, "ok");
+            count++;
+        }
+    }
+    assert_true(count > 40);
+    cJSON_Delete(data);
+}
+
+static void nothing_fired(void)
+{
+    for (size_t i = 0; i < prometheus.fired_count; i++) {
+        if (strncmp(prometheus.fired[i], "Meltica", 7) == 0) {
+            fail_msg("%s fired in a healthy stack", prometheus.fired[i]);
+        }
+    }
+}
+
+static void check_what_is_shown(void)
+{
+    cJSON *all = mlt_prometheus_ask(&prometheus, "/api/v1/label/__name__/values", NULL);
+    names = all;
+    assert_true(check_dashboard("overview") > 20);
+    assert_true(check_dashboard("instrument") > 8);
+    assert_true(check_dashboard("control") > 20);
+    assert_true(check_dashboard("nats") > 20);
+    check_rules();
+    cJSON_Delete(all);
+}
+
+/* ---- the tests ---- */
+
+static void a_collector_refuses(void)
+{
+    atomic_store(&prometheus.refuses_spans, true);
+    command("meltica.control.subscribe", /* always traced */
+            "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0002-USDT\"]}");
+    await("MelticaSpansDropped");
+}
+
+static void a_receiver_stands_still(void)
+{
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaHopFull"));
+    const pid_t dispatcher = mlt_stack_pid(&stack, "dispatcher");
+    assert_int_equal(kill(dispatcher, SIGSTOP), 0);
+    await("MelticaServiceDown");
+    await("MelticaHopFull");
+    assert_int_equal(kill(dispatcher, SIGCONT), 0);
+    await("MelticaLatencyHigh");
+}
+
+/* What came between two Adapters nobody has. */
+static void an_adapter_dies(void)
+{
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaEventsLost"));
+    mlt_stack_kill(&stack, "adapter");
+    mlt_stack_run(&stack, "adapter");
+    mlt_prometheus_targets(&prometheus);
+    await("MelticaEventsLost");
+}
+
+static void the_exchange_goes(void)
+{
+    static const char *const before[] = { "MelticaExchangeLinesDown", "MelticaNoEvents",
+                                          "MelticaRestFailing",       "MelticaControlPending",
+                                          "MelticaControlSlow",       "MelticaNotReady" };
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+        assert_false(mlt_prometheus_fired(&prometheus, before[i]));
+    }
+    mlt_stack_kill(&stack, "exchange");
+    await("MelticaExchangeLinesDown");
+    await("MelticaBooksNotLive");
+    for (unsigned i = 1; i <= 3; i++) {
+        char request[128];
+        (void)snprintf(
+            request, sizeof request,
+            "{\"consumer\":\"late\",\"type\":\"TRADE\",\"instruments\":[\"SYM000%u-USDT\"]}", i);
+        command("meltica.control.subscribe", request);
+    }
+    await("MelticaControlPending");
+    await("MelticaControlSlow");
+    await("MelticaRestFailing");
+    await("MelticaNoEvents");
+    mlt_stack_kill(&stack, "adapter");
+    mlt_stack_run(&stack, "adapter");
+    mlt_prometheus_targets(&prometheus);
+    await("MelticaNotReady");
+}
+
+static void test_alerts_of_flow(void **state)
+{
+    (void)state;
+    write_table(TABLE(""));
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", "3", "--rate", "3000", "--seed", "7",
+                      "--start-subscriptions", "0" },
+        .adapter = { "--ring-bytes", "1048576" },
+        .table = table_path,
+    };
+    start(&options);
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BOOK, 60, PATIENCE_S));
+    mlt_prometheus_start(&prometheus, &stack, CANARIES);
+    await("TestScraped");
+    command("meltica.control.subscribe",
+            "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"],"
+            "\"ttl_s\":600}");
+    await("TestReady");
+    check_what_is_shown();
+    nothing_fired();
+    a_collector_refuses();
+    a_receiver_stands_still();
+    an_adapter_dies();
+    the_exchange_goes();
+    end();
+}
+
+static void test_alerts_of_nats(void **state)
+{
+    (void)state;
+    write_table(TABLE(""));
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", "3", "--rate", "3000", "--seed", "8",
+                      "--start-subscriptions", "0" },
+        .table = table_path,
+    };
+    start(&options);
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BOOK, 60, PATIENCE_S));
+    mlt_prometheus_start(&prometheus, &stack, CANARIES);
+    await("TestScraped");
+    nothing_fired();
+    pause_process("nats", 2);
+    await("MelticaNatsSlow");
+    mlt_stack_kill(&stack, "nats");
+    await("MelticaNatsDisconnected");
+    mlt_stack_set_jetstream(&stack, false);
+    mlt_stack_run(&stack, "nats");
+    await("MelticaJournalAway");
+    await("MelticaJournalHoles");
+    await("MelticaCacheAway");
+    await("MelticaControlLogAway");
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaAuditFailed"));
+    assert_int_equal(mlt_bus_wait_connected(consumer.bus, 10 * MLT_NS_PER_S), MLT_OK);
+    command("meltica.control.subscribe",
+            "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}");
+    await("MelticaAuditFailed");
+    end();
+}
+
+static void test_alerts_of_damaged_market(void **state)
+{
+    (void)state;
+    write_table(TABLE(",\"NOSUCH-USDT\""));
+    /* exchangeInfo alone uses up a budget of 20. */
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", "3", "--rate", "1000", "--seed", "9",
+                      "--start-subscriptions", "0", "--mutate", "5", "--weight-limit", "40" },
+        .table = table_path,
+        .control_bus = { "--policy", NULL },
+    };
+    struct mlt_stack_options with_policy = options;
+    char policy[] = "/tmp/meltica-policy.XXXXXX";
+    const int fd = mkstemp(policy);
+    assert_true(dprintf(fd, "{\"version\":1,\"roles\":{\"viewer\":{\"verbs\":[\"list\"],"
+                            "\"types\":[\"*\"],\"instruments\":[\"*\"],\"subscriptions\":0,"
+                            "\"streams\":0,\"wildcard_matches\":0}},"
+                            "\"principals\":{\"guest\":\"viewer\"}}") > 0);
+    assert_int_equal(close(fd), 0);
+    with_policy.control_bus[1] = policy;
+    start(&with_policy);
+    mlt_prometheus_start(&prometheus, &stack, CANARIES);
+    await("TestScraped");
+    await("MelticaRejecting");
+    await("MelticaTopicsFailed");
+    await("MelticaRestWeight");
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaControlDenied"));
+    for (unsigned i = 0; i < 12; i++) {
+        command("meltica.control.as.guest.subscribe",
+                "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}");
+    }
+    await("MelticaControlDenied");
+    (void)unlink(policy);
+    end();
+}
+
+static void test_alerts_of_forbidding_exchange(void **state)
+{
+    (void)state;
+    write_table(TABLE(""));
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", "3", "--rate", "300", "--seed", "10",
+                      "--start-subscriptions", "0", "--faults", "busy", "--fault-rate", "1",
+                      "--fault-snapshot-rate", "1000" },
+        .table = table_path,
+    };
+    start(&options);
+    mlt_prometheus_start(&prometheus, &stack, CANARIES);
+    await("TestScraped");
+    await("MelticaRestForbidden");
+    end();
+}
+
+/* One test a process, by name: after a failure nothing was stopped. */
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_alerts_of_flow),
+        cmocka_unit_test(test_alerts_of_nats),
+        cmocka_unit_test(test_alerts_of_damaged_market),
+        cmocka_unit_test(test_alerts_of_forbidding_exchange),
+    };
+    return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -1,0 +1,383 @@
+#include "mlt_test.h"
+
+#include "mlt_prometheus.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HEAD_BYTES_MAX 8192u
+#define BODY_BYTES_MAX (4u << 20)
+#define START_S 30
+
+static const char *const services[] = { "adapter", "dispatcher", "conductor", "data-bus",
+                                        "control-bus" };
+
+/* ---- the receiver ---- */
+
+static void add_fired(struct mlt_prometheus *p, const char *name)
+{
+    for (size_t i = 0; i < p->fired_count; i++) {
+        if (strcmp(p->fired[i], name) == 0) {
+            return;
+        }
+    }
+    if (p->fired_count < PROMETHEUS_FIRED_MAX) {
+        (void)snprintf(p->fired[p->fired_count++], sizeof p->fired[0], "%s", name);
+        (void)pthread_cond_broadcast(&p->changed);
+    }
+}
+
+static void take_alerts(struct mlt_prometheus *p, const char *body)
+{
+    cJSON *list = cJSON_Parse(body);
+    const cJSON *alert;
+    (void)pthread_mutex_lock(&p->lock);
+    cJSON_ArrayForEach(alert, list)
+    {
+        const cJSON *labels = cJSON_GetObjectItemCaseSensitive(alert, "labels");
+        const char *name =
+            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(labels, "alertname"));
+        if (name != NULL) {
+            add_fired(p, name);
+        }
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    cJSON_Delete(list);
+}
+
+static bool read_exactly(int fd, char *to, size_t len)
+{
+    while (len > 0) {
+        const ssize_t got = read(fd, to, len);
+        if (got <= 0) {
+            return false;
+        }
+        to += got;
+        len -= (size_t)got;
+    }
+    return true;
+}
+
+static bool read_head(int fd, char *head)
+{
+    for (size_t len = 0; len + 1 < HEAD_BYTES_MAX && read_exactly(fd, head + len, 1);) {
+        head[++len] = '\0';
+        if (len >= 4 && memcmp(head + len - 4, "\r\n\r\n", 4) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void serve(struct mlt_prometheus *p, int fd)
+{
+    char head[HEAD_BYTES_MAX], answer[128];
+    if (!read_head(fd, head)) {
+        return;
+    }
+    const char *length = strcasestr(head, "\r\nContent-Length:");
+    const size_t len = length != NULL ? strtoul(length + 17, NULL, 10) : 0;
+    char *body = len < BODY_BYTES_MAX ? calloc(1, len + 1) : NULL;
+    if (body == NULL || !read_exactly(fd, body, len)) {
+        free(body);
+        return;
+    }
+    const bool spans = strncmp(head, "POST /v1/traces ", 16) == 0;
+    if (!spans) {
+        take_alerts(p, body);
+    }
+    free(body);
+    const int size = snprintf(answer, sizeof answer,
+                              "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+                              spans && atomic_load(&p->refuses_spans) ? "400 No" : "200 Yes");
+    (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL);
+}
+
+static void *run_server(void *ctx)
+{
+    struct mlt_prometheus *p = ctx;
+    int fd;
+    while ((fd = accept4(p->listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        if (!atomic_load(&p->stopping)) {
+            serve(p, fd);
+        }
+        (void)close(fd);
+    }
+    return NULL;
+}
+
+void mlt_prometheus_listen(struct mlt_prometheus *p)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    memset(p, 0, sizeof *p);
+    assert_int_equal(pthread_mutex_init(&p->lock, NULL), 0);
+    assert_int_equal(pthread_cond_init(&p->changed, NULL), 0);
+    p->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(p->listen_fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(p->listen_fd, 64), 0);
+    assert_int_equal(getsockname(p->listen_fd, (struct sockaddr *)&address, &size), 0);
+    p->server_port = ntohs(address.sin_port);
+    assert_int_equal(pthread_create(&p->server, NULL, run_server, p), 0);
+}
+
+/* ---- its files ---- */
+
+static FILE *create(const struct mlt_prometheus *p, const char *name)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/%s", p->folder, name);
+    FILE *to = fopen(path, "w");
+    assert_non_null(to);
+    return to;
+}
+
+/* A file of rules as the test wants it. */
+static void copy_rules(const struct mlt_prometheus *p, const char *name)
+{
+    const char *source = getenv("MELTICA_SOURCE_DIR");
+    char path[512];
+    char *line = NULL;
+    size_t capacity = 0;
+    bool absent = false;
+    (void)snprintf(path, sizeof path, "%s/helm/meltica/files/rules/%s",
+                   source != NULL ? source : ".", name);
+    FILE *from = fopen(path, "r"), *to = create(p, name);
+    assert_non_null(from);
+    while (getline(&line, &capacity, from) > 0) {
+        const char *text = line + strspn(line, " ");
+        char *minutes = strstr(line, "[2m]");
+        if (minutes != NULL) {
+            memcpy(minutes, "[5s]", 4);
+        }
+        absent = strstr(line, "absent(") != NULL || (absent && strstr(line, "- alert:") == NULL);
+        if (strncmp(text, "for: ", 5) == 0) {
+            /* Until the first scrape, seconds after the start, everything is absent. */
+            assert_true(fprintf(to, "%.*sfor: %ds\n", (int)(text - line), line, absent ? 20 : 3) >
+                        0);
+        } else {
+            assert_true(fputs(line, to) >= 0);
+        }
+    }
+    free(line);
+    (void)fclose(from);
+    assert_int_equal(fclose(to), 0);
+}
+
+static void write_files(const struct mlt_prometheus *p, const char *more_rules)
+{
+    FILE *to = create(p, "prometheus.yml");
+    (void)fprintf(to,
+                  "global: { scrape_interval: 1s, scrape_timeout: 1s, "
+                  "evaluation_interval: 250ms }\n"
+                  "rule_files: [recording.yaml, alerting.yaml, test.yaml]\n"
+                  "alerting: { alertmanagers: [{ static_configs: [{ targets: "
+                  "['127.0.0.1:%u'] }] }] }\n"
+                  "scrape_configs: [{ job_name: meltica, file_sd_configs: [{ files: "
+                  "[targets.json], refresh_interval: 1s }] }]\n",
+                  p->server_port);
+    assert_int_equal(fclose(to), 0);
+    to = create(p, "test.yaml");
+    (void)fprintf(to, "groups: [{ name: test, rules: [%s] }]\n", more_rules);
+    assert_int_equal(fclose(to), 0);
+    copy_rules(p, "recording.yaml");
+    copy_rules(p, "alerting.yaml");
+}
+
+void mlt_prometheus_targets(struct mlt_prometheus *p)
+{
+    char from[160], to[160];
+    bool any = false;
+    FILE *file = create(p, "targets.part");
+    (void)fprintf(file, "[{\"targets\":[");
+    for (unsigned i = 0; i < MLT_STACK_PROCESSES; i++) {
+        const struct mlt_stack_process *process = &p->stack->processes[i];
+        for (size_t n = 0; n < sizeof services / sizeof services[0]; n++) {
+            if (strcmp(process->name, services[n]) == 0 && process->port[0] != '\0') {
+                (void)fprintf(file, "%s\"127.0.0.1:%s\"", any ? "," : "", process->port);
+                any = true;
+            }
+        }
+    }
+    (void)fprintf(file, "]}]\n");
+    assert_int_equal(fclose(file), 0);
+    (void)snprintf(from, sizeof from, "%s/targets.part", p->folder);
+    (void)snprintf(to, sizeof to, "%s/targets.json", p->folder);
+    assert_int_equal(rename(from, to), 0);
+}
+
+/* ---- the process ---- */
+
+static void *read_words(void *ctx)
+{
+    struct mlt_prometheus *p = ctx;
+    FILE *from = fdopen(p->said, "r");
+    char *line = NULL;
+    size_t capacity = 0;
+    while (from != NULL && getline(&line, &capacity, from) > 0) {
+        static const char before[] = "\"address\":\"127.0.0.1:";
+        const char *at = strstr(line, "\"Listening on\"") != NULL ? strstr(line, before) : NULL;
+        (void)pthread_mutex_lock(&p->lock);
+        (void)snprintf(p->last_words, sizeof p->last_words, "%s", line);
+        if (at != NULL) {
+            at += sizeof before - 1;
+            (void)snprintf(p->port, sizeof p->port, "%.*s", (int)strspn(at, "0123456789"), at);
+        }
+        (void)pthread_cond_broadcast(&p->changed);
+        (void)pthread_mutex_unlock(&p->lock);
+    }
+    free(line);
+    if (from != NULL) {
+        (void)fclose(from);
+    }
+    (void)pthread_mutex_lock(&p->lock);
+    p->ended = true;
+    (void)pthread_cond_broadcast(&p->changed);
+    (void)pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+static void spawn(struct mlt_prometheus *p)
+{
+    int said[2];
+    char config[160], data[160];
+    (void)snprintf(config, sizeof config, "--config.file=%s/prometheus.yml", p->folder);
+    (void)snprintf(data, sizeof data, "--storage.tsdb.path=%s/data", p->folder);
+    assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+    p->pid = fork();
+    assert_true(p->pid >= 0);
+    if (p->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (dup2(said[1], 1) < 0 || dup2(said[1], 2) < 0) {
+            _exit(126);
+        }
+        (void)execlp(PROMETHEUS, "prometheus", config, data, "--web.listen-address=127.0.0.1:0",
+                     "--log.format=json", (char *)NULL);
+        _exit(127);
+    }
+    (void)close(said[1]);
+    p->said = said[0];
+    assert_int_equal(pthread_create(&p->reader, NULL, read_words, p), 0);
+    p->reading = true;
+}
+
+static struct timespec in_seconds(int seconds)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    return until;
+}
+
+void mlt_prometheus_start(struct mlt_prometheus *p, const struct mlt_stack *stack,
+                          const char *more_rules)
+{
+    p->stack = stack;
+    (void)snprintf(p->folder, sizeof p->folder, "%s/prometheus.XXXXXX", stack->folder);
+    assert_non_null(mkdtemp(p->folder)); /* goes with the stack's */
+    write_files(p, more_rules);
+    mlt_prometheus_targets(p);
+    spawn(p);
+    const struct timespec until = in_seconds(START_S);
+    (void)pthread_mutex_lock(&p->lock);
+    while (p->port[0] == '\0' && !p->ended &&
+           pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0) {
+    }
+    const bool up = p->port[0] != '\0';
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!up) {
+        fail_msg("Prometheus did not come up; it said last: %s", p->last_words);
+    }
+}
+
+void mlt_prometheus_stop(struct mlt_prometheus *p)
+{
+    if (p->pid > 0) {
+        (void)kill(p->pid, SIGKILL); /* nobody needs its data */
+        (void)waitpid(p->pid, NULL, 0);
+    }
+    if (p->reading) {
+        (void)pthread_join(p->reader, NULL);
+    }
+    atomic_store(&p->stopping, true);
+    (void)shutdown(p->listen_fd, SHUT_RDWR); /* accept returns */
+    (void)pthread_join(p->server, NULL);
+    (void)close(p->listen_fd);
+    (void)pthread_cond_destroy(&p->changed);
+    (void)pthread_mutex_destroy(&p->lock);
+}
+
+/* ---- questions ---- */
+
+static bool has_fired(const struct mlt_prometheus *p, const char *alert)
+{
+    bool fired = false;
+    for (size_t i = 0; i < p->fired_count; i++) {
+        fired = fired || strcmp(p->fired[i], alert) == 0;
+    }
+    return fired;
+}
+
+bool mlt_prometheus_fired(struct mlt_prometheus *p, const char *alert)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    const bool fired = has_fired(p, alert);
+    (void)pthread_mutex_unlock(&p->lock);
+    return fired;
+}
+
+void mlt_prometheus_await(struct mlt_prometheus *p, const char *alert, int seconds)
+{
+    char all[PROMETHEUS_FIRED_MAX * 64] = "";
+    const struct timespec until = in_seconds(seconds);
+    (void)pthread_mutex_lock(&p->lock);
+    while (!has_fired(p, alert) && pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0) {
+    }
+    const bool fired = has_fired(p, alert);
+    for (size_t i = 0; i < p->fired_count; i++) {
+        (void)snprintf(all + strlen(all), sizeof all - strlen(all), " %s", p->fired[i]);
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!fired) {
+        fail_msg("%s did not fire within %d s; so far:%s", alert, seconds, all);
+    }
+}
+
+cJSON *mlt_prometheus_ask(struct mlt_prometheus *p, const char *path, const char *query)
+{
+    char command[4096];
+    if (query != NULL) {
+        assert_null(strchr(query, '\'')); /* it stands between such in the command */
+        (void)snprintf(command, sizeof command,
+                       "curl -s -G --data-urlencode 'query=%s' http://127.0.0.1:%s%s", query,
+                       p->port, path);
+    } else {
+        (void)snprintf(command, sizeof command, "curl -s http://127.0.0.1:%s%s", p->port, path);
+    }
+    FILE *from = popen(command, "r");
+    char *body = malloc(BODY_BYTES_MAX);
+    assert_true(from != NULL && body != NULL);
+    const size_t len = fread(body, 1, BODY_BYTES_MAX - 1, from);
+    body[len] = '\0';
+    assert_int_equal(pclose(from), 0);
+    cJSON *answer = cJSON_Parse(body);
+    const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "status"));
+    if (status == NULL || strcmp(status, "success") != 0) {
+        fail_msg("Prometheus answered %s %s with: %s", path, query != NULL ? query : "", body);
+    }
+    free(body);
+    cJSON *data = cJSON_DetachItemFromObjectCaseSensitive(answer, "data");
+    cJSON_Delete(answer);
+    assert_non_null(data);
+    return data;
+}

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "clock_offset.h"
 #include "lines.h"
 #include "meltica/bus/hop.h"
 #include "meltica/http/http.h"
@@ -30,12 +31,13 @@ struct mlt_adapter_config {
     int64_t streams_per_connection;
     bool spare_connection;
     int64_t weight_share;
+    int64_t clock_interval_ms;
     int64_t listing_interval_ms, silent_after_ms, rest_timeout_ms;
     int64_t ws_silence_ms, ws_connect_timeout_ms;
     int64_t reconnect_base_ms, reconnect_max_ms, rollover_ms;
     int64_t ring_bytes;
 };
-#define MLT_ADAPTER_ITEM_COUNT 15
+#define MLT_ADAPTER_ITEM_COUNT 16
 extern const struct mlt_config_item mlt_adapter_items[MLT_ADAPTER_ITEM_COUNT];
 enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err);
 
@@ -120,6 +122,7 @@ struct mlt_adapter {
     struct mlt_lines lines;
     struct mlt_governor governor;
     struct mlt_rest rest;
+    struct mlt_clock_offset clock; /* of the exchange */
     struct mlt_adapter_connection connections[MLT_LINES_MAX];
     struct mlt_adapter_call calls[MLT_REST_FLIGHT_MAX];
     struct mlt_buf status_bytes;

@@ -10,6 +10,7 @@
 
 #define BODY_BYTES_MAX (32u << 20) /* exchangeInfo with everything in it */
 #define CONNECTIONS_MAX 4u
+#define CLOCK_FIRST_NS MLT_NS_PER_S /* after exchangeInfo, which everything waits for */
 #define USER_AGENT "meltica-adapter"
 #define ORIGINAL_BYTES_MAX 4096u
 
@@ -104,6 +105,22 @@ static void refuse(const struct answer *answer, const char *original, size_t len
     mlt_adapter_hand_on(answer->adapter, &event);
 }
 
+/* The answer was completed by the wall clock, and is looked at a little later. */
+static enum mlt_status take_time(struct mlt_adapter *adapter,
+                                 const struct mlt_http_response *response, struct mlt_error *err)
+{
+    int64_t server_ns = 0;
+    const int64_t received_ns =
+        mlt_clock_mono_ns() - (mlt_clock_wall_ns() - response->completed_ns);
+    const enum mlt_status status =
+        mlt_binance_decode_time(mlt_slice_of(response->body, response->body_len), &server_ns, err);
+    if (status == MLT_OK) {
+        mlt_clock_offset_add(&adapter->clock, server_ns, MLT_NS_PER_MS,
+                             received_ns - response->took_ns, received_ns);
+    }
+    return status;
+}
+
 static enum mlt_status decode(struct answer *answer, struct mlt_error *err)
 {
     struct mlt_adapter *adapter = answer->adapter;
@@ -112,6 +129,9 @@ static enum mlt_status decode(struct answer *answer, struct mlt_error *err)
     if (call->function == MLT_REST_EXCHANGE_INFO) {
         return mlt_adapter_listing_read(adapter, mlt_slice_of(response->body, response->body_len),
                                         response->completed_ns, err);
+    }
+    if (call->function == MLT_REST_TIME) {
+        return take_time(adapter, response, err);
     }
     if (call->function == MLT_REST_TICKER_24HR) {
         return mlt_binance_decode_ticker_24hr(
@@ -146,7 +166,7 @@ static enum mlt_rest_outcome on_success(struct answer *answer, char original[ORI
     mlt_adapter_rest_failed(answer->adapter, function, mlt_status_word(status));
     mlt_log(MLT_LOG_WARN, "rest_answer_unusable", err.text,
             MLT_S("function", mlt_rest_function_word(function)));
-    if (status == MLT_E_PROTOCOL) {
+    if (status == MLT_E_PROTOCOL && function != MLT_REST_TIME) {
         refuse(answer, original, original_len);
         return MLT_REST_REFUSED;
     }
@@ -181,7 +201,9 @@ static enum mlt_rest_outcome on_http_error(struct answer *answer)
     const bool later = response->code == 429 || response->code == 418 || response->code == 403 ||
                        response->code >= 500;
     if (!later) { /* it will say no again: bad symbol, bad parameter */
-        refuse(answer, response->body, response->body_len);
+        if (answer->call->function != MLT_REST_TIME) {
+            refuse(answer, response->body, response->body_len);
+        }
         return MLT_REST_REFUSED;
     }
     return MLT_REST_RETRY;
@@ -309,6 +331,14 @@ enum mlt_status mlt_adapter_rest_start(struct mlt_adapter *adapter, struct mlt_e
                               config->listing_interval_ms * MLT_NS_PER_MS, mlt_clock_mono_ns());
         if (status != MLT_OK) {
             (void)mlt_error_set(err, status, "schedule of exchangeInfo");
+        }
+    }
+    if (status == MLT_OK) {
+        status = mlt_rest_schedule(&adapter->rest, MLT_REST_TIME,
+                                   config->clock_interval_ms * MLT_NS_PER_MS,
+                                   mlt_clock_mono_ns() + CLOCK_FIRST_NS);
+        if (status != MLT_OK) {
+            (void)mlt_error_set(err, status, "schedule of time");
         }
     }
     return status;

@@ -80,6 +80,12 @@ static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
     message->topics_live = counts[MLT_TOPIC_LIVE] + counts[MLT_TOPIC_SILENT];
     message->topics_failed = counts[MLT_TOPIC_FAILED] + (uint32_t)adapter->rest.unknown_count;
     message->connections = mlt_lines_up_count(&adapter->lines);
+    struct mlt_clock_estimate clock;
+    if (mlt_clock_offset_get(&adapter->clock, mlt_clock_mono_ns(), mlt_clock_wall_ns(), &clock)) {
+        message->clock_known = true;
+        message->clock_offset_ns = clock.offset_ns;
+        message->clock_uncertainty_ns = (uint64_t)clock.uncertainty_ns;
+    }
     fill_problems(adapter, &parts);
     mlt_buf_clear(&adapter->status_bytes);
     const size_t size = meltica__v1__plan_status__get_packed_size(message);

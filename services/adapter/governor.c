@@ -16,7 +16,7 @@
 #define HOLD_FLOOR_NS (200 * MLT_NS_PER_MS)
 
 static const char *const words[MLT_REST_FUNCTION_COUNT] = {
-    "exchangeInfo", "depth", "ticker/24hr", "historicalTrades", "aggTrades",
+    "exchangeInfo", "depth", "ticker/24hr", "historicalTrades", "aggTrades", "time",
 };
 
 const char *mlt_rest_function_word(enum mlt_rest_function function)
@@ -27,7 +27,7 @@ const char *mlt_rest_function_word(enum mlt_rest_function function)
 enum mlt_rest_function mlt_rest_function_of(const char *word)
 {
     for (int i = 0; i < MLT_REST_FUNCTION_COUNT; i++) {
-        if (strcmp(words[i], word) == 0) {
+        if (i != MLT_REST_TIME && strcmp(words[i], word) == 0) {
             return (enum mlt_rest_function)i;
         }
     }
@@ -45,6 +45,8 @@ uint32_t mlt_rest_weight(enum mlt_rest_function function, uint32_t limit, uint32
         return 25;
     case MLT_REST_AGG_TRADES:
         return 4;
+    case MLT_REST_TIME:
+        return 1;
     case MLT_REST_EXCHANGE_INFO:
     default:
         return 20;

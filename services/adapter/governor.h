@@ -19,6 +19,7 @@ enum mlt_rest_function {
     MLT_REST_TICKER_24HR,
     MLT_REST_HISTORICAL_TRADES,
     MLT_REST_AGG_TRADES,
+    MLT_REST_TIME, /* the Adapter's own: no plan and no fetch may name it */
     MLT_REST_FUNCTION_COUNT
 };
 

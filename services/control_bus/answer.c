@@ -100,6 +100,12 @@ static void put_adapter(struct json *json, const struct mlt_control_adapter *ada
     json_flag(json, "applied", s->applied);
     json_text(json, "reason", s->reason);
     json_number(json, "connections", s->connections);
+    if (s->clock_known) {
+        json_open(json, "exchange_clock", '{');
+        json_number(json, "offset_us", s->clock_offset_ns / 1000);
+        json_number(json, "uncertainty_us", (int64_t)(s->clock_uncertainty_ns + 999) / 1000);
+        json_close(json, '}');
+    }
     json_open(json, "topics", '{');
     json_number(json, "pending", s->topics_pending);
     json_number(json, "live", s->topics_live);

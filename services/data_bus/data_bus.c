@@ -131,7 +131,7 @@ static bool on_publish(void *ctx, uint32_t partition, const struct mlt_event *ev
     if (d->journal != NULL) {
         (void)mlt_journal_append(d->journal, partition, mlt_buf_view(&d->encoded)); /* it counts */
     }
-    mlt_data_bus_measure(&d->metrics, &event->stamps, event->throttled_ns);
+    mlt_data_bus_measure(d, event);
     return true;
 }
 
@@ -358,6 +358,7 @@ static void stop(void *state)
         (void)pthread_join(d->closer, NULL);
     }
     close_receiver(d);
+    mlt_data_bus_forget_clock(d);
     mlt_table_reader_destroy(d->reader);
     if (d->journal != NULL) {
         mlt_journal_destroy(d->journal, d->config->journal_drain_ms * MLT_NS_PER_MS);
@@ -417,6 +418,10 @@ static enum mlt_status build(struct data_bus *d, struct mlt_error *err)
         return mlt_error_set(err, status, "core");
     }
     status = mlt_lane_flow_create(d->data, &d->lanes, err);
+    if (status != MLT_OK) {
+        return status;
+    }
+    status = mlt_data_bus_hear_clock(d, err);
     if (status != MLT_OK) {
         return status;
     }

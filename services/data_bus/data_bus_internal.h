@@ -31,8 +31,18 @@ struct data_bus_metrics {
     struct mlt_gauge *journal_in_flight, *journal_available, *revision;
     struct mlt_counter *journal_ack;
     struct mlt_gauge *journal_queue, *journal_queue_most, *journal_lag;
-    struct mlt_histogram *stage, *end_to_end;
+    struct mlt_histogram *stage, *end_to_end, *exchange;
     struct mlt_hop_receiver_metrics receiver;
+};
+
+/* What the Adapter that knows it best said last of the exchange's clock. */
+struct data_bus_clock {
+    struct mlt_bus_subscription *heard; /* NULL: not yet */
+    char instance[64];                  /* of its thread */
+    int64_t heard_ns;                   /* of its thread; monotonic */
+    uint64_t uncertainty_ns;            /* of its thread */
+    atomic_bool known;
+    atomic_llong offset_ns; /* the exchange's clock less the Adapter's */
 };
 
 struct data_bus {
@@ -50,6 +60,7 @@ struct data_bus {
     struct mlt_trace *trace; /* NULL: off */
     int64_t batch_ns;        /* wall: when the batch in hand came; only with traces */
 
+    struct data_bus_clock clock;
     struct mlt_lane_flow *lanes;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock */
@@ -64,8 +75,10 @@ struct data_bus {
 /* data_bus_metrics.c */
 void mlt_data_bus_make_metrics(struct data_bus *d);
 /* An event was published: what its last stage and its whole way took. Any thread. */
-void mlt_data_bus_measure(const struct data_bus_metrics *metrics, const struct mlt_stamps *stamps,
-                          uint64_t throttled_ns);
+void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *event);
+/* data_bus_clock.c: hears what Adapters say of the exchange's clock, until the bus ends. */
+enum mlt_status mlt_data_bus_hear_clock(struct data_bus *d, struct mlt_error *err) MLT_MUST_CHECK;
+void mlt_data_bus_forget_clock(struct data_bus *d);
 /* Of the receiver's thread, which alone knows the core. */
 void mlt_data_bus_mirror_counts(struct data_bus *d);
 /* Port of the service. */

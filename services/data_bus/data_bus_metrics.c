@@ -83,6 +83,10 @@ void mlt_data_bus_make_metrics(struct data_bus *d)
     to->end_to_end = mlt_metrics_histogram(
         m, "meltica_end_to_end_duration_seconds",
         "From the last byte received to the publish, throttling left out", NULL);
+    to->exchange = mlt_metrics_histogram(
+        m, "meltica_exchange_to_publish_seconds",
+        "From the exchange's time of the event, by our clock, to the publish; throttling left out",
+        NULL);
     if (d->config->journal) { /* without one it is not away either */
         make_journal(to, m);
     }
@@ -140,15 +144,22 @@ void mlt_data_bus_collect(void *state)
     (void)pthread_mutex_unlock(&d->lock);
 }
 
-void mlt_data_bus_measure(const struct data_bus_metrics *metrics, const struct mlt_stamps *stamps,
-                          uint64_t throttled_ns)
+void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *event)
 {
+    const struct mlt_stamps *stamps = &event->stamps;
+    const int64_t end_ns = stamps->published - (int64_t)event->throttled_ns;
     if (stamps->dispatched == MLT_STAMP_UNKNOWN) {
         return; /* Meltica's own: it has no way behind it */
     }
-    mlt_histogram_record_ns(metrics->stage, stamps->published - stamps->conducted);
-    mlt_histogram_record_ns(metrics->end_to_end,
-                            stamps->published - stamps->received - (int64_t)throttled_ns);
+    mlt_histogram_record_ns(d->metrics.stage, stamps->published - stamps->conducted);
+    mlt_histogram_record_ns(d->metrics.end_to_end, end_ns - stamps->received);
+    if (stamps->exchange != MLT_STAMP_UNKNOWN && event->rest_function.len == 0 &&
+        atomic_load_explicit(&d->clock.known, memory_order_relaxed)) {
+        mlt_histogram_record_ns(
+            d->metrics.exchange,
+            end_ns - stamps->exchange +
+                atomic_load_explicit(&d->clock.offset_ns, memory_order_relaxed));
+    }
 }
 
 void mlt_data_bus_mirror_counts(struct data_bus *d)

@@ -11,7 +11,7 @@
 
 static enum mlt_status put_head(struct sim_rest *rest)
 {
-    const int64_t now_us = mlt_clock_wall_ns() / 1000;
+    const int64_t now_us = sim_options_wall_us(rest->server->options);
     return mlt_buf_printf(
         rest->out,
         "{\"timezone\":\"UTC\",\"serverTime\":%lld,\"rateLimits\":[{\"rateLimitType\":"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hub.h"
+#include "meltica/base/clock.h"
 
 static const char usage[] =
     "usage: meltica-exchange-sim [OPTION...]\n"
@@ -40,6 +41,7 @@ static const char usage[] =
     "                              symbols (1000)\n"
     "  --seconds N                 market seconds; 0 is for ever (0)\n"
     "  --clock-start MS            market time of the first event, ms since 1970 (now)\n"
+    "  --clock-skew-ms MS          the exchange's clock is so much ahead; below zero: behind (0)\n"
     "faults:\n"
     "  --mutate SEED               damage every data frame\n"
     "  --mutate-count N            stop after N damaged frames; a recording begins again until "
@@ -109,6 +111,7 @@ static const struct option_entry entries[] = {
     ENTRY("tick-us", UNSIGNED, tick_us, 1000000),
 };
 
+#define SKEW_MS_MAX UINT64_C(86400000)
 #define ENTRY_COUNT ((int)(sizeof entries / sizeof entries[0]))
 #define ENTRY_BASE 2 /* 1 is getopt's word that is no option */
 
@@ -117,6 +120,7 @@ enum special {
     SPECIAL_SPEED,
     SPECIAL_START,
     SPECIAL_MUTATE,
+    SPECIAL_SKEW,
     SPECIAL_HELP,
     SPECIAL_VERSION
 };
@@ -175,12 +179,30 @@ static bool parse_speed(const char *text, double *out)
     return end != text && *end == '\0' && *out > 0 && *out <= 1e9;
 }
 
+static bool parse_skew(const char *text, int64_t *out)
+{
+    uint64_t value = 0;
+    const bool behind = text[0] == '-';
+    if (!parse_u64(text + behind, SKEW_MS_MAX, &value)) {
+        return false;
+    }
+    *out = behind ? -(int64_t)value : (int64_t)value;
+    return true;
+}
+
+int64_t sim_options_wall_us(const struct sim_options *options)
+{
+    return mlt_clock_wall_ns() / MLT_NS_PER_US + options->clock_skew_ms * 1000;
+}
+
 static bool parse_special(struct sim_options *options, int which, const char *text)
 {
     uint64_t value = 0;
     switch (which) {
     case SPECIAL_SPEED:
         return parse_speed(text, &options->speed);
+    case SPECIAL_SKEW:
+        return parse_skew(text, &options->clock_skew_ms);
     case SPECIAL_MUTATE:
         options->mutate = true;
         return parse_u64(text, UINT64_MAX, &options->mutate_seed);
@@ -272,8 +294,10 @@ enum sim_options_result sim_options_parse(struct sim_options *options, int argc,
     table[ENTRY_COUNT + 2] =
         (struct option){ "start-subscriptions", required_argument, NULL, SPECIAL_START };
     table[ENTRY_COUNT + 3] = (struct option){ "mutate", required_argument, NULL, SPECIAL_MUTATE };
-    table[ENTRY_COUNT + 4] = (struct option){ "help", no_argument, NULL, SPECIAL_HELP };
-    table[ENTRY_COUNT + 5] = (struct option){ "version", no_argument, NULL, SPECIAL_VERSION };
+    table[ENTRY_COUNT + 4] =
+        (struct option){ "clock-skew-ms", required_argument, NULL, SPECIAL_SKEW };
+    table[ENTRY_COUNT + 5] = (struct option){ "help", no_argument, NULL, SPECIAL_HELP };
+    table[ENTRY_COUNT + 6] = (struct option){ "version", no_argument, NULL, SPECIAL_VERSION };
     set_defaults(options);
     int which;
     bool replay = false; /* words after --replay FILE are files, too */

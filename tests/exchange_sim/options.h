@@ -24,6 +24,7 @@ struct sim_options {
     uint64_t seed;
     unsigned seconds;       /* 0: for ever */
     int64_t clock_start_ms; /* 0: now */
+    int64_t clock_skew_ms;  /* of the exchange's clock, before (-) or after this machine's */
     bool send_all;
     int64_t start_subscriptions; /* -1: auto */
     unsigned start_depth;        /* 0: the beginning waits for no depth */
@@ -35,6 +36,9 @@ struct sim_options {
     unsigned connections_per_5min, ping_interval_s, pong_timeout_s, line_life_s, stall_limit_s;
     unsigned tick_us;
 };
+
+/* What the exchange takes for the time, us since 1970. */
+int64_t sim_options_wall_us(const struct sim_options *options);
 
 enum sim_options_result {
     SIM_OPTIONS_RUN,

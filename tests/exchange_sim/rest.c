@@ -34,7 +34,7 @@ static enum mlt_status make_ping(struct sim_rest *rest, size_t unused)
 static enum mlt_status make_time(struct sim_rest *rest, size_t unused)
 {
     (void)unused;
-    const int64_t now_us = mlt_clock_wall_ns() / 1000;
+    const int64_t now_us = sim_options_wall_us(rest->server->options);
     return mlt_buf_printf(rest->out, "{\"serverTime\":%lld}",
                           (long long)(rest->micros ? now_us : now_us / 1000));
 }

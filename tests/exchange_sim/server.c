@@ -188,7 +188,7 @@ void sim_server_shutdown_notice(struct sim_server *server)
 {
     char inner[96], combined[160];
     for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
-        const int64_t now_us = mlt_clock_wall_ns() / 1000;
+        const int64_t now_us = sim_options_wall_us(server->options);
         const int inner_len = snprintf(inner, sizeof inner, "{\"e\":\"serverShutdown\",\"E\":%lld}",
                                        (long long)(line->micros ? now_us : now_us / 1000));
         const int combined_len = snprintf(combined, sizeof combined,

@@ -189,7 +189,7 @@ static const struct sim_market_ops ops = {
 static void set_clock(struct synthetic *market)
 {
     market->start_us = market->options->clock_start_ms > 0 ? market->options->clock_start_ms * 1000
-                                                           : mlt_clock_wall_ns() / MLT_NS_PER_US;
+                                                           : sim_options_wall_us(market->options);
     market->now_us = market->start_us;
     market->second_ns = (1000000 - market->start_us % 1000000) * 1000;
     for (int i = 0; i < SIM_INTERVAL_COUNT; i++) {

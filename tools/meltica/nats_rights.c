@@ -43,7 +43,7 @@ static const struct rights services[MLT_NATS_SERVICES] = {
     { .micro = "meltica-data-bus",
       .publish = { "meltica.data.*", "meltica.lane.>", "meltica.journal.*", "meltica.int.table",
                    "meltica.int.repeat.conductor.*", "meltica.int.ack.conductor" },
-      .subscribe = { "meltica.int.out.*", "meltica.int.table.changed" },
+      .subscribe = { "meltica.int.out.*", "meltica.int.table.changed", "meltica.int.plan.status" },
       .streams = { "MELTICA_JOURNAL" } },
     { .micro = "meltica-control",
       .answers_principals = true,

@@ -124,4 +124,9 @@ enum mlt_status mlt_binance_decode_ticker_24hr(struct mlt_binance_decoder *decod
                                                int64_t completed_ns, mlt_binance_emit_fn emit,
                                                void *ctx, struct mlt_error *err) MLT_MUST_CHECK;
 
+/* Body of GET /api/v3/time: the exchange's time, in steps of 1 ms, since 1970. E_PARSE, E_MISSING
+ * (no serverTime, or none that is a time). */
+enum mlt_status mlt_binance_decode_time(struct mlt_slice body, int64_t *time_ns,
+                                        struct mlt_error *err) MLT_MUST_CHECK;
+
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <yyjson.h>
 
+#include "meltica/base/clock.h"
 #include "meltica/base/map.h"
 
 #define SYMBOLS_MAX 16384u
@@ -281,4 +282,21 @@ const struct mlt_binance_symbol *
 mlt_binance_symbol_by_token(const struct mlt_binance_symbols *symbols, struct mlt_slice token)
 {
     return mlt_map_get(&symbols->by_token, token);
+}
+
+enum mlt_status mlt_binance_decode_time(struct mlt_slice body, int64_t *time_ns,
+                                        struct mlt_error *err)
+{
+    yyjson_doc *doc = yyjson_read((const char *)body.data, body.len, 0);
+    if (doc == NULL) {
+        return mlt_error_set(err, MLT_E_PARSE, "time: not JSON");
+    }
+    yyjson_val *time = yyjson_obj_get(yyjson_doc_get_root(doc), "serverTime");
+    const uint64_t ms = yyjson_is_uint(time) ? yyjson_get_uint(time) : 0;
+    yyjson_doc_free(doc);
+    if (ms == 0 || ms > (uint64_t)(INT64_MAX / MLT_NS_PER_MS)) {
+        return mlt_error_set(err, MLT_E_MISSING, "time: no \"serverTime\" in ms");
+    }
+    *time_ns = (int64_t)ms * MLT_NS_PER_MS;
+    return MLT_OK;
 }

@@ -35,7 +35,8 @@
 /* TestScraped: all are there, and something flows. TestReady: commands were seen too. */
 #define CANARIES                                                                                   \
     "{ alert: TestScraped, expr: 'count(up == 1) == 5 and on () "                                  \
-    "sum(rate(meltica_bus_out_total[10s])) > 0' },"                                                \
+    "sum(rate(meltica_bus_out_total[10s])) > 0 and on () "                                         \
+    "meltica_adapter_clock_offset_seconds' },"                                                     \
     "{ alert: TestReady, expr: 'meltica:control_within_1s:ratio_rate15m > 0 and on () "            \
     "count(meltica_subscription_state) > 0' }"
 
@@ -302,7 +303,7 @@ static void test_alerts_of_flow(void **state)
     const struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", "3", "--rate", "3000", "--seed", "7",
                       "--start-subscriptions", "0" },
-        .adapter = { "--ring-bytes", "1048576" },
+        .adapter = { "--ring-bytes", "1048576", "--clock-interval-ms", "1000" },
         .table = table_path,
     };
     start(&options);
@@ -397,13 +398,15 @@ static void test_alerts_of_forbidding_exchange(void **state)
     const struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", "3", "--rate", "300", "--seed", "10",
                       "--start-subscriptions", "0", "--faults", "busy", "--fault-rate", "1",
-                      "--fault-snapshot-rate", "1000" },
+                      "--fault-snapshot-rate", "1000", "--clock-skew-ms", "1500" },
+        .adapter = { "--clock-interval-ms", "1000" },
         .table = table_path,
     };
     start(&options);
     mlt_prometheus_start(&prometheus, &stack, CANARIES);
     await("TestScraped");
     await("MelticaRestForbidden");
+    await("MelticaClockOffset");
     end();
 }
 

@@ -131,6 +131,11 @@ static void script(void *ctx, const char *path, int *status, char *headers, char
                        "\"baseAsset\":\"SYM0001\",\"quoteAsset\":\"USDT\"}]}");
         return;
     }
+    if (strncmp(path, "/api/v3/time", 12) == 0) { /* of the Adapter's own schedule */
+        *status = 200;
+        (void)snprintf(body, size, "{\"serverTime\":1499827319559}");
+        return;
+    }
     (void)pthread_mutex_lock(&stub_state.lock);
     const unsigned n = stub_state.depth_calls++;
     if (n < 16) {

@@ -69,6 +69,7 @@ static void test_weights_are_the_exchanges(void **state)
         { MLT_REST_EXCHANGE_INFO, 0, 0, 20 }, { MLT_REST_TICKER_24HR, 0, 1, 2 },
         { MLT_REST_TICKER_24HR, 0, 20, 2 },   { MLT_REST_TICKER_24HR, 0, 21, 40 },
         { MLT_REST_TICKER_24HR, 0, 101, 80 }, { MLT_REST_TICKER_24HR, 0, 0, 80 },
+        { MLT_REST_TIME, 0, 0, 1 },
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         assert_int_equal(mlt_rest_weight(table[i].function, table[i].limit, table[i].symbols),
@@ -76,6 +77,7 @@ static void test_weights_are_the_exchanges(void **state)
     }
     assert_int_equal(mlt_rest_function_of("ticker/24hr"), MLT_REST_TICKER_24HR);
     assert_int_equal(mlt_rest_function_of("klines"), MLT_REST_FUNCTION_COUNT);
+    assert_int_equal(mlt_rest_function_of("time"), MLT_REST_FUNCTION_COUNT); /* not for plans */
 }
 
 /* Every second of ten minutes as much as is admitted: no 60 s hold more than the share. */

@@ -425,6 +425,35 @@ static void test_huge_and_deep_frames_are_refused_or_read_without_growing(void *
     free(over);
 }
 
+static void test_the_exchange_s_time_is_read(void **state)
+{
+    (void)state;
+    struct mlt_error err = MLT_ERROR_INIT;
+    int64_t time_ns = 0;
+    assert_int_equal(mlt_binance_decode_time(MLT_SLICE_LITERAL("{\"serverTime\":1499827319559}"),
+                                             &time_ns, &err),
+                     MLT_OK);
+    assert_int_equal(time_ns, INT64_C(1499827319559000000));
+    static const struct {
+        const char *body;
+        enum mlt_status status;
+    } wrong[] = {
+        { "{\"serverTime\"", MLT_E_PARSE },
+        { "{}", MLT_E_MISSING },
+        { "{\"serverTime\":-1}", MLT_E_MISSING },
+        { "{\"serverTime\":1.5}", MLT_E_MISSING },
+        { "{\"serverTime\":\"1499\"}", MLT_E_MISSING },
+        { "[]", MLT_E_MISSING },
+        { "{\"serverTime\":18446744073709551615}", MLT_E_MISSING },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(
+            mlt_binance_decode_time(mlt_slice_of_string(wrong[i].body), &time_ns, &err),
+            wrong[i].status);
+    }
+    assert_int_equal(time_ns, INT64_C(1499827319559000000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_every_refusal_has_its_name),
         cmocka_unit_test(test_answers_errors_and_shutdown_are_no_events),
         cmocka_unit_test(test_arrays_of_data_give_one_instance_an_element),
+        cmocka_unit_test(test_the_exchange_s_time_is_read),
         cmocka_unit_test(test_depth_body_is_a_snapshot_tagged_with_its_function),
         cmocka_unit_test(test_rest_trades),
         cmocka_unit_test(test_hundred_thousand_mutated_frames_are_all_accounted_for),

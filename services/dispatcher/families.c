@@ -11,7 +11,7 @@ static enum mlt_status append_state(const struct mlt_live_item *item, struct mlt
                           "meltica_subscription_state{subscription=\"%s\",principal=\"%s\","
                           "consumer=\"%s\",type=\"%s\",channel=\"%s\"} %d\n",
                           item->subscription.id, item->principal, item->consumer,
-                          mlt_event_type_word(item->subscription.type),
+                          mlt_event_type_word((int)item->subscription.type),
                           item->lane != NULL ? "private" : "shared", (int)item->state);
 }
 

@@ -99,7 +99,7 @@ static int64_t integer(struct reader *r, yyjson_val *object, const char *key)
 static int64_t identifier(struct reader *r, yyjson_val *object, const char *key)
 {
     const int64_t value = integer(r, object, key);
-    if (r->status == MLT_OK && value < 0) {
+    if (r->status == MLT_OK && (value < 0 || !mlt_source_position_valid(value))) {
         r->status = MLT_E_RANGE;
     }
     return value;

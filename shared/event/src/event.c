@@ -82,6 +82,7 @@ static enum mlt_status take_source(struct mlt_slice rest, struct mlt_event *e)
 {
     struct field f;
     enum mlt_status status;
+    bool in_range = true;
     while ((status = take_field(&rest, &f)) == MLT_OK) {
         const bool varint = f.number >= 1 && f.number <= 3;
         const bool text = f.number == 4 || f.number == 5;
@@ -93,15 +94,20 @@ static enum mlt_status take_source(struct mlt_slice rest, struct mlt_event *e)
             e->route = (uint32_t)f.value;
         } else if (f.number == 2) {
             e->first = unzigzag(f.value);
+            in_range = in_range && mlt_source_position_valid(e->first);
         } else if (f.number == 3) {
             e->last = unzigzag(f.value);
+            in_range = in_range && mlt_source_position_valid(e->last);
         } else if (f.number == 4) {
             e->rest_function = f.bytes;
         } else if (f.number == 5) {
             e->exchange = f.bytes;
         }
     }
-    return status == MLT_E_EMPTY ? MLT_OK : status;
+    if (status != MLT_E_EMPTY) {
+        return status;
+    }
+    return in_range ? MLT_OK : MLT_E_RANGE;
 }
 
 static enum mlt_status take_stamps(struct mlt_slice rest, struct mlt_stamps *s)

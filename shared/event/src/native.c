@@ -127,13 +127,13 @@ static enum mlt_status take_number(const struct field *f, struct pending_stamps 
         return MLT_OK;
     case 7:
         e->first = unzigzag(f->value);
-        return MLT_OK;
+        return mlt_source_position_valid(e->first) ? MLT_OK : MLT_E_RANGE;
     case 10:
         e->trace_flags = (uint32_t)f->value;
         return f->value <= UINT32_MAX ? MLT_OK : MLT_E_PARSE;
     default:
         e->last = unzigzag(f->value);
-        return MLT_OK;
+        return mlt_source_position_valid(e->last) ? MLT_OK : MLT_E_RANGE;
     }
 }
 

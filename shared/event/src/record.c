@@ -66,6 +66,15 @@ size_t mlt_book_checkpoint_encode(const struct mlt_book_checkpoint *checkpoint, 
     return w.len;
 }
 
+static int64_t take_update_id(struct take *t, const struct field *f)
+{
+    const int64_t id = take_sint(t, f);
+    if (t->status == MLT_OK && !mlt_source_position_valid(id)) {
+        t->status = MLT_E_RANGE;
+    }
+    return id;
+}
+
 static void take_record(struct take *t, const struct field *f, struct mlt_snapshot_record *r)
 {
     switch (f->number) {
@@ -76,7 +85,7 @@ static void take_record(struct take *t, const struct field *f, struct mlt_snapsh
         r->epoch = number(t, f, WIRE_VARINT);
         break;
     case 3:
-        r->last_update_id = take_sint(t, f);
+        r->last_update_id = take_update_id(t, f);
         break;
     case 4:
         r->committed_ns = (int64_t)number(t, f, WIRE_FIXED64);
@@ -85,7 +94,7 @@ static void take_record(struct take *t, const struct field *f, struct mlt_snapsh
         mlt_take_head(t, f, r->heads, &r->head_count);
         break;
     case 6:
-        r->snapshot_update_id = take_sint(t, f);
+        r->snapshot_update_id = take_update_id(t, f);
         break;
     case 7:
         r->snapshot_time_ns = (int64_t)number(t, f, WIRE_FIXED64);
@@ -170,7 +179,7 @@ static void take_checkpoint(struct take *t, const struct field *f, struct mlt_bo
         c->epoch = number(t, f, WIRE_VARINT);
         break;
     case 3:
-        c->last_update_id = take_sint(t, f);
+        c->last_update_id = take_update_id(t, f);
         break;
     case 4:
         mlt_take_levels(t, f, &c->bids);

@@ -200,6 +200,8 @@ static void test_every_refusal_has_its_name(void **state)
         { TRADE("trade", "\"BTCUSDT\"", "-1", "\"1\"", "\"1\"", "true"), "out_of_range" },
         { TRADE("trade", "\"BTCUSDT\"", "9223372036854775808", "\"1\"", "\"1\"", "true"),
           "out_of_range" },
+        { TRADE("trade", "\"BTCUSDT\"", "9223372036854775807", "\"1\"", "\"1\"", "true"),
+          "out_of_range" }, /* no id follows it */
         { TRADE("trade", "\"BTCUSDT\"", "99999999999999999999999", "\"1\"", "\"1\"", "true"),
           "out_of_range" },
         { TRADE("trade", "\"BTCUSDT\"", "1", "\"92233720368.54775808\"", "\"1\"", "true"),

@@ -360,6 +360,15 @@ static void test_what_is_missing_or_too_big_is_refused(void **state)
     bytes = encode(&e, &len);
     assert_int_equal(mlt_event_decode(mlt_slice_of(bytes, len), &arena, &out), MLT_E_PARSE);
     free(bytes);
+    /* A position without a neighbour: whoever looks for the next one would overflow. */
+    const int64_t edges[2] = { INT64_MIN, INT64_MAX };
+    for (int i = 0; i < 4; i++) {
+        e = sample(MLT_EVENT_BBO);
+        *(i < 2 ? &e.first : &e.last) = edges[i % 2];
+        bytes = encode(&e, &len);
+        assert_int_equal(mlt_event_decode(mlt_slice_of(bytes, len), &arena, &out), MLT_E_RANGE);
+        free(bytes);
+    }
     int64_t *many = calloc(MLT_EVENT_LEVELS_MAX + 1, sizeof *many);
     assert_non_null(many);
     e = sample(MLT_EVENT_BOOK_DELTA);

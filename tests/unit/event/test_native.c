@@ -162,6 +162,16 @@ static void test_bytes_that_are_no_instance_are_refused(void **state)
     uint8_t *nameless_bytes = encode(&nameless, &nameless_len);
     assert_int_equal(mlt_native_decode(mlt_slice_of(nameless_bytes, nameless_len), &arena, &out),
                      MLT_E_MISSING);
+    const int64_t edges[2] = { INT64_MIN, INT64_MAX }; /* positions without a neighbour */
+    for (int i = 0; i < 4; i++) {
+        struct mlt_native_event edge = sample(MLT_EVENT_BBO);
+        *(i < 2 ? &edge.first : &edge.last) = edges[i % 2];
+        size_t edge_len = 0;
+        uint8_t *edge_bytes = encode(&edge, &edge_len);
+        assert_int_equal(mlt_native_decode(mlt_slice_of(edge_bytes, edge_len), &arena, &out),
+                         MLT_E_RANGE);
+        free(edge_bytes);
+    }
     static const uint8_t wrong_wire_type[] = { 0x20, 1 }; /* received as a varint */
     assert_int_equal(
         mlt_native_decode(mlt_slice_of(wrong_wire_type, sizeof wrong_wire_type), &arena, &out),

@@ -150,7 +150,23 @@ static void test_what_is_no_record_is_refused(void **state)
     uint8_t *bytes = encode_record(&r, &len);
     assert_int_equal(mlt_snapshot_record_decode(mlt_slice_of(bytes, len), &record), MLT_E_MISSING);
     free(bytes);
+    r = sample_record();
+    r.last_update_id = INT64_MAX; /* it has no next one */
+    bytes = encode_record(&r, &len);
+    assert_int_equal(mlt_snapshot_record_decode(mlt_slice_of(bytes, len), &record), MLT_E_RANGE);
+    free(bytes);
+    r = sample_record();
+    r.snapshot_update_id = INT64_MIN;
+    bytes = encode_record(&r, &len);
+    assert_int_equal(mlt_snapshot_record_decode(mlt_slice_of(bytes, len), &record), MLT_E_RANGE);
+    free(bytes);
     struct mlt_book_checkpoint c = sample_checkpoint(), checkpoint;
+    c.last_update_id = INT64_MAX;
+    bytes = encode_checkpoint(&c, &len);
+    assert_int_equal(mlt_book_checkpoint_decode(mlt_slice_of(bytes, len), &arena, &checkpoint),
+                     MLT_E_RANGE);
+    free(bytes);
+    c = sample_checkpoint();
     bytes = encode_checkpoint(&c, &len);
     /* Its first 20 bytes end inside a field. */
     assert_int_equal(mlt_book_checkpoint_decode(mlt_slice_of(bytes, 20), &arena, &checkpoint),

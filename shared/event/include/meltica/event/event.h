@@ -81,6 +81,14 @@ enum mlt_book_state {
 };
 
 #define MLT_STAMP_UNKNOWN INT64_MIN /* a stamp that is absent on the wire */
+/* Whether a source position (an exchange's id, or a time where ids are absent) has a neighbour on
+ * both sides. Every decoder refuses one that has not (E_RANGE), so that id + 1 and id - 1, which
+ * continuity is checked with, cannot overflow. */
+static inline bool mlt_source_position_valid(int64_t position)
+{
+    return position > INT64_MIN && position < INT64_MAX;
+}
+
 #define MLT_TRACE_ID_BYTES 16
 #define MLT_INSTRUMENT_BYTES_MAX 96 /* token */
 #define MLT_EVENT_LEVELS_MAX 10000  /* a side; decoders refuse more (E_TOO_BIG) */

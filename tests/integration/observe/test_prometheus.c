@@ -414,6 +414,10 @@ static void test_alerts_of_forbidding_exchange(void **state)
     await("TestScraped");
     await("MelticaRestForbidden");
     await("MelticaClockOffset");
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaServiceAbsent"));
+    mlt_stack_kill(&stack, "conductor"); /* and discovery names it no longer */
+    mlt_prometheus_targets(&prometheus);
+    await("MelticaServiceAbsent");
     end();
 }
 

@@ -56,7 +56,7 @@ get_test_property(test_storm ENVIRONMENT storm_environment)
 add_test(NAME test_storm_long COMMAND test_storm CONFIGURATIONS long)
 set_tests_properties(test_storm_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 3600
     ENVIRONMENT "${storm_environment};MELTICA_TEST_STORM=long")
-# Minutes under ThreadSanitizer, and nothing that shorter ones do not show it; .ci/run leaves them out there.
+# Minutes under a sanitizer, and nothing that shorter ones do not show it; .ci/run leaves them out there.
 foreach(name storm steering_killed steering_store steering_model books_recorded recordings)
     set_property(TEST test_${name} APPEND PROPERTY LABELS heavy)
 endforeach()

@@ -254,15 +254,17 @@ static void refuse(struct conductor *c, const struct resync_entry *entry, const 
 {
     static const char *const final[] = { "no_route",         "not_subscribed", "unknown_instrument",
                                          "unknown_function", "unknown_symbol", "parse" };
-    if (entry->type == MLT_EVENT_NONE) {
-        mlt_conductor_core_resync_refused(c->core, mlt_slice_of(entry->token, entry->token_len));
-        return;
-    }
     bool no = false;
     for (size_t n = 0; n < sizeof final / sizeof final[0]; n++) {
         no = no || strcmp(reason, final[n]) == 0;
     }
-    tell_trades(c, entry, no ? MLT_TRADES_NO : MLT_TRADES_LATER);
+    if (!no) {
+        fail(c, entry);
+    } else if (entry->type != MLT_EVENT_NONE) {
+        tell_trades(c, entry, MLT_TRADES_NO);
+    } else {
+        mlt_conductor_core_resync_refused(c->core, mlt_slice_of(entry->token, entry->token_len));
+    }
 }
 
 /* Under the lock. Nobody answers: who waits need not find that out one after the other. */

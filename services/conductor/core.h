@@ -186,7 +186,7 @@ void mlt_conductor_core_heads(struct mlt_conductor_core *core);
 /* The snapshot asked for by the port is not coming: asked for again after a back-off. */
 void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct mlt_slice instrument);
 
-/* The snapshot will not come, since nobody follows the instrument: as resync_failed, but a restored
+/* The snapshot will not come at any other time either, since nobody follows the instrument: as resync_failed, but a restored
  * book of which nothing was heard ends (IDLE) and is not asked for again. */
 void mlt_conductor_core_resync_refused(struct mlt_conductor_core *core,
                                        struct mlt_slice instrument);

@@ -8,12 +8,15 @@
 #include <time.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/v1/internal.pb-c.h"
 
 #define LEVELS 30u
 #define FIRST_ID 100
 #define ROUND_NS (20 * MLT_NS_PER_MS)
 #define QUIET (FLOW_INSTRUMENTS - 1)
 #define WAIT_NS (20 * MLT_NS_PER_S)
+#define TABLE_TYPES                                                                                \
+    (1u << MLT_EVENT_BOOK_DELTA | 1u << MLT_EVENT_BOOK_SNAPSHOT | 1u << MLT_EVENT_BOOK)
 #define VALID_NS ((MLT_TEST_SANITIZED ? 6 : 2) * MLT_NS_PER_S) /* DESIGN 13 */
 
 /* What a consumer saw. */
@@ -34,7 +37,8 @@ static struct {
     struct feeder feeder;
     struct process conductor, data_bus;
     struct mlt_bus *bus;
-    struct mlt_bus_subscription *sub;
+    struct mlt_bus_subscription *sub, *resyncs;
+    unsigned asked[FLOW_INSTRUMENTS]; /* requests for a snapshot */
     struct mlt_arena arena;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* monotonic clock */
@@ -252,6 +256,51 @@ static void assert_right(void)
     (void)pthread_mutex_unlock(&rig.mutex);
 }
 
+/* ---- the Dispatcher, as far as snapshots are asked of it ---- */
+
+static void on_resync(void *ctx, const struct mlt_bus_message *message)
+{
+    (void)ctx;
+    Meltica__V1__ResyncRequest *request =
+        meltica__v1__resync_request__unpack(NULL, message->payload.len, message->payload.data);
+    assert_non_null(request);
+    unsigned i = 0;
+    while (strcmp(feeder_token(i), request->instrument) != 0) {
+        i++;
+    }
+    meltica__v1__resync_request__free_unpacked(request, NULL);
+    Meltica__V1__ResyncReply reply;
+    uint8_t bytes[128];
+    char reason[] = "adapter_away";
+    meltica__v1__resync_reply__init(&reply);
+    reply.reason = reason;
+    const size_t len = meltica__v1__resync_reply__pack(&reply, bytes);
+    assert_int_equal(mlt_bus_reply(rig.bus, message->reply, mlt_slice_of(bytes, len), 0, NULL),
+                     MLT_OK);
+    (void)pthread_mutex_lock(&rig.mutex);
+    rig.asked[i]++;
+    (void)pthread_cond_broadcast(&rig.changed);
+    (void)pthread_mutex_unlock(&rig.mutex);
+}
+
+/* Until each was asked for so often. */
+static void await_asked(unsigned times)
+{
+    const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
+    const struct timespec until = { .tv_sec = deadline / MLT_NS_PER_S,
+                                    .tv_nsec = deadline % MLT_NS_PER_S };
+    (void)pthread_mutex_lock(&rig.mutex);
+    for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+        while (rig.asked[i] < times && mlt_clock_mono_ns() < deadline) {
+            (void)pthread_cond_timedwait(&rig.changed, &rig.mutex, &until);
+        }
+        if (rig.asked[i] < times) {
+            fail_msg("instrument %u was asked for %u times", i, rig.asked[i]);
+        }
+    }
+    (void)pthread_mutex_unlock(&rig.mutex);
+}
+
 /* ---- the rig ---- */
 
 static void rig_start(const char *const *arguments)
@@ -269,9 +318,7 @@ static void rig_start(const char *const *arguments)
     const struct mlt_bus_subscribe_options options = { .subject = "meltica.data.>" };
     assert_int_equal(mlt_bus_subscribe(rig.bus, &options, on_data, NULL, &rig.sub, &err), MLT_OK);
     feeder_start(&rig.feeder, rig.server.url);
-    feeder_set_table(
-        &rig.feeder, 2,
-        1u << MLT_EVENT_BOOK_DELTA | 1u << MLT_EVENT_BOOK_SNAPSHOT | 1u << MLT_EVENT_BOOK, false);
+    feeder_set_table(&rig.feeder, 2, TABLE_TYPES, false);
     process_start(&rig.data_bus, "meltica-data-bus", rig.server.url, NULL);
     process_start(&rig.conductor, "meltica-conductor", rig.server.url, arguments);
     for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) { /* the only snapshots that there are */
@@ -290,6 +337,7 @@ static int rig_end(void **state)
     process_kill(&rig.conductor);
     process_kill(&rig.data_bus);
     mlt_bus_unsubscribe(rig.sub);
+    mlt_bus_unsubscribe(rig.resyncs);
     mlt_bus_destroy(rig.bus, 0);
     feeder_end(&rig.feeder);
     server_end(&rig.server);
@@ -462,6 +510,32 @@ static void test_ended_conductor_leaves_the_newest_state_behind(void **state)
     assert_right();
 }
 
+/* Conductor, Dispatcher and Adapter restarted together: that there is no Adapter for a while says
+ * nothing about who follows a book. */
+static void test_quiet_books_are_asked_for_again_where_the_adapter_is_away(void **state)
+{
+    (void)state;
+    rig_start(NULL);
+    await_deltas();
+    const uint64_t epoch = epoch_of(0);
+    process_kill(&rig.conductor);
+    feeder_end(&rig.feeder);
+    feeder_start(&rig.feeder, rig.server.url);
+    feeder_set_table(&rig.feeder, 2, TABLE_TYPES, false);
+    struct mlt_error err = MLT_ERROR_INIT;
+    const struct mlt_bus_subscribe_options options = { .subject = "meltica.int.resync" };
+    assert_int_equal(mlt_bus_subscribe(rig.bus, &options, on_resync, NULL, &rig.resyncs, &err),
+                     MLT_OK);
+    process_start(&rig.conductor, "meltica-conductor", rig.server.url, NULL);
+    await(MLT_BOOK_STALE, epoch, 0, FLOW_INSTRUMENTS, WAIT_NS);
+    await_asked(3);
+    for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+        send_snapshot(i);
+    }
+    await(MLT_BOOK_LIVE, epoch, 0, FLOW_INSTRUMENTS, WAIT_NS);
+    assert_right();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +545,8 @@ int main(void)
         cmocka_unit_test_teardown(test_conductor_and_data_bus_killed_together_show_no_wrong_book,
                                   rig_end),
         cmocka_unit_test_teardown(test_deltas_that_are_missing_make_a_gap_and_no_wrong_book,
+                                  rig_end),
+        cmocka_unit_test_teardown(test_quiet_books_are_asked_for_again_where_the_adapter_is_away,
                                   rig_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,11 +258,11 @@ static bool keep_checkpoint(struct mlt_conductor_cache *cache, struct entry *ent
         .time_ns = mlt_clock_wall_ns(),
         .snapshot_update_id = entry->snapshot_id,
         .snapshot_time_ns = entry->snapshot_time_ns,
-        .state = entry->state,
+        .state = view->state,
     };
     copy_heads(checkpoint.heads, &checkpoint.head_count, view);
     /* In the other states the levels are wrong, or none are known. */
-    if (entry->state == MLT_BOOK_LIVE || entry->state == MLT_BOOK_STALE) {
+    if (view->state == MLT_BOOK_LIVE || view->state == MLT_BOOK_STALE) {
         (void)mlt_orderbook_top(view->levels, MLT_ORDERBOOK_BIDS, max, columns, columns + max,
                                 &checkpoint.bids);
         (void)mlt_orderbook_top(view->levels, MLT_ORDERBOOK_ASKS, max, columns + 2 * max,
@@ -281,7 +281,7 @@ static bool keep_checkpoint(struct mlt_conductor_cache *cache, struct entry *ent
     cache->counts.checkpoints++;
     entry->owed = false;
     entry->checkpoint_mono_ns = mlt_clock_mono_ns();
-    entry->checkpoint_state = entry->state;
+    entry->checkpoint_state = view->state;
     entry->checkpoint_snapshot_id = entry->snapshot_id;
     return true;
 }

@@ -69,6 +69,7 @@ void mlt_conductor_cache_destroy(struct mlt_conductor_cache *cache);
 struct mlt_conductor_view {
     const struct mlt_event *book; /* the numbered BOOK; commit only */
     const struct mlt_orderbook *levels;
+    enum mlt_book_state state; /* of levels; of commit that of the BOOK */
     const struct mlt_head *heads;
     size_t head_count;
 };

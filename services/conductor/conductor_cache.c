@@ -21,6 +21,7 @@ bool mlt_conductor_on_commit(void *ctx, struct mlt_slice instrument, const struc
     const struct mlt_conductor_view view = {
         .book = book,
         .levels = levels,
+        .state = book->u.book.state,
         .heads = heads,
         .head_count = mlt_conductor_core_heads_of(c->core, instrument, heads),
     };
@@ -37,6 +38,7 @@ static bool ask(void *ctx, struct mlt_slice instrument, struct mlt_conductor_vie
     struct asked *asked = ctx;
     const struct conductor *c = asked->conductor;
     view->levels = mlt_conductor_core_levels(c->core, instrument);
+    view->state = mlt_conductor_core_state(c->core, instrument);
     view->heads = asked->heads;
     view->head_count = mlt_conductor_core_heads_of(c->core, instrument, asked->heads);
     return view->levels != NULL;

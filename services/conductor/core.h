@@ -186,8 +186,9 @@ void mlt_conductor_core_heads(struct mlt_conductor_core *core);
 /* The snapshot asked for by the port is not coming: asked for again after a back-off. */
 void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct mlt_slice instrument);
 
-/* The snapshot will not come at any other time either, since nobody follows the instrument: as resync_failed, but a restored
- * book of which nothing was heard ends (IDLE) and is not asked for again. */
+/* The snapshot will not come at any other time either, since nobody follows the instrument: as
+ * resync_failed, but a restored book of which nothing was heard ends (IDLE) and is not asked for
+ * again. */
 void mlt_conductor_core_resync_refused(struct mlt_conductor_core *core,
                                        struct mlt_slice instrument);
 
@@ -195,6 +196,9 @@ void mlt_conductor_core_resync_refused(struct mlt_conductor_core *core,
  * it. */
 const struct mlt_orderbook *mlt_conductor_core_levels(const struct mlt_conductor_core *core,
                                                       struct mlt_slice instrument);
+/* What it is now, which a BOOK may not have said yet; NONE: there is no book. */
+enum mlt_book_state mlt_conductor_core_state(const struct mlt_conductor_core *core,
+                                             struct mlt_slice instrument);
 
 /* What is sent on is congested, or is not any more. Meanwhile no BOOK leaves at the end of its
  * window: changes merge, and when there is room the newest state leaves. Changes of state, and all

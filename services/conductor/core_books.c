@@ -452,6 +452,15 @@ const struct mlt_orderbook *mlt_conductor_core_levels(const struct mlt_conductor
     return i != NULL && i->fused != NULL ? mlt_fusion_levels(i->fused->fusion) : NULL;
 }
 
+enum mlt_book_state mlt_conductor_core_state(const struct mlt_conductor_core *core,
+                                             struct mlt_slice instrument)
+{
+    const struct instrument *i = mlt_map_get(&core->map, instrument);
+    return i != NULL && i->fused != NULL
+               ? (enum mlt_book_state)(mlt_fusion_state(i->fused->fusion) + 1)
+               : MLT_BOOK_STATE_NONE;
+}
+
 void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct mlt_slice instrument)
 {
     struct instrument *i = mlt_map_get(&core->map, instrument);

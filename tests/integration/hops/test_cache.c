@@ -138,7 +138,7 @@ static bool commit_state(struct owner *o, const char *token, int64_t last,
                             &book.u.book.bids);
     (void)mlt_orderbook_top(o->levels, MLT_ORDERBOOK_ASKS, 20, columns[2], columns[3],
                             &book.u.book.asks);
-    const struct mlt_conductor_view view = { &book, o->levels, heads, 2 };
+    const struct mlt_conductor_view view = { &book, o->levels, book_state, heads, 2 };
     const bool taken = mlt_conductor_cache_commit(o->cache, book.instrument, &view);
     o->taken += taken ? 1 : 0;
     return taken;
@@ -275,7 +275,21 @@ static bool ask(void *ctx, struct mlt_slice instrument, struct mlt_conductor_vie
 {
     struct owner *o = ctx;
     assert_true(mlt_slice_equal_string(instrument, "OFTEN-USDT"));
-    *view = (struct mlt_conductor_view){ .levels = o->levels, .heads = heads, .head_count = 2 };
+    *view = (struct mlt_conductor_view){
+        .levels = o->levels, .state = MLT_BOOK_LIVE, .heads = heads, .head_count = 2
+    };
+    return true;
+}
+
+/* Its book is no more, and the BOOK that says so has not been committed. */
+static bool ask_broken(void *ctx, struct mlt_slice instrument, struct mlt_conductor_view *view)
+{
+    struct owner *o = ctx;
+    assert_true(mlt_slice_equal_string(instrument, "BROKEN-USDT"));
+    mlt_orderbook_clear(o->levels);
+    *view = (struct mlt_conductor_view){
+        .levels = o->levels, .state = MLT_BOOK_GAP, .heads = heads, .head_count = 2
+    };
     return true;
 }
 
@@ -320,6 +334,35 @@ test_checkpoint_follows_within_its_second_and_at_once_when_the_state_changes(voi
     assert_int_equal(checkpoint.state, MLT_BOOK_GAP);
     assert_int_equal(checkpoint.bids.count + checkpoint.asks.count, 0);
     assert_int_equal(checkpoint.digest_version, 0);
+    mlt_arena_fini(&arena);
+    mlt_buf_fini(&value);
+    owner_close(&o);
+}
+
+/* A joiner would take a book without levels for the whole book. */
+static void test_checkpoint_between_two_books_says_what_the_book_is_by_then(void **state)
+{
+    (void)state;
+    struct owner o;
+    struct mlt_buf value;
+    struct mlt_arena arena;
+    struct mlt_book_checkpoint checkpoint;
+    owner_open(&o, 9);
+    commit_until_done(&o, "BROKEN-USDT", 10, BACK_NS);
+    assert_int_equal(commit_and_wait(&o, "BROKEN-USDT", 11), MLT_COMMIT_DONE);
+    const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
+    while (last_in_checkpoint(&o, "BROKEN-USDT") == 0) {
+        assert_true(mlt_clock_mono_ns() < deadline);
+    }
+    mlt_conductor_cache_checkpoints(o.cache, true, ask_broken, &o);
+    await_checkpoint(&o, "BROKEN-USDT", 0);
+    mlt_buf_init(&value, 1 << 20);
+    mlt_arena_init(&arena, 4096, 1 << 20);
+    assert_int_equal(read_value(&o, "BROKEN-USDT.checkpoint", &value), MLT_OK);
+    assert_int_equal(mlt_book_checkpoint_decode(mlt_buf_view(&value), &arena, &checkpoint), MLT_OK);
+    assert_int_equal(checkpoint.state, MLT_BOOK_GAP);
+    assert_int_equal(checkpoint.digest_version, 0);
+    assert_int_equal(checkpoint.bids.count + checkpoint.asks.count, 0);
     mlt_arena_fini(&arena);
     mlt_buf_fini(&value);
     owner_close(&o);
@@ -558,6 +601,7 @@ int main(void)
         cmocka_unit_test(test_record_and_checkpoint_say_what_the_book_is),
         cmocka_unit_test(
             test_checkpoint_follows_within_its_second_and_at_once_when_the_state_changes),
+        cmocka_unit_test(test_checkpoint_between_two_books_says_what_the_book_is_by_then),
         cmocka_unit_test(test_higher_epoch_takes_over_and_the_lower_one_is_fenced),
         cmocka_unit_test(test_value_of_its_own_epoch_or_of_nobody_is_written_over),
         cmocka_unit_test(test_successor_loads_its_slots_and_is_not_refused),

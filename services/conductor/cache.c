@@ -230,6 +230,7 @@ static bool keep_record(struct mlt_conductor_cache *cache, struct entry *entry,
         .refresh_due_ns = cache->options.refresh_ns > 0 && book->snapshot_time_ns > 0
                               ? book->snapshot_time_ns + cache->options.refresh_ns
                               : 0,
+        .source_up = view->source_up,
     };
     copy_heads(record.heads, &record.head_count, view);
     uint8_t *out = begin_value(cache, &entry->record, mlt_snapshot_record_encoded_size(&record));

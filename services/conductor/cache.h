@@ -70,6 +70,7 @@ struct mlt_conductor_view {
     const struct mlt_event *book; /* the numbered BOOK; commit only */
     const struct mlt_orderbook *levels;
     enum mlt_book_state state; /* of levels; of commit that of the BOOK */
+    bool source_up;            /* mlt_conductor_core_source_up; commit only */
     const struct mlt_head *heads;
     size_t head_count;
 };

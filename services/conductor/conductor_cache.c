@@ -22,6 +22,7 @@ bool mlt_conductor_on_commit(void *ctx, struct mlt_slice instrument, const struc
         .book = book,
         .levels = levels,
         .state = book->u.book.state,
+        .source_up = mlt_conductor_core_source_up(c->core, instrument),
         .heads = heads,
         .head_count = mlt_conductor_core_heads_of(c->core, instrument, heads),
     };
@@ -124,7 +125,8 @@ static void on_loaded(void *ctx, const struct mlt_conductor_cached *cached)
     struct conductor *c = loading->conductor;
     (void)pthread_mutex_lock(&c->lock);
     /* What cannot be taken over is made from the beginning. */
-    if (mlt_conductor_core_restore(c->core, cached->book, cached->checkpoint) == MLT_OK) {
+    if (mlt_conductor_core_restore(c->core, cached->book, cached->checkpoint,
+                                   cached->record->source_up) == MLT_OK) {
         c->restored |= UINT64_C(1) << partition;
         loading->books++;
     }

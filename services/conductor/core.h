@@ -159,19 +159,25 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core,
 /*
  * A book that an owner before left, with its last BOOK and its checkpoint, both LIVE or STALE: from
  * now on the instrument has it, STALE (mlt_sync_restore), and after mlt_conductor_core_restored
- * says so. Before the instrument's first event. E_EXISTS: it has a book or an epoch; E_PROTOCOL:
+ * says so. source_up: what mlt_conductor_core_source_up said when the BOOK was made; else a STALE
+ * one asks for no snapshot before the source says that it is up. Before the instrument's first
+ * event. E_EXISTS: it has a book or an epoch; E_PROTOCOL:
  * the two show no levels, or the checkpoint's digest is not that of its levels; E_INVALID: no books
  * are made; E_LIMIT, E_NOMEM.
  */
-enum mlt_status
-mlt_conductor_core_restore(struct mlt_conductor_core *core, const struct mlt_event *book,
-                           const struct mlt_book_checkpoint *checkpoint) MLT_MUST_CHECK;
+enum mlt_status mlt_conductor_core_restore(struct mlt_conductor_core *core,
+                                           const struct mlt_event *book,
+                                           const struct mlt_book_checkpoint *checkpoint,
+                                           bool source_up) MLT_MUST_CHECK;
+/* The source of its book is not known to be down, by this owner or by the one before. */
+bool mlt_conductor_core_source_up(const struct mlt_conductor_core *core,
+                                  struct mlt_slice instrument);
 /* The partition is owned and seeded: of each restored book of it EPOCH_STARTED, STATUS STALE
  * (`restored`) and the last BOOK as STALE go out. Once per book. */
 void mlt_conductor_core_restored(struct mlt_conductor_core *core, uint32_t partition);
 
-/* An event that an owner before had taken and put out: only restored books use it (BOOK_DELTA). It
- * is neither judged nor numbered. */
+/* An event that an owner before had taken and put out: only restored books use it (BOOK_DELTA,
+ * SOURCE_DOWN, SOURCE_UP). It is neither judged nor numbered. */
 void mlt_conductor_core_again(struct mlt_conductor_core *core, const struct mlt_event *event);
 
 /* The hop lost something of this partition: STATUS LOST for each instrument seen in it, and

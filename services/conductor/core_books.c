@@ -263,6 +263,19 @@ void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *even
     }
 }
 
+bool mlt_conductor_of_source(const struct mlt_event *event)
+{
+    return event->type == MLT_EVENT_STATUS && (event->u.status.kind == MLT_STATUS_SOURCE_DOWN ||
+                                               event->u.status.kind == MLT_STATUS_SOURCE_UP);
+}
+
+void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event)
+{
+    const bool up = event->u.status.kind == MLT_STATUS_SOURCE_UP;
+    f->asleep = f->asleep && !up;
+    mlt_fusion_source(f->fusion, up);
+}
+
 bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrument *i,
                                 struct mlt_event *event)
 {
@@ -298,9 +311,8 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
         }
         break;
     case MLT_EVENT_STATUS:
-        if (i->fused != NULL && (event->u.status.kind == MLT_STATUS_SOURCE_DOWN ||
-                                 event->u.status.kind == MLT_STATUS_SOURCE_UP)) {
-            mlt_fusion_source(i->fused->fusion, event->u.status.kind == MLT_STATUS_SOURCE_UP);
+        if (i->fused != NULL && mlt_conductor_of_source(event)) {
+            mlt_conductor_take_source(i->fused, event);
         }
         break;
     default:

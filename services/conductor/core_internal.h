@@ -43,7 +43,7 @@ struct fused {
     bool heard;              /* there was one */
     bool restored, unsaid;   /* by an owner before, and neither joined nor broken; not yet said */
     bool conflated;          /* its window is over, but there was no room */
-    bool asleep;             /* restored: perhaps because the source is down */
+    bool asleep;             /* restored, and the source was down by then */
     bool uncached;           /* the last BOOK left with CACHE_UNAVAILABLE */
     bool committing, late;   /* late: what came after it waits no longer */
     uint64_t fenced_epoch;   /* nothing leaves while the slot has this one */
@@ -160,6 +160,9 @@ void mlt_conductor_add_levels(const struct mlt_fusion *fusion, struct mlt_conduc
 /* The Dispatcher has the table and says by each event what is subscribed
  * (docs/decisions/0010-books.md). */
 void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *event);
+/* SOURCE_DOWN or SOURCE_UP; takes it to the book. */
+bool mlt_conductor_of_source(const struct mlt_event *event);
+void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event);
 void mlt_conductor_books_fini(struct mlt_conductor_core *core);
 bool mlt_conductor_fenced(const struct mlt_conductor_core *core, const struct instrument *i);
 
@@ -179,7 +182,7 @@ enum mlt_status mlt_conductor_fuse_for(struct mlt_conductor_core *core, struct i
 
 /* ---- core_warm.c ---- */
 
-/* A delta that was delivered before: a restored book may need it. */
+/* A delta, or a word of the source, that was delivered before: a restored book may need it. */
 void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrument *i,
                                const struct mlt_event *event);
 

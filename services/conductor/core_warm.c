@@ -25,7 +25,8 @@ static int64_t age_of(const struct mlt_conductor_core *core, int64_t wall_ns)
 
 enum mlt_status mlt_conductor_core_restore(struct mlt_conductor_core *core,
                                            const struct mlt_event *book,
-                                           const struct mlt_book_checkpoint *checkpoint)
+                                           const struct mlt_book_checkpoint *checkpoint,
+                                           bool source_up)
 {
     struct instrument *i = NULL;
     if (!core->makes_books) {
@@ -60,8 +61,17 @@ enum mlt_status mlt_conductor_core_restore(struct mlt_conductor_core *core,
     struct fused *f = i->fused;
     status = mlt_fusion_restore(f->fusion, &left); /* else it is IDLE, and starts as ever */
     f->restored = f->unsaid = f->wanted = status == MLT_OK;
-    f->asleep = book->u.book.state == MLT_BOOK_STALE;
+    f->asleep = book->u.book.state == MLT_BOOK_STALE && !source_up;
     return status;
+}
+
+bool mlt_conductor_core_source_up(const struct mlt_conductor_core *core,
+                                  struct mlt_slice instrument)
+{
+    const struct instrument *i = mlt_map_get(&core->map, instrument);
+    const struct fused *f = i != NULL ? i->fused : NULL;
+    return f != NULL && mlt_fusion_source_up(f->fusion) &&
+           !(f->asleep && mlt_fusion_restored(f->fusion));
 }
 
 void mlt_conductor_core_restored(struct mlt_conductor_core *core, uint32_t partition)
@@ -88,14 +98,19 @@ void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrumen
                                const struct mlt_event *event)
 {
     struct fused *f = i->fused;
-    if (event->type != MLT_EVENT_BOOK_DELTA || f == NULL || f->unsaid ||
+    const bool delta = event->type == MLT_EVENT_BOOK_DELTA;
+    if ((!delta && !mlt_conductor_of_source(event)) || f == NULL || f->unsaid ||
         i->epoch != core->epochs[i->slot] || !mlt_fusion_restored(f->fusion)) {
         return;
     }
-    enum mlt_sync_outcome outcome;
-    mlt_conductor_take_wants(i, event);
-    core->counts.books_refused += mlt_fusion_replay(f->fusion, event, &outcome) != MLT_OK;
-    core->counts.replayed += outcome == MLT_SYNC_APPLIED;
+    if (delta) {
+        enum mlt_sync_outcome outcome;
+        mlt_conductor_take_wants(i, event);
+        core->counts.books_refused += mlt_fusion_replay(f->fusion, event, &outcome) != MLT_OK;
+        core->counts.replayed += outcome == MLT_SYNC_APPLIED;
+    } else {
+        mlt_conductor_take_source(f, event);
+    }
     mlt_conductor_announce(core, f);
     mlt_conductor_book_if_due(core, f);
 }

@@ -358,6 +358,11 @@ void mlt_fusion_source(struct mlt_fusion *fusion, bool up)
     mlt_sync_source(fusion->sync, up);
 }
 
+bool mlt_fusion_source_up(const struct mlt_fusion *fusion)
+{
+    return mlt_sync_source_up(fusion->sync);
+}
+
 void mlt_fusion_request_failed(struct mlt_fusion *fusion)
 {
     mlt_sync_request_failed(fusion->sync);

@@ -629,6 +629,11 @@ enum mlt_sync_state mlt_sync_state(const struct mlt_sync *sync)
     return sync->state;
 }
 
+bool mlt_sync_source_up(const struct mlt_sync *sync)
+{
+    return !sync->source_down;
+}
+
 const struct mlt_orderbook *mlt_sync_book(const struct mlt_sync *sync)
 {
     return sync->book;

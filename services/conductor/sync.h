@@ -182,6 +182,8 @@ void mlt_sync_tick(struct mlt_sync *sync);
 int64_t mlt_sync_due_ns(const struct mlt_sync *sync);
 
 enum mlt_sync_state mlt_sync_state(const struct mlt_sync *sync);
+/* Not told to be down. */
+bool mlt_sync_source_up(const struct mlt_sync *sync);
 /* The book; right only in LIVE. In STALE it is what was last known, else of no use. */
 const struct mlt_orderbook *mlt_sync_book(const struct mlt_sync *sync);
 void mlt_sync_counts(const struct mlt_sync *sync, struct mlt_sync_counts *out);

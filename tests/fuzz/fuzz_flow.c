@@ -404,7 +404,8 @@ static void take_over(struct mlt_slice record_bytes, struct mlt_slice checkpoint
         mlt_event_decode(record.event, &arena, &book) == MLT_OK && book.type == MLT_EVENT_BOOK &&
         mlt_book_checkpoint_decode(checkpoint_bytes, &arena, &checkpoint) == MLT_OK &&
         mlt_slice_equal(book.instrument, checkpoint.instrument) &&
-        mlt_conductor_core_restore(world.conductor, &book, &checkpoint) == MLT_OK) {
+        mlt_conductor_core_restore(world.conductor, &book, &checkpoint, record.source_up) ==
+            MLT_OK) {
         mlt_conductor_core_restored(world.conductor,
                                     mlt_instrument_slot(book.instrument) % PARTITIONS);
     }

@@ -22,6 +22,7 @@ static void put_record(struct writer *w, const struct mlt_snapshot_record *r)
     put_uint(w, 9, (uint64_t)r->state);
     put_uint(w, 10, r->throttle_ms);
     put_fixed64(w, 11, (uint64_t)r->refresh_due_ns);
+    put_uint(w, 12, r->source_up ? 1 : 0);
 }
 
 static void put_checkpoint(struct writer *w, const struct mlt_book_checkpoint *c)
@@ -110,6 +111,9 @@ static void take_record(struct take *t, const struct field *f, struct mlt_snapsh
         break;
     case 11:
         r->refresh_due_ns = (int64_t)number(t, f, WIRE_FIXED64);
+        break;
+    case 12:
+        r->source_up = number(t, f, WIRE_VARINT) != 0;
         break;
     default:
         break;

@@ -138,7 +138,7 @@ static bool commit_state(struct owner *o, const char *token, int64_t last,
                             &book.u.book.bids);
     (void)mlt_orderbook_top(o->levels, MLT_ORDERBOOK_ASKS, 20, columns[2], columns[3],
                             &book.u.book.asks);
-    const struct mlt_conductor_view view = { &book, o->levels, book_state, heads, 2 };
+    const struct mlt_conductor_view view = { &book, o->levels, book_state, true, heads, 2 };
     const bool taken = mlt_conductor_cache_commit(o->cache, book.instrument, &view);
     o->taken += taken ? 1 : 0;
     return taken;
@@ -244,6 +244,7 @@ static void test_record_and_checkpoint_say_what_the_book_is(void **state)
     assert_int_equal(record.deltas_applied, 4);
     assert_int_equal(record.state, MLT_BOOK_LIVE);
     assert_int_equal(record.throttle_ms, 100);
+    assert_true(record.source_up);
     assert_true(record.refresh_due_ns == 1785000060000000000);
     assert_int_equal(record.head_count, 2);
     assert_int_equal(record.heads[0].sequence, 17);

@@ -528,11 +528,19 @@ static void test_quiet_books_are_asked_for_again_where_the_adapter_is_away(void 
                      MLT_OK);
     process_start(&rig.conductor, "meltica-conductor", rig.server.url, NULL);
     await(MLT_BOOK_STALE, epoch, 0, FLOW_INSTRUMENTS, WAIT_NS);
+    /* Once more: what it left is STALE by now, and all the same nobody's line was down. */
+    const uint64_t second = epoch_of(0);
+    process_kill(&rig.conductor);
+    (void)pthread_mutex_lock(&rig.mutex);
+    memset(rig.asked, 0, sizeof rig.asked);
+    (void)pthread_mutex_unlock(&rig.mutex);
+    process_start(&rig.conductor, "meltica-conductor", rig.server.url, NULL);
+    await(MLT_BOOK_STALE, second, 0, FLOW_INSTRUMENTS, WAIT_NS);
     await_asked(3);
     for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
         send_snapshot(i);
     }
-    await(MLT_BOOK_LIVE, epoch, 0, FLOW_INSTRUMENTS, WAIT_NS);
+    await(MLT_BOOK_LIVE, second, 0, FLOW_INSTRUMENTS, WAIT_NS);
     assert_right();
 }
 

@@ -13,6 +13,7 @@ static int64_t quantities[2], shown_quantities[2];
 struct left {
     struct mlt_event book;
     struct mlt_book_checkpoint checkpoint;
+    bool source_up;
 };
 
 /* The owner before had shown `shown`, and its checkpoint is of `last`. */
@@ -74,7 +75,8 @@ static void take_over(const struct left *l, int64_t delivered)
     const struct mlt_instrument_heads seed = {
         .instrument = FIXTURE_INSTRUMENT, .epoch = 3, .head_count = 2, .heads = heads
     };
-    assert_int_equal(mlt_conductor_core_restore(f.core, &l->book, &l->checkpoint), MLT_OK);
+    assert_int_equal(mlt_conductor_core_restore(f.core, &l->book, &l->checkpoint, l->source_up),
+                     MLT_OK);
     assert_int_equal(f.count, 0);
     assert_int_equal(mlt_conductor_core_seed(f.core, &seed), MLT_OK);
     mlt_conductor_core_restored(f.core, mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4);
@@ -283,6 +285,65 @@ static void test_stale_record_asks_for_nothing_before_the_source_is_known_to_be_
     fixture_close(&f);
 }
 
+/* The owner before was restarted itself, and had not heard of the instrument: that record is STALE
+ * as well, and quiet as it is nothing but a snapshot makes the book right again. */
+static void test_stale_record_of_a_source_that_was_up_asks_as_a_live_one_does(void **state)
+{
+    (void)state;
+    open_left(100, 100, 100); /* shown STALE, as restored */
+    assert_true(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
+    assert_false(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    fixture_close(&f);
+
+    open_core();
+    struct left l = left_at(100, 100);
+    l.book.u.book.state = l.checkpoint.state = MLT_BOOK_STALE;
+    l.source_up = true;
+    take_over(&l, 100);
+    (void)expect_book(2, MLT_BOOK_STALE, 100);
+    assert_true(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    fixture_run(&f, f.now_ns + MLT_NS_PER_S);
+    assert_int_equal(f.requests, 1);
+    fixture_snapshot(&f, 100);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 1);
+    fixture_close(&f);
+}
+
+static void again_source(enum mlt_status_kind kind)
+{
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_STATUS);
+    e.u.status.kind = kind;
+    mlt_conductor_core_again(f.core, &e);
+}
+
+/* The record is from before the source was up again, which the owner before had acknowledged. */
+static void test_word_of_the_source_that_was_put_out_before_is_heard(void **state)
+{
+    (void)state;
+    open_core();
+    struct left l = left_at(100, 100);
+    l.book.u.book.state = l.checkpoint.state = MLT_BOOK_STALE;
+    take_over(&l, 100);
+    assert_false(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    fixture_run(&f, f.now_ns + 600 * MLT_NS_PER_S);
+    assert_int_equal(f.requests, 0);
+    const size_t count = f.count;
+    again_source(MLT_STATUS_SOURCE_UP);
+    assert_true(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    assert_int_equal(f.requests, 1);
+    assert_int_equal(f.count, count + 1); /* SYNCING; it is not told again itself */
+    expect_status(count, MLT_STATUS_SYNCING, "requested", MLT_BOOK_STALE, 0, 0);
+    fixture_close(&f);
+
+    open_left(100, 100, 100); /* the record is from before it went down */
+    again_source(MLT_STATUS_SOURCE_DOWN);
+    fixture_run(&f, f.now_ns + 600 * MLT_NS_PER_S);
+    assert_int_equal(f.requests, 0);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_STALE], 1);
+    fixture_close(&f);
+}
+
 static void test_loss_on_the_way_breaks_nothing_that_the_ids_join(void **state)
 {
     (void)state;
@@ -335,7 +396,8 @@ static void test_whom_nobody_follows_any_more_is_given_up_until_something_comes(
 
 static void refused(struct left l)
 {
-    assert_int_equal(mlt_conductor_core_restore(f.core, &l.book, &l.checkpoint), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_conductor_core_restore(f.core, &l.book, &l.checkpoint, true),
+                     MLT_E_PROTOCOL);
 }
 
 static void test_what_is_no_book_is_not_taken_over(void **state)
@@ -367,7 +429,8 @@ static void test_what_is_no_book_is_not_taken_over(void **state)
     fixture_delta(&f, 101, 101); /* as if there had been nothing */
     expect_status(1, MLT_STATUS_SYNCING, "started", MLT_BOOK_IDLE, 0, 0);
     l = left_at(100, 100);
-    assert_int_equal(mlt_conductor_core_restore(f.core, &l.book, &l.checkpoint), MLT_E_EXISTS);
+    assert_int_equal(mlt_conductor_core_restore(f.core, &l.book, &l.checkpoint, true),
+                     MLT_E_EXISTS);
     fixture_close(&f);
 }
 
@@ -406,6 +469,8 @@ int main(void)
         cmocka_unit_test(test_hole_in_what_comes_again_is_found_before_anything_new_comes),
         cmocka_unit_test(test_quiet_book_stays_stale_until_a_snapshot_as_new_as_what_was_delivered),
         cmocka_unit_test(test_stale_record_asks_for_nothing_before_the_source_is_known_to_be_up),
+        cmocka_unit_test(test_stale_record_of_a_source_that_was_up_asks_as_a_live_one_does),
+        cmocka_unit_test(test_word_of_the_source_that_was_put_out_before_is_heard),
         cmocka_unit_test(test_loss_on_the_way_breaks_nothing_that_the_ids_join),
         cmocka_unit_test(test_source_that_goes_down_ends_the_waiting),
         cmocka_unit_test(test_whom_nobody_follows_any_more_is_given_up_until_something_comes),

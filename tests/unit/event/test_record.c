@@ -26,6 +26,7 @@ static struct mlt_snapshot_record sample_record(void)
         .state = MLT_BOOK_LIVE,
         .throttle_ms = 100,
         .refresh_due_ns = 1723161253937085769,
+        .source_up = true,
     };
 }
 
@@ -83,7 +84,7 @@ static void test_a_record_is_what_protobuf_reads_and_survives_the_round_trip(voi
     assert_true(pb->last_update_id == in.last_update_id && pb->deltas_applied == 12);
     assert_true(pb->snapshot_update_id == in.snapshot_update_id &&
                 (int64_t)pb->snapshot_time == in.snapshot_time_ns);
-    assert_true(pb->throttle_ms == 100 && pb->refresh_due == 1723161253937085769);
+    assert_true(pb->throttle_ms == 100 && pb->refresh_due == 1723161253937085769 && pb->source_up);
     uint8_t *packed = malloc(len);
     assert_non_null(packed);
     assert_int_equal(meltica__v1__snapshot_record__pack(pb, packed), len);

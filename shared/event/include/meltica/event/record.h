@@ -21,6 +21,7 @@ struct mlt_snapshot_record {
     enum mlt_book_state state;
     uint32_t throttle_ms;
     int64_t refresh_due_ns; /* since 1970, 0: none is planned */
+    bool source_up;         /* the exchange's line was not known to be down */
 };
 
 struct mlt_book_checkpoint {

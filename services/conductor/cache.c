@@ -98,10 +98,12 @@ bool mlt_cache_put(struct mlt_conductor_cache *cache, struct key *key)
         key->out = true;
         key->out_version = key->version;
         return true;
-    case MLT_E_FULL:
-    case MLT_E_NOMEM:
+    case MLT_E_FULL: /* put by the thread when an answer has made room */
         cache->full = true;
         mlt_cache_enqueue(cache, key);
+        return true;
+    case MLT_E_NOMEM: /* no answer need come that would make room */
+        mlt_cache_set_away(cache, "no memory for a record", 0);
         return false;
     case MLT_E_UNAVAILABLE:
         mlt_cache_set_away(cache, "no connection to NATS", 0);
@@ -160,7 +162,11 @@ void mlt_cache_on_answer(void *ctx, const struct mlt_kv_answer *answer)
     case MLT_KV_CONFLICT: /* who waits is answered when it is known whose value that is */
         cache->counts.conflicts++;
         key->suspect = true;
-        mlt_cache_enqueue(cache, key);
+        if (cache->available) {
+            mlt_cache_enqueue(cache, key);
+        } else { /* it is read when the cache is back, and nobody waits for that */
+            told = mlt_cache_take_waiting(key);
+        }
         break;
     case MLT_KV_TIMEOUT: /* it may be written: so it is read before it is written again */
         cache->counts.timeouts++;

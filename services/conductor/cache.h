@@ -35,7 +35,7 @@ struct mlt_conductor_cache_options {
     /* The answer of a commit that was taken; FENCED also comes without one, once an epoch and
      * instrument. Must not block. */
     void (*on_outcome)(void *ctx, struct mlt_slice instrument, enum mlt_commit_outcome outcome);
-    /* NULL is fine. Before FENCED: the epoch that was found. Commits are taken again; rebuilt: the
+    /* NULL is fine. After FENCED: the epoch that was found. Commits are taken again; rebuilt: the
      * bucket was another one, and everything is written to it. */
     void (*on_fenced)(void *ctx, struct mlt_slice instrument, uint64_t epoch);
     void (*on_back)(void *ctx, bool rebuilt);

@@ -76,8 +76,8 @@ struct entry *mlt_cache_entry(struct mlt_conductor_cache *cache, struct mlt_slic
 void mlt_cache_probe_later(struct mlt_conductor_cache *cache);
 void mlt_cache_set_away(struct mlt_conductor_cache *cache, const char *reason, int code);
 void mlt_cache_enqueue(struct mlt_conductor_cache *cache, struct key *key);
-/* Hands a dirty key's value to the writer; where that is not possible it is queued, or waits for
- * the cache to be back. */
+/* Hands a dirty key's value to the writer, or queues it: true. False: it waits for the cache to be
+ * back, or is none that could be written. */
 bool mlt_cache_put(struct mlt_conductor_cache *cache, struct key *key);
 /* The key is at this revision, with what was `version`. */
 void mlt_cache_wrote(struct mlt_conductor_cache *cache, struct key *key, uint64_t revision,

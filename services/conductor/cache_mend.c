@@ -206,7 +206,7 @@ static void repair(struct mlt_conductor_cache *cache, struct key *key)
     } else if (status == MLT_OK) {
         cache->counts.repairs++;
         mlt_cache_wrote(cache, key, revision, version);
-    } else if (status == MLT_E_CONFLICT) {
+    } else if (status == MLT_E_CONFLICT && cache->available) {
         mlt_cache_enqueue(cache, key); /* once more */
         return;
     } else {
@@ -216,12 +216,24 @@ static void repair(struct mlt_conductor_cache *cache, struct key *key)
     tell = mlt_cache_take_waiting(key) || tell;
     if (tell) {
         (void)pthread_mutex_unlock(&cache->lock);
+        cache->options.on_outcome(cache->options.ctx, mlt_slice_of_string(key->entry->token),
+                                  outcome);
+        /* Afterwards: it may give the slot another epoch, to which FENCED must not be taken. */
         if (outcome == MLT_COMMIT_FENCED && cache->options.on_fenced != NULL) {
             cache->options.on_fenced(cache->options.ctx, mlt_slice_of_string(key->entry->token),
                                      epoch);
         }
+        (void)pthread_mutex_lock(&cache->lock);
+    }
+}
+
+/* Out of the queue, where it had to wait for room. As repair. */
+static void put_now(struct mlt_conductor_cache *cache, struct key *key)
+{
+    if (!mlt_cache_put(cache, key) && mlt_cache_take_waiting(key)) {
+        (void)pthread_mutex_unlock(&cache->lock);
         cache->options.on_outcome(cache->options.ctx, mlt_slice_of_string(key->entry->token),
-                                  outcome);
+                                  MLT_COMMIT_UNAVAILABLE);
         (void)pthread_mutex_lock(&cache->lock);
     }
 }
@@ -264,7 +276,7 @@ void *mlt_cache_mend(void *arg)
             if (key->suspect) {
                 repair(cache, key);
             } else {
-                (void)mlt_cache_put(cache, key);
+                put_now(cache, key);
             }
         }
     }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cache.h"
+#include "cache_internal.h"
 #include "meltica/base/clock.h"
 #include "meltica/bus/stored.h"
 
@@ -40,6 +40,7 @@ struct owner {
     struct latch answered;
     uint64_t taken, outcomes[3];
     enum mlt_commit_outcome last;
+    uint64_t fences, fences_early; /* told; of them those that came before FENCED */
 };
 
 static void on_outcome(void *ctx, struct mlt_slice instrument, enum mlt_commit_outcome outcome)
@@ -51,6 +52,17 @@ static void on_outcome(void *ctx, struct mlt_slice instrument, enum mlt_commit_o
     o->last = outcome;
     (void)pthread_mutex_unlock(&o->mutex);
     latch_add(&o->answered, 1);
+}
+
+static void on_fenced(void *ctx, struct mlt_slice instrument, uint64_t epoch)
+{
+    struct owner *o = ctx;
+    assert_true(mlt_instrument_token_valid(instrument));
+    assert_true(epoch > o->epoch);
+    (void)pthread_mutex_lock(&o->mutex);
+    o->fences++;
+    o->fences_early += o->outcomes[MLT_COMMIT_FENCED] < o->fences;
+    (void)pthread_mutex_unlock(&o->mutex);
 }
 
 static void seed(struct mlt_orderbook *levels, int64_t last)
@@ -85,6 +97,7 @@ static void owner_open(struct owner *o, uint64_t epoch)
                                                          .throttle_ms = 100,
                                                          .refresh_ns = 60 * MLT_NS_PER_S,
                                                          .on_outcome = on_outcome,
+                                                         .on_fenced = on_fenced,
                                                          .ctx = o };
     struct mlt_error err = MLT_ERROR_INIT;
     assert_int_equal(mlt_conductor_cache_create(&options, &o->cache, &err), MLT_OK);
@@ -395,6 +408,8 @@ static void test_higher_epoch_takes_over_and_the_lower_one_is_fenced(void **stat
     assert_int_equal(last_in_record(&low, "FENCE-USDT"), 24);
     owner_close(&low);
     owner_close(&high);
+    assert_true(low.fences > 0 && high.fences > 0);
+    assert_int_equal(low.fences_early + high.fences_early, 0);
 }
 
 static void test_value_of_its_own_epoch_or_of_nobody_is_written_over(void **state)
@@ -580,6 +595,61 @@ static void test_server_that_hangs_costs_one_answer_time_and_comes_back(void **s
     owner_close(&o);
 }
 
+/* More at once than the writer takes, as when the bucket of a large market is made again: what has
+ * to wait for room is late, but it is neither flagged nor forgotten. */
+static void test_commits_beyond_the_writers_room_wait_for_it(void **state)
+{
+    (void)state;
+    struct owner o;
+    char token[32];
+    unsigned n = 0;
+    owner_open(&o, 750);
+    commit_some(&o, "ROOM", 1, 75);
+    server_pause(&server);
+    bool taken = true;
+    while (taken && n < 5000) { /* a record and a checkpoint each: above 8,192 puts */
+        (void)snprintf(token, sizeof token, "ROOM%u-USDT", n + 1);
+        taken = commit(&o, token, 76);
+        n += taken;
+    }
+    const bool available = counts_of(&o).available;
+    server_resume(&server);
+    /* On a machine that needs half a second for that the cache was given up, and rightly so. */
+    assert_true(taken || !available);
+    assert_true(latch_wait(&o.answered, o.taken, WAIT_NS));
+    const int64_t back = mlt_clock_mono_ns();
+    while (counts_of(&o).waiting > 0 || !counts_of(&o).available) {
+        assert_true(mlt_clock_mono_ns() - back < WAIT_NS);
+        (void)mlt_bus_rtt_ns(o.bus);
+    }
+    (void)snprintf(token, sizeof token, "ROOM%u-USDT", n);
+    assert_int_equal(last_in_record(&o, token), 76);
+    owner_close(&o);
+}
+
+/* Another key's put is not answered, and then this one's is refused: to find out whose value that
+ * is would take until the cache is back. */
+static void test_refused_put_is_answered_where_the_cache_went_away_meanwhile(void **state)
+{
+    (void)state;
+    struct owner o;
+    owner_open(&o, 760);
+    commit_some(&o, "REFUSED", 1, 76);
+    server_pause(&server);
+    assert_true(commit(&o, "REFUSED0-USDT", 77));
+    (void)pthread_mutex_lock(&o.cache->lock);
+    struct entry *entry = mlt_cache_entry(o.cache, MLT_SLICE_LITERAL("REFUSED0-USDT"));
+    mlt_cache_set_away(o.cache, "as if another one's was not answered", 0);
+    (void)pthread_mutex_unlock(&o.cache->lock);
+    const struct mlt_kv_answer refused = { .about = &entry->record, .outcome = MLT_KV_CONFLICT };
+    mlt_cache_on_answer(o.cache, &refused);
+    assert_true(latch_wait(&o.answered, o.taken, 0));
+    assert_int_equal(o.last, MLT_COMMIT_UNAVAILABLE);
+    server_resume(&server);
+    commit_until_done(&o, "REFUSED0-USDT", 78, WAIT_NS);
+    owner_close(&o);
+}
+
 static void test_end_answers_who_waits(void **state)
 {
     (void)state;
@@ -607,6 +677,8 @@ int main(void)
         cmocka_unit_test(test_value_of_its_own_epoch_or_of_nobody_is_written_over),
         cmocka_unit_test(test_successor_loads_its_slots_and_is_not_refused),
         cmocka_unit_test(test_server_that_hangs_costs_one_answer_time_and_comes_back),
+        cmocka_unit_test(test_commits_beyond_the_writers_room_wait_for_it),
+        cmocka_unit_test(test_refused_put_is_answered_where_the_cache_went_away_meanwhile),
         cmocka_unit_test(test_end_answers_who_waits),
         cmocka_unit_test(test_bucket_that_died_with_its_server_is_made_again_with_everything),
         cmocka_unit_test(test_quiet_cache_finds_out_by_itself_that_the_server_is_another_one),

@@ -17,6 +17,7 @@ struct mlt_sync {
     int64_t needed;      /* a snapshot below this id lacks what was seen and is no longer held */
     uint32_t seed_depth; /* asked for by the snapshot that the book is from */
     bool in_flight;
+    bool outdated; /* in flight since before something was missed: its answer may lack that */
     int64_t request_due_ns;            /* in flight: given up then */
     int64_t retry_at_ns, refine_at_ns; /* no request before: at all, while LIVE */
     int64_t heard_ns, snapshot_ns;
@@ -140,6 +141,7 @@ static void request_if_due(struct mlt_sync *sync)
     const bool live = sync->state == MLT_SYNC_LIVE;
     const uint32_t depth = live ? sync->options.depth : sync->options.first_depth;
     sync->in_flight = true;
+    sync->outdated = false;
     sync->request_due_ns = now + sync->options.request_timeout_ns;
     sync->counts.requests++;
     if (!live) {
@@ -181,6 +183,9 @@ static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t firs
     settle_restored(sync);
     break_off(sync);
     mlt_orderbook_clear(sync->book);
+    if (reason == MLT_SYNC_LOST || reason == MLT_SYNC_MALFORMED) {
+        sync->outdated = sync->in_flight; /* no delta that is held tells what it must reach */
+    }
     go(sync, MLT_SYNC_GAP, reason, first, last);
     request_if_due(sync);
 }
@@ -188,7 +193,7 @@ static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t firs
 /* A request came to nothing, or its answer was of no use. */
 static void failed(struct mlt_sync *sync)
 {
-    sync->in_flight = false;
+    sync->in_flight = sync->outdated = false;
     if (sync->continuous) {
         mlt_delta_buffer_clear(&sync->buffer); /* the book itself has them */
     }
@@ -216,7 +221,7 @@ void mlt_sync_stop(struct mlt_sync *sync)
     }
     mlt_delta_buffer_clear(&sync->buffer);
     mlt_orderbook_clear(sync->book);
-    sync->continuous = sync->in_flight = false;
+    sync->continuous = sync->in_flight = sync->outdated = false;
     sync->needed = 0;
     settle_restored(sync);
     go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
@@ -508,10 +513,15 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
                                   enum mlt_sync_outcome *outcome)
 {
     const int64_t id = snapshot->last_update_id;
-    const bool asked = sync->in_flight;
+    const bool asked = sync->in_flight, outdated = sync->outdated;
     *outcome = MLT_SYNC_UNUSED;
-    sync->in_flight = false;
+    sync->in_flight = sync->outdated = false;
     if (idle(sync)) {
+        return MLT_OK;
+    }
+    if (outdated && sync->buffer.count == 0) { /* nor does any delta show that it lacks nothing */
+        sync->counts.too_old++;
+        request_if_due(sync);
         return MLT_OK;
     }
     if (id < 0 || id == INT64_MAX || !joins(sync, id)) {
@@ -581,6 +591,7 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
 {
     if (up && sync->restored) { /* the deltas since its end, if any, come or are missing */
         sync->retry_at_ns = sync->retry_at_ns == INT64_MAX ? INT64_MIN : sync->retry_at_ns;
+        sync->outdated = sync->in_flight;
         request_if_due(sync);
         return;
     }
@@ -596,6 +607,7 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
     } else {
         settle_restored(sync);
         break_off(sync);
+        sync->outdated = sync->in_flight;
         go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
     }
 }

@@ -16,7 +16,9 @@
  * kept must have first <= L+1 <= last, each later one first <= N+1 with N the last of the one
  * before (overlap is applied, quantities being absolute; last <= N is a repeat). The book is LIVE
  * as soon as the snapshot and what is buffered are applied: on a quiet instrument the next delta
- * may be long in coming, and proves itself when it comes.
+ * may be long in coming, and proves itself when it comes. So a snapshot that was asked for before
+ * the line ended or something was lost is used only where a buffered delta joins it: nothing else
+ * says that it has what was missed, and a quiet book would stay without it.
  */
 #ifndef MELTICA_CONDUCTOR_SYNC_H
 #define MELTICA_CONDUCTOR_SYNC_H
@@ -99,7 +101,8 @@ struct mlt_sync_counts {
     uint64_t requests; /* snapshots asked for */
     uint64_t timeouts, failures;
     uint64_t snapshots;                  /* taken */
-    uint64_t too_old;                    /* snapshots from before the buffer */
+    uint64_t too_old;                    /* snapshots from before the buffer, or asked for before
+                                            something was missed */
     uint64_t shallow;                    /* snapshots ahead that show less than is known */
     uint64_t refused;                    /* malformed deltas and snapshots */
     uint64_t overflows;                  /* deltas dropped from a full buffer */

@@ -359,6 +359,51 @@ static void test_a_loss_on_the_way_is_a_gap(void **state)
     assert_book(120);
 }
 
+/* What was asked for before may lack what nobody saw, and no delta comes to show it. */
+static void test_a_snapshot_asked_for_before_the_line_ended_makes_no_quiet_book_live(void **state)
+{
+    (void)state;
+    live();
+    mlt_sync_lost(f.sync); /* one is on its way */
+    const uint64_t requests = f.requests;
+    mlt_sync_source(f.sync, false);
+    mlt_sync_source(f.sync, true);
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_SYNCING);
+    assert_int_equal(f.requests, requests);
+    assert_int_equal(snapshot(100), MLT_SYNC_UNUSED);
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_SYNCING);
+    assert_int_equal(f.requests, requests + 1); /* at once */
+    assert_int_equal(snapshot(105), MLT_SYNC_APPLIED);
+    assert_book(105);
+    assert_int_equal(counts().too_old, 1);
+}
+
+static void test_nor_does_one_from_before_a_loss(void **state)
+{
+    (void)state;
+    live();
+    mlt_sync_lost(f.sync);
+    const uint64_t requests = f.requests;
+    mlt_sync_lost(f.sync); /* more of it */
+    assert_int_equal(snapshot(103), MLT_SYNC_UNUSED);
+    assert_int_equal(f.requests, requests + 1);
+    assert_int_equal(snapshot(105), MLT_SYNC_APPLIED);
+    assert_book(105);
+}
+
+static void test_a_delta_that_joins_it_proves_an_older_snapshot(void **state)
+{
+    (void)state;
+    live();
+    mlt_sync_lost(f.sync);
+    const uint64_t requests = f.requests;
+    mlt_sync_lost(f.sync);
+    assert_int_equal(delta(104, 105), MLT_SYNC_BUFFERED);
+    assert_int_equal(snapshot(103), MLT_SYNC_APPLIED);
+    assert_book(105);
+    assert_int_equal(f.requests, requests);
+}
+
 static void test_a_book_that_crosses_is_never_live(void **state)
 {
     (void)state;
@@ -546,6 +591,9 @@ int main(void)
         TEST(test_silence_ends_with_a_snapshot_that_says_the_same),
         TEST(test_a_line_that_ended_is_stale_until_a_snapshot_after_it_is_back),
         TEST(test_a_loss_on_the_way_is_a_gap),
+        TEST(test_a_snapshot_asked_for_before_the_line_ended_makes_no_quiet_book_live),
+        TEST(test_nor_does_one_from_before_a_loss),
+        TEST(test_a_delta_that_joins_it_proves_an_older_snapshot),
         TEST(test_a_book_that_crosses_is_never_live),
         TEST(test_what_cannot_be_applied_breaks_the_book_off),
         TEST(test_a_live_book_deepens_without_leaving_live),

@@ -300,13 +300,14 @@ static void restate(struct mlt_fusion *fusion, struct mlt_event *event,
     s->last_update_id = event->first = event->last = mlt_orderbook_last(book);
 }
 
-/* Whether the book knows more than the snapshot tells: a shallow one at the id of a deeper one
- * before takes nothing away, and who follows the deltas has to learn that. */
-static bool wider(const struct mlt_fusion *fusion, const struct mlt_book_snapshot *snapshot)
+/* Whether the book knows other than what the snapshot tells, and who follows the deltas has to
+ * learn that: a shallow one at the id of a deeper one before takes nothing away, and of one with
+ * more levels than are kept the rest is not known for long. */
+static bool differs(const struct mlt_fusion *fusion, const struct mlt_book_snapshot *snapshot)
 {
     const struct mlt_orderbook *book = mlt_sync_book(fusion->sync);
-    return mlt_orderbook_depth(book, MLT_ORDERBOOK_BIDS) > snapshot->bids.count ||
-           mlt_orderbook_depth(book, MLT_ORDERBOOK_ASKS) > snapshot->asks.count;
+    return mlt_orderbook_depth(book, MLT_ORDERBOOK_BIDS) != snapshot->bids.count ||
+           mlt_orderbook_depth(book, MLT_ORDERBOOK_ASKS) != snapshot->asks.count;
 }
 
 enum mlt_status mlt_fusion_snapshot(struct mlt_fusion *fusion, struct mlt_event *event,
@@ -327,7 +328,7 @@ enum mlt_status mlt_fusion_snapshot(struct mlt_fusion *fusion, struct mlt_event 
         fusion->deltas = after.replayed - before.replayed;
         moved(fusion, event);
         fusion->last = mlt_orderbook_last(mlt_sync_book(fusion->sync));
-        if (covered || fusion->last > snapshot->last_update_id || wider(fusion, snapshot)) {
+        if (covered || fusion->last > snapshot->last_update_id || differs(fusion, snapshot)) {
             restate(fusion, event, scratch);
         }
     }

@@ -1,6 +1,7 @@
 /* Books in the Conductor's core: what leaves, in which order, with what said about it. */
 #include "books_fixture.h"
 
+#include "book.h"
 #include "meltica/base/hash.h"
 
 static struct books_fixture f;
@@ -729,6 +730,38 @@ static void test_a_shallow_snapshot_at_the_same_id_tells_all_that_is_known(void 
 
 /* The book is kept, deltas prove it and consumers of deltas can join; no more than that is
  * numbered. */
+/* The table's schedule may ask for 5,000 levels, of which the book keeps fewer. */
+static void test_a_snapshot_deeper_than_the_book_goes_out_as_deep_as_the_book(void **state)
+{
+    (void)state;
+    struct mlt_conductor_books books = fixture_books;
+    books.book_levels = MLT_ORDERBOOK_LEVELS_MIN;
+    fixture_open(&f, &books, false);
+    fixture_delta(&f, 10, 10);
+    fixture_forget(&f);
+    int64_t bids[80], asks[80], quantities[80];
+    for (int i = 0; i < 80; i++) {
+        bids[i] = 1000 - i;
+        asks[i] = 1001 + i;
+        quantities[i] = 1 + i;
+    }
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
+    e.first = e.last = 10;
+    e.u.book_snapshot.last_update_id = 10;
+    e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 80, bids, quantities };
+    e.u.book_snapshot.asks = (struct mlt_levels){ -2, -5, 80, asks, quantities };
+    e.u.book_snapshot.requested_depth = 5000; /* whole, but not in this book */
+    fixture_send(&f, &e);
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    const struct mlt_book_snapshot *out = &f.out[0].u.book_snapshot;
+    assert_true(out->reset);
+    assert_int_equal(out->bids.count, MLT_ORDERBOOK_LEVELS_MIN);
+    assert_int_equal(out->asks.count, MLT_ORDERBOOK_LEVELS_MIN);
+    assert_int_equal(out->requested_depth, MLT_ORDERBOOK_LEVELS_MIN); /* not whole */
+    assert_int_equal(out->bids.prices[MLT_ORDERBOOK_LEVELS_MIN - 1], 1000 - 63);
+    fixture_close(&f);
+}
+
 static void test_what_nobody_subscribed_to_is_not_numbered(void **state)
 {
     (void)state;
@@ -849,6 +882,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_book_joins_and_each_step_is_said_in_place),
         cmocka_unit_test(test_a_snapshot_ahead_of_the_deltas_goes_out_as_it_is),
+        cmocka_unit_test(test_a_snapshot_deeper_than_the_book_goes_out_as_deep_as_the_book),
         cmocka_unit_test(test_what_nobody_subscribed_to_is_not_numbered),
         cmocka_unit_test(test_changes_within_a_window_are_merged_and_the_last_always_leaves),
         cmocka_unit_test(test_a_hole_is_said_at_once_and_no_level_is_shown_until_a_snapshot_joins),

@@ -35,6 +35,15 @@ static void drop_oldest_half(struct mlt_delta_buffer *buffer)
     }
 }
 
+size_t mlt_delta_buffer_shrink(struct mlt_delta_buffer *buffer, size_t deltas, size_t levels)
+{
+    const size_t before = buffer->count;
+    while (buffer->count > 1 && (buffer->count > deltas || buffer->number_count > 2 * levels)) {
+        drop_oldest_half(buffer);
+    }
+    return before - buffer->count;
+}
+
 /* Capacity of at least `wanted`, by doubling from `start`. NULL: no memory, and old is untouched.
  */
 static void *grow(void *old, size_t *capacity, size_t wanted, size_t start, size_t bytes_each)

@@ -8,6 +8,10 @@
 /* Beyond these the oldest half goes. */
 #define MLT_DELTA_BUFFER_DELTAS_MAX 4096u
 #define MLT_DELTA_BUFFER_LEVELS_MAX 65536u /* above twice MLT_EVENT_LEVELS_MAX */
+/* The same while no snapshot is asked for: with a book's own 64 KiB that is what 500 may have when
+ * the exchange refuses for minutes. A snapshot asked for later is newer than what went. */
+#define MLT_DELTA_BUFFER_DELTAS_IDLE 512u
+#define MLT_DELTA_BUFFER_LEVELS_IDLE 3072u
 /* Kept after a clear: 16 KiB and 5 KiB. */
 #define MLT_DELTA_BUFFER_DELTAS_KEPT 128u
 #define MLT_DELTA_BUFFER_LEVELS_KEPT 1024u
@@ -34,6 +38,9 @@ void mlt_delta_buffer_clear(struct mlt_delta_buffer *buffer);
 enum mlt_status mlt_delta_buffer_push(struct mlt_delta_buffer *buffer, int64_t first, int64_t last,
                                       const struct mlt_book_delta *delta,
                                       size_t *dropped) MLT_MUST_CHECK;
+
+/* Drops the oldest half until no more than that is left, or one; returns how many went. */
+size_t mlt_delta_buffer_shrink(struct mlt_delta_buffer *buffer, size_t deltas, size_t levels);
 
 /* Views of the i-th oldest, at the exponents given; valid until the next push or clear. */
 void mlt_delta_buffer_at(const struct mlt_delta_buffer *buffer, size_t i, int32_t price_exponent,

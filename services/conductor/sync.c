@@ -262,6 +262,10 @@ static enum mlt_status hold(struct mlt_sync *sync, int64_t first, int64_t last,
         sync->counts.buffered++;
         *outcome = MLT_SYNC_BUFFERED;
     }
+    if (!sync->in_flight) {
+        sync->counts.overflows += mlt_delta_buffer_shrink(
+            &sync->buffer, MLT_DELTA_BUFFER_DELTAS_IDLE, MLT_DELTA_BUFFER_LEVELS_IDLE);
+    }
     request_if_due(sync);
     return status;
 }

@@ -550,6 +550,31 @@ static void test_a_full_buffer_loses_its_oldest_and_wants_a_newer_snapshot(void 
     assert_book(10000);
 }
 
+/* The exchange refuses snapshots for minutes: what is held meanwhile is what a later one needs. */
+static void test_while_nothing_is_asked_for_little_is_buffered(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    for (int64_t id = 1; id <= 1000; id++) {
+        (void)delta(id, id);
+    }
+    assert_int_equal(counts().overflows, 0); /* its answer may be of any of them */
+    mlt_sync_request_failed(f.sync);
+    for (int64_t id = 1001; id <= 3000; id++) {
+        assert_int_equal(delta(id, id), MLT_SYNC_BUFFERED);
+        assert_in_range(counts().overflows, id - 512, id - 256);
+    }
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    const uint64_t overflows = counts().overflows;
+    for (int64_t id = 3001; id <= 6000; id++) {
+        assert_int_equal(delta(id, id), MLT_SYNC_BUFFERED);
+    }
+    assert_int_equal(counts().overflows, overflows);
+    assert_int_equal(snapshot(2900), MLT_SYNC_APPLIED);
+    assert_book(6000);
+}
+
 static void test_options_that_cannot_work_are_refused(void **state)
 {
     (void)state;
@@ -602,6 +627,7 @@ int main(void)
         TEST(test_a_snapshot_that_contradicts_the_book_is_a_gap),
         TEST(test_a_refresh_is_asked_for_in_its_interval),
         TEST(test_a_full_buffer_loses_its_oldest_and_wants_a_newer_snapshot),
+        TEST(test_while_nothing_is_asked_for_little_is_buffered),
         TEST(test_options_that_cannot_work_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

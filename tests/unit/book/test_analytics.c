@@ -128,6 +128,57 @@ static void test_a_half_is_rounded_to_even(void **state)
     mlt_orderbook_destroy(book);
 }
 
+/* At the least exponent there are no further decimals. */
+static void test_exponents_end_where_decimals_do(void **state)
+{
+    (void)state;
+    struct mlt_orderbook *book = NULL;
+    struct mlt_analytics *analytics = NULL;
+    struct mlt_book_analytics r;
+    const struct mlt_orderbook_options options = { 64, MLT_DECIMAL_EXPONENT_MIN + 2, -3 };
+    const int32_t exponent = options.price_exponent;
+    const struct mlt_book_snapshot snapshot = { 1,
+                                                { exponent, -3, 2, bids, bid_quantities },
+                                                { exponent, -3, 2, asks, ask_quantities },
+                                                2,
+                                                false };
+    assert_int_equal(mlt_orderbook_create(&options, &book), MLT_OK);
+    assert_int_equal(mlt_orderbook_seed(book, &snapshot), MLT_OK);
+    assert_int_equal(mlt_analytics_create(exponent, -3, &analytics), MLT_OK);
+    mlt_analytics_measure(analytics, book, START, &r);
+    assert_measure(&r.mid, 1000100, MLT_DECIMAL_EXPONENT_MIN, 0);
+    assert_measure(&r.microprice, 1000150, MLT_DECIMAL_EXPONENT_MIN, 0);
+    mlt_analytics_destroy(analytics);
+    mlt_orderbook_destroy(book);
+}
+
+/* A price a million times another is no return; and what came before it is none of its series. */
+static void test_a_return_beyond_all_bounds_begins_anew(void **state)
+{
+    (void)state;
+    struct mlt_orderbook *book = NULL;
+    struct mlt_analytics *analytics = NULL;
+    struct mlt_book_analytics r;
+    const struct mlt_orderbook_options options = { 64, -2, -3 };
+    const int64_t prices[] = { 1, INT64_C(4000000000000) };
+    int64_t at = START;
+    assert_int_equal(mlt_orderbook_create(&options, &book), MLT_OK);
+    assert_int_equal(mlt_analytics_create(-2, -3, &analytics), MLT_OK);
+    for (int p = 0; p < 2; p++) {
+        const int64_t bid = prices[p], ask = prices[p] + 1, quantity = 1;
+        const struct mlt_book_snapshot snapshot = {
+            1 + p, { -2, -3, 1, &bid, &quantity }, { -2, -3, 1, &ask, &quantity }, 1, false
+        };
+        assert_int_equal(mlt_orderbook_seed(book, &snapshot), MLT_OK);
+        mlt_analytics_book(analytics, book, at);
+        at += 30 * MLT_NS_PER_S;
+    }
+    mlt_analytics_measure(analytics, book, at - 15 * MLT_NS_PER_S, &r);
+    assert_measure(&r.volatility, 0, -12, MLT_MEASURE_WARMING);
+    mlt_analytics_destroy(analytics);
+    mlt_orderbook_destroy(book);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +186,8 @@ int main(void)
         cmocka_unit_test(test_trades_leave_their_windows_step_by_step),
         cmocka_unit_test(test_a_half_is_rounded_to_even),
         cmocka_unit_test(test_what_cannot_be_summed_is_refused),
+        cmocka_unit_test(test_exponents_end_where_decimals_do),
+        cmocka_unit_test(test_a_return_beyond_all_bounds_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -550,6 +550,71 @@ static void test_a_full_buffer_loses_its_oldest_and_wants_a_newer_snapshot(void 
     assert_book(10000);
 }
 
+static void test_deltas_keep_a_book_from_being_silent(void **state)
+{
+    (void)state;
+    live();
+    for (int64_t id = 101; id <= 110; id++) {
+        f.now_ns += plain.stale_after_ns - 1;
+        mlt_sync_tick(f.sync);
+        assert_int_equal(delta(id, id), MLT_SYNC_APPLIED);
+    }
+    assert_int_equal(counts().stales, 0);
+    assert_int_equal(mlt_sync_due_ns(f.sync), f.now_ns + plain.stale_after_ns);
+}
+
+static void test_a_buffered_delta_that_crosses_the_snapshot_makes_no_book_live(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    ask_price = 100;
+    assert_int_equal(delta(101, 101), MLT_SYNC_BUFFERED);
+    ask_price = 200;
+    assert_int_equal(snapshot(100), MLT_SYNC_UNUSED);
+    assert_change(last_change(&f), MLT_SYNC_SYNCING, MLT_SYNC_GAP, MLT_SYNC_CROSSED, 100, 101);
+    assert_int_equal(f.requests, 1); /* not at once: it may be no better */
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, 2);
+    assert_int_equal(snapshot(100), MLT_SYNC_UNUSED); /* lacks 101 */
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(snapshot(101), MLT_SYNC_APPLIED);
+    assert_book(101);
+}
+
+static void test_waits_begin_anew_when_a_snapshot_joined(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    for (int i = 0; i < 6; i++) {
+        mlt_sync_request_failed(f.sync);
+        f.now_ns = mlt_sync_due_ns(f.sync);
+        mlt_sync_tick(f.sync);
+    }
+    mlt_sync_request_failed(f.sync);
+    assert_true(mlt_sync_due_ns(f.sync) - f.now_ns > plain.backoff_base_ns);
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(snapshot(100), MLT_SYNC_APPLIED);
+    mlt_sync_lost(f.sync);
+    mlt_sync_request_failed(f.sync);
+    assert_true(mlt_sync_due_ns(f.sync) - f.now_ns <= plain.backoff_base_ns);
+}
+
+static void test_a_live_book_that_is_about_to_show_too_little_asks_urgently(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(snapshot_of(100, 100, 1), MLT_SYNC_APPLIED); /* one level a side, not whole */
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    f.urgent = false;
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, 2);
+    assert_true(f.urgent);
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
+}
+
 /* The exchange refuses snapshots for minutes: what is held meanwhile is what a later one needs. */
 static void test_while_nothing_is_asked_for_little_is_buffered(void **state)
 {
@@ -627,6 +692,10 @@ int main(void)
         TEST(test_a_snapshot_that_contradicts_the_book_is_a_gap),
         TEST(test_a_refresh_is_asked_for_in_its_interval),
         TEST(test_a_full_buffer_loses_its_oldest_and_wants_a_newer_snapshot),
+        TEST(test_deltas_keep_a_book_from_being_silent),
+        TEST(test_a_buffered_delta_that_crosses_the_snapshot_makes_no_book_live),
+        TEST(test_waits_begin_anew_when_a_snapshot_joined),
+        TEST(test_a_live_book_that_is_about_to_show_too_little_asks_urgently),
         TEST(test_while_nothing_is_asked_for_little_is_buffered),
         TEST(test_options_that_cannot_work_are_refused),
     };

@@ -405,6 +405,57 @@ static void test_missing_trades_make_the_measures_begin_anew(void **state)
     fixture_close(&f);
 }
 
+static struct mlt_event trade_now(int64_t id)
+{
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_TRADE);
+    e.first = e.last = e.u.trade.trade_id = id;
+    e.u.trade.price = (struct mlt_decimal){ 150, -2 };
+    e.u.trade.quantity = (struct mlt_decimal){ 3, -5 };
+    e.u.trade.aggressor = MLT_SIDE_BUY;
+    e.u.trade.trade_time_ns = f.now_ns;
+    return e;
+}
+
+static void test_a_line_that_ends_begins_the_windows_of_trades_anew(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    struct mlt_event e = trade_now(1);
+    fixture_send(&f, &e);
+    fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
+    f.now_ns += MLT_NS_PER_MS;
+    fixture_status(&f, MLT_STATUS_SOURCE_UP);
+    fixture_snapshot(&f, 10);
+    fixture_delta(&f, 11, 11);
+    fixture_run(&f, f.now_ns + 200 * MLT_NS_PER_MS);
+    const struct mlt_book *b = expect_book(f.count - 1, MLT_BOOK_LIVE, 11, 11);
+    assert_int_equal(b->analytics.vwap[2].flags, MLT_MEASURE_WARMING); /* without a value */
+    fixture_close(&f);
+}
+
+static void test_a_gap_begins_the_volatility_anew(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    int64_t id = 10;
+    for (int second = 0; second < 70; second++) {
+        f.now_ns += MLT_NS_PER_S;
+        id++;
+        fixture_delta(&f, id, id);
+    }
+    const struct mlt_book *b = expect_book(f.count - 1, MLT_BOOK_LIVE, id, id);
+    assert_int_equal(b->analytics.volatility.flags, MLT_MEASURE_PRESENT);
+    fixture_delta(&f, id + 5, id + 5);
+    fixture_snapshot(&f, id + 5);
+    b = &f.out[f.count - 1].u.book;
+    assert_int_equal(f.out[f.count - 1].type, MLT_EVENT_BOOK);
+    assert_int_equal(b->state, MLT_BOOK_LIVE);
+    assert_int_equal(b->analytics.volatility.flags, MLT_MEASURE_WARMING);
+    fixture_close(&f);
+}
+
 /* ---- commits ---- */
 
 static void test_what_comes_after_a_book_waits_for_its_commit(void **state)
@@ -444,6 +495,23 @@ static void test_what_comes_after_a_book_waits_for_its_commit(void **state)
     assert_int_equal(f.out[0].u.status.head_count, 1);
     assert_int_equal(f.out[0].u.status.heads[0].type, MLT_EVENT_BOOK);
     assert_int_equal(f.out[0].u.status.heads[0].sequence, 1);
+    /* The one before has left, and nothing tells of it: so heads do, while the next is on its way.
+     */
+    f.now_ns += 200 * MLT_NS_PER_MS;
+    fixture_delta(&f, 12, 12);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    f.now_ns += 200 * MLT_NS_PER_MS;
+    fixture_delta(&f, 13, 13);
+    fixture_forget(&f);
+    mlt_conductor_core_heads(f.core);
+    mlt_conductor_core_heads(f.core);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    fixture_forget(&f);
+    mlt_conductor_core_heads(f.core);
+    assert_int_equal(f.count, 1);
+    assert_int_equal(f.out[0].u.status.heads[0].type, MLT_EVENT_BOOK);
+    assert_int_equal(f.out[0].u.status.heads[0].sequence, 3);
+    assert_int_equal(f.out[0].u.status.heads[0].last, 13);
     assert_int_equal(fixture_counts(&f).books_late, 0);
     fixture_close(&f);
 }
@@ -602,6 +670,28 @@ static void test_a_commit_of_an_earlier_epoch_comes_to_nothing(void **state)
     (void)expect_book(3, MLT_BOOK_LIVE, 12, 12);
     assert_int_equal(f.out[3].epoch, 9);
     assert_int_equal(f.out[3].sequence, 1);
+    /* Nor is one where others did leave. */
+    f.now_ns += 200 * MLT_NS_PER_MS;
+    fixture_delta(&f, 13, 13);
+    fixture_epoch(&f, 11);
+    fixture_forget(&f);
+    fixture_delta(&f, 14, 14);
+    size_t at = 0;
+    while (f.out[at].type != MLT_EVENT_STATUS) {
+        at++;
+        assert_true(at < f.count);
+    }
+    assert_int_equal(f.out[at].u.status.kind, MLT_STATUS_EPOCH_STARTED);
+    unsigned named = 0;
+    for (size_t h = 0; h < f.out[at].u.status.head_count; h++) {
+        const struct mlt_head *head = &f.out[at].u.status.heads[h];
+        if (head->type == MLT_EVENT_BOOK) {
+            named++;
+            assert_int_equal(head->sequence, 1);
+            assert_int_equal(head->last, 12);
+        }
+    }
+    assert_int_equal(named, 1);
     fixture_close(&f);
 }
 
@@ -725,6 +815,64 @@ static void test_a_shallow_snapshot_at_the_same_id_tells_all_that_is_known(void 
     assert_int_equal(f.out[at].u.book.state, MLT_BOOK_LIVE);
     assert_int_equal(told->bids.count, f.out[at].u.book.known_bids);
     assert_int_equal(told->asks.count, f.out[at].u.book.known_asks);
+    fixture_close(&f);
+}
+
+static void send_two_levels(int64_t id)
+{
+    static const int64_t bids[] = { 100, 98 }, asks[] = { 200, 202 };
+    const int64_t quantities[] = { id, 7 };
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
+    e.first = e.last = e.u.book_snapshot.last_update_id = id;
+    e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 2, bids, quantities };
+    e.u.book_snapshot.asks = (struct mlt_levels){ -2, -5, 2, asks, quantities };
+    e.u.book_snapshot.requested_depth = 2;
+    fixture_send(&f, &e);
+}
+
+/* Nor does it take away that there are no others. */
+static void test_a_snapshot_that_ends_where_a_whole_book_does_says_that_it_is_whole(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10); /* two levels of five that were asked for */
+    static const int64_t bids[] = { 100, 99 }, asks[] = { 200, 201 }, quantities[] = { 10, 7 };
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
+    e.first = e.last = e.u.book_snapshot.last_update_id = 10;
+    e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 2, bids, quantities };
+    e.u.book_snapshot.asks = (struct mlt_levels){ -2, -5, 2, asks, quantities };
+    e.u.book_snapshot.requested_depth = 2;
+    fixture_send(&f, &e);
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_true(f.out[0].u.book_snapshot.reset);
+    assert_int_equal(f.out[0].u.book_snapshot.bids.count, 2);
+    assert_int_equal(f.out[0].u.book_snapshot.requested_depth, 3);
+    fixture_close(&f);
+}
+
+/* Who is told levels knows nothing beyond the last of them, though the book knew that 98 is gone.
+ */
+static void test_a_restated_snapshot_leaves_the_book_with_the_window_that_it_told(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_delta(&f, 10, 10);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_DELTA);
+    static const int64_t bid = 98, none = 0;
+    e.first = e.last = 11;
+    e.u.book_delta.bids = (struct mlt_levels){ -2, -5, 1, &bid, &none };
+    e.u.book_delta.asks = (struct mlt_levels){ -2, -5, 0, NULL, NULL };
+    fixture_send(&f, &e);
+    f.now_ns += MLT_NS_PER_MS;
+    fixture_forget(&f);
+    send_two_levels(10); /* 11 is applied to it */
+    expect(0, MLT_EVENT_BOOK_SNAPSHOT);
+    assert_int_equal(f.out[0].last, 11);
+    assert_int_equal(f.out[0].u.book_snapshot.bids.count, 1);
+    int64_t bound = 0;
+    const struct mlt_orderbook *book = mlt_conductor_core_levels(f.core, FIXTURE_INSTRUMENT);
+    assert_true(mlt_orderbook_bound(book, MLT_ORDERBOOK_BIDS, &bound));
+    assert_int_equal(bound, 100);
     fixture_close(&f);
 }
 
@@ -895,6 +1043,8 @@ int main(void)
         cmocka_unit_test(test_instruments_without_book_events_have_no_book),
         cmocka_unit_test(test_trades_are_in_the_measures_of_the_next_book),
         cmocka_unit_test(test_missing_trades_make_the_measures_begin_anew),
+        cmocka_unit_test(test_a_line_that_ends_begins_the_windows_of_trades_anew),
+        cmocka_unit_test(test_a_gap_begins_the_volatility_anew),
         cmocka_unit_test(test_what_comes_after_a_book_waits_for_its_commit),
         cmocka_unit_test(test_a_slow_commit_holds_the_flow_for_five_ms_and_no_longer),
         cmocka_unit_test(test_a_change_of_state_while_a_commit_is_out_follows_its_answer),
@@ -905,6 +1055,8 @@ int main(void)
         cmocka_unit_test(test_more_than_may_wait_does_not),
         cmocka_unit_test(test_one_book_a_window_and_the_last_state_always_leaves),
         cmocka_unit_test(test_a_shallow_snapshot_at_the_same_id_tells_all_that_is_known),
+        cmocka_unit_test(test_a_snapshot_that_ends_where_a_whole_book_does_says_that_it_is_whole),
+        cmocka_unit_test(test_a_restated_snapshot_leaves_the_book_with_the_window_that_it_told),
         cmocka_unit_test(test_without_room_books_merge_and_the_newest_leaves_when_there_is_some),
         cmocka_unit_test(test_at_the_end_what_waits_leaves_with_what_came_meanwhile),
         cmocka_unit_test(test_options_that_make_no_book_are_refused),

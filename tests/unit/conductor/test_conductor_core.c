@@ -187,6 +187,23 @@ static void expect_trade_status(const struct mlt_event *e, enum mlt_status_kind 
     assert_true(e->sequence > 0);
 }
 
+static void test_window_of_late_trades_ends_at_its_1024th_id(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_trades();
+    send_trade(core, MLT_EVENT_TRADE, 5000, true); /* fetched: nobody misses it */
+    assert_int_equal(seen.count, 0);
+    send_trade(core, MLT_EVENT_TRADE, 5000, false);
+    const size_t before = seen.count;
+    send_trade(core, MLT_EVENT_TRADE, 5000 - 1024, false);
+    assert_int_equal(seen.count, before);
+    send_trade(core, MLT_EVENT_TRADE, 5000 - 1023, false);
+    assert_int_equal(seen.count, before + 1);
+    send_trade(core, MLT_EVENT_TRADE, 5000 - 1023, false);
+    assert_int_equal(seen.count, before + 1);
+    mlt_conductor_core_destroy(core);
+}
+
 static void test_missing_trades_are_asked_for_and_filled_in_once(void **state)
 {
     (void)state;
@@ -681,6 +698,7 @@ int main(void)
         cmocka_unit_test(test_epoch_started_comes_first_and_sequences_count_from_one_per_type),
         cmocka_unit_test(test_repeats_are_dropped_by_source_position),
         cmocka_unit_test(test_missing_trades_are_asked_for_and_filled_in_once),
+        cmocka_unit_test(test_window_of_late_trades_ends_at_its_1024th_id),
         cmocka_unit_test(test_what_will_not_come_is_told_in_its_place),
         cmocka_unit_test(test_without_the_word_that_every_id_comes_none_is_missing),
         cmocka_unit_test(test_another_epoch_ends_what_was_missing),

@@ -394,6 +394,40 @@ static void test_whom_nobody_follows_any_more_is_given_up_until_something_comes(
     fixture_close(&f);
 }
 
+/* What came again had the word that BOOK is subscribed. */
+static void test_who_was_heard_of_is_asked_for_again(void **state)
+{
+    (void)state;
+    open_left(100, 100, 101);
+    again(101, 101);
+    fixture_run(&f, f.now_ns + MLT_NS_PER_S);
+    assert_int_equal(f.requests, 1);
+    mlt_conductor_core_resync_refused(f.core, FIXTURE_INSTRUMENT);
+    fixture_run(&f, f.now_ns + 3 * MLT_NS_PER_S);
+    assert_int_equal(f.requests, 2);
+    fixture_close(&f);
+}
+
+static void test_refresh_of_a_restored_book_comes_when_its_snapshot_is_old(void **state)
+{
+    (void)state;
+    struct mlt_conductor_books books = fixture_books;
+    books.refresh_ns = 100 * MLT_NS_PER_S;
+    books.stale_after_ns = 0;
+    fixture_open(&f, &books, false);
+    struct left l = left_at(100, 100);
+    l.checkpoint.snapshot_time_ns = f.now_ns - 90 * MLT_NS_PER_S;
+    take_over(&l, 100);
+    fixture_delta(&f, 101, 101);
+    const size_t requests = f.requests;
+    fixture_run(&f, f.now_ns + 9 * MLT_NS_PER_S);
+    assert_int_equal(f.requests, requests);
+    fixture_run(&f, f.now_ns + MLT_NS_PER_S);
+    assert_int_equal(f.requests, requests + 1);
+    assert_false(f.urgent);
+    fixture_close(&f);
+}
+
 static void refused(struct left l)
 {
     assert_int_equal(mlt_conductor_core_restore(f.core, &l.book, &l.checkpoint, true),
@@ -453,8 +487,14 @@ static void test_window_is_the_checkpoints(void **state)
     assert_int_equal(f.out[1].u.book_delta.digest_version, 0);
     assert_int_equal(expect_book(2, MLT_BOOK_LIVE, 101)->digest_version, 0);
     fixture_forget(&f);
-    fixture_snapshot(&f, 101);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT); /* not whole either */
+    quantities[0] = e.first = e.last = e.u.book_snapshot.last_update_id = 101;
+    e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 2, bids, quantities };
+    e.u.book_snapshot.asks = (struct mlt_levels){ -2, -5, 2, asks, quantities };
+    e.u.book_snapshot.requested_depth = 2;
+    fixture_send(&f, &e);
     fixture_delta(&f, 102, 102);
+    assert_int_equal(f.out[f.count - 1].type, MLT_EVENT_BOOK_DELTA);
     assert_int_equal(f.out[f.count - 1].u.book_delta.digest_version, 1);
     fixture_close(&f);
 }
@@ -474,6 +514,8 @@ int main(void)
         cmocka_unit_test(test_loss_on_the_way_breaks_nothing_that_the_ids_join),
         cmocka_unit_test(test_source_that_goes_down_ends_the_waiting),
         cmocka_unit_test(test_whom_nobody_follows_any_more_is_given_up_until_something_comes),
+        cmocka_unit_test(test_who_was_heard_of_is_asked_for_again),
+        cmocka_unit_test(test_refresh_of_a_restored_book_comes_when_its_snapshot_is_old),
         cmocka_unit_test(test_what_is_no_book_is_not_taken_over),
         cmocka_unit_test(test_window_is_the_checkpoints),
     };

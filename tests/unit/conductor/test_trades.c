@@ -107,17 +107,31 @@ static void test_gaps_of_a_page_are_one_request_and_kinds_are_apart(void **state
     assert_int_equal(w.lost_count, 0);
 }
 
+static void test_what_may_still_come_by_itself_is_not_in_the_page(void **state)
+{
+    (void)state;
+    mlt_trades_gap(&trades, MLT_TRADES_SINGLE, 100, 109, 0);
+    mlt_trades_gap(&trades, MLT_TRADES_SINGLE, 200, 209, S / 4);
+    mlt_trades_tick(&trades, S / 2);
+    assert_int_equal(w.asked_count, 1);
+    expect(&w.asked[0], MLT_TRADES_SINGLE, 100, 109);
+    assert_int_equal(w.missing_count, 1);
+}
+
 static void test_what_the_answer_leaves_out_is_absent(void **state)
 {
     (void)state;
     mlt_trades_gap(&trades, MLT_TRADES_SINGLE, 10, 19, 0);
     mlt_trades_tick(&trades, S);
     mlt_trades_answered(&trades, MLT_TRADES_SINGLE, 10, MLT_TRADES_TAKEN, S);
+    mlt_trades_came(&trades, MLT_TRADES_SINGLE, 19, false); /* late by itself: no answer */
+    assert_int_equal(w.lost_count, 0);
     for (int64_t id = 10; id < 20; id += 3) { /* 10, 13, 16, 19 */
         mlt_trades_came(&trades, MLT_TRADES_SINGLE, id, true);
     }
     assert_int_equal(w.lost_count, 3);
     expect(&w.lost[0], MLT_TRADES_SINGLE, 11, 12);
+    expect(&w.lost[1], MLT_TRADES_SINGLE, 14, 15);
     expect(&w.lost[2], MLT_TRADES_SINGLE, 17, 18);
     assert_int_equal(w.lost[0].why, MLT_TRADES_ABSENT);
     assert_int_equal(mlt_trades_due_ns(&trades), MLT_TRADES_NEVER);
@@ -311,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_what_comes_late_by_itself_is_neither_asked_for_nor_told, start),
         cmocka_unit_test_setup(test_gaps_of_a_page_are_one_request_and_kinds_are_apart, start),
+        cmocka_unit_test_setup(test_what_may_still_come_by_itself_is_not_in_the_page, start),
         cmocka_unit_test_setup(test_what_the_answer_leaves_out_is_absent, start),
         cmocka_unit_test_setup(test_an_answer_that_ends_early_is_asked_for_again, start),
         cmocka_unit_test_setup(test_without_an_answer_it_is_given_up_in_the_end, start),

@@ -200,11 +200,23 @@ static bool fits(const struct mlt_own_book *book, const struct mlt_levels *level
                                   levels->quantity_exponent == book->quantity_exponent);
 }
 
+/* No level, and no end of what is known, at whatever exponents. */
+static bool blank(const struct mlt_own_book *book)
+{
+    bool is = true;
+    for (int side = 0; side < 2; side++) {
+        const struct mlt_own_side *s = &book->sides[side];
+        is = is && s->count == 0 && (s->whole || s->nothing);
+    }
+    return is;
+}
+
 enum mlt_status mlt_own_book_apply(struct mlt_own_book *book, const struct mlt_levels *bids,
                                    const struct mlt_levels *asks, int64_t last)
 {
     const struct mlt_levels *levels[2] = { bids, asks };
-    if (!fits(book, bids) || !fits(book, asks)) {
+    if ((blank(book) && !exponents_of(bids, asks, book)) || !fits(book, bids) ||
+        !fits(book, asks)) {
         return MLT_E_PROTOCOL;
     }
     enum mlt_status status = MLT_OK;

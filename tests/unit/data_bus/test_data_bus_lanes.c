@@ -16,6 +16,7 @@ struct sent {
     uint64_t epoch, sequence, previous;
     int64_t at_ns, first, last;
     uint32_t merged;
+    uint64_t throttled_ns;
     bool conflated;
     enum mlt_book_state state;
     enum mlt_status_kind kind;
@@ -59,6 +60,7 @@ static bool on_publish(void *ctx, const char *subject, struct mlt_slice bytes)
     s->first = e.first;
     s->last = e.last;
     s->merged = e.merged;
+    s->throttled_ns = e.throttled_ns;
     s->conflated = (e.quality & MLT_QUALITY_CONFLATED) != 0;
     s->state = e.type == MLT_EVENT_BOOK ? e.u.book.state : MLT_BOOK_STATE_NONE;
     s->kind = e.type == MLT_EVENT_STATUS ? e.u.status.kind : MLT_STATUS_KIND_NONE;
@@ -280,6 +282,51 @@ static void test_a_change_of_state_does_not_wait(void **state)
     assert_int_equal(world.sent[3].kind, MLT_STATUS_LOST);
 }
 
+/* Each window ends by itself, whichever was opened last. */
+static void test_lanes_of_different_windows_each_keep_their_own(void **state)
+{
+    (void)state;
+    static const struct lane_line lines[] = {
+        { MLT_EVENT_BBO, "BTC-USDT", "fast", 100, NULL, NULL, NULL },
+        { MLT_EVENT_BBO, "BTC-USDT", "slow", 300, NULL, NULL, NULL },
+    };
+    set(lines, 2);
+    const int64_t start = world.now_ns;
+    quote();
+    world.now_ns += 10 * MLT_NS_PER_MS;
+    quote();
+    assert_int_equal(world.count, 2);
+    assert_true(mlt_lanes_due_ns(world.lanes) == start + 100 * MLT_NS_PER_MS);
+    world.now_ns = start + 100 * MLT_NS_PER_MS;
+    mlt_lanes_flush(world.lanes, false);
+    assert_int_equal(world.count, 3);
+    assert_true(world.sent[2].throttled_ns == 90 * MLT_NS_PER_MS);
+    assert_true(mlt_lanes_due_ns(world.lanes) == start + 300 * MLT_NS_PER_MS);
+    world.now_ns = start + 300 * MLT_NS_PER_MS;
+    mlt_lanes_flush(world.lanes, false);
+    assert_int_equal(world.count, 4);
+    assert_true(world.sent[3].throttled_ns == 290 * MLT_NS_PER_MS);
+    assert_int_equal(world.sent[3].last, 20);
+    assert_true(mlt_lanes_due_ns(world.lanes) == INT64_MAX);
+}
+
+static void test_heads_are_those_of_the_epoch(void **state)
+{
+    (void)state;
+    static const struct lane_line lines[] = { { MLT_EVENT_TRADE, "BTC-USDT", "t", 0, NULL, NULL,
+                                                NULL } };
+    set(lines, 1);
+    trade(1, 1);
+    notice(MLT_STATUS_HEADS, MLT_EVENT_NONE);
+    assert_int_equal(world.count, 2);
+    struct mlt_event e = event_of(MLT_EVENT_STATUS);
+    e.sequence = 0;
+    e.epoch = 8;
+    e.u.status.kind = MLT_STATUS_HEADS;
+    mlt_lanes_event(world.lanes, &e);
+    assert_int_equal(world.count, 2); /* nothing of the new owner's has left on it */
+}
+
 /* For any input: the first at once, at most one a window, the last state always, and nothing
  * uncounted: sequence - lane_previous = merged + 1. */
 static void check_throttle(uint64_t seed, size_t events, int64_t window_ns)
@@ -342,6 +389,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_lane_that_stays_goes_on_and_one_that_ends_is_silent,
                                         begin, end),
         cmocka_unit_test_setup_teardown(test_a_change_of_state_does_not_wait, begin, end),
+        cmocka_unit_test_setup_teardown(test_lanes_of_different_windows_each_keep_their_own, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_heads_are_those_of_the_epoch, begin, end),
         cmocka_unit_test_setup_teardown(test_throttle_holds_for_any_input, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

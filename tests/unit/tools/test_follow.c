@@ -315,6 +315,91 @@ static void test_stale_and_idle_say_what_they_are(void **state)
     assert_int_equal(mlt_follow_state(*state), MLT_BOOK_IDLE);
 }
 
+static void test_what_is_said_to_be_missing_ends_the_book_at_once(void **state)
+{
+    assert_int_equal(give(*state, market_checkpoint(&market, 100)), MLT_FOLLOW_JOINED);
+    take(*state, market_status(&market, MLT_STATUS_GAP, "lost"));
+    assert_false(mlt_follow_joined(*state));
+    follow_deltas(*state, 3);
+    assert_int_equal(counts(*state)->digests_right, 1); /* the checkpoint's */
+}
+
+/* Deltas that were lost show in a BOOK that is ahead of all that came. */
+static void test_a_book_ahead_of_the_deltas_ends_the_book(void **state)
+{
+    assert_int_equal(give(*state, market_checkpoint(&market, 100)), MLT_FOLLOW_JOINED);
+    follow_deltas(*state, 3);
+    (void)market_delta(&market);
+    take(*state, market_book(&market));
+    assert_false(mlt_follow_joined(*state));
+    assert_int_equal(counts(*state)->update_gaps, 1);
+}
+
+/* A BOOK may leave after deltas that follow it. */
+static void test_a_late_book_is_compared_with_the_state_of_then(void **state)
+{
+    assert_int_equal(give(*state, market_checkpoint(&market, 100)), MLT_FOLLOW_JOINED);
+    take(*state, market_delta(&market));
+    static struct market then;
+    then = market;
+    struct mlt_event book = market_book(&then);
+    take(*state, market_delta(&market));
+    take(*state, book);
+    assert_int_equal(counts(*state)->books_right, 1);
+    book.sequence++;
+    book.u.book.digest ^= 1;
+    take(*state, book);
+    assert_int_equal(counts(*state)->books_wrong, 1);
+    assert_false(mlt_follow_joined(*state));
+}
+
+static void test_a_delta_at_other_exponents_ends_the_book(void **state)
+{
+    assert_int_equal(give(*state, market_checkpoint(&market, 100)), MLT_FOLLOW_JOINED);
+    struct mlt_event e = market_delta(&market);
+    e.u.book_delta.bids.price_exponent = e.u.book_delta.asks.price_exponent = -3;
+    take(*state, e);
+    assert_false(mlt_follow_joined(*state));
+    assert_int_equal(counts(*state)->digests_wrong, 0);
+}
+
+/* Between it and the first delta that was kept an id is missing. */
+static void test_a_reset_that_the_deltas_do_not_join_is_no_book(void **state)
+{
+    static struct market then;
+    then = market;
+    market.last++;
+    follow_deltas(*state, 3);
+    take(*state, market_snapshot(&then, 100));
+    assert_false(mlt_follow_joined(*state));
+    market.snapshot_sequence = then.snapshot_sequence;
+    take(*state, market_snapshot(&market, 100));
+    assert_true(mlt_follow_joined(*state));
+}
+
+/* Depth that a narrower snapshot of before leaves: where the book missed nothing. */
+static size_t depth_after(struct mlt_follow *f, const char *reason)
+{
+    assert_int_equal(give(f, market_checkpoint(&market, 40)), MLT_FOLLOW_JOINED);
+    static struct market then;
+    then = market;
+    take(f, market_delta(&market));
+    take(f, market_status(&market, MLT_STATUS_STALE, reason));
+    take(f, market_snapshot(&then, 5));
+    assert_true(mlt_follow_joined(f));
+    return mlt_follow_book(f)->sides[0].count;
+}
+
+static void test_a_new_owner_breaks_nothing(void **state)
+{
+    assert_true(depth_after(*state, "restored") > 20);
+}
+
+static void test_a_line_that_ended_may_have_missed_something(void **state)
+{
+    assert_true(depth_after(*state, "source_down") < 20);
+}
+
 static void test_a_checkpoint_that_is_no_book_is_refused(void **state)
 {
     struct mlt_book_checkpoint checkpoint = market_checkpoint(&market, 100);
@@ -350,6 +435,13 @@ int main(void)
         EACH(test_holes_of_any_channel_are_counted),
         EACH(test_a_new_owner_goes_on_with_the_same_book),
         EACH(test_stale_and_idle_say_what_they_are),
+        EACH(test_what_is_said_to_be_missing_ends_the_book_at_once),
+        EACH(test_a_book_ahead_of_the_deltas_ends_the_book),
+        EACH(test_a_late_book_is_compared_with_the_state_of_then),
+        EACH(test_a_delta_at_other_exponents_ends_the_book),
+        EACH(test_a_reset_that_the_deltas_do_not_join_is_no_book),
+        EACH(test_a_new_owner_breaks_nothing),
+        EACH(test_a_line_that_ended_may_have_missed_something),
         EACH(test_a_checkpoint_that_is_no_book_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,6 +142,20 @@ static void test_repeats_and_older_snapshots_change_nothing(void **state)
     assert_best(20);
 }
 
+static void test_a_hole_beyond_the_snapshot_from_ahead_ends_it_too(void **state)
+{
+    (void)state;
+    struct mlt_event e = market_snapshot(&market, 100);
+    snapshot(&e);
+    (void)market_delta(&market);
+    e = market_snapshot(&market, 100);
+    snapshot(&e); /* ahead */
+    market.last++;
+    e = market_delta(&market);
+    delta(&e);
+    assert_false(held.begun);
+}
+
 static void test_a_malformed_snapshot_ends_it(void **state)
 {
     (void)state;
@@ -163,6 +177,7 @@ int main(void)
         EACH(test_a_snapshot_within_a_delta_is_taken_before_it),
         EACH(test_a_hole_ends_it_unless_a_snapshot_covers_it),
         EACH(test_repeats_and_older_snapshots_change_nothing),
+        EACH(test_a_hole_beyond_the_snapshot_from_ahead_ends_it_too),
         EACH(test_a_malformed_snapshot_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

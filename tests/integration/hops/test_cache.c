@@ -36,6 +36,7 @@ struct owner {
     struct mlt_conductor_cache *cache;
     struct mlt_orderbook *levels;
     uint64_t epoch;
+    int64_t snapshot_id; /* of its next commits */
     pthread_mutex_t mutex;
     struct latch answered;
     uint64_t taken, outcomes[3];
@@ -82,7 +83,7 @@ static void seed(struct mlt_orderbook *levels, int64_t last)
 
 static void owner_open(struct owner *o, uint64_t epoch)
 {
-    *o = (struct owner){ .epoch = epoch };
+    *o = (struct owner){ .epoch = epoch, .snapshot_id = 5 };
     (void)pthread_mutex_init(&o->mutex, NULL);
     latch_init(&o->answered);
     o->bus = server_connect(&server, NULL);
@@ -142,7 +143,7 @@ static bool commit_state(struct owner *o, const char *token, int64_t last,
                                           .published = MLT_STAMP_UNKNOWN } };
     book.u.book = (struct mlt_book){ .last_update_id = last,
                                      .state = book_state,
-                                     .snapshot_update_id = 5,
+                                     .snapshot_update_id = o->snapshot_id,
                                      .snapshot_time_ns = 1785000000000000000,
                                      .deltas_applied = 4,
                                      .digest = mlt_orderbook_digest(o->levels),
@@ -334,7 +335,11 @@ test_checkpoint_follows_within_its_second_and_at_once_when_the_state_changes(voi
     assert_true(mlt_clock_mono_ns() - begin >= MLT_CHECKPOINT_NS);
     await_checkpoint(&o, "OFTEN-USDT", 11);
 
-    const uint64_t before = counts_of(&o).checkpoints;
+    uint64_t before = counts_of(&o).checkpoints;
+    o.snapshot_id++; /* a resync: who joins needs the new window */
+    assert_int_equal(commit_and_wait(&o, "OFTEN-USDT", 11), MLT_COMMIT_DONE);
+    assert_int_equal(counts_of(&o).checkpoints, before + 1);
+    before = counts_of(&o).checkpoints;
     assert_true(commit_state(&o, "OFTEN-USDT", 12, MLT_BOOK_GAP));
     assert_int_equal(counts_of(&o).checkpoints, before + 1);
     await_checkpoint(&o, "OFTEN-USDT", 12);
@@ -650,6 +655,27 @@ static void test_refused_put_is_answered_where_the_cache_went_away_meanwhile(voi
     owner_close(&o);
 }
 
+/* Both keys have to be read first, one after the other; while the first is, the cache goes away. */
+static void test_who_waits_to_be_read_is_answered_when_the_cache_goes_away(void **state)
+{
+    (void)state;
+    struct owner o;
+    owner_open(&o, 770);
+    commit_some(&o, "READ", 2, 77);
+    (void)pthread_mutex_lock(&o.cache->lock);
+    mlt_cache_entry(o.cache, MLT_SLICE_LITERAL("READ0-USDT"))->record.suspect = true;
+    mlt_cache_entry(o.cache, MLT_SLICE_LITERAL("READ1-USDT"))->record.suspect = true;
+    (void)pthread_mutex_unlock(&o.cache->lock);
+    server_pause(&server);
+    const bool first = commit(&o, "READ0-USDT", 78), second = commit(&o, "READ1-USDT", 78);
+    const bool answered = latch_wait(&o.answered, o.taken, WAIT_NS);
+    server_resume(&server);
+    assert_true(first && second && answered);
+    assert_int_equal(o.last, MLT_COMMIT_UNAVAILABLE);
+    commit_until_done(&o, "READ1-USDT", 79, WAIT_NS);
+    owner_close(&o);
+}
+
 static void test_end_answers_who_waits(void **state)
 {
     (void)state;
@@ -679,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_server_that_hangs_costs_one_answer_time_and_comes_back),
         cmocka_unit_test(test_commits_beyond_the_writers_room_wait_for_it),
         cmocka_unit_test(test_refused_put_is_answered_where_the_cache_went_away_meanwhile),
+        cmocka_unit_test(test_who_waits_to_be_read_is_answered_when_the_cache_goes_away),
         cmocka_unit_test(test_end_answers_who_waits),
         cmocka_unit_test(test_bucket_that_died_with_its_server_is_made_again_with_everything),
         cmocka_unit_test(test_quiet_cache_finds_out_by_itself_that_the_server_is_another_one),

@@ -161,9 +161,8 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core,
  * now on the instrument has it, STALE (mlt_sync_restore), and after mlt_conductor_core_restored
  * says so. source_up: what mlt_conductor_core_source_up said when the BOOK was made; else a STALE
  * one asks for no snapshot before the source says that it is up. Before the instrument's first
- * event. E_EXISTS: it has a book or an epoch; E_PROTOCOL:
- * the two show no levels, or the checkpoint's digest is not that of its levels; E_INVALID: no books
- * are made; E_LIMIT, E_NOMEM.
+ * event. E_EXISTS: it has a book or an epoch; E_PROTOCOL: the two show no levels, or the
+ * checkpoint's digest is not that of its levels; E_INVALID: no books are made; E_LIMIT, E_NOMEM.
  */
 enum mlt_status mlt_conductor_core_restore(struct mlt_conductor_core *core,
                                            const struct mlt_event *book,

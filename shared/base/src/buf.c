@@ -122,9 +122,7 @@ void mlt_buf_consume(struct mlt_buf *buf, size_t count)
     buf->len -= count;
 }
 
-/* Length of the valid UTF-8 sequence at text, 0 when there is none (RFC 3629: no overlong forms, no
- * surrogates, nothing above U+10FFFF). */
-static size_t utf8_length(const uint8_t *text, size_t len)
+size_t mlt_utf8_length(const uint8_t *text, size_t len)
 {
     const uint8_t c = text[0];
     if (c < 0x80) {
@@ -156,6 +154,12 @@ static size_t utf8_length(const uint8_t *text, size_t len)
     return n;
 }
 
+bool mlt_utf8_is_control(const uint8_t *text, size_t len)
+{
+    return text[0] < 0x20 || text[0] == 0x7f ||
+           (len > 1 && text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f);
+}
+
 static enum mlt_status append_escaped(struct mlt_buf *buf, uint8_t c)
 {
     switch (c) {
@@ -180,10 +184,10 @@ static size_t plain_length(struct mlt_slice text)
     size_t i = 0;
     while (i < text.len) {
         const uint8_t c = text.data[i];
-        if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f) {
+        if (c == '"' || c == '\\' || mlt_utf8_is_control(text.data + i, text.len - i)) {
             break;
         }
-        const size_t n = utf8_length(text.data + i, text.len - i);
+        const size_t n = mlt_utf8_length(text.data + i, text.len - i);
         if (n == 0) {
             break;
         }
@@ -201,9 +205,11 @@ enum mlt_status mlt_buf_append_json_string(struct mlt_buf *buf, struct mlt_slice
         if (n > 0) {
             status = mlt_buf_append(buf, text.data, n);
         } else {
-            n = 1;
-            status = text.data[0] < 0x80 ? append_escaped(buf, text.data[0])
-                                         : mlt_buf_append(buf, "\xef\xbf\xbd", 3);
+            n = mlt_utf8_length(text.data, text.len);
+            status = n == 0 ? mlt_buf_append(buf, "\xef\xbf\xbd", 3)
+                            /* of two bytes: U+0080 to U+009F, whose second byte it is */
+                            : append_escaped(buf, text.data[n - 1]);
+            n = n > 0 ? n : 1;
         }
         text = mlt_slice_of(text.data + n, text.len - n);
     }

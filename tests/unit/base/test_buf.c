@@ -93,6 +93,7 @@ static void test_buf_json_string_escapes_and_repairs(void **state)
         { "plain text", "\"plain text\"" },
         { "q\" b\\ n\n r\r t\t", "\"q\\\" b\\\\ n\\n r\\r t\\t\"" },
         { "\x01\x1f\x7f", "\"\\u0001\\u001f\\u007f\"" },
+        { "\xc2\x80 \xc2\x9b" /* CSI */ "31m \xc2\xa0", "\"\\u0080 \\u009b31m \xc2\xa0\"" },
         { "é€😀", "\"é€😀\"" },
         { "a\xff"
           "b",

@@ -3,6 +3,7 @@
 #define MELTICA_BASE_BUF_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 #include "meltica/base/slice.h"
 #include "meltica/base/status.h"
@@ -31,8 +32,16 @@ enum mlt_status mlt_buf_append_byte(struct mlt_buf *buf, uint8_t byte) MLT_MUST_
 enum mlt_status mlt_buf_printf(struct mlt_buf *buf, const char *format, ...) MLT_MUST_CHECK
     MLT_PRINTF(2, 3);
 
-/* Appends text as a JSON string with its quotes, escaped per RFC 8259; invalid UTF-8 bytes become
- * U+FFFD, so that the output is always valid JSON. */
+/* Length of the valid UTF-8 sequence at text, 0 when there is none (RFC 3629: no overlong forms, no
+ * surrogates, nothing above U+10FFFF). len > 0. */
+size_t mlt_utf8_length(const uint8_t *text, size_t len);
+/* Whether a control character begins there: C0, DEL, or C1 as UTF-8 has it. Some of them a terminal
+ * obeys. len > 0. */
+bool mlt_utf8_is_control(const uint8_t *text, size_t len);
+
+/* Appends text as a JSON string with its quotes, escaped per RFC 8259 and all other control
+ * characters too, so that nothing in it moves the cursor of who reads it; invalid UTF-8 bytes
+ * become U+FFFD, so that the output is always valid JSON. */
 enum mlt_status mlt_buf_append_json_string(struct mlt_buf *buf,
                                            struct mlt_slice text) MLT_MUST_CHECK;
 

@@ -17,6 +17,7 @@
 #include "connection.h"
 #include "meltica/base/clock.h"
 #include "meltica/bus/stored.h"
+#include "plain.h"
 
 #define STREAM MLT_STREAM_AUDIT
 #define SUBJECTS "meltica.int.audit."
@@ -112,19 +113,9 @@ static int64_t time_of(const cJSON *record)
     return strtoll(text_of(record, "time_ns"), NULL, 10);
 }
 
-/* What others wrote does not move anybody's cursor. */
-static void put_plain(const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        const bool second = c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f; /* C1 in UTF-8 */
-        (void)putchar(*c < ' ' || *c == 0x7f || second ? '?' : *c);
-        c += second;
-    }
-}
-
 static void put_column(const char *text, int width)
 {
-    put_plain(text);
+    (void)fputs(text, stdout);
     const int left = width - (int)strlen(text);
     (void)printf("%*s", left > 0 ? left + 1 : 1, "");
 }
@@ -160,18 +151,16 @@ static void print_record(const cJSON *record)
             (void)printf("... (%d) ", cJSON_GetArraySize(list));
             break;
         }
-        put_plain(cJSON_IsString(name) ? name->valuestring : "?");
+        (void)fputs(cJSON_IsString(name) ? name->valuestring : "?", stdout);
         (void)putchar(' ');
     }
     const cJSON *code = cJSON_GetObjectItemCaseSensitive(record, "code");
     if (cJSON_IsNumber(code) && code->valueint != 0) {
-        (void)printf("code %d%s", code->valueint,
-                     text_of(record, "field")[0] != '\0' ? ", field " : "");
-        put_plain(text_of(record, "field"));
-        (void)fputs(": ", stdout);
+        (void)printf("code %d%s%s: ", code->valueint,
+                     text_of(record, "field")[0] != '\0' ? ", field " : "",
+                     text_of(record, "field"));
     }
-    put_plain(text_of(record, "message"));
-    (void)putchar('\n');
+    (void)puts(text_of(record, "message"));
 }
 
 static bool is_wanted(const struct audit *a, const cJSON *record)
@@ -193,6 +182,7 @@ static void show(struct audit *a)
         if (a->as_json) {
             (void)printf("%.*s\n", (int)a->bytes.len, (const char *)a->bytes.data);
         } else {
+            mlt_tool_plain_json(record); /* what others wrote does not move anybody's cursor */
             print_record(record);
         }
     }

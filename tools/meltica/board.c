@@ -219,7 +219,7 @@ enum mlt_status mlt_board_event(struct mlt_board *board, const struct mlt_event 
     row->market += event->type != MLT_EVENT_STATUS && event->type != MLT_EVENT_INSTRUMENT ? 1 : 0;
     /* Frames only: what a REST answer gave may have waited for a service to start. */
     if (event->type <= MLT_EVENT_BOOK_DELTA && event->rest_function.len == 0) {
-        mlt_latency_record(&board->latency, received_ns - event->stamps.received);
+        mlt_latency_record(&board->latency, mlt_span_ns(event->stamps.received, received_ns));
     }
     switch (event->type) {
     case MLT_EVENT_BBO:

@@ -16,7 +16,7 @@
 #include "verify.h"
 
 #define ARENA_BYTES_MAX (16u << 20)
-#define PICTURE_BYTES_MAX (1u << 20)
+#define PICTURE_BYTES_MAX (8u << 20) /* more than any BOOK of MLT_EVENT_LEVELS_MAX needs */
 #define REDRAW_NS (100 * MLT_NS_PER_MS)
 #define IDLE_MS 1000                 /* the age is drawn anew although nothing came */
 #define FIRST_NS (10 * MLT_NS_PER_S) /* --once without --seconds */

@@ -98,7 +98,7 @@ static bool warm(const struct collect *c)
 static void record_stage(struct collect *c, enum stage stage, int64_t from, int64_t to)
 {
     if (from != MLT_STAMP_UNKNOWN && to != MLT_STAMP_UNKNOWN) {
-        mlt_latency_record(&c->latency[stage], to - from);
+        mlt_latency_record(&c->latency[stage], mlt_span_ns(from, to));
     }
 }
 
@@ -117,7 +117,8 @@ static void record_stages(struct collect *c, const struct mlt_stamps *s, int64_t
 static void record_book(struct collect *c, const struct mlt_event *event, int64_t now)
 {
     if (event->stamps.received != event->u.book.snapshot_time_ns) {
-        record_stage(c, BOOK, event->stamps.received, now - (int64_t)event->throttled_ns);
+        record_stage(c, BOOK, event->stamps.received,
+                     mlt_span_ns((int64_t)event->throttled_ns, now));
     }
     c->books_made++;
     c->last_book_ns = mlt_clock_mono_ns();
@@ -207,6 +208,24 @@ struct out {
         }                                                                                          \
     } while (0)
 
+/* What a page or a file calls something. */
+static void print_text(struct out *o, const char *text)
+{
+    if (o->status == MLT_OK) {
+        o->status = mlt_buf_append_json_string(o->buf, mlt_slice_of_string(text));
+    }
+}
+
+/* A figure of each service, by its name. */
+static void print_each(struct out *o, const struct collect *c, uint64_t (*figure)(int64_t pid))
+{
+    for (size_t i = 0; i < c->service_count; i++) {
+        PRINT(o, "%s", i == 0 ? "" : ",");
+        print_text(o, c->services[i].name);
+        PRINT(o, ":%" PRIu64, figure(c->services[i].pid));
+    }
+}
+
 static void print_latency(struct out *o, const struct collect *c)
 {
     PRINT(o, ",\"latency_us\":{");
@@ -225,20 +244,15 @@ static void print_latency(struct out *o, const struct collect *c)
 static void print_services(struct out *o, const struct collect *c)
 {
     PRINT(o, ",\"resident_bytes\":{");
-    for (size_t i = 0; i < c->service_count; i++) {
-        PRINT(o, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", c->services[i].name,
-              mlt_scrape_peak_resident_bytes(c->services[i].pid));
-    }
+    print_each(o, c, mlt_scrape_peak_resident_bytes);
     PRINT(o, "},\"cpu_ms\":{");
-    for (size_t i = 0; i < c->service_count; i++) {
-        PRINT(o, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", c->services[i].name,
-              mlt_scrape_cpu_ms(c->services[i].pid));
-    }
+    print_each(o, c, mlt_scrape_cpu_ms);
     PRINT(o, "},\"unanswered\":[");
     const char *comma = "";
     for (size_t i = 0; i < c->service_count; i++) {
         if (!c->services[i].answered) {
-            PRINT(o, "%s\"%s\"", comma, c->services[i].name);
+            PRINT(o, "%s", comma);
+            print_text(o, c->services[i].name);
             comma = ",";
         }
     }
@@ -295,7 +309,9 @@ static enum mlt_status print_report(struct collect *c, struct mlt_buf *buf, bool
           metric(c, "data-bus", "meltica_bus_unrouted_total", ""), c->foreign,
           stats.slow_consumer_dropped);
     for (size_t i = 0; i < c->reason_count; i++) {
-        PRINT(&o, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", c->reasons[i].word, c->reasons[i].count);
+        PRINT(&o, "%s", i == 0 ? "" : ",");
+        print_text(&o, c->reasons[i].word);
+        PRINT(&o, ":%" PRIu64, c->reasons[i].count);
     }
     PRINT(&o, "},");
     if (o.status == MLT_OK) {

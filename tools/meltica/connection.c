@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "meltica/base/clock.h"
+#include "plain.h"
 
 /* 5 s in all, in pieces between which a signal is noticed. */
 #define CONNECT_TRIES 50
@@ -88,19 +89,29 @@ static void on_state(void *ctx, bool connected, const char *reason)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
+/* The three that end a command in order. */
+static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+#define END_COUNT (sizeof ends / sizeof ends[0])
+
 static bool is_told_to_end(void)
 {
     sigset_t pending;
-    return sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
+    bool told = false;
+    if (sigpending(&pending) == 0) {
+        for (size_t i = 0; i < END_COUNT; i++) {
+            told = told || sigismember(&pending, ends[i]) == 1;
+        }
+    }
+    return told;
 }
 
 void mlt_tool_plain_url(const char *url, char *out, size_t size)
 {
     const char *scheme = strstr(url, "://");
     const char *at = strrchr(url, '@');
-    if (scheme != NULL && at != NULL) {
-        (void)snprintf(out, size, "%.*s%s", (int)(scheme + 3 - url), url, at + 1);
+    if (at != NULL) { /* nats.c takes a URL without a scheme too */
+        (void)snprintf(out, size, "%.*s%s", scheme != NULL ? (int)(scheme + 3 - url) : 0, url,
+                       at + 1);
     } else {
         (void)snprintf(out, size, "%s", url);
     }
@@ -133,6 +144,7 @@ struct mlt_bus *mlt_tool_try_connect(const struct mlt_tool_connection *connectio
                        : trouble.text[0] != '\0' ? trouble.text
                                                  : mlt_status_text(status));
         (void)pthread_mutex_unlock(&trouble.lock);
+        mlt_tool_plain(why); /* a server's words */
         mlt_bus_destroy(bus, 0);
         return NULL;
     }
@@ -154,8 +166,13 @@ int mlt_tool_signals(void)
 {
     sigset_t set;
     (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
+    for (size_t i = 0; i < END_COUNT; i++) {
+        struct sigaction action;
+        /* nohup has it ignored, which a signal that is blocked would not be. */
+        if (sigaction(ends[i], NULL, &action) != 0 || action.sa_handler != SIG_IGN) {
+            (void)sigaddset(&set, ends[i]);
+        }
+    }
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
         return -1;
     }

@@ -20,8 +20,8 @@ void mlt_tool_connection_init(struct mlt_tool_connection *connection);
  * set when the value is missing. */
 bool mlt_tool_connection_option(struct mlt_tool_connection *connection, int argc, char **argv,
                                 int *i, bool *wrong);
-/* Connects and waits 5 s for the server, less when SIGINT or SIGTERM is pending. Says on stderr
- * what is wrong. NULL on failure. */
+/* Connects and waits 5 s for the server, less when SIGINT, SIGTERM or SIGHUP is pending. Says on
+ * stderr what is wrong. NULL on failure. */
 struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, const char *command);
 /* The same, but says it in why. */
 struct mlt_bus *mlt_tool_try_connect(const struct mlt_tool_connection *connection,
@@ -32,8 +32,8 @@ void mlt_tool_plain_url(const char *url, char *out, size_t size);
 /* True when a command was asked for --help (or -h). */
 bool mlt_tool_help(int argc, char **argv);
 
-/* SIGINT and SIGTERM as a descriptor to read from (they are blocked in every thread); -1 on
- * failure. Before any thread is made. */
+/* SIGINT, SIGTERM and, where it is not ignored, SIGHUP as a descriptor to read from (they are
+ * blocked in every thread); -1 on failure. Before any thread is made. */
 int mlt_tool_signals(void);
 
 #endif

@@ -84,9 +84,13 @@ int mlt_command_decode(int argc, char **argv)
         struct mlt_slice rest = mlt_buf_view(&input), element;
         const bool is_batch = !batch && mlt_batch_next(&rest, &element) == MLT_OK &&
                               mlt_event_decode(element, &arena, &(struct mlt_event){ 0 }) == MLT_OK;
-        (void)fprintf(stderr, "meltica decode: not a meltica.v1.%s: %s%s\n",
-                      batch ? "EventBatch" : "Event", mlt_status_text(status),
-                      is_batch ? "; it is an EventBatch: add --batch" : "");
+        if (status == MLT_E_IO) {
+            (void)fprintf(stderr, "meltica decode: it cannot be read, or not be printed\n");
+        } else {
+            (void)fprintf(stderr, "meltica decode: not a meltica.v1.%s: %s%s\n",
+                          batch ? "EventBatch" : "Event", mlt_status_text(status),
+                          is_batch ? "; it is an EventBatch: add --batch" : "");
+        }
     }
     mlt_arena_fini(&arena);
     mlt_buf_fini(&json);

@@ -9,6 +9,7 @@
 #include "authority.h"
 #include "commands.h"
 #include "meltica/base/clock.h"
+#include "plain.h"
 
 #define JSON_BYTES_MAX (256u << 10)
 #define CLOCK_WARN_NS (100 * MLT_NS_PER_MS)
@@ -29,6 +30,7 @@ void mlt_doctor_say(struct mlt_doctor *d, enum mlt_verdict verdict, const char *
     (void)snprintf(f->check, sizeof f->check, "%s", check);
     (void)vsnprintf(f->found, sizeof f->found, format, arguments);
     va_end(arguments);
+    mlt_tool_plain(f->found);
     d->count += d->count < MLT_DOCTOR_FINDINGS_MAX;
 }
 
@@ -42,6 +44,7 @@ void mlt_doctor_advise(struct mlt_doctor *d, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(f->advice, sizeof f->advice, format, arguments);
     va_end(arguments);
+    mlt_tool_plain(f->advice);
 }
 
 void mlt_doctor_clock(struct mlt_doctor *d, const char *check, const char *whose, int64_t offset_ns,

@@ -9,6 +9,7 @@
 
 #define ANSWER_NS (5 * MLT_NS_PER_S)
 #define BODY_BYTES_MAX 65536
+#define SERVER_MS_MAX (INT64_MAX / MLT_NS_PER_MS) /* beyond it is no time of ns */
 
 struct visit {
     struct mlt_loop *loop;
@@ -28,7 +29,11 @@ static void take_time(struct visit *v, const struct mlt_http_response *response)
 {
     v->server_ms =
         mlt_scrape_member(mlt_slice_of(response->body, response->body_len), "serverTime");
-    v->timed = response->status == MLT_OK && response->code == 200 && v->server_ms > 0;
+    v->timed = response->status == MLT_OK && response->code == 200 && v->server_ms > 0 &&
+               v->server_ms < SERVER_MS_MAX;
+    if (!v->timed) {
+        return;
+    }
     v->half_ns = response->took_ns / 2 + MLT_NS_PER_MS / 2; /* it tells whole ms */
     v->offset_ns = v->server_ms * MLT_NS_PER_MS + MLT_NS_PER_MS / 2 -
                    (response->completed_ns - response->took_ns / 2);

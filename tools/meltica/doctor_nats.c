@@ -304,7 +304,7 @@ static bool read_time(const char *text, int64_t *out)
     struct tm tm = { 0 };
     const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
     int64_t fraction = 0, scale = MLT_NS_PER_S;
-    if (end == NULL) {
+    if (end == NULL || tm.tm_year < 70 || tm.tm_year >= 350) { /* no time of 64 bits of ns */
         return false;
     }
     if (*end == '.') {

@@ -7,6 +7,7 @@
 #include "connection.h"
 #include "meltica/base/clock.h"
 #include "meltica/http/probe.h"
+#include "plain.h"
 
 #define SECONDS_DEFAULT 2
 #define ANSWER_BYTES_MAX 4096u
@@ -43,9 +44,18 @@ int mlt_command_health(int argc, char **argv)
         return wrong_usage(stderr, 2);
     }
     if (mlt_http_probe(url, seconds * MLT_NS_PER_S, answer, sizeof answer, &err) != MLT_OK) {
+        mlt_tool_plain(err.text);
         (void)fprintf(stderr, "meltica health: %s\n", err.text);
         return 1;
     }
-    (void)printf("%s\n", answer);
+    for (char *line = answer; line != NULL;) { /* its line ends are its own */
+        char *end = strchr(line, '\n');
+        if (end != NULL) {
+            *end++ = '\0';
+        }
+        mlt_tool_plain(line);
+        (void)printf("%s\n", line);
+        line = end;
+    }
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "latency.h"
 #include "meltica/base/clock.h"
 
 #define LINE_BYTES 256u
@@ -118,7 +119,7 @@ static void draw_title(struct picture *p, const struct mlt_event *e)
 {
     char text[LINE_BYTES];
     const struct mlt_book *b = &e->u.book;
-    const int64_t age = (p->view->now_ns - e->stamps.received) / MLT_NS_PER_MS;
+    const int64_t age = mlt_span_ns(e->stamps.received, p->view->now_ns) / MLT_NS_PER_MS;
     (void)snprintf(text, sizeof text,
                    "%.*s  %s  update %" PRId64 "  %" PRIu64 " deltas since snapshot %" PRId64
                    "  %" PRId64 " ms old%s",

@@ -1,6 +1,9 @@
 /* meltica: the command line tool. */
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "meltica/base/log.h"
@@ -57,22 +60,58 @@ static int usage(FILE *to, int status)
     return status;
 }
 
+/* Where one of the three is closed, the next thing that is opened would take its place, and a
+ * connection would get what is printed. Output that cannot go anywhere fails, as on a full disk. */
+static void open_missing(void)
+{
+    static const struct {
+        const char *path, *otherwise;
+        int flags;
+    } ends[3] = { { "/dev/null", "/dev/null", O_RDONLY },
+                  { "/dev/full", "/dev/null", O_WRONLY },
+                  { "/dev/null", "/dev/null", O_WRONLY } };
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) == -1 && open(ends[fd].path, ends[fd].flags) != fd) {
+            (void)open(ends[fd].otherwise, ends[fd].flags); /* the lowest that is free: this one */
+        }
+    }
+}
+
+/* Who reads no more, as head does, has what it wanted. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO };
+    return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+/* What was printed into nothing is not done. */
+static int end(const char *command, int result)
+{
+    const bool printed = fflush(stdout) == 0 && ferror(stdout) == 0;
+    if (printed || reader_is_gone()) {
+        return result;
+    }
+    (void)fprintf(stderr, "meltica %s: not all of its output could be written\n", command);
+    return result != 0 ? result : 1;
+}
+
 int main(int argc, char **argv)
 {
+    open_missing();
     if (argc < 2) {
         return usage(stderr, 2);
     }
     mlt_log_init("meltica", "", MLT_LOG_ERROR); /* a person reads this, not a collector of logs */
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        return usage(stdout, 0);
+        return end(argv[1], usage(stdout, 0));
     }
     if (strcmp(argv[1], "--version") == 0) {
         (void)printf("meltica %s\n", MELTICA_VERSION);
-        return 0;
+        return end(argv[1], 0);
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
+            return end(argv[1], commands[i].run(argc - 1, argv + 1));
         }
     }
     (void)fprintf(stderr, "meltica: no command \"%s\"\n", argv[1]);

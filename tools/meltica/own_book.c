@@ -211,12 +211,22 @@ static bool blank(const struct mlt_own_book *book)
     return is;
 }
 
+/* A change of a level has any order, and quantity 0 ends it. */
+static bool changes_usable(const struct mlt_levels *levels)
+{
+    bool usable = true;
+    for (size_t i = 0; i < levels->count; i++) {
+        usable = usable && levels->prices[i] >= 0 && levels->quantities[i] >= 0;
+    }
+    return usable;
+}
+
 enum mlt_status mlt_own_book_apply(struct mlt_own_book *book, const struct mlt_levels *bids,
                                    const struct mlt_levels *asks, int64_t last)
 {
     const struct mlt_levels *levels[2] = { bids, asks };
     if ((blank(book) && !exponents_of(bids, asks, book)) || !fits(book, bids) ||
-        !fits(book, asks)) {
+        !fits(book, asks) || !changes_usable(bids) || !changes_usable(asks)) {
         return MLT_E_PROTOCOL;
     }
     enum mlt_status status = MLT_OK;

@@ -1,12 +1,14 @@
 /* meltica record: what is on the live lane, to a file that is one EventBatch; meltica replay: such
  * a file onto subjects of its own. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,49 +20,114 @@
 
 #define FILE_BYTES_MAX ((size_t)2 << 30)
 #define READ_BYTES (1u << 20)
+#define WRITE_BYTES (64u << 10)
+#define WRITE_NS MLT_NS_PER_S
 #define ARENA_BYTES_MAX (16u << 20)
 #define SPEED_MAX 1000000
 
 /* ---- record ---- */
 
 struct recorder {
-    FILE *to;
+    int fd, wake; /* wake: the file takes no more */
     pthread_mutex_t lock;
-    uint64_t events, failures;
+    struct mlt_arena arena;
+    struct mlt_buf waiting; /* whole elements that are not in the file yet */
+    uint64_t waiting_events;
+    off_t bytes; /* of whole events in the file */
+    uint64_t events, unwritten, foreign;
+    int failure; /* errno; 0: none */
 };
+
+/* Length and number of the whole elements in the first n bytes. */
+static size_t whole_elements(struct mlt_slice rest, size_t n, uint64_t *count)
+{
+    const uint8_t *begin = rest.data;
+    struct mlt_slice element;
+    size_t whole = 0;
+    *count = 0;
+    while (mlt_batch_next(&rest, &element) == MLT_OK &&
+           (size_t)(element.data + element.len - begin) <= n) {
+        whole = (size_t)(element.data + element.len - begin);
+        ++*count;
+    }
+    return whole;
+}
+
+/* A file that took a part only ends with its last whole event, so that all of it can be read. */
+static void fail(struct recorder *r, size_t written)
+{
+    uint64_t count = 0;
+    r->bytes += (off_t)whole_elements(mlt_buf_view(&r->waiting), written, &count);
+    r->events += count;
+    r->unwritten += r->waiting_events - count;
+    if (ftruncate(r->fd, r->bytes) != 0 && errno != EINVAL) { /* EINVAL: no file, but a device */
+        (void)fprintf(stderr, "meltica record: its last event may be cut: %s\n", strerror(errno));
+    }
+    if (eventfd_write(r->wake, 1) != 0) {
+        return; /* it is full: awake already */
+    }
+}
+
+/* Under the lock. */
+static void write_out(struct recorder *r)
+{
+    size_t written = 0;
+    while (r->failure == 0 && written < r->waiting.len) {
+        const ssize_t n = write(r->fd, r->waiting.data + written, r->waiting.len - written);
+        if (n > 0) {
+            written += (size_t)n;
+        } else if (n == 0 || errno != EINTR) {
+            r->failure = n == 0 ? ENOSPC : errno;
+        }
+    }
+    if (r->failure != 0) {
+        fail(r, written);
+    } else {
+        r->bytes += (off_t)written;
+        r->events += r->waiting_events;
+    }
+    mlt_buf_clear(&r->waiting);
+    r->waiting_events = 0;
+}
 
 static void on_event(void *ctx, const struct mlt_bus_message *message)
 {
     struct recorder *r = ctx;
+    struct mlt_event event;
     uint8_t header[MLT_ELEMENT_HEADER_BYTES_MAX];
     const size_t n = mlt_batch_element_header(message->payload.len, header);
     (void)pthread_mutex_lock(&r->lock);
-    if (fwrite(header, 1, n, r->to) != n ||
-        fwrite(message->payload.data, 1, message->payload.len, r->to) != message->payload.len) {
-        r->failures++;
+    mlt_arena_reset(&r->arena);
+    if (mlt_event_decode(message->payload, &r->arena, &event) != MLT_OK) {
+        r->foreign++; /* nobody could read the file beyond it */
+    } else if (r->failure != 0 ||
+               mlt_buf_reserve(&r->waiting, n + message->payload.len) != MLT_OK ||
+               mlt_buf_append(&r->waiting, header, n) != MLT_OK ||
+               mlt_buf_append(&r->waiting, message->payload.data, message->payload.len) != MLT_OK) {
+        r->unwritten++;
     } else {
-        r->events++;
+        r->waiting_events++;
+        if (r->waiting.len >= WRITE_BYTES) {
+            write_out(r);
+        }
     }
     (void)pthread_mutex_unlock(&r->lock);
 }
 
-/* Until a signal comes or the time is over. */
-static void wait_for_end(int signals, int64_t seconds)
+/* Until a signal comes, the time is over, or the file takes no more. What came is in the file a
+ * second later. */
+static void wait_for_end(struct recorder *r, int signals, int64_t seconds)
 {
-    struct pollfd fd = { .fd = signals, .events = POLLIN };
+    struct pollfd fds[2] = { { .fd = signals, .events = POLLIN },
+                             { .fd = r->wake, .events = POLLIN } };
     const int64_t end = mlt_clock_mono_ns() + seconds * MLT_NS_PER_S;
-    for (;;) {
-        int timeout_ms = -1;
-        if (seconds > 0) {
-            const int64_t left = end - mlt_clock_mono_ns();
-            if (left <= 0) {
-                return;
-            }
-            timeout_ms = (int)(left / MLT_NS_PER_MS) + 1;
-        }
-        if (poll(&fd, 1, timeout_ms) > 0) {
-            return;
-        }
+    int64_t left = WRITE_NS;
+    while (left > 0 && poll(fds, 2, (int)(left / MLT_NS_PER_MS) + 1) <= 0) {
+        (void)pthread_mutex_lock(&r->lock);
+        write_out(r);
+        (void)pthread_mutex_unlock(&r->lock);
+        left = seconds > 0 ? end - mlt_clock_mono_ns() : WRITE_NS;
+        left = left < WRITE_NS ? left : WRITE_NS;
     }
 }
 
@@ -78,17 +145,48 @@ static int record_to(struct recorder *r, struct mlt_bus *bus, const char *instru
         (void)fprintf(stderr, "meltica record: %s\n", err.text);
         return 1;
     }
+    (void)mlt_bus_rtt_ns(bus); /* now the server has it too */
     (void)fprintf(stderr, "meltica record: following %s\n", subject);
-    wait_for_end(signals, seconds);
+    wait_for_end(r, signals, seconds);
     mlt_bus_unsubscribe(subscription);
+    write_out(r);
     struct mlt_bus_stats stats;
     mlt_bus_get_stats(bus, &stats);
     (void)fprintf(stderr,
                   "meltica record: %" PRIu64 " events, %" PRIu64 " not written, %" PRIu64
-                  " dropped before they got here%s\n",
-                  r->events, r->failures, stats.slow_consumer_dropped,
+                  " dropped before they got here, %" PRIu64 " messages were no events%s\n",
+                  r->events, r->unwritten, stats.slow_consumer_dropped, r->foreign,
                   stats.disconnects > 0 ? ", the connection broke: some may be missing" : "");
-    return r->failures + stats.slow_consumer_dropped + stats.disconnects > 0 ? 1 : 0;
+    return r->unwritten + stats.slow_consumer_dropped + stats.disconnects > 0 ? 1 : 0;
+}
+
+static int record(struct mlt_bus *bus, const char *path, const char *instrument, int signals,
+                  int64_t seconds)
+{
+    struct recorder r = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    int result = 1;
+    mlt_arena_init(&r.arena, 64u << 10, ARENA_BYTES_MAX);
+    mlt_buf_init(&r.waiting, 2 * WRITE_BYTES + MLT_BUS_PAYLOAD_BYTES_MAX);
+    r.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (r.fd < 0 || r.wake < 0) {
+        r.failure = errno;
+    } else {
+        result = record_to(&r, bus, instrument, signals, seconds);
+    }
+    if (r.fd >= 0 && close(r.fd) != 0 && r.failure == 0) {
+        r.failure = errno;
+    }
+    if (r.wake >= 0) {
+        (void)close(r.wake);
+    }
+    if (r.failure != 0) {
+        (void)fprintf(stderr, "meltica record: %s: %s\n", path, strerror(r.failure));
+        result = 1;
+    }
+    mlt_buf_fini(&r.waiting);
+    mlt_arena_fini(&r.arena);
+    return result;
 }
 
 static int record_usage(FILE *to, int status)
@@ -131,21 +229,12 @@ int mlt_command_record(int argc, char **argv)
         return record_usage(stderr, 2);
     }
     const int signals = mlt_tool_signals();
-    struct recorder r = { .lock = PTHREAD_MUTEX_INITIALIZER };
     struct mlt_bus *bus = signals >= 0 ? mlt_tool_connect(&connection, "record") : NULL;
     if (bus == NULL) {
         return 1; /* before the file is touched: it may hold an earlier recording */
     }
-    int result = 1;
-    r.to = fopen(path, "wb");
-    if (r.to != NULL) {
-        result = record_to(&r, bus, instrument, signals, seconds);
-    }
+    const int result = record(bus, path, instrument, signals, seconds);
     mlt_bus_destroy(bus, 0);
-    if (r.to == NULL || fclose(r.to) != 0) {
-        (void)fprintf(stderr, "meltica record: %s: %s\n", path, strerror(errno));
-        result = 1;
-    }
     (void)close(signals);
     return result;
 }

@@ -64,13 +64,14 @@ static void hex_of(const struct mlt_stages *s, char out[2 * MLT_TRACE_ID_BYTES +
 static void time_of(int64_t ns, char out[64])
 {
     const int64_t us = us_of(ns);
-    const time_t seconds = (time_t)(us / 1000000);
+    const int64_t fraction = (us % 1000000 + 1000000) % 1000000;
+    const time_t seconds = (time_t)((us - fraction) / 1000000);
     struct tm tm;
     char day[32] = "?";
     if (gmtime_r(&seconds, &tm) != NULL) {
         (void)strftime(day, sizeof day, "%F %T", &tm);
     }
-    (void)snprintf(out, 64, "%s.%06" PRId64, day, us % 1000000);
+    (void)snprintf(out, 64, "%s.%06" PRId64, day, fraction);
 }
 
 /* ---- table ---- */

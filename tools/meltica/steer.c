@@ -1,5 +1,6 @@
 /* meltica sub, unsub, update, subs: live subscriptions, asked of the Control Bus (docs/control.md).
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "commands.h"
 #include "connection.h"
 #include "meltica/base/clock.h"
+#include "plain.h"
 
 #define ANSWER_NS (5 * MLT_NS_PER_S)
 #define ANSWER_BYTES_MAX (1u << 20)
@@ -221,6 +223,22 @@ static char *make_request(const struct steer *s, int offset)
     return text;
 }
 
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsString(member) ? member->valuestring : "";
+}
+
+/* Whether it answers what was asked, whatever the answer is. */
+static bool makes_sense(const struct steer *s, const cJSON *answer)
+{
+    const char *status = text_of(answer, "status");
+    return strcmp(status, "REJECTED") == 0 ||
+           (s->kind == SUBS
+                ? cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(answer, "subscriptions")) != 0
+                : status[0] != '\0');
+}
+
 /* The answer, the caller's to cJSON_Delete; NULL: there is none, and it was said why. */
 static cJSON *ask(const struct steer *s, struct mlt_bus *bus, int offset, struct mlt_buf *text)
 {
@@ -239,18 +257,17 @@ static cJSON *ask(const struct steer *s, struct mlt_bus *bus, int offset, struct
     free(request);
     cJSON *answer =
         text->len > 0 ? cJSON_ParseWithLength((const char *)text->data, text->len) : NULL;
-    if (answer == NULL) {
+    if (!makes_sense(s, answer)) {
+        cJSON_Delete(answer);
+        answer = NULL;
+        mlt_tool_plain(err.text);
         (void)fprintf(stderr, "meltica %s: %s\n", s->command,
                       status == MLT_E_UNAVAILABLE ? "no Control Bus answers: is it running?"
-                                                  : err.text);
+                      : err.text[0] != '\0'       ? err.text
+                                                  : "the answer is none of a Control Bus");
     }
+    mlt_tool_plain_json(answer);
     return answer;
-}
-
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *member = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsString(member) ? member->valuestring : "";
 }
 
 static double number_of(const cJSON *object, const char *name)
@@ -344,27 +361,27 @@ static int print_list(const struct steer *s, struct mlt_bus *bus, struct mlt_buf
         (void)printf("%-18s %-16s %-14s %-8s %-10s %-9s %s\n", "SUBSCRIPTION", "CONSUMER", "TYPE",
                      "CHANNEL", "STATE", "LEASE", "INSTRUMENTS");
     }
-    for (int offset = 0; !complete; offset += PAGE) {
+    for (int offset = 0; !complete && offset <= INT_MAX - PAGE; offset += PAGE) {
         cJSON *answer = ask(s, bus, offset, text);
         if (answer == NULL) {
             return 1;
         }
-        if (s->as_json || strcmp(text_of(answer, "status"), "REJECTED") == 0) {
-            const int result = print_outcome(s, answer, text);
-            complete = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "complete"));
-            cJSON_Delete(answer);
-            if (result != 0) {
-                return result;
-            }
-            continue;
-        }
         const cJSON *list = cJSON_GetObjectItemCaseSensitive(answer, "subscriptions");
-        for (const cJSON *one = list != NULL ? list->child : NULL; one != NULL; one = one->next) {
-            print_listed(one);
-        }
         complete = list == NULL || list->child == NULL ||
                    cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "complete"));
+        int result = 0;
+        if (s->as_json || strcmp(text_of(answer, "status"), "REJECTED") == 0) {
+            result = print_outcome(s, answer, text);
+        } else {
+            for (const cJSON *one = list != NULL ? list->child : NULL; one != NULL;
+                 one = one->next) {
+                print_listed(one);
+            }
+        }
         cJSON_Delete(answer);
+        if (result != 0) {
+            return result;
+        }
     }
     return 0;
 }

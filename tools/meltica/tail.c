@@ -152,7 +152,9 @@ static int run(struct tail *t, struct mlt_bus *bus, const char *subject, const c
         return 1;
     }
     char title[MLT_BUS_SUBJECT_BYTES_MAX + 256];
-    (void)snprintf(title, sizeof title, "%s at %.200s | Ctrl-C ends", subject, url);
+    char plain[201]; /* without a password: others see the screen */
+    mlt_tool_plain_url(url, plain, sizeof plain);
+    (void)snprintf(title, sizeof title, "%s at %s | Ctrl-C ends", subject, plain);
     show(t, bus, title, signals, seconds);
     mlt_bus_unsubscribe(subscription);
     if (fflush(stdout) != 0) {

@@ -70,15 +70,15 @@ bool mlt_terminal_show(struct mlt_slice picture)
 
 bool mlt_terminal_read(struct mlt_terminal *terminal)
 {
+    unsigned char typed[sizeof terminal->pending];
     const size_t room = sizeof terminal->pending - terminal->pending_count;
-    const ssize_t n =
-        read(STDIN_FILENO, terminal->pending + terminal->pending_count, room > 0 ? room : 1);
+    const ssize_t n = read(STDIN_FILENO, typed, sizeof typed);
     if (n <= 0) {
         return n < 0 && (errno == EINTR || errno == EAGAIN);
     }
-    if (room > 0) {
-        terminal->pending_count += (unsigned)n;
-    }
+    const size_t taken = (size_t)n < room ? (size_t)n : room; /* what has no room is not heard */
+    memcpy(terminal->pending + terminal->pending_count, typed, taken);
+    terminal->pending_count += (unsigned)taken;
     return true;
 }
 

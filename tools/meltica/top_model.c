@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "latency.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/map.h"
+
+#define SPAN_NS_MAX (86400 * MLT_NS_PER_S)
 
 struct mlt_top {
     struct mlt_map map; /* token -> row */
@@ -145,16 +148,31 @@ static void check_heads(struct mlt_top_row *row, const struct mlt_event *event)
     }
 }
 
+/* A day is as far as anybody looks, whatever a stamp says. */
+static int64_t bounded(int64_t span_ns)
+{
+    return span_ns > SPAN_NS_MAX ? SPAN_NS_MAX : span_ns < -SPAN_NS_MAX ? -SPAN_NS_MAX : span_ns;
+}
+
+static void add(int64_t *sum, int64_t span_ns)
+{
+    if (__builtin_add_overflow(*sum, span_ns, sum)) {
+        *sum = span_ns < 0 ? INT64_MIN : INT64_MAX;
+    }
+}
+
 static void note_times(struct mlt_top_row *row, const struct mlt_event *event, int64_t now_ns)
 {
-    const int64_t lag = now_ns - event->stamps.received - (int64_t)event->throttled_ns;
+    const int64_t lag = bounded(
+        mlt_span_ns((int64_t)event->throttled_ns, mlt_span_ns(event->stamps.received, now_ns)));
     row->now.lag_max_ns =
         row->now.events == 0 || lag > row->now.lag_max_ns ? lag : row->now.lag_max_ns;
-    row->now.lag_sum_ns += lag;
+    add(&row->now.lag_sum_ns, lag);
     row->now.events++;
     if (event->stamps.exchange != MLT_STAMP_UNKNOWN) {
         row->now.aged++;
-        row->now.age_sum_ns += event->stamps.received - event->stamps.exchange;
+        add(&row->now.age_sum_ns,
+            bounded(mlt_span_ns(event->stamps.exchange, event->stamps.received)));
     }
     row->events++;
     row->last_wall_ns = now_ns;

@@ -14,6 +14,7 @@
 #include "connection.h"
 #include "inside.h"
 #include "meltica/base/clock.h"
+#include "meltica/bus/hop.h"
 #include "meltica/bus/stored.h"
 #include "stages.h"
 
@@ -112,7 +113,8 @@ static void journal_subject(struct seek *s, struct mlt_bus *bus, char *out, size
     struct mlt_inside *inside = s->instrument != NULL ? calloc(1, sizeof *inside) : NULL;
     (void)snprintf(out, size, MLT_JOURNAL_SUBJECT ".*");
     if (inside != NULL && mlt_inside_ask(bus, inside, &err) == MLT_OK && inside->count > 0 &&
-        inside->services[0].partitions > 0) {
+        inside->services[0].partitions > 0 &&
+        inside->services[0].partitions <= MLT_HOP_PARTITIONS_MAX) {
         const uint32_t slot = mlt_instrument_slot(mlt_slice_of_string(s->instrument));
         (void)snprintf(out, size, MLT_JOURNAL_SUBJECT ".%02u",
                        slot % (uint32_t)inside->services[0].partitions);

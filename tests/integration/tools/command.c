@@ -17,15 +17,22 @@
 #define SAY_NS (20 * MLT_NS_PER_S)
 #define END_NS (30 * MLT_NS_PER_S)
 
-static void become(const char *const *arguments, const char *stdin_path, int out, int err)
+static void become(const char *const *arguments, const char *stdin_path, const char *stdout_path,
+                   int out, int err)
 {
     char path[512];
     const char *build = getenv("MELTICA_BINARY_DIR");
     (void)snprintf(path, sizeof path, "%s/bin/meltica", build != NULL ? build : "build/dev");
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     const int in = open(stdin_path != NULL ? stdin_path : "/dev/null", O_RDONLY);
+    if (stdout_path != NULL && stdout_path[0] != '\0') {
+        out = open(stdout_path, O_WRONLY);
+    }
     if (in < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) {
         _exit(126);
+    }
+    if (stdout_path != NULL && stdout_path[0] == '\0') {
+        (void)close(1);
     }
     const char *words[COMMAND_ARGUMENTS_MAX + 2] = { path };
     for (unsigned i = 0; i < COMMAND_ARGUMENTS_MAX && arguments[i] != NULL; i++) {
@@ -40,7 +47,8 @@ static void become(const char *const *arguments, const char *stdin_path, int out
     _exit(127);
 }
 
-void command_start(struct command *command, const char *const *arguments, const char *stdin_path)
+static void start(struct command *command, const char *const *arguments, const char *stdin_path,
+                  const char *stdout_path)
 {
     int out[2], err[2];
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
@@ -50,12 +58,23 @@ void command_start(struct command *command, const char *const *arguments, const 
     command->pid = fork();
     assert_true(command->pid >= 0);
     if (command->pid == 0) {
-        become(arguments, stdin_path, out[1], err[1]);
+        become(arguments, stdin_path, stdout_path, out[1], err[1]);
     }
     (void)close(out[1]);
     (void)close(err[1]);
     command->out = out[0];
     command->err = err[0];
+}
+
+void command_start(struct command *command, const char *const *arguments, const char *stdin_path)
+{
+    start(command, arguments, stdin_path, NULL);
+}
+
+void command_start_into(struct command *command, const char *const *arguments,
+                        const char *stdout_path)
+{
+    start(command, arguments, NULL, stdout_path);
 }
 
 static void take(int *fd, struct mlt_buf *text)

@@ -19,6 +19,9 @@ struct command {
 /* Starts `meltica ARGUMENTS...` (NULL-terminated); stdin is the file, /dev/null where it is NULL.
  */
 void command_start(struct command *command, const char *const *arguments, const char *stdin_path);
+/* The same with stdout in a file ("": closed), whose end command_end does not see. */
+void command_start_into(struct command *command, const char *const *arguments,
+                        const char *stdout_path);
 /* Reads until its stderr has that text. False: 20 s passed, or it ended. */
 bool command_wait_said(struct command *command, const char *text);
 /* The same of stdout. */

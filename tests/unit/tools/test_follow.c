@@ -412,6 +412,27 @@ static void test_a_checkpoint_that_is_no_book_is_refused(void **state)
     assert_false(mlt_follow_joined(*state));
 }
 
+/* Neither price nor quantity is below zero: whoever says so speaks of no book. */
+static void test_changes_below_zero_are_none(void **state)
+{
+    (void)state;
+    static const int64_t wrong[] = { -1, INT64_MIN }, right[] = { 0, 5 };
+    const struct mlt_levels none = { .count = 0 };
+    for (int i = 0; i < 2; i++) {
+        const struct mlt_levels prices = { 0, 0, 1, &wrong[i], &right[1] };
+        const struct mlt_levels quantities = { 0, 0, 1, &right[1], &wrong[i] };
+        const struct mlt_levels *const levels[] = { &prices, &quantities };
+        for (int which = 0; which < 2; which++) {
+            struct mlt_own_book book = { .sides = { { .whole = true }, { .whole = true } } };
+            assert_int_equal(mlt_own_book_apply(&book, &none, levels[which], 7), MLT_E_PROTOCOL);
+            assert_int_equal(mlt_own_book_apply(&book, levels[which], &none, 7), MLT_E_PROTOCOL);
+            assert_int_equal(book.sides[0].count + book.sides[1].count, 0);
+            assert_int_equal(book.last, 0);
+            mlt_own_book_fini(&book);
+        }
+    }
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -442,6 +463,7 @@ int main(void)
         EACH(test_a_reset_that_the_deltas_do_not_join_is_no_book),
         EACH(test_a_new_owner_breaks_nothing),
         EACH(test_a_line_that_ended_may_have_missed_something),
+        EACH(test_changes_below_zero_are_none),
         EACH(test_a_checkpoint_that_is_no_book_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

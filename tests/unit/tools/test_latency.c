@@ -61,6 +61,17 @@ static void test_without_values_there_is_no_percentile(void **state)
     assert_int_equal(mlt_latency_at(&latency, 990), 0);
 }
 
+static void test_a_span_ends_where_64_bits_do(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_span_ns(3, 10), 7);
+    assert_int_equal(mlt_span_ns(10, 3), -7);
+    assert_int_equal(mlt_span_ns(INT64_MIN, 1), INT64_MAX);
+    assert_int_equal(mlt_span_ns(INT64_MIN, INT64_MAX), INT64_MAX);
+    assert_int_equal(mlt_span_ns(INT64_MAX, -2), INT64_MIN);
+    assert_int_equal(mlt_span_ns(INT64_MAX, INT64_MIN), INT64_MIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -68,6 +79,7 @@ int main(void)
         cmocka_unit_test(test_the_largest_value_has_a_bucket),
         cmocka_unit_test(test_negative_durations_count_as_zero_and_are_counted),
         cmocka_unit_test(test_without_values_there_is_no_percentile),
+        cmocka_unit_test(test_a_span_ends_where_64_bits_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

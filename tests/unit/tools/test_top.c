@@ -2,11 +2,14 @@
 #include "mlt_test.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
 #include "events.h"
 #include "meltica/base/clock.h"
+#include "stages.h"
+#include "terminal.h"
 #include "top_view.h"
 
 #define NOW INT64_C(1700000000000000000)
@@ -390,6 +393,72 @@ static void test_it_fits_every_terminal_and_scrolls(void **state)
     assert_null(strchr(picture, '\x1b'));
 }
 
+/* ---- what others say ---- */
+
+static void test_stamps_that_lie_are_a_day_off_at_most(void **state)
+{
+    (void)state;
+    const int64_t day = 86400 * MLT_NS_PER_S;
+    struct mlt_event e = event_of("A-B", MLT_EVENT_TRADE, 1);
+    for (unsigned i = 0; i < 200; i++) {
+        e.stamps.received = INT64_MIN + 1;
+        e.stamps.exchange = INT64_MAX - 1;
+        e.throttled_ns = i % 2 == 0 ? 0 : UINT64_MAX;
+        take(e);
+        e.sequence++;
+    }
+    mlt_top_tick(top, MLT_NS_PER_S);
+    const struct mlt_top_row *row = only_row();
+    assert_int_equal(row->lag_max_ns, day);
+    assert_int_equal(row->lag_mean_ns, day);
+    assert_int_equal(row->age_mean_ns, -day);
+    struct mlt_top_totals totals;
+    mlt_top_get_totals(top, &totals);
+    assert_int_equal(totals.lag_mean_ns, day);
+    (void)draw(view_of(80, 24));
+}
+
+static void test_a_stage_before_1970_has_its_time(void **state)
+{
+    (void)state;
+    struct mlt_event e = event_of("A-B", MLT_EVENT_TRADE, 1);
+    struct mlt_stages stages;
+    struct mlt_buf out;
+    mlt_buf_init(&out, sizeof picture - 1);
+    e.stamps.received = -1;
+    e.stamps.exchange = INT64_MIN + 1;
+    mlt_stages_of(&e, INT64_MAX - 1, &stages);
+    assert_int_equal(mlt_stages_table(&stages, &out), MLT_OK);
+    memcpy(picture, out.data, out.len);
+    picture[out.len] = '\0';
+    mlt_buf_fini(&out);
+    expect("received    1969-12-31 23:59:59.999999 ");
+    expect("exchange    1677-09-21 00:12:43.145224 ");
+}
+
+/* More than has room waits for nobody, and writes behind nothing. */
+static void test_what_is_typed_too_fast_is_not_heard(void **state)
+{
+    (void)state;
+    struct mlt_terminal terminal = { .entered = false };
+    int ends[2];
+    char typed[200];
+    memset(typed, 'x', sizeof typed);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], typed, sizeof typed), sizeof typed);
+    assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    for (int i = 0; i < 3; i++) {
+        assert_true(mlt_terminal_read(&terminal));
+        assert_int_equal(terminal.pending_count, sizeof terminal.pending);
+    }
+    for (unsigned i = 0; i < sizeof terminal.pending; i++) {
+        assert_int_equal(mlt_terminal_key(&terminal), 'x');
+    }
+    assert_int_equal(mlt_terminal_key(&terminal), MLT_KEY_NONE);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 int main(void)
 {
 #define TOP_TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
@@ -402,6 +471,9 @@ int main(void)
         TOP_TEST(test_services_and_lines_are_shown_as_they_say),
         TOP_TEST(test_what_nobody_told_is_said),
         TOP_TEST(test_it_fits_every_terminal_and_scrolls),
+        TOP_TEST(test_stamps_that_lie_are_a_day_off_at_most),
+        TOP_TEST(test_a_stage_before_1970_has_its_time),
+        TOP_TEST(test_what_is_typed_too_fast_is_not_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ import { Flow, parseStats } from "./flow";
 import { Histogram } from "./histogram";
 import { type Credentials, Net, type NetState } from "./net";
 import { EventRate } from "./rates";
-import { decode, decodeRecord, EventType, type Glance, glance } from "./wire";
+import { decode, decodeRecord, EventType, type Glance, glance, isToken } from "./wire";
 
 export interface Config {
   nats_ws: string;
@@ -288,7 +288,7 @@ export class App {
   // ---- book ----
 
   select(instrument: string): void {
-    if (instrument === this.book.instrument) {
+    if (instrument === this.book.instrument || !isToken(instrument)) {
       return;
     }
     this.book = emptyBook(instrument);

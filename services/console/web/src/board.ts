@@ -5,6 +5,8 @@ import { EventRate } from "./rates";
 import { decode, EventType, type Glance } from "./wire";
 
 export const INSTRUMENTS_MAX = 4_000;
+/** Of an event that is kept for its price: far more than one of ours has. */
+const PRICED_BYTES_MAX = 1_024;
 
 /** Kinds of STATUS that are states of the book. */
 const STATES: Record<number, number> = {
@@ -37,7 +39,8 @@ export class Row {
     this.lastMs = nowMs;
     this.rate.add(nowMs);
     const trade = glance.type === EventType.TRADE || glance.type === EventType.AGG_TRADE;
-    if (trade || (glance.type === EventType.BBO && (this.pricedType === EventType.BBO || !this.priced))) {
+    const priced = trade || (glance.type === EventType.BBO && (this.pricedType === EventType.BBO || !this.priced));
+    if (priced && bytes.length <= PRICED_BYTES_MAX) {
       this.priced = bytes.slice();
       this.pricedType = glance.type;
       this.text = undefined;

@@ -6,8 +6,14 @@ export interface Decimal {
   exponent: number;
 }
 
+/** Of docs/wire-format.md. What is beyond would be as many digits as somebody likes. */
+const EXPONENT_MAX = 18;
+
 /** All digits that the exponent names, as Meltica's own tools print them: 61602.010, 1200. */
 export function format(mantissa: bigint, exponent: number): string {
+  if (Math.abs(exponent) > EXPONENT_MAX) {
+    return `${mantissa}e${exponent}`;
+  }
   const negative = mantissa < 0n;
   let digits = (negative ? -mantissa : mantissa).toString();
   if (exponent > 0) {

@@ -105,7 +105,11 @@ export class Frames {
       if (now >= task.nextMs) {
         task.dirty = false;
         task.nextMs = now + task.everyMs;
-        task.draw(now);
+        try {
+          task.draw(now);
+        } catch (error) {
+          console.error(error); // the other pictures go on
+        }
       } else {
         soonest = Math.min(soonest, task.nextMs - now);
       }

@@ -81,6 +81,12 @@ function glanceWord(reader: BinaryReader, end: number, wanted: number): number {
   return word;
 }
 
+/** Whether it can be an instrument: such a one is part of subjects, and no longer than it says in
+ * docs/wire-format.md. */
+export function isToken(text: string): boolean {
+  return /^[A-Za-z0-9_=-]{1,96}$/.test(text);
+}
+
 /** undefined: these bytes are no event. */
 export function glance(bytes: Uint8Array): Glance | undefined {
   const out: Glance = {
@@ -139,7 +145,7 @@ export function glance(bytes: Uint8Array): Glance | undefined {
   } catch {
     return undefined;
   }
-  return out.instrument === "" || out.type === 0 ? undefined : out;
+  return !isToken(out.instrument) || out.type === 0 ? undefined : out;
 }
 
 /** undefined: these bytes are no event. */

@@ -68,3 +68,13 @@ test("lengths of bars", () => {
   assert.equal(ratio(1n, 0n), 0);
   assert.equal(ratio(2n ** 62n, 2n ** 63n), 0.5);
 });
+
+test("an exponent beyond the contract is shown as it is, not as so many digits", () => {
+  for (const exponent of [19, -19, 400_000_000, -400_000_000, 2_147_483_647, -2_147_483_648]) {
+    assert.equal(format(-12n, exponent), `-12e${exponent}`);
+    assert.equal(formatTrimmed(120n, exponent), `120e${exponent}`);
+    assert.equal(placesUsed(format(1n, exponent)), 0);
+  }
+  assert.equal(format(1n, 18), "1000000000000000000");
+  assert.equal(format(1n, -18), "0.000000000000000001");
+});

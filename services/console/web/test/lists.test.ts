@@ -35,6 +35,16 @@ test("the board shows the last trade, else the best bid, and the state of the bo
   assert.equal(board.get(instrument)?.sourceDown, false);
 });
 
+test("the board keeps no event that is larger than ours are", () => {
+  const board = new Board();
+  const price = { mantissa: 205n, exponent: -2 };
+  const trade = { instrument: "BTC-USDT", type: EventType.TRADE, payload: { case: "trade" as const, value: { price } } };
+  put(board, { ...trade, source: { exchange: "x".repeat(2_000) } });
+  assert.equal(board.get("BTC-USDT")?.price(), "");
+  put(board, trade);
+  assert.equal(board.get("BTC-USDT")?.price(), "2.05");
+});
+
 test("the board is bounded, ordered and filtered", () => {
   const board = new Board();
   for (let i = 0; i < INSTRUMENTS_MAX + 5; i++) {

@@ -8,7 +8,7 @@ import {
   SnapshotRecordSchema,
   StatusKind,
 } from "../gen/meltica/v1/event_pb";
-import { decode, decodeRecord, glance, qualityWords, TYPE_NAMES } from "../src/wire";
+import { decode, decodeRecord, glance, isToken, qualityWords, TYPE_NAMES } from "../src/wire";
 
 const event = create(EventSchema, {
   instrument: "BTC-USDT",
@@ -107,5 +107,16 @@ test("types have the names of the contract", () => {
     if (number > 0) {
       assert.equal(EventType[number], name);
     }
+  }
+});
+
+test("an instrument that is no token is no event of ours", () => {
+  for (const instrument of ["A B", "BTC-USDT\r\nPUB x", "*", ">", "a.b", "é", "\u202eTDSU", "A".repeat(97)]) {
+    assert.equal(isToken(instrument), false);
+    assert.equal(glance(toBinary(EventSchema, { ...event, instrument })), undefined, instrument);
+  }
+  for (const instrument of ["BTC-USDT", "1000SATS-USDT", "a_b-=E5=B8=81", "A".repeat(96)]) {
+    assert.equal(isToken(instrument), true);
+    assert.equal(glance(toBinary(EventSchema, { ...event, instrument }))?.instrument, instrument);
   }
 });

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "store_internal.h"
 
 #define API_PREFIX "$SRV"
+#define INBOX "_INBOX"
 #define DEFAULT_QUEUE "q"
 #define ENDPOINTS_MAX 64u
 #define MONITORS 3u /* everybody, all of this name, this instance */
@@ -54,6 +56,7 @@ struct mlt_micro {
     struct endpoint endpoints[ENDPOINTS_MAX];
     size_t endpoint_count;
     struct mlt_bus_subscription *monitors[MONITORS];
+    atomic_ullong replies_refused;
 };
 
 struct mlt_micro_request {
@@ -173,10 +176,26 @@ static enum mlt_status build_stats(struct mlt_micro *m, struct mlt_buf *out)
 
 /* ---- requests ---- */
 
+/* NATS lets a service answer at any subject (allow_responses), also at those of streams and of the
+ * flow, where who asks may not write. */
+static bool may_answer(struct mlt_micro *m, const struct mlt_bus_message *message)
+{
+    if (strncmp(message->reply, INBOX, sizeof INBOX - 1) == 0) {
+        return true;
+    }
+    if (message->reply[0] != '\0') {
+        atomic_fetch_add(&m->replies_refused, 1);
+        mlt_log(MLT_LOG_WARN, "micro_reply_refused",
+                "a monitoring request wants its answer at what is no inbox",
+                MLT_S("subject", message->subject), MLT_S("reply", message->reply));
+    }
+    return false;
+}
+
 static void on_monitor(void *ctx, const struct mlt_bus_message *message)
 {
     struct mlt_micro *m = ctx;
-    if (message->reply[0] == '\0') {
+    if (!may_answer(m, message)) {
         return;
     }
     const char *verb = message->subject + sizeof API_PREFIX; /* behind the dot */
@@ -201,6 +220,11 @@ static void on_monitor(void *ctx, const struct mlt_bus_message *message)
                 MLT_S("subject", message->subject), MLT_S("status", mlt_status_word(status)));
     }
     mlt_buf_fini(&built);
+}
+
+uint64_t mlt_micro_replies_refused(const struct mlt_micro *micro)
+{
+    return atomic_load(&micro->replies_refused);
 }
 
 static void count_error(struct endpoint *e, int code, const char *text)

@@ -158,6 +158,9 @@ enum mlt_status mlt_service_health_init(struct mlt_service *service)
     service->drain_deadline_count =
         mlt_metrics_counter(service->metrics, "meltica_drain_deadline_total",
                             "Drains that were cut short by drain_timeout_ms", NULL);
+    service->replies_refused_count = mlt_metrics_counter(
+        service->metrics, "meltica_micro_replies_refused_total",
+        "Monitoring requests ($SRV) that wanted their answer at what is no inbox", NULL);
     make_bus_metrics(service, BUS_DATA);
     make_bus_metrics(service, BUS_CONTROL);
     return MLT_OK;
@@ -171,6 +174,9 @@ static enum mlt_status page_metrics(struct mlt_service *service, struct mlt_http
     mirror_bus(&service->buses[BUS_DATA]);
     mirror_bus(&service->buses[BUS_CONTROL]);
     mlt_trace_collect(service->trace);
+    if (service->micro != NULL) {
+        mlt_counter_set(service->replies_refused_count, mlt_micro_replies_refused(service->micro));
+    }
     if (service->spec->collect != NULL && service->state_made) {
         service->spec->collect(service->state);
     }

@@ -89,7 +89,7 @@ struct mlt_service {
     struct mlt_micro_endpoint endpoints[SERVICE_ENDPOINTS_MAX + 1];
 
     struct mlt_gauge *ready_gauge;
-    struct mlt_counter *drain_deadline_count;
+    struct mlt_counter *drain_deadline_count, *replies_refused_count;
     bool ready;
     char missing[SERVICE_REASON_BYTES_MAX]; /* "" when ready */
     /* What the endpoint `status` answers, from a thread of the bus. */

@@ -31,8 +31,8 @@ void server_end(struct server *server); /* and removes the directory */
 struct mlt_bus *server_connect(const struct server *server, const char *user);
 struct mlt_bus *url_connect(const char *url, const char *user);
 
-/* Sends lines of the protocol and reads until `until` was seen `count` times; everything read is
- * left in out. Fails the test after 5 s. */
+/* Sends lines of the protocol, which may begin with a CONNECT of their own, and reads until `until`
+ * was seen `count` times; everything read is left in out. Fails the test after 5 s. */
 void raw_client(const struct server *server, const char *lines, const char *until, int count,
                 char *out, size_t size);
 

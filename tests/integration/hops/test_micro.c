@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/bus/store.h"
 
 static struct server server;
 static struct mlt_bus *bus, *other_bus;
@@ -244,17 +245,17 @@ static void test_queue_group_decides_how_many_instances_answer(void **state)
                2, out, sizeof out);
     assert_true(latch_wait(&asked, 2, 5 * MLT_NS_PER_S));
     /* Monitoring has none either. */
-    raw_client(&server, "SUB in 1\r\nPUB $SRV.PING.meltica-test in 0\r\n\r\n", "ping_response", 2,
-               out, sizeof out);
-    raw_client(&server, "SUB in 1\r\nPUB $SRV.STATS in 0\r\n\r\n", "stats_response", 2, out,
-               sizeof out);
+    raw_client(&server, "SUB _INBOX.in 1\r\nPUB $SRV.PING.meltica-test _INBOX.in 0\r\n\r\n",
+               "ping_response", 2, out, sizeof out);
+    raw_client(&server, "SUB _INBOX.in 1\r\nPUB $SRV.STATS _INBOX.in 0\r\n\r\n", "stats_response",
+               2, out, sizeof out);
     /* The default group: 20 requests, 20 answers over both. The last one ends after the others. */
     struct mlt_error err = MLT_ERROR_INIT;
     for (int i = 0; i < 20; i++) {
         assert_int_equal(ask("test.echo", "x", out, sizeof out, &err), MLT_OK);
     }
-    raw_client(&server, "SUB in 1\r\nPUB $SRV.STATS in 0\r\n\r\n", "stats_response", 2, out,
-               sizeof out);
+    raw_client(&server, "SUB _INBOX.in 1\r\nPUB $SRV.STATS _INBOX.in 0\r\n\r\n", "stats_response",
+               2, out, sizeof out);
     double sum = 0;
     for (const char *at = out; (at = strstr(at, "{\"type\"")) != NULL; at++) {
         cJSON *stats = cJSON_Parse(at);
@@ -265,6 +266,62 @@ static void test_queue_group_decides_how_many_instances_answer(void **state)
     assert_int_equal(sum, 20);
     mlt_micro_stop(one);
     mlt_micro_stop(two);
+}
+
+/* The server lets a service answer wherever it is asked to: who may ask only must not write by it.
+ */
+static void test_monitoring_answers_inboxes_only(void **state)
+{
+    (void)state;
+    struct server guarded;
+    struct mlt_error err = MLT_ERROR_INIT;
+    char url[96], lines[1024], out[32768];
+    server_start(&guarded, true,
+                 "authorization { users: [\n"
+                 "  { user: root, password: x }\n"
+                 "  { user: service, password: x, permissions: { publish: [\"_INBOX.>\"],"
+                 "    subscribe: [\"$SRV.>\", \"test.>\"], allow_responses: true } }\n"
+                 "  { user: eye, password: x, permissions: { publish: [\"$SRV.>\"],"
+                 "    subscribe: [\"_INBOX_eye.>\"] } } ] }");
+    (void)snprintf(url, sizeof url, "nats://root:x@127.0.0.1:%d", guarded.port);
+    struct mlt_bus *root = url_connect(url, NULL);
+    (void)snprintf(url, sizeof url, "nats://service:x@127.0.0.1:%d", guarded.port);
+    struct mlt_bus *served = url_connect(url, NULL);
+    struct mlt_store *store = NULL;
+    const struct mlt_stream_spec kept = { .name = "KEPT", .subjects = { "kept.*", NULL } };
+    uint64_t sequence = 0, found = 0;
+    bool duplicate = false;
+    struct mlt_buf bytes;
+    mlt_buf_init(&bytes, 4096);
+    assert_int_equal(mlt_store_create(root, true, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_ensure_stream(store, &kept, &err), MLT_OK);
+    assert_int_equal(mlt_stream_append(store, "kept.a", NULL, NULL, MLT_SLICE_LITERAL("1"),
+                                       &sequence, &duplicate, &err),
+                     MLT_OK);
+    struct mlt_micro *micro = start(served);
+    /* The last one of each is answered, behind the others: it goes where answers may go. */
+    static const char *const verbs[] = { "$SRV.STATS", "$SRV.PING.meltica-test" };
+    for (unsigned i = 0; i < 2; i++) {
+        (void)snprintf(lines, sizeof lines,
+                       "CONNECT {\"verbose\":false,\"user\":\"eye\",\"pass\":\"x\"}\r\n"
+                       "SUB _INBOX_eye.in 1\r\n"
+                       "PUB %s kept.b 0\r\n\r\nPUB %s $JS.API.STREAM.PURGE.KEPT 0\r\n\r\n"
+                       "PUB %s meltica.data.BTC-USDT 0\r\n\r\nPUB %s _INBOX_eye.in 0\r\n\r\n",
+                       verbs[i], verbs[i], verbs[i], verbs[i]);
+        raw_client(&guarded, lines, "meltica-test", 1, out, sizeof out);
+    }
+    assert_true(mlt_bus_rtt_ns(served) >= 0); /* whatever it sent is with the server */
+    assert_int_equal(mlt_stream_next(store, "KEPT", "kept.*", 1, &bytes, &found, &err), MLT_OK);
+    assert_int_equal(found, 1);
+    assert_int_equal(mlt_stream_next(store, "KEPT", "kept.*", 2, &bytes, &found, &err),
+                     MLT_E_NOT_FOUND);
+    assert_int_equal(mlt_micro_replies_refused(micro), 6);
+    mlt_micro_stop(micro);
+    mlt_buf_fini(&bytes);
+    mlt_store_destroy(store);
+    mlt_bus_destroy(served, 0);
+    mlt_bus_destroy(root, 0);
+    server_end(&guarded);
 }
 
 static void test_start_refuses_what_the_protocol_does_not_allow(void **state)
@@ -320,6 +377,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stats_count_requests_and_only_real_errors),
         cmocka_unit_test(test_handler_without_answer_gives_500),
         cmocka_unit_test(test_queue_group_decides_how_many_instances_answer),
+        cmocka_unit_test(test_monitoring_answers_inboxes_only),
         cmocka_unit_test(test_start_refuses_what_the_protocol_does_not_allow),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -309,6 +309,7 @@ static void test_lives_without_nats_and_says_what_is_missing(void **state)
     expect_metric("meltica_nats_connected{connection=\"control\"} 0");
     expect_metric("meltica_tiny_collected_total 1");
     expect_metric("meltica_drain_deadline_total 0");
+    expect_metric("meltica_micro_replies_refused_total 0");
     assert_non_null(strstr(body, "\nprocess_resident_memory_bytes "));
     end(&c);
     expect_logged(&c, "\"event\":\"draining\"");

@@ -192,14 +192,17 @@ struct mlt_micro_endpoint {
     const struct mlt_micro_pair *metadata;
     size_t metadata_count;
 };
-/* Registers on a CONTROL bus. Strings are copied. PING, INFO and STATS are answered from then on.
- */
+/* Registers on a CONTROL bus. Strings are copied. PING, INFO and STATS are answered from then on,
+ * to subjects that begin with _INBOX: the server lets an answer go anywhere, and who may ask for
+ * monitoring must not write by it. */
 enum mlt_status mlt_micro_start(struct mlt_bus *bus, const struct mlt_micro_options *options,
                                 const struct mlt_micro_endpoint *endpoints, size_t endpoint_count,
                                 struct mlt_micro **micro, struct mlt_error *err) MLT_MUST_CHECK;
 /* The handler's request is answered later, by mlt_bus_reply to its reply subject (copy it), from
  * any thread. STATS count the request, but neither its time nor whether it failed. */
 void mlt_micro_defer(struct mlt_micro_request *to);
+/* Monitoring requests that wanted their answer somewhere else. Any thread. */
+uint64_t mlt_micro_replies_refused(const struct mlt_micro *micro);
 void mlt_micro_stop(struct mlt_micro *micro); /* before the bus is destroyed; NULL is fine */
 enum mlt_status mlt_micro_respond(struct mlt_micro_request *to, struct mlt_slice payload,
                                   int error_code, const char *error_text) MLT_MUST_CHECK;

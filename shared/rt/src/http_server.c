@@ -38,6 +38,8 @@ struct http_server {
     struct lws *listener;
     struct mlt_timer *pause; /* out of descriptors: no accepting for a while */
     unsigned connections;
+    struct http_connection *places[CONNECTIONS_MAX]; /* NULL: free */
+    bool crowded;                                    /* said in the log */
 };
 
 enum http_state {
@@ -49,10 +51,13 @@ enum http_state {
 
 struct http_connection {
     struct http_server *server;
+    struct http_connection **place; /* NULL: given up */
     struct lws *wsi;
     int fd;
     enum http_state state;
+    int64_t waits_since_ns; /* for a request, or for the peer's end; monotonic */
     bool close_after;
+    bool evicted; /* about to be closed: it says no more, and its time is not set again */
     char in[HEAD_BYTES_MAX + 1];
     size_t in_len;
     char head[ANSWER_HEAD_BYTES_MAX];
@@ -324,6 +329,9 @@ static int on_readable(struct http_connection *c)
     if (mlt_rt_stopping(c->server->loop) || c->state == HTTP_SENDING) {
         return 0;
     }
+    if (c->evicted) {
+        return -1;
+    }
     if (c->state == HTTP_LINGERING) {
         c->in_len = 0;
     }
@@ -384,6 +392,7 @@ static int on_writable(struct http_connection *c)
     }
     mlt_buf_fini(&c->body); /* a large answer must not stay with an idle connection */
     (void)lws_rx_flow_control(c->wsi, 1);
+    c->waits_since_ns = mlt_clock_mono_ns();
     if (c->close_after) {
         c->state = HTTP_LINGERING;
         return shutdown(c->fd, SHUT_WR) == 0 ? 0 : -1;
@@ -393,11 +402,53 @@ static int on_writable(struct http_connection *c)
     return 0;
 }
 
+/* Its place is somebody else's from here on. */
+static void leave_place(struct http_connection *c)
+{
+    struct http_server *server = c->server;
+    if (c->place != NULL) {
+        *c->place = NULL;
+        c->place = NULL;
+        server->connections--;
+    }
+    server->crowded = server->crowded && server->connections > CONNECTIONS_MAX / 2;
+}
+
 static void connection_free(struct http_connection *c)
 {
-    c->server->connections--;
+    leave_place(c);
     mlt_buf_fini(&c->body);
     free(c);
+}
+
+/* Who says nothing, or half a request, keeps nobody out that does: the one that has waited longest
+ * goes. NULL: all are being answered. */
+static struct http_connection **find_place(struct http_server *server)
+{
+    struct http_connection **idlest = NULL;
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+        struct http_connection **place = &server->places[i];
+        if (*place == NULL) {
+            return place;
+        }
+        if ((*place)->state != HTTP_SENDING &&
+            (idlest == NULL || (*place)->waits_since_ns < (*idlest)->waits_since_ns)) {
+            idlest = place;
+        }
+    }
+    if (idlest != NULL) {
+        struct http_connection *c = *idlest;
+        if (!server->crowded) {
+            server->crowded = true;
+            mlt_log(MLT_LOG_WARN, "http_crowded",
+                    "all connections for health and metrics are taken: idle ones make room",
+                    MLT_U("connections", server->connections));
+        }
+        leave_place(c);
+        c->evicted = true;
+        lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    }
+    return idlest;
 }
 
 int mlt_rt_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -424,7 +475,8 @@ static void add_connection(struct http_server *server, int fd)
 {
     const int buffer_bytes = KERNEL_BUFFER_BYTES;
     struct http_connection *c = NULL;
-    if (server->connections < CONNECTIONS_MAX &&
+    struct http_connection **place = find_place(server);
+    if (place != NULL &&
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes) == 0) {
         c = calloc(1, sizeof *c);
     }
@@ -436,7 +488,10 @@ static void add_connection(struct http_server *server, int fd)
     }
     c->server = server;
     c->fd = fd;
+    c->waits_since_ns = mlt_clock_mono_ns();
     mlt_buf_init(&c->body, MLT_LOOP_ANSWER_BYTES_MAX);
+    *place = c;
+    c->place = place;
     server->connections++;
     c->wsi = mlt_rt_adopt(server->loop, fd, MLT_RT_HTTP_PROTOCOL, c);
     if (c->wsi == NULL) {

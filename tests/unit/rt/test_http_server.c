@@ -19,6 +19,7 @@
 
 #define DEADLINE_SECONDS 20
 #define BIG_BYTES MLT_LOOP_ANSWER_BYTES_MAX
+#define LARGE_BYTES (1u << 20)
 #define CONNECTIONS_MAX 64
 
 static struct mlt_loop *loop;
@@ -44,6 +45,8 @@ static void handler(void *ctx, const char *path, const char *query, struct mlt_h
     if (strcmp(path, "/big") == 0) {
         status = mlt_buf_append(answer->body, big, sizeof big);
         MLT_CHECK(mlt_buf_append_byte(answer->body, 'x') == MLT_E_TOO_BIG);
+    } else if (strcmp(path, "/large") == 0) { /* more than the kernel takes at once */
+        status = mlt_buf_append(answer->body, big, LARGE_BYTES);
     } else if (strncmp(path, "/echo", 5) == 0) {
         status = mlt_buf_printf(answer->body, "%s?%s", path, query);
     } else if (strcmp(path, "/empty") == 0) {
@@ -515,13 +518,52 @@ static void test_connections_are_bounded(void **state)
         say(&clients[i], "GET /echo HTTP/1.1\r\n\r\n");
         expect_answer(&clients[i], "200 OK", "/echo?", true);
     }
+    /* It takes the place of the one that has been idle longest. */
     open_client(&extra, 0);
-    expect_end(&extra);
-    close_client(&extra);
+    expect_end(&clients[0]);
+    close_client(&clients[0]);
+    clients[0] = extra;
     for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
         say(&clients[i], "GET /echo HTTP/1.1\r\nConnection: close\r\n\r\n");
         expect_answer(&clients[i], "200 OK", "/echo?", false);
         close_client(&clients[i]);
+    }
+}
+
+/* Who opens connections and says nothing, or half of it, keeps no prober out. */
+static void test_silent_connections_keep_nobody_out(void **state)
+{
+    (void)state;
+    static struct client silent[2 * CONNECTIONS_MAX];
+    for (unsigned i = 0; i < 2 * CONNECTIONS_MAX; i++) {
+        open_client(&silent[i], 0);
+        if (i % 2 == 0) {
+            say(&silent[i], "GET /echo HTTP/1.1\r\nX: ");
+        }
+    }
+    one_shot("GET /echo HTTP/1.1\r\n\r\n", "200 OK", "/echo?", true);
+    for (unsigned i = 0; i < 2 * CONNECTIONS_MAX; i++) {
+        close_client(&silent[i]);
+    }
+}
+
+/* An answer that is on its way is not cut for somebody new. */
+static void test_answers_under_way_stand_above_new_connections(void **state)
+{
+    (void)state;
+    static struct client readers[CONNECTIONS_MAX];
+    struct client extra;
+    char head[1024];
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+        open_client(&readers[i], 4096);
+        say(&readers[i], "GET /large HTTP/1.1\r\n\r\n");
+        read_head(&readers[i], head, sizeof head);
+    }
+    open_client(&extra, 0);
+    expect_end(&extra);
+    close_client(&extra);
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+        close_client(&readers[i]);
     }
 }
 
@@ -598,6 +640,8 @@ int main(void)
         SERVER_TEST(test_what_is_not_read_does_not_cut_the_answer),
         SERVER_TEST(test_peers_that_vanish_cost_nothing),
         SERVER_TEST(test_connections_are_bounded),
+        SERVER_TEST(test_silent_connections_keep_nobody_out),
+        SERVER_TEST(test_answers_under_way_stand_above_new_connections),
         SERVER_TEST(test_idle_and_half_said_connections_end_after_5_s),
         SERVER_TEST(test_listen_says_what_is_wrong),
     };

@@ -306,6 +306,11 @@ enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, con
         return mlt_store_read_status(store->bus, got, 0, err, "read", stream);
     }
     *sequence = natsMsg_GetSequence(message);
+    if (*sequence < from) { /* whoever reads on would go round for ever */
+        natsMsg_Destroy(message);
+        return mlt_error_set(err, MLT_E_PROTOCOL, "read %s: %" PRIu64 " is before %" PRIu64, stream,
+                             *sequence, from);
+    }
     const enum mlt_status status =
         mlt_buf_append(payload, natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
     natsMsg_Destroy(message);

@@ -186,6 +186,10 @@ enum mlt_status mlt_stored_inspect(struct mlt_store *store, enum mlt_stored whic
         return mlt_store_read_status(store->bus, status, (int)code, err, "look for stream",
                                      wanted->Name);
     }
+    if (info->Config == NULL) {
+        jsStreamInfo_Destroy(info);
+        return mlt_stream_check(wanted, NULL, err);
+    }
     compare(spec, wanted, info->Config, report);
     report->messages = info->State.Msgs;
     report->bytes = info->State.Bytes;

@@ -73,6 +73,10 @@ static bool subject_covers(const char *pattern, const char *subject)
 enum mlt_status mlt_stream_check(const jsStreamConfig *wanted, const jsStreamConfig *found,
                                  struct mlt_error *err)
 {
+    if (found == NULL) {
+        return mlt_error_set(err, MLT_E_PROTOCOL, "stream %s: the server does not tell how it is",
+                             wanted->Name);
+    }
     for (int w = 0; w < wanted->SubjectsLen; w++) {
         bool covered = false;
         for (int f = 0; !covered && f < found->SubjectsLen; f++) {

@@ -1,9 +1,11 @@
 #include "server.h"
 
+#include <nats/nats.h>
 #include <stdio.h>
 
 #include "meltica/base/clock.h"
 #include "meltica/bus/store.h"
+#include "meltica/bus/stored.h"
 
 /* Within 1 s, and what a busy machine adds; two waits of 1 s in a row would be too much. */
 #define FAST_NS (1800 * MLT_NS_PER_MS)
@@ -460,6 +462,62 @@ static void test_missing_permission_is_unauthorized(void **state)
     server_end(&guarded);
 }
 
+/* A JetStream that is none: streams without a configuration, a message from before the one that was
+ * asked for. */
+static void on_api(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
+{
+    static const char nothing[] = "{\"type\":\"io.nats.jetstream.api.v1.stream_info_response\"}";
+    const char *subject = natsMsg_GetSubject(msg);
+    natsMsg *reply = NULL;
+    (void)sub, (void)closure;
+    if (strstr(subject, ".DIRECT.GET.") != NULL) {
+        assert_int_equal(natsMsg_Create(&reply, natsMsg_GetReply(msg), NULL, "x", 1), NATS_OK);
+        assert_int_equal(natsMsgHeader_Set(reply, "Nats-Stream", "S"), NATS_OK);
+        assert_int_equal(natsMsgHeader_Set(reply, "Nats-Subject", "s.a"), NATS_OK);
+        assert_int_equal(natsMsgHeader_Set(reply, "Nats-Sequence", "3"), NATS_OK);
+        assert_int_equal(natsMsgHeader_Set(reply, "Nats-Time-Stamp", "2026-01-01T00:00:00Z"),
+                         NATS_OK);
+        assert_int_equal(natsConnection_PublishMsg(nc, reply), NATS_OK);
+        natsMsg_Destroy(reply);
+    } else {
+        assert_int_equal(natsConnection_PublishString(nc, natsMsg_GetReply(msg), nothing), NATS_OK);
+    }
+    natsMsg_Destroy(msg);
+}
+
+static void test_a_jetstream_that_lies_is_not_believed(void **state)
+{
+    (void)state;
+    struct server plain;
+    natsConnection *liar = NULL;
+    natsSubscription *sub = NULL;
+    server_start(&plain, false, "");
+    assert_int_equal(natsConnection_ConnectTo(&liar, plain.url), NATS_OK);
+    assert_int_equal(natsConnection_Subscribe(&sub, liar, "$JS.API.>", on_api, NULL), NATS_OK);
+    assert_int_equal(natsConnection_Flush(liar), NATS_OK);
+    struct mlt_bus *b = server_connect(&plain, NULL);
+    struct mlt_store *s = NULL;
+    assert_int_equal(mlt_store_create(b, true, &s, NULL), MLT_OK);
+    const struct mlt_stream_spec there = { .name = "S", .subjects = { "s.*", NULL } };
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_store_ensure_stream(s, &there, &err), MLT_E_PROTOCOL);
+    assert_has(err.text, "S");
+    struct mlt_stored_report report;
+    assert_int_equal(mlt_stored_inspect(s, MLT_STORED_AUDIT, &report, &err), MLT_E_PROTOCOL);
+    struct mlt_buf bytes;
+    uint64_t sequence = 0;
+    mlt_buf_init(&bytes, 64);
+    assert_int_equal(mlt_stream_next(s, "S", "s.*", 3, &bytes, &sequence, &err), MLT_OK);
+    assert_int_equal(sequence, 3);
+    assert_int_equal(mlt_stream_next(s, "S", "s.*", 4, &bytes, &sequence, &err), MLT_E_PROTOCOL);
+    mlt_buf_fini(&bytes);
+    mlt_store_destroy(s);
+    mlt_bus_destroy(b, 0);
+    natsSubscription_Destroy(sub);
+    natsConnection_Destroy(liar);
+    server_end(&plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_jetstream_disabled_is_unavailable_at_once),
         cmocka_unit_test(test_jetstream_that_hangs_is_unavailable_within_a_second),
         cmocka_unit_test(test_missing_permission_is_unauthorized),
+        cmocka_unit_test(test_a_jetstream_that_lies_is_not_believed),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

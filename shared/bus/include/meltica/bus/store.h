@@ -39,7 +39,8 @@ enum mlt_status mlt_stream_append(struct mlt_store *store, const char *subject,
                                   struct mlt_slice payload, uint64_t *sequence, bool *duplicate,
                                   struct mlt_error *err) MLT_MUST_CHECK;
 /* The first message at or after `from` whose subject matches; payload is appended. E_NOT_FOUND:
- * none; E_UNAVAILABLE: no JetStream or no such stream. A second at most. */
+ * none; E_UNAVAILABLE: no JetStream or no such stream; E_PROTOCOL: the answer is one before it. A
+ * second at most. */
 enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, const char *subject,
                                 uint64_t from, struct mlt_buf *payload, uint64_t *sequence,
                                 struct mlt_error *err) MLT_MUST_CHECK;

@@ -33,6 +33,7 @@ struct entry *mlt_cache_entry(struct mlt_conductor_cache *cache, struct mlt_slic
         return NULL;
     }
     (void)snprintf(entry->token, sizeof entry->token, "%.*s", MLT_SLICE_FMT(token));
+    entry->slot = mlt_instrument_slot(token);
     init_key(&entry->record, entry, "");
     init_key(&entry->checkpoint, entry, MLT_CHECKPOINT_SUFFIX);
     if (mlt_map_put(&cache->entries, token, entry) != MLT_OK) {
@@ -332,7 +333,7 @@ static void check_connection(struct mlt_conductor_cache *cache)
     }
 }
 
-void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache, bool at_end,
+void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache, uint64_t slots, bool at_end,
                                      bool (*ask)(void *ctx, struct mlt_slice instrument,
                                                  struct mlt_conductor_view *view),
                                      void *ctx)
@@ -344,7 +345,7 @@ void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache, bool at_
     while ((at = mlt_map_next(&cache->entries, &position)) != NULL) {
         struct entry *entry = at->value;
         struct mlt_conductor_view view = { 0 };
-        if (entry->owed && (at_end || checkpoint_due(entry)) &&
+        if ((slots >> entry->slot & 1) != 0 && entry->owed && (at_end || checkpoint_due(entry)) &&
             ask(ctx, mlt_slice_of_string(entry->token), &view) &&
             keep_checkpoint(cache, entry, &view)) {
             (void)mlt_cache_put(cache, &entry->checkpoint);

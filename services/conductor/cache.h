@@ -81,11 +81,11 @@ struct mlt_conductor_view {
 bool mlt_conductor_cache_commit(struct mlt_conductor_cache *cache, struct mlt_slice instrument,
                                 const struct mlt_conductor_view *view);
 
-/* Once a second: writes the checkpoints that are behind their records; at_end: also those that were
- * written less than MLT_CHECKPOINT_NS ago. ask: the instrument as it
- * is now (book is not used); false: it has no book any more. Called from inside, under the cache's
- * lock: must not call back into the cache. */
-void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache, bool at_end,
+/* Once a second for each slot: writes the checkpoints that are behind their records, of the
+ * instruments in one of `slots` (bit s: slot s); at_end: also those that were written less than
+ * MLT_CHECKPOINT_NS ago. ask: the instrument as it is now (book is not used); false: it has no book
+ * any more. Called from inside, under the cache's lock: must not call back into the cache. */
+void mlt_conductor_cache_checkpoints(struct mlt_conductor_cache *cache, uint64_t slots, bool at_end,
                                      bool (*ask)(void *ctx, struct mlt_slice instrument,
                                                  struct mlt_conductor_view *view),
                                      void *ctx);

@@ -35,6 +35,7 @@ struct key {
 
 struct entry {
     char token[MLT_INSTRUMENT_BYTES_MAX + 1];
+    uint32_t slot;
     struct key record, checkpoint;
     uint64_t epoch;        /* of the newest value */
     uint64_t fenced_epoch; /* a value of a higher one than this was found; 0: no */

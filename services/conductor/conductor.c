@@ -8,7 +8,9 @@
 
 #define ARENA_BLOCK_BYTES (64u << 10)
 #define ARENA_BYTES_MAX (4u << 20)
-#define HEADS_INTERVAL_NS MLT_NS_PER_S
+/* HEADS and checkpoints of each slot once a second. All at once they would hold up the flow of all
+ * instruments, and the commits behind them, for tens of milliseconds. */
+#define SLOT_INTERVAL_NS (MLT_NS_PER_S / MLT_SLOT_COUNT)
 #define ROOM_WAIT_NS (2 * MLT_NS_PER_S)
 
 static const struct mlt_config_item items[] = {
@@ -293,17 +295,19 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
     }
 }
 
-static void on_heads_timer(void *ctx)
+static void on_slot_timer(void *ctx)
 {
     struct conductor *c = ctx;
+    const uint64_t slots = UINT64_C(1) << c->slot_turn;
+    c->slot_turn = (c->slot_turn + 1) % MLT_SLOT_COUNT;
     (void)pthread_mutex_lock(&c->lock);
     if (c->sender != NULL) {
-        mlt_conductor_core_heads(c->core);
-        mlt_conductor_cache_second(c, false);
+        mlt_conductor_core_heads(c->core, slots);
+        mlt_conductor_cache_checkpoint(c, slots, false);
         mlt_conductor_touched(c);
     }
     (void)pthread_mutex_unlock(&c->lock);
-    mlt_timer_start(c->heads_timer, HEADS_INTERVAL_NS);
+    mlt_timer_start(c->slot_timer, SLOT_INTERVAL_NS);
 }
 
 /* ---- health ---- */
@@ -378,7 +382,7 @@ static void stop(void *state)
     mlt_conductor_stop_books(c);
     mlt_claims_destroy(c->claims);
     mlt_store_destroy(c->store);
-    mlt_timer_destroy(c->heads_timer);
+    mlt_timer_destroy(c->slot_timer);
     mlt_hop_sender_destroy(c->sender, 0);
     mlt_conductor_core_destroy(c->core);
     mlt_arena_fini(&c->arena);
@@ -416,7 +420,7 @@ static enum mlt_status build(struct conductor *c, const struct conductor_config 
         status = mlt_conductor_start_cache(c, cfg, err);
     }
     if (status == MLT_OK) {
-        status = mlt_timer_create(mlt_service_loop(c->service), on_heads_timer, c, &c->heads_timer);
+        status = mlt_timer_create(mlt_service_loop(c->service), on_slot_timer, c, &c->slot_timer);
     }
     if (status == MLT_OK && pthread_create(&c->owner, NULL, mlt_conductor_owner, c) != 0) {
         status = mlt_error_set(err, MLT_E_NOMEM, "no thread");
@@ -464,7 +468,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
         stop(c);
         return status;
     }
-    mlt_timer_start(c->heads_timer, HEADS_INTERVAL_NS);
+    mlt_timer_start(c->slot_timer, SLOT_INTERVAL_NS);
     *state = c;
     return MLT_OK;
 }

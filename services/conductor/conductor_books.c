@@ -78,7 +78,7 @@ void mlt_conductor_drain_books(struct conductor *c)
            mlt_clock_mono_ns() < until) {
         wait_until(&c->books.settled, &c->lock, until);
     }
-    mlt_conductor_cache_second(c, true);
+    mlt_conductor_cache_checkpoint(c, UINT64_MAX, true);
     (void)pthread_mutex_unlock(&c->lock);
 }
 

@@ -45,11 +45,11 @@ static bool ask(void *ctx, struct mlt_slice instrument, struct mlt_conductor_vie
     return view->levels != NULL;
 }
 
-void mlt_conductor_cache_second(struct conductor *c, bool at_end)
+void mlt_conductor_cache_checkpoint(struct conductor *c, uint64_t slots, bool at_end)
 {
     if (c->cache != NULL) {
         struct asked asked = { .conductor = c };
-        mlt_conductor_cache_checkpoints(c->cache, at_end, ask, &asked);
+        mlt_conductor_cache_checkpoints(c->cache, slots, at_end, ask, &asked);
     }
 }
 

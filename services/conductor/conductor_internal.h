@@ -1,6 +1,6 @@
 /*
  * What the parts of the service know of each other. Threads:
- *  - loop: start, stop, drain, readiness, metrics, HEADS once a second;
+ *  - loop: start, stop, drain, readiness, metrics, what each slot has once a second;
  *  - receiver (the hop's): on_batch;
  *  - owner (owner.c): everything that waits for NATS: claims, heads of the Data Bus, standing down;
  *  - ticker and resyncer (conductor_books.c): what books are due by time; asking for snapshots;
@@ -93,7 +93,8 @@ struct conductor {
     uint64_t mine; /* bit p: this replica wants partition p */
     size_t ring_bytes;
     size_t metrics_instruments; /* that have series of their own */
-    struct mlt_timer *heads_timer;
+    struct mlt_timer *slot_timer;
+    uint32_t slot_turn; /* loop thread: the slot whose second is over next */
     struct conductor_metrics metrics;
 
     pthread_mutex_t lock;
@@ -168,8 +169,9 @@ void mlt_conductor_stop_cache(struct conductor *c);
 /* Port of the core. */
 bool mlt_conductor_on_commit(void *ctx, struct mlt_slice instrument, const struct mlt_event *book,
                              const struct mlt_orderbook *levels);
-/* Under the lock: once a second, and for the last time; and with the other metrics. */
-void mlt_conductor_cache_second(struct conductor *c, bool at_end);
+/* Under the lock: once a second for each slot, and for the last time; and with the other metrics.
+ */
+void mlt_conductor_cache_checkpoint(struct conductor *c, uint64_t slots, bool at_end);
 void mlt_conductor_cache_metrics(struct conductor *c);
 /* The owner's thread, before the hops open: takes over what is there, books among it; the highest
  * epoch of each partition's records into epochs. Waits for NATS. */

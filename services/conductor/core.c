@@ -465,10 +465,10 @@ static bool head_of(const struct instrument *i, size_t type, struct mlt_head *he
     return head->sequence > 0;
 }
 
-void mlt_conductor_core_heads(struct mlt_conductor_core *core)
+void mlt_conductor_core_heads(struct mlt_conductor_core *core, uint64_t slots)
 {
     for (struct instrument *i = core->first; i != NULL; i = i->next) {
-        if (!mlt_conductor_current(core, i)) {
+        if ((slots >> i->slot & 1) == 0 || !mlt_conductor_current(core, i)) {
             continue;
         }
         struct mlt_event event;

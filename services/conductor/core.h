@@ -184,9 +184,9 @@ void mlt_conductor_core_again(struct mlt_conductor_core *core, const struct mlt_
 void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition,
                              const char *reason);
 
-/* Once a second: STATUS HEADS (sequence 0) for each owned instrument with a channel that moved
- * since the last call. */
-void mlt_conductor_core_heads(struct mlt_conductor_core *core);
+/* Once a second for each slot: STATUS HEADS (sequence 0) for each owned instrument in one of
+ * `slots` (bit s: slot s) with a channel that moved since the last call. */
+void mlt_conductor_core_heads(struct mlt_conductor_core *core, uint64_t slots);
 
 /* The snapshot asked for by the port is not coming: asked for again after a back-off. */
 void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct mlt_slice instrument);

@@ -442,7 +442,7 @@ static void step(struct mlt_slice *in)
     case 5:
         world.cache = (how & 1u) != 0;
         mlt_conductor_core_congested(world.conductor, (how & 2u) != 0);
-        mlt_conductor_core_heads(world.conductor);
+        mlt_conductor_core_heads(world.conductor, UINT64_MAX);
         break;
     case 6:
         mlt_data_bus_core_lost(world.data_bus, how % PARTITIONS, "hop_overrun");

@@ -49,7 +49,7 @@ static enum mlt_status seed(struct mlt_slice reply)
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         mlt_conductor_core_lost(core, p, "upstream_lost");
     }
-    mlt_conductor_core_heads(core);
+    mlt_conductor_core_heads(core, UINT64_MAX);
     mlt_conductor_core_destroy(core);
     return status;
 }

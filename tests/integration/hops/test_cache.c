@@ -318,17 +318,24 @@ test_checkpoint_follows_within_its_second_and_at_once_when_the_state_changes(voi
     commit_until_done(&o, "OFTEN-USDT", 10, BACK_NS);
     const uint64_t first = counts_of(&o).checkpoints;
     assert_int_equal(commit_and_wait(&o, "OFTEN-USDT", 11), MLT_COMMIT_DONE);
-    mlt_conductor_cache_checkpoints(o.cache, false, ask, &o);
+    mlt_conductor_cache_checkpoints(o.cache, UINT64_MAX, false, ask, &o);
     /* On a machine that is stopped for a second there is another one, and rightly so. */
     if (mlt_clock_mono_ns() - begin < MLT_CHECKPOINT_NS) {
         assert_int_equal(counts_of(&o).checkpoints, first);
     }
     assert_int_equal(last_in_record(&o, "OFTEN-USDT"), 11);
 
-    /* The last one is written without a further commit. */
+    /* The last one is written without a further commit, in the turn of its slot. */
     const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
+    const uint64_t its = UINT64_C(1) << mlt_instrument_slot(MLT_SLICE_LITERAL("OFTEN-USDT"));
+    while (mlt_clock_mono_ns() - begin < MLT_CHECKPOINT_NS + MLT_NS_PER_MS) {
+        (void)mlt_bus_rtt_ns(o.bus);
+    }
+    const uint64_t before_its_turn = counts_of(&o).checkpoints;
+    mlt_conductor_cache_checkpoints(o.cache, ~its, false, ask, &o);
+    assert_int_equal(counts_of(&o).checkpoints, before_its_turn);
     while (counts_of(&o).checkpoints == first) {
-        mlt_conductor_cache_checkpoints(o.cache, false, ask, &o);
+        mlt_conductor_cache_checkpoints(o.cache, UINT64_MAX, false, ask, &o);
         assert_true(mlt_clock_mono_ns() < deadline);
         (void)mlt_bus_rtt_ns(o.bus);
     }
@@ -373,7 +380,7 @@ static void test_checkpoint_between_two_books_says_what_the_book_is_by_then(void
     while (last_in_checkpoint(&o, "BROKEN-USDT") == 0) {
         assert_true(mlt_clock_mono_ns() < deadline);
     }
-    mlt_conductor_cache_checkpoints(o.cache, true, ask_broken, &o);
+    mlt_conductor_cache_checkpoints(o.cache, UINT64_MAX, true, ask_broken, &o);
     await_checkpoint(&o, "BROKEN-USDT", 0);
     mlt_buf_init(&value, 1 << 20);
     mlt_arena_init(&arena, 4096, 1 << 20);
@@ -569,7 +576,7 @@ static void test_quiet_cache_finds_out_by_itself_that_the_server_is_another_one(
     server_restart(&server);
     const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
     while (last_in_record(&o, "QUIET2-USDT") != 60) { /* no commit comes */
-        mlt_conductor_cache_checkpoints(o.cache, false, ask_none, NULL);
+        mlt_conductor_cache_checkpoints(o.cache, UINT64_MAX, false, ask_none, NULL);
         assert_true(mlt_clock_mono_ns() < deadline);
     }
     assert_int_equal(counts_of(&o).rebuilt, 1);

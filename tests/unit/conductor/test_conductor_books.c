@@ -475,7 +475,7 @@ static void test_what_comes_after_a_book_waits_for_its_commit(void **state)
     fixture_send(&f, &trade);
     assert_int_equal(f.count, 0);
     assert_int_equal(mlt_conductor_core_holding(f.core), 1);
-    mlt_conductor_core_heads(f.core);
+    mlt_conductor_core_heads(f.core, UINT64_MAX);
     assert_int_equal(f.count, 0);
     f.now_ns += 300 * MLT_NS_PER_US;
     mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
@@ -491,7 +491,7 @@ static void test_what_comes_after_a_book_waits_for_its_commit(void **state)
     }
     assert_int_equal(mlt_conductor_core_holding(f.core), 0);
     fixture_forget(&f);
-    mlt_conductor_core_heads(f.core);
+    mlt_conductor_core_heads(f.core, UINT64_MAX);
     assert_int_equal(f.out[0].u.status.head_count, 1);
     assert_int_equal(f.out[0].u.status.heads[0].type, MLT_EVENT_BOOK);
     assert_int_equal(f.out[0].u.status.heads[0].sequence, 1);
@@ -503,11 +503,11 @@ static void test_what_comes_after_a_book_waits_for_its_commit(void **state)
     f.now_ns += 200 * MLT_NS_PER_MS;
     fixture_delta(&f, 13, 13);
     fixture_forget(&f);
-    mlt_conductor_core_heads(f.core);
-    mlt_conductor_core_heads(f.core);
+    mlt_conductor_core_heads(f.core, UINT64_MAX);
+    mlt_conductor_core_heads(f.core, UINT64_MAX);
     mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
     fixture_forget(&f);
-    mlt_conductor_core_heads(f.core);
+    mlt_conductor_core_heads(f.core, UINT64_MAX);
     assert_int_equal(f.count, 1);
     assert_int_equal(f.out[0].u.status.heads[0].type, MLT_EVENT_BOOK);
     assert_int_equal(f.out[0].u.status.heads[0].sequence, 3);
@@ -628,7 +628,7 @@ static void test_a_fenced_owner_emits_nothing_until_it_has_another_epoch(void **
     struct mlt_event e = fixture_event(&f, MLT_EVENT_TRADE);
     assert_int_equal(mlt_conductor_core_event(f.core, &e), MLT_E_STALE_OWNER);
     mlt_conductor_core_lost(f.core, mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4, "hop_overrun");
-    mlt_conductor_core_heads(f.core);
+    mlt_conductor_core_heads(f.core, UINT64_MAX);
     fixture_run(&f, f.now_ns + 100 * MLT_NS_PER_S);
     assert_int_equal(f.count, 0);
     assert_int_equal(f.commits, 1);

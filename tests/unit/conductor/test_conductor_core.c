@@ -436,13 +436,28 @@ static void test_heads_name_the_channels_that_moved_and_no_others(void **state)
     (void)state;
     struct mlt_conductor_core *core = core_with_epoch(3);
     assert_int_equal(send_event(core, MLT_EVENT_BBO, 1, 1), MLT_OK);
-    mlt_conductor_core_heads(core);
+    mlt_conductor_core_heads(core, UINT64_MAX);
     assert_int_equal(last_seen()->u.status.kind, MLT_STATUS_HEADS);
     assert_int_equal(last_seen()->sequence, 0);
     assert_int_equal(last_seen()->u.status.head_count, 2); /* BBO and STATUS */
     const size_t before = seen.count;
-    mlt_conductor_core_heads(core);
+    mlt_conductor_core_heads(core, UINT64_MAX);
     assert_int_equal(seen.count, before);
+    mlt_conductor_core_destroy(core);
+}
+
+static void test_heads_are_of_the_slots_that_are_asked_for(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(3);
+    const uint64_t its = UINT64_C(1) << mlt_instrument_slot(MLT_SLICE_LITERAL("BTC-USDT"));
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 1, 1), MLT_OK);
+    const size_t before = seen.count;
+    mlt_conductor_core_heads(core, ~its);
+    assert_int_equal(seen.count, before);
+    mlt_conductor_core_heads(core, its);
+    assert_int_equal(seen.count, before + 1);
+    assert_int_equal(last_seen()->u.status.kind, MLT_STATUS_HEADS);
     mlt_conductor_core_destroy(core);
 }
 
@@ -567,7 +582,7 @@ static void test_heads_are_not_sent_for_what_another_owns(void **state)
     assert_int_equal(send_event(core, MLT_EVENT_BBO, 1, 1), MLT_OK);
     const size_t before = seen.count;
     mlt_conductor_core_set_epoch(core, mlt_instrument_slot(MLT_SLICE_LITERAL("BTC-USDT")), 0);
-    mlt_conductor_core_heads(core);
+    mlt_conductor_core_heads(core, UINT64_MAX);
     assert_int_equal(seen.count, before);
     mlt_conductor_core_destroy(core);
 }
@@ -680,7 +695,7 @@ static void test_after_warm_up_an_event_costs_no_allocation(void **state)
         struct mlt_event decoded;
         assert_int_equal(mlt_event_decode(mlt_slice_of(wire, size), &arena, &decoded), MLT_OK);
         assert_int_equal(mlt_conductor_core_event(core, &decoded), MLT_OK);
-        mlt_conductor_core_heads(core);
+        mlt_conductor_core_heads(core, UINT64_MAX);
         if (n == 1) {
             assert_true(allocations > 0); /* the counter counts */
             before = allocations;
@@ -709,6 +724,7 @@ int main(void)
         cmocka_unit_test(test_a_loss_is_said_in_place_and_marks_what_follows),
         cmocka_unit_test(test_an_owner_that_was_outbid_emits_nothing),
         cmocka_unit_test(test_heads_name_the_channels_that_moved_and_no_others),
+        cmocka_unit_test(test_heads_are_of_the_slots_that_are_asked_for),
         cmocka_unit_test(test_a_new_owner_tells_delivered_candles_by_their_interval),
         cmocka_unit_test(
             test_more_candle_intervals_than_the_exchange_has_are_refused_not_swallowed),

@@ -416,7 +416,7 @@ enum mlt_status mlt_conductor_cache_create(const struct mlt_conductor_cache_opti
     enum mlt_status status =
         mlt_store_create(options->bus, options->may_provision, &cache->store, err);
     if (status == MLT_OK) {
-        status = mlt_kv_writer_create(options->bus, &writer, &cache->writer, err);
+        status = mlt_kv_writer_create(options->data, &writer, &cache->writer, err);
     }
     if (status == MLT_OK && pthread_create(&cache->thread, NULL, mlt_cache_mend, cache) != 0) {
         status = mlt_error_set(err, MLT_E_NOMEM, "no thread for the snapshot cache");

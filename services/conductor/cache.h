@@ -27,7 +27,8 @@
 struct mlt_conductor_cache;
 
 struct mlt_conductor_cache_options {
-    struct mlt_bus *bus; /* a CONTROL one, which outlives the cache */
+    struct mlt_bus *bus;  /* a CONTROL one, for what is read; both outlive the cache */
+    struct mlt_bus *data; /* a DATA one, for puts */
     bool may_provision;
     uint32_t levels_max; /* kept a side in a book */
     uint32_t throttle_ms;

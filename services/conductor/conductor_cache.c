@@ -190,6 +190,7 @@ enum mlt_status mlt_conductor_start_cache(struct conductor *c, const struct cond
     init_metrics(&c->metrics.cache, mlt_service_metrics(c->service));
     const struct mlt_conductor_cache_options options = {
         .bus = c->control,
+        .data = c->data,
         .may_provision = mlt_service_may_provision(c->service),
         .levels_max = (uint32_t)cfg->book_levels,
         .throttle_ms = (uint32_t)cfg->throttle_ms,

@@ -127,6 +127,8 @@ void mlt_bus_on_closed(natsConnection *nc, void *closure);
 void mlt_bus_signal_room(struct mlt_bus *bus);
 enum mlt_status mlt_bus_hand_over(struct mlt_bus *bus, natsConnection *nc, const char *subject,
                                   struct mlt_slice payload);
+enum mlt_status mlt_bus_hand_over_message(struct mlt_bus *bus, natsConnection *nc,
+                                          natsMsg *message);
 /* The same with the header traceparent, and a request with it. traced.c */
 enum mlt_status mlt_bus_hand_over_traced(struct mlt_bus *bus, natsConnection *nc,
                                          const char *subject, struct mlt_slice payload,

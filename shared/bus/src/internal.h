@@ -33,6 +33,8 @@ void mlt_bus_want_flush(struct mlt_bus *bus);
  * buffer was written. */
 enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subject,
                                          struct mlt_slice payload);
+/* The same of a message with headers, which is copied and stays the caller's. */
+enum mlt_status mlt_bus_message_in_flush(struct mlt_bus *bus, natsMsg *message);
 /* A tick of the loop thread every 50 ms, for time-outs of the hops; same rules as flushers. */
 struct mlt_bus_ticker {
     void (*fn)(void *ctx, int64_t mono_ns);

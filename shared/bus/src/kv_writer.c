@@ -18,6 +18,9 @@
 #define BYTES_DEFAULT (8u << 20)
 #define INBOX_BYTES_MAX 80u
 #define NONE UINT32_MAX
+/* As in subscription.c: each one given back to nats.c alone wakes a thread of it. */
+#define SPENT_COUNT_MAX 64u
+#define SPENT_BYTES_MAX (128u << 10)
 #define EXPECTED_HEADER "Nats-Expected-Last-Subject-Sequence"
 #define CODE_NO_RESPONDERS 503
 /* Codes of nats-server (server/errors.json): wrong last sequence, and that of newer servers. */
@@ -45,14 +48,17 @@ struct mlt_kv_writer {
     int64_t answer_ns;
 
     pthread_mutex_t mutex;
-    pthread_cond_t to_send, to_expire;
-    pthread_t sender, expirer;
-    bool sender_started, expirer_started;
+    pthread_cond_t to_expire;
+    pthread_t expirer;
+    bool expirer_started;
+    struct mlt_bus_flusher flusher;
     /* Under the mutex. */
-    bool stop;
+    bool stop, expirer_idle; /* idle: nobody told it when to wake */
     struct slot *slots;
     uint32_t free, oldest, youngest, unsent; /* unsent: the oldest one of those */
     size_t bytes;
+    natsMsg *spent[SPENT_COUNT_MAX]; /* written, not yet given back */
+    size_t spent_count, spent_bytes;
     uint64_t uses;
     struct mlt_kv_writer_stats stats;
 };
@@ -190,41 +196,40 @@ static void on_reply(void *ctx, const struct mlt_bus_message *message)
 
 /* ---- threads ---- */
 
-/* Called and returns with the mutex, which is free while nats.c writes. */
-static void send_one(struct mlt_kv_writer *w)
+static void give_back(struct mlt_kv_writer *w)
 {
-    struct slot *slot = &w->slots[w->unsent];
-    const uint64_t id = slot->id;
-    natsMsg *message = slot->message;
-    const size_t bytes = slot->bytes;
-    slot->message = NULL;
-    w->unsent = slot->younger;
-    (void)pthread_mutex_unlock(&w->mutex);
-    /* What nats.c kept for the next connection would be written long after it was given up. */
-    const natsStatus status = mlt_bus_connected(w->bus)
-                                  ? natsConnection_PublishMsg(mlt_bus_nats(w->bus), message)
-                                  : NATS_CONNECTION_DISCONNECTED;
-    natsMsg_Destroy(message);
-    (void)pthread_mutex_lock(&w->mutex);
-    w->bytes -= bytes;
-    if (status != NATS_OK) {
-        (void)finish(w, id, (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE });
+    for (size_t i = 0; i < w->spent_count; i++) {
+        natsMsg_Destroy(w->spent[i]);
     }
+    w->spent_count = w->spent_bytes = 0;
 }
 
-static void *send_all(void *arg)
+/* Loop thread of the bus: what came since the last write leaves with the next one. What finds no
+ * room, or no connection, is the first of a later flush, unless it was given up before. */
+static void on_flush(void *ctx, unsigned stage)
 {
-    struct mlt_kv_writer *w = arg;
+    struct mlt_kv_writer *w = ctx;
+    if (stage != 1) {
+        return;
+    }
     (void)pthread_mutex_lock(&w->mutex);
-    while (!w->stop) {
-        if (w->unsent != NONE) {
-            send_one(w);
-        } else {
-            (void)pthread_cond_wait(&w->to_send, &w->mutex);
+    while (w->unsent != NONE) {
+        struct slot *slot = &w->slots[w->unsent];
+        const enum mlt_status status = mlt_bus_message_in_flush(w->bus, slot->message);
+        if (status == MLT_E_FULL || status == MLT_E_CLOSED) {
+            break;
+        }
+        /* Any other failure is an answer that does not come. */
+        w->spent[w->spent_count++] = slot->message;
+        w->spent_bytes += slot->bytes;
+        slot->message = NULL;
+        w->bytes -= slot->bytes;
+        w->unsent = slot->younger;
+        if (w->spent_count == SPENT_COUNT_MAX || w->spent_bytes >= SPENT_BYTES_MAX) {
+            give_back(w);
         }
     }
     (void)pthread_mutex_unlock(&w->mutex);
-    return NULL;
 }
 
 static void *expire_all(void *arg)
@@ -233,7 +238,9 @@ static void *expire_all(void *arg)
     (void)pthread_mutex_lock(&w->mutex);
     while (!w->stop) {
         if (w->oldest == NONE) {
+            w->expirer_idle = true;
             (void)pthread_cond_wait(&w->to_expire, &w->mutex);
+            w->expirer_idle = false;
             continue;
         }
         const struct slot *slot = &w->slots[w->oldest];
@@ -298,9 +305,7 @@ static enum mlt_status enqueue(struct mlt_kv_writer *w, const char *subject, str
     slot->put_ns = mlt_clock_mono_ns();
     w->bytes += value.len;
     w->stats.puts++;
-    (void)pthread_cond_signal(&w->to_send);
-    if (w->oldest ==
-        w->youngest) { /* else there is a time to wake at, which is before this one's */
+    if (w->expirer_idle) { /* else it wakes at a time that is before this one's */
         (void)pthread_cond_signal(&w->to_expire);
     }
     return MLT_OK;
@@ -321,6 +326,9 @@ enum mlt_status mlt_kv_writer_put(struct mlt_kv_writer *writer, const char *key,
         (void)pthread_mutex_lock(&writer->mutex);
         status = enqueue(writer, subject, value, expected, about);
         (void)pthread_mutex_unlock(&writer->mutex);
+    }
+    if (status == MLT_OK) {
+        mlt_bus_want_flush(writer->bus);
     }
     return status;
 }
@@ -357,10 +365,9 @@ static enum mlt_status subscribe(struct mlt_kv_writer *w, struct mlt_error *err)
     return mlt_bus_subscribe(w->bus, &options, on_reply, w, &w->replies, err);
 }
 
-static enum mlt_status start_threads(struct mlt_kv_writer *w, struct mlt_error *err)
+static enum mlt_status start_thread(struct mlt_kv_writer *w, struct mlt_error *err)
 {
-    w->sender_started = pthread_create(&w->sender, NULL, send_all, w) == 0;
-    w->expirer_started = w->sender_started && pthread_create(&w->expirer, NULL, expire_all, w) == 0;
+    w->expirer_started = pthread_create(&w->expirer, NULL, expire_all, w) == 0;
     return w->expirer_started ? MLT_OK
                               : mlt_error_set(err, MLT_E_NOMEM, "no thread for a bucket's writer");
 }
@@ -388,8 +395,8 @@ static struct mlt_kv_writer *make(struct mlt_bus *bus, const struct mlt_kv_write
             (struct slot){ .older = NONE, .younger = i + 1 < w->slot_count ? i + 1 : NONE };
     }
     w->oldest = w->youngest = w->unsent = NONE;
+    w->flusher = (struct mlt_bus_flusher){ .fn = on_flush, .ctx = w };
     (void)pthread_mutex_init(&w->mutex, NULL);
-    mlt_bus_cond_init(&w->to_send);
     mlt_bus_cond_init(&w->to_expire);
     return w;
 }
@@ -411,12 +418,13 @@ enum mlt_status mlt_kv_writer_create(struct mlt_bus *bus,
         status = subscribe(w, err);
     }
     if (status == MLT_OK) {
-        status = start_threads(w, err);
+        status = start_thread(w, err);
     }
     if (status != MLT_OK) {
         mlt_kv_writer_destroy(w);
         return status;
     }
+    mlt_bus_add_flusher(bus, &w->flusher);
     *writer = w;
     return MLT_OK;
 }
@@ -428,12 +436,9 @@ void mlt_kv_writer_destroy(struct mlt_kv_writer *w)
     }
     (void)pthread_mutex_lock(&w->mutex);
     w->stop = true;
-    (void)pthread_cond_broadcast(&w->to_send);
     (void)pthread_cond_broadcast(&w->to_expire);
     (void)pthread_mutex_unlock(&w->mutex);
-    if (w->sender_started) {
-        (void)pthread_join(w->sender, NULL);
-    }
+    mlt_bus_remove_flusher(w->bus, &w->flusher);
     if (w->expirer_started) {
         (void)pthread_join(w->expirer, NULL);
     }
@@ -444,7 +449,7 @@ void mlt_kv_writer_destroy(struct mlt_kv_writer *w)
                      (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE });
     }
     (void)pthread_mutex_unlock(&w->mutex);
-    (void)pthread_cond_destroy(&w->to_send);
+    give_back(w);
     (void)pthread_cond_destroy(&w->to_expire);
     (void)pthread_mutex_destroy(&w->mutex);
     free(w->slots);

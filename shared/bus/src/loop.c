@@ -173,8 +173,7 @@ static void flush(struct mlt_bus *bus)
     }
 }
 
-enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subject,
-                                         struct mlt_slice payload)
+static enum mlt_status room_in_flush(struct mlt_bus *bus)
 {
     if (!atomic_load(&bus->up) || bus->link == NULL) {
         bus->loop.refused = true;
@@ -186,9 +185,29 @@ enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subjec
         bus->loop.refused = true;
         return MLT_E_FULL;
     }
-    const enum mlt_status status = mlt_bus_hand_over(bus, bus->link->nc, subject, payload);
-    if (status != MLT_OK) { /* too big for this server, no memory: it has not left either */
-        bus->loop.refused = true;
+    return MLT_OK;
+}
+
+enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subject,
+                                         struct mlt_slice payload)
+{
+    enum mlt_status status = room_in_flush(bus);
+    if (status == MLT_OK) {
+        status = mlt_bus_hand_over(bus, bus->link->nc, subject, payload);
+        /* Too big for this server, no memory: it has not left either. */
+        bus->loop.refused = bus->loop.refused || status != MLT_OK;
+    }
+    return status;
+}
+
+/* Nothing is acknowledged to a hop for such a message, so that none waits for it. */
+enum mlt_status mlt_bus_message_in_flush(struct mlt_bus *bus, natsMsg *message)
+{
+    const bool refused = bus->loop.refused;
+    enum mlt_status status = room_in_flush(bus);
+    bus->loop.refused = refused;
+    if (status == MLT_OK) {
+        status = mlt_bus_hand_over_message(bus, bus->link->nc, message);
     }
     return status;
 }

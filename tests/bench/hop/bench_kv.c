@@ -125,20 +125,23 @@ int main(int argc, char **argv)
     MLT_CHECK(keys != NULL && value != NULL && tally.samples != NULL);
 
     struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_bus *bus = NULL;
+    struct mlt_bus *bus = NULL, *data = NULL;
     struct mlt_store *store = NULL;
     struct mlt_kv_writer *writer = NULL;
-    const struct mlt_bus_options bus_options = { .kind = MLT_BUS_CONTROL,
-                                                 .url = argv[1],
-                                                 .name = "bench-kv" };
+    struct mlt_bus_options bus_options = { .kind = MLT_BUS_CONTROL,
+                                           .url = argv[1],
+                                           .name = "bench-kv" };
     const struct mlt_kv_writer_options options = {
         .bucket = BUCKET, .on_answer = on_answer, .in_flight_max = KEYS_MAX, .bytes_max = 256u << 20
     };
     MLT_CHECK(mlt_bus_connect(&bus_options, &bus, &err) == MLT_OK);
     MLT_CHECK(mlt_bus_wait_connected(bus, 5 * MLT_NS_PER_S) == MLT_OK);
+    bus_options.kind = MLT_BUS_DATA;
+    MLT_CHECK(mlt_bus_connect(&bus_options, &data, &err) == MLT_OK);
+    MLT_CHECK(mlt_bus_wait_connected(data, 5 * MLT_NS_PER_S) == MLT_OK);
     MLT_CHECK(mlt_store_create(bus, true, &store, &err) == MLT_OK);
     MLT_CHECK(mlt_store_ensure_bucket(store, BUCKET, true, 0, 0, &err) == MLT_OK);
-    MLT_CHECK(mlt_kv_writer_create(bus, &options, &writer, &err) == MLT_OK);
+    MLT_CHECK(mlt_kv_writer_create(data, &options, &writer, &err) == MLT_OK);
     const int64_t run_id = mlt_clock_wall_ns() / MLT_NS_PER_S; /* keys of its own */
     for (size_t i = 0; i < key_count; i++) {
         (void)snprintf(keys[i].name, sizeof keys[i].name, "%x.%zx", (unsigned)run_id, i);
@@ -146,6 +149,7 @@ int main(int argc, char **argv)
     run(writer, keys, key_count, mlt_slice_of(value, bytes), rate, seconds);
     mlt_kv_writer_destroy(writer);
     mlt_store_destroy(store);
+    mlt_bus_destroy(data, 0);
     mlt_bus_destroy(bus, 0);
     free(tally.samples);
     free(value);

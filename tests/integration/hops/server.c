@@ -169,10 +169,10 @@ void server_end(struct server *s)
     (void)nftw(s->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-struct mlt_bus *url_connect(const char *url, const char *user)
+static struct mlt_bus *connect_as(enum mlt_bus_kind kind, const char *url, const char *user)
 {
     const struct mlt_bus_options options = {
-        .kind = MLT_BUS_CONTROL, .url = url, .name = "test", .user = user
+        .kind = kind, .url = url, .name = "test", .user = user
     };
     struct mlt_bus *bus = NULL;
     struct mlt_error err = MLT_ERROR_INIT;
@@ -181,6 +181,16 @@ struct mlt_bus *url_connect(const char *url, const char *user)
     }
     assert_int_equal(mlt_bus_wait_connected(bus, WAIT_NS), MLT_OK);
     return bus;
+}
+
+struct mlt_bus *url_connect(const char *url, const char *user)
+{
+    return connect_as(MLT_BUS_CONTROL, url, user);
+}
+
+struct mlt_bus *server_connect_data(const struct server *s)
+{
+    return connect_as(MLT_BUS_DATA, s->url, NULL);
 }
 
 struct mlt_bus *server_connect(const struct server *s, const char *user)

@@ -29,6 +29,7 @@ void server_end(struct server *server); /* and removes the directory */
 
 /* Connected CONTROL bus. */
 struct mlt_bus *server_connect(const struct server *server, const char *user);
+struct mlt_bus *server_connect_data(const struct server *server); /* a DATA one */
 struct mlt_bus *url_connect(const char *url, const char *user);
 
 /* Sends lines of the protocol, which may begin with a CONNECT of their own, and reads until `until`

@@ -31,7 +31,7 @@ static int tear_down(void **state)
 
 /* One Conductor, as far as the cache is concerned. */
 struct owner {
-    struct mlt_bus *bus;
+    struct mlt_bus *bus, *data;
     struct mlt_store *store;
     struct mlt_conductor_cache *cache;
     struct mlt_orderbook *levels;
@@ -87,12 +87,14 @@ static void owner_open(struct owner *o, uint64_t epoch)
     (void)pthread_mutex_init(&o->mutex, NULL);
     latch_init(&o->answered);
     o->bus = server_connect(&server, NULL);
+    o->data = server_connect_data(&server);
     assert_int_equal(mlt_store_create(o->bus, true, &o->store, NULL), MLT_OK);
     const struct mlt_orderbook_options book = { .levels_max = 64,
                                                 .price_exponent = -2,
                                                 .quantity_exponent = -3 };
     assert_int_equal(mlt_orderbook_create(&book, &o->levels), MLT_OK);
     const struct mlt_conductor_cache_options options = { .bus = o->bus,
+                                                         .data = o->data,
                                                          .may_provision = true,
                                                          .levels_max = 64,
                                                          .throttle_ms = 100,
@@ -110,6 +112,7 @@ static void owner_close(struct owner *o)
     mlt_orderbook_destroy(o->levels);
     mlt_store_destroy(o->store);
     mlt_bus_destroy(o->bus, 0);
+    mlt_bus_destroy(o->data, 0);
 }
 
 static struct mlt_conductor_cache_counts counts_of(struct owner *o)

@@ -20,7 +20,7 @@ struct put {
 };
 
 struct rig {
-    struct mlt_bus *bus;
+    struct mlt_bus *bus, *data;
     struct mlt_store *store;
     struct mlt_kv_writer *writer;
     struct latch answered;
@@ -44,6 +44,7 @@ static void rig_open(struct rig *rig, const struct server *at, const char *bucke
     *rig = (struct rig){ 0 };
     latch_init(&rig->answered);
     rig->bus = server_connect(at, NULL);
+    rig->data = server_connect_data(at);
     assert_int_equal(mlt_store_create(rig->bus, true, &rig->store, NULL), MLT_OK);
     const struct mlt_kv_writer_options options = { .bucket = bucket,
                                                    .on_answer = on_answer,
@@ -51,7 +52,7 @@ static void rig_open(struct rig *rig, const struct server *at, const char *bucke
                                                    .in_flight_max = in_flight_max,
                                                    .bytes_max = bytes_max };
     struct mlt_error err = MLT_ERROR_INIT;
-    assert_int_equal(mlt_kv_writer_create(rig->bus, &options, &rig->writer, &err), MLT_OK);
+    assert_int_equal(mlt_kv_writer_create(rig->data, &options, &rig->writer, &err), MLT_OK);
 }
 
 static void rig_close(struct rig *rig)
@@ -59,6 +60,7 @@ static void rig_close(struct rig *rig)
     mlt_kv_writer_destroy(rig->writer);
     mlt_store_destroy(rig->store);
     mlt_bus_destroy(rig->bus, 0);
+    mlt_bus_destroy(rig->data, 0);
 }
 
 static enum mlt_status put(struct rig *rig, struct put *to, const char *key, const char *value,
@@ -219,11 +221,32 @@ static void test_lost_bucket_is_unavailable_and_written_again_with_expect_none(v
     assert_int_equal(put(&rig, &one, "k", "w", before), MLT_E_UNAVAILABLE);
     server_restart(&server);
     assert_int_equal(mlt_bus_wait_connected(rig.bus, WAIT_NS), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(rig.data, WAIT_NS), MLT_OK);
     assert_int_equal(put_and_wait(&rig, &one, "k", "w", before), MLT_KV_UNAVAILABLE);
     ensure(&rig, "lost");
     assert_int_equal(put_and_wait(&rig, &one, "k", "w", before + 7), MLT_KV_CONFLICT);
     assert_int_equal(put_and_wait(&rig, &one, "k", "w", 0), MLT_KV_WRITTEN);
     assert_value(&rig, "lost", "k", "w", one.answer.revision);
+    rig_close(&rig);
+}
+
+/* Beside the flow every write is one more message that the flow waits for. */
+static void test_puts_of_one_moment_leave_in_few_writes(void **state)
+{
+    (void)state;
+    static struct put puts[KEYS];
+    struct rig rig;
+    rig_open(&rig, &server, "together", 0, 0);
+    ensure(&rig, "together");
+    struct mlt_bus_stats before, after;
+    mlt_bus_get_stats(rig.data, &before);
+    put_keys(&rig, puts, "value", NULL);
+    mlt_bus_get_stats(rig.data, &after);
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_int_equal(puts[i].answer.outcome, MLT_KV_WRITTEN);
+    }
+    assert_int_equal(after.published - before.published, KEYS);
+    assert_true(after.writes - before.writes <= KEYS / 4);
     rig_close(&rig);
 }
 
@@ -251,7 +274,7 @@ static void test_server_that_hangs_times_out_and_may_have_written_all_the_same(v
     rig_close(&rig);
 }
 
-/* More than the sockets between take, so that the writer's thread is stuck in its write. */
+/* More than the connection and the sockets between take. */
 static void test_full_socket_neither_holds_the_caller_nor_the_time_out(void **state)
 {
     (void)state;
@@ -400,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_revisions_follow_and_another_one_is_a_conflict),
         cmocka_unit_test(test_of_two_writers_the_older_is_refused_on_every_key),
+        cmocka_unit_test(test_puts_of_one_moment_leave_in_few_writes),
         cmocka_unit_test(test_server_that_hangs_times_out_and_may_have_written_all_the_same),
         cmocka_unit_test(test_full_socket_neither_holds_the_caller_nor_the_time_out),
         cmocka_unit_test(test_limits_refuse_and_the_end_answers_what_waits),

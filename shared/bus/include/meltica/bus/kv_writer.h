@@ -4,8 +4,8 @@
  *
  * Not with js_PublishAsync of nats.c 3.10.1, which blocks its caller where the stream is gone, but
  * as plain messages to "$KV.<bucket>.<key>" with the expected revision in a header and a reply
- * subject in an inbox of the writer's. A thread of the writer's publishes, since a publish may wait
- * for a socket that is full; another one gives up what was not answered in time, also meanwhile.
+ * subject in an inbox of the writer's. They leave with the writes of a DATA bus, many together and
+ * with whatever else it carries; a thread of the writer's gives up what was not answered in time.
  *
  * Several puts may be in flight, in the order of the calls. Two of one key at the same time are the
  * caller's mistake: the second one expects a revision that is not there yet, and is a conflict.
@@ -40,7 +40,7 @@ struct mlt_kv_answer {
 struct mlt_kv_writer_options {
     const char *bucket;
     /* Once a put, on a thread of the writer's or of the bus, several at a time; without a lock of
-     * the writer's, which it may use. Must not block. */
+     * the writer's, which it may use. Must not block. Not on the loop of the bus. */
     void (*on_answer)(void *ctx, const struct mlt_kv_answer *answer);
     void *ctx;
     uint32_t in_flight_max; /* puts without answer; 0: 1,024 */
@@ -58,14 +58,14 @@ struct mlt_kv_writer_stats {
     int64_t slowest_ns;    /* of those WRITTEN, since the last call */
 };
 
-/* bus: a CONTROL one, which must outlive the writer. The bucket need not exist. E_INVALID (bucket,
+/* bus: a DATA one, which must outlive the writer. The bucket need not exist. E_INVALID (bucket,
  * limits), E_NOMEM, and those of mlt_bus_subscribe. Any thread. */
 enum mlt_status mlt_kv_writer_create(struct mlt_bus *bus,
                                      const struct mlt_kv_writer_options *options,
                                      struct mlt_kv_writer **writer,
                                      struct mlt_error *err) MLT_MUST_CHECK;
 /* What has no answer yet gets UNAVAILABLE, from inside; after it there is no call of on_answer. Not
- * from on_answer; waits for a publish that waits for its socket (2 s at most). NULL is fine. */
+ * from on_answer. NULL is fine. */
 void mlt_kv_writer_destroy(struct mlt_kv_writer *writer);
 
 /* Writes the value if the key is at the revision `expected` (0: does not exist; a key that was

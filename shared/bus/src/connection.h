@@ -50,6 +50,7 @@ struct loop {
     int epoll_fd, event_fd, timer_fd;
     atomic_bool stop;
     atomic_bool pending; /* a flush is wanted and the loop was told */
+    atomic_bool cooling; /* the loop wakes by itself when it may write again: no need to tell it */
     atomic_bool dead;    /* nats.c has let go of the connection */
     atomic_bool wrote_all;
     atomic_bool tick_wanted; /* a ticker was added */

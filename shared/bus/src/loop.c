@@ -45,7 +45,7 @@ void mlt_bus_want_flush(struct mlt_bus *bus)
     if (bus->kind == MLT_BUS_DATA &&
         !atomic_load_explicit(&bus->loop.pending, memory_order_seq_cst) &&
         !atomic_exchange_explicit(&bus->loop.pending, true, memory_order_seq_cst) &&
-        loop_of != bus) {
+        loop_of != bus && !atomic_load_explicit(&bus->loop.cooling, memory_order_seq_cst)) {
         mlt_bus_loop_wake(bus);
     }
 }
@@ -148,6 +148,7 @@ static bool write_out(struct mlt_bus *bus, natsConnection *nc)
     }
     bus->loop.next_write_ns =
         now + (before < MLT_BUS_CROWD_BYTES ? bus->spacing_ns : 2 * bus->spacing_ns);
+    atomic_store_explicit(&bus->loop.cooling, true, memory_order_seq_cst);
     set_blocked(bus, !all, now);
     return true;
 }
@@ -368,8 +369,9 @@ static int64_t next_due(const struct mlt_bus *bus)
         const int64_t limit = loop->blocked_at_ns + BUS_WRITE_DEADLINE_MS * MLT_NS_PER_MS;
         return limit < due ? limit : due;
     }
-    if (atomic_load_explicit(&loop->pending, memory_order_acquire)) {
-        return loop->next_write_ns < due ? loop->next_write_ns : due;
+    if (atomic_load_explicit(&loop->cooling, memory_order_relaxed) ||
+        atomic_load_explicit(&loop->pending, memory_order_acquire)) {
+        due = loop->next_write_ns < due ? loop->next_write_ns : due;
     }
     return loop->again_ns < due ? loop->again_ns : due;
 }
@@ -440,12 +442,15 @@ static void *loop_main(void *closure)
             run_tickers(bus, now);
         }
         check_write_deadline(bus, now);
+        if (now >= loop->next_write_ns) { /* before a look at what is pending */
+            atomic_store_explicit(&loop->cooling, false, memory_order_seq_cst);
+        }
         if (now >= loop->again_ns) {
             loop->again_ns = NEVER;
             atomic_store(&loop->pending, true);
         }
         if (bus->link != NULL && atomic_load(&bus->up) && !loop->blocked &&
-            atomic_load_explicit(&loop->pending, memory_order_acquire) &&
+            atomic_load_explicit(&loop->pending, memory_order_seq_cst) &&
             now >= loop->next_write_ns) {
             flush(bus);
             continue;

@@ -285,7 +285,7 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
         }
         take_elements(c, batch);
         mlt_conductor_touched(c);
-        mlt_conductor_settle(c); /* acknowledged is what left */
+        mlt_conductor_settle(c); /* acknowledged is what left, at once or later */
     }
     struct mlt_hop_receiver *receiver = c->receiver;
     (void)pthread_mutex_unlock(&c->lock);

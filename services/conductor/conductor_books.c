@@ -53,9 +53,7 @@ static void *run_ticker(void *arg)
             wait_until(&c->books.ticker_changed, &c->lock, due);
         } else {
             mlt_conductor_core_tick(c->core);
-            if (mlt_conductor_core_holding(c->core) == 0) {
-                (void)pthread_cond_broadcast(&c->books.settled);
-            }
+            mlt_conductor_settled(c);
         }
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -87,21 +85,57 @@ void mlt_conductor_touched(struct conductor *c)
     if (mlt_conductor_core_due_ns(c->core) < c->books.armed_ns) {
         (void)pthread_cond_signal(&c->books.ticker_changed);
     }
+    if (c->deferred_ns != 0) {
+        mlt_conductor_settled(c);
+    }
+}
+
+void mlt_conductor_settled(struct conductor *c)
+{
+    if (mlt_conductor_core_holding(c->core) > 0) {
+        return;
+    }
+    (void)pthread_cond_broadcast(&c->books.settled);
+    if (c->deferred_ns != 0) {
+        c->deferred_ns = 0;
+        mlt_hop_receiver_settled(c->receiver);
+    }
+}
+
+/* Nothing waits longer than this for its commit: the ticker lets it go. */
+static void await_settled(struct conductor *c)
+{
+    const int64_t until = mlt_clock_mono_ns() + MLT_CONDUCTOR_HOLD_NS;
+    while (mlt_conductor_core_holding(c->core) > 0 && !c->stopping) {
+        if (mlt_clock_mono_ns() >= until) {
+            mlt_conductor_core_tick(c->core);
+            break;
+        }
+        wait_until(&c->books.settled, &c->lock, until);
+    }
+    mlt_conductor_settled(c);
 }
 
 void mlt_conductor_settle(struct conductor *c)
 {
     if (mlt_conductor_core_holding(c->core) == 0) {
+        mlt_conductor_settled(c);
         return;
     }
-    /* What waits now may wait no longer than this; the ticker lets it go. */
-    const int64_t until = mlt_clock_mono_ns() + MLT_CONDUCTOR_HOLD_NS;
-    while (mlt_conductor_core_holding(c->core) > 0 && !c->stopping) {
-        if (mlt_clock_mono_ns() >= until) {
-            mlt_conductor_core_tick(c->core);
-            return;
-        }
-        wait_until(&c->books.settled, &c->lock, until);
+    const int64_t now = mlt_clock_mono_ns();
+    if (c->deferred_ns == 0 && c->receiver_open) {
+        c->deferred_ns = now;
+        mlt_hop_receiver_defer(c->receiver);
+    }
+    if (!c->receiver_open || now - c->deferred_ns >= MLT_CONDUCTOR_HOLD_NS) {
+        await_settled(c);
+    }
+}
+
+void mlt_conductor_settle_all(struct conductor *c)
+{
+    while (c->deferred_ns != 0 && !c->stopping) {
+        await_settled(c);
     }
 }
 
@@ -112,7 +146,8 @@ void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,
     (void)pthread_mutex_lock(&c->lock);
     mlt_conductor_core_committed(c->core, instrument, outcome);
     mlt_conductor_touched(c);
-    if (mlt_conductor_core_holding(c->core) == 0 || c->draining) {
+    mlt_conductor_settled(c);
+    if (c->draining) {
         (void)pthread_cond_broadcast(&c->books.settled);
     }
     (void)pthread_mutex_unlock(&c->lock);

@@ -107,6 +107,7 @@ struct conductor {
     struct mlt_hop_sender *sender;     /* NULL: stood down or ended */
     struct mlt_hop_receiver *receiver; /* the owner's, and its own thread's */
     bool receiver_open;                /* others may use it, under the lock */
+    int64_t deferred_ns;               /* acknowledgements wait since then; 0: none does */
     /* Of a partition, 0: not owned. One for all its slots, the revision of the claim of its lowest
      * slot: hops and fences are by partition, so a partition has one owner. */
     uint64_t epochs[MLT_CONDUCTOR_PARTITIONS_MAX];
@@ -179,8 +180,14 @@ void mlt_conductor_load_cache(struct conductor *c, uint64_t epochs[MLT_CONDUCTOR
 
 /* Under the lock, after calls into the core: the ticker learns of an earlier time. */
 void mlt_conductor_touched(struct conductor *c);
-/* Under the lock, which it gives up meanwhile: waits until nothing waits behind a commit, as long
- * as that may take. */
+/* Under the lock. After a batch: it is acknowledged when nothing waits behind a commit; where there
+ * was no such moment for the time that a commit may take, it waits for one and gives up the lock
+ * meanwhile. */
 void mlt_conductor_settle(struct conductor *c);
+/* Under the lock, when something left that had waited: is that all? */
+void mlt_conductor_settled(struct conductor *c);
+/* Under the lock, which it gives up meanwhile, with the receiver not open any more: from then on no
+ * acknowledgement is deferred. */
+void mlt_conductor_settle_all(struct conductor *c);
 
 #endif

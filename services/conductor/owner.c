@@ -443,6 +443,7 @@ static void close_hops(struct conductor *c)
 {
     (void)pthread_mutex_lock(&c->lock);
     c->receiver_open = false;
+    mlt_conductor_settle_all(c);
     struct mlt_hop_receiver *receiver = c->receiver;
     const bool standby = !ending(c);
     (void)pthread_mutex_unlock(&c->lock);

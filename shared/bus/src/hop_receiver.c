@@ -23,10 +23,11 @@
 #define BUSY_NS_MAX (3 * MLT_NS_PER_S)
 
 struct partition {
-    uint64_t boot;     /* 0: none seen yet */
-    uint64_t expected; /* the next number to be handled */
-    uint64_t highest;  /* seen of this boot; at least `expected`: there is a hole */
-    uint64_t handled, acked;
+    uint64_t boot;             /* 0: none seen yet */
+    uint64_t expected;         /* the next number to be handled */
+    uint64_t highest;          /* seen of this boot; at least `expected`: there is a hole */
+    uint64_t done;             /* the last one that on_batch returned from */
+    uint64_t handled, acked;   /* handled: may be acknowledged */
     uint64_t begin;            /* what is below it was acknowledged by a receiver before */
     unsigned heard_generation; /* connection on which the boot was last heard */
     uint64_t left[LEFT_BOOTS]; /* boots that are over */
@@ -62,6 +63,7 @@ struct mlt_hop_receiver {
     atomic_bool ack_wanted;
     atomic_llong busy_since_ns; /* a message is being handled; 0: none */
     bool closing;
+    bool deferring; /* the lock: what is done is not handled before mlt_hop_receiver_settled */
 
     /* Loop thread. */
     unsigned generation;
@@ -117,7 +119,7 @@ static void adopt(struct mlt_hop_receiver *r, struct partition *p, const struct 
         p->expected = hop->oldest;
     }
     p->highest = p->expected - 1;
-    p->handled = p->acked = 0;
+    p->done = p->handled = p->acked = 0;
     p->asked_from = 0;
 }
 
@@ -241,10 +243,13 @@ static void handle(struct mlt_hop_receiver *r, struct mlt_hop_batch *batch)
     }
     r->on_batch(r->ctx, batch);
     (void)pthread_mutex_lock(&r->lock);
-    const bool handled = !p->away;
-    if (handled) {
-        p->handled = batch->hop.number;
+    const bool handled = !p->away && !r->deferring;
+    if (!p->away) {
+        p->done = batch->hop.number;
         p->expected = batch->hop.number + 1;
+    }
+    if (handled) {
+        p->handled = p->done;
     }
     (void)pthread_mutex_unlock(&r->lock);
     if (handled) {
@@ -515,7 +520,7 @@ void mlt_hop_receiver_destroy(struct mlt_hop_receiver *receiver)
     bool in_time = mlt_bus_connected(receiver->bus);
     (void)pthread_mutex_lock(&receiver->lock);
     receiver->closing = true;
-    while (in_time && !all_acked(receiver)) {
+    while (in_time && (receiver->deferring || !all_acked(receiver))) {
         atomic_store(&receiver->ack_wanted, true);
         mlt_bus_want_flush(receiver->bus);
         in_time = mlt_bus_cond_wait(&receiver->all_acked, &receiver->lock, deadline);
@@ -532,6 +537,26 @@ void mlt_hop_receiver_leave(struct mlt_hop_receiver *receiver, uint32_t partitio
     receiver->parts[partition].away = true;
     receiver->parts[partition].ask_due = false;
     (void)pthread_mutex_unlock(&receiver->lock);
+}
+
+void mlt_hop_receiver_defer(struct mlt_hop_receiver *receiver)
+{
+    (void)pthread_mutex_lock(&receiver->lock);
+    receiver->deferring = true;
+    (void)pthread_mutex_unlock(&receiver->lock);
+}
+
+void mlt_hop_receiver_settled(struct mlt_hop_receiver *receiver)
+{
+    (void)pthread_mutex_lock(&receiver->lock);
+    receiver->deferring = false;
+    for (uint32_t i = 0; i < receiver->partitions; i++) {
+        if (!receiver->parts[i].away) {
+            receiver->parts[i].handled = receiver->parts[i].done;
+        }
+    }
+    (void)pthread_mutex_unlock(&receiver->lock);
+    want_ack(receiver);
 }
 
 void mlt_hop_receiver_get_stats(const struct mlt_hop_receiver *receiver,

@@ -10,7 +10,7 @@
 
 static struct nats_server server;
 static struct mlt_bus *near_bus, *far_bus;
-static struct far far, next;
+static struct far far, next, third;
 
 static void put_both(struct mlt_hop_sender *sender, uint64_t from, uint64_t to)
 {
@@ -107,6 +107,40 @@ static void test_a_sender_that_left_is_not_heard_beside_the_next_one(void **stat
     mlt_hop_sender_destroy(first, 0);
 }
 
+static void test_what_is_deferred_is_acknowledged_when_it_is_settled_and_not_before(void **state)
+{
+    (void)state;
+    struct mlt_hop_sender *sender = test_sender(near_bus, "a", SUBJECT, 0);
+    struct mlt_hop_receiver *receiver = far_receiver(&far, far_bus, "b", "a", SUBJECT);
+    mlt_hop_receiver_defer(receiver);
+    put_both(sender, 0, 10);
+    await_last(&far, LEFT, 9);
+    await_last(&far, KEPT, 9);
+    mlt_hop_receiver_destroy(receiver); /* as if it had died with all of it in hand */
+    receiver = far_receiver(&next, far_bus, "b", "a", SUBJECT);
+    await_last(&next, LEFT, 9);
+    await_last(&next, KEPT, 9);
+    mlt_hop_receiver_defer(receiver);
+    put_both(sender, 10, 20);
+    await_last(&next, LEFT, 19);
+    await_last(&next, KEPT, 19);
+    (void)pthread_mutex_lock(&next.lock);
+    assert_int_equal(next.elements, 40);
+    assert_int_equal(next.missing, 0);
+    (void)pthread_mutex_unlock(&next.lock);
+    mlt_hop_receiver_settled(receiver);
+    mlt_hop_receiver_destroy(receiver);
+    receiver = far_receiver(&third, far_bus, "b", "a", SUBJECT);
+    put_both(sender, 20, 21);
+    await_last(&third, LEFT, 20);
+    await_last(&third, KEPT, 20);
+    (void)pthread_mutex_lock(&third.lock);
+    assert_int_equal(third.elements, 2);
+    (void)pthread_mutex_unlock(&third.lock);
+    mlt_hop_receiver_destroy(receiver);
+    mlt_hop_sender_destroy(sender, 0);
+}
+
 static int start_server(void **state)
 {
     (void)state;
@@ -128,6 +162,7 @@ static int setup(void **state)
     far_bus = test_connect(server.url, "far");
     far_init(&far);
     far_init(&next);
+    far_init(&third);
     return 0;
 }
 
@@ -138,6 +173,7 @@ static int teardown(void **state)
     mlt_bus_destroy(far_bus, MLT_NS_PER_S);
     far_fini(&far);
     far_fini(&next);
+    far_fini(&third);
     return 0;
 }
 
@@ -146,6 +182,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_a_receiver_left_waits_for_the_next_one, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            test_what_is_deferred_is_acknowledged_when_it_is_settled_and_not_before, setup,
+            teardown),
         cmocka_unit_test_setup_teardown(test_a_sender_that_left_is_not_heard_beside_the_next_one,
                                         setup, teardown),
     };

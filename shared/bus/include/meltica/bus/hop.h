@@ -161,6 +161,12 @@ void mlt_hop_receiver_destroy(struct mlt_hop_receiver *receiver);
  * for a handler that does not own the partition, or that could not hand on what it got because its
  * service ends. Whoever receives after it gets all of it. Any thread, also inside on_batch. */
 void mlt_hop_receiver_leave(struct mlt_hop_receiver *receiver, uint32_t partition);
+/* For a handler that cannot hand on at once all that it makes of a batch. Inside on_batch: neither
+ * the batch in hand nor what is handled after it is acknowledged until everything of both was
+ * handed on and mlt_hop_receiver_settled says so. Settled is for any thread; must not run beside an
+ * on_batch that has made something and not yet deferred. Destroy waits for it, half a second. */
+void mlt_hop_receiver_defer(struct mlt_hop_receiver *receiver);
+void mlt_hop_receiver_settled(struct mlt_hop_receiver *receiver);
 void mlt_hop_receiver_get_stats(const struct mlt_hop_receiver *receiver,
                                 struct mlt_hop_receiver_stats *out);
 

@@ -447,7 +447,10 @@ static void stamp(struct mlt_fusion *fusion, struct mlt_event *out, int64_t now_
     out->stamps = p->stamps;
     if (fusion->changes > 0) {
         out->merged = fusion->changes - 1;
-        out->throttled_ns = (uint64_t)(now_ns - fusion->changed_ns);
+        /* Being late after the window is ours. */
+        const int64_t until_ns = now_ns < fusion->window_ends_ns ? now_ns : fusion->window_ends_ns;
+        out->throttled_ns =
+            until_ns > fusion->changed_ns ? (uint64_t)(until_ns - fusion->changed_ns) : 0;
     } else { /* nothing came that it would stem from: a change of state by itself */
         out->stamps =
             (struct mlt_stamps){ MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN,

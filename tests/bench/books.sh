@@ -32,6 +32,7 @@ result = {
     "books_per_s": run["books_per_s"],
     "beyond_window_us": run["latency_us"]["book"],
     "frame_to_consumer_us": run["latency_us"]["total"],
+    "stages_us": run["latency_us"],
     "wrong": total("digest_mismatches") + total("bbo_mismatches") + total("crossed"),
     "digests_right": total("digest_matches"),
     "bbo_matches": total("bbo_matches"),

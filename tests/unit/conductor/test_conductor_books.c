@@ -952,6 +952,23 @@ static void test_what_nobody_subscribed_to_is_not_numbered(void **state)
     fixture_close(&f);
 }
 
+static void test_lateness_after_the_window_is_not_the_window_s(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    const int64_t start = f.now_ns;
+    fixture_delta(&f, 11, 11);
+    f.now_ns = start + 60 * MLT_NS_PER_MS;
+    fixture_delta(&f, 12, 12);
+    fixture_forget(&f);
+    f.now_ns = start + 107 * MLT_NS_PER_MS; /* the ticker had no processor */
+    mlt_conductor_core_tick(f.core);
+    (void)expect_book(0, MLT_BOOK_LIVE, 12, 12);
+    assert_int_equal(f.out[0].throttled_ns, 40 * MLT_NS_PER_MS);
+    fixture_close(&f);
+}
+
 static void test_without_room_books_merge_and_the_newest_leaves_when_there_is_some(void **state)
 {
     (void)state;
@@ -970,7 +987,7 @@ static void test_without_room_books_merge_and_the_newest_leaves_when_there_is_so
     assert_int_equal(f.count, 10);
     (void)expect_book(9, MLT_BOOK_LIVE, 12, 20);
     assert_int_equal(f.out[9].merged, 8);
-    assert_int_equal(f.out[9].throttled_ns, 50 * MLT_NS_PER_MS);
+    assert_int_equal(f.out[9].throttled_ns, 0); /* its window was over when the newest came */
     mlt_conductor_core_congested(f.core, true);
     fixture_forget(&f);
     fixture_delta(&f, 22, 22); /* a change of state does not wait */
@@ -1057,6 +1074,7 @@ int main(void)
         cmocka_unit_test(test_a_shallow_snapshot_at_the_same_id_tells_all_that_is_known),
         cmocka_unit_test(test_a_snapshot_that_ends_where_a_whole_book_does_says_that_it_is_whole),
         cmocka_unit_test(test_a_restated_snapshot_leaves_the_book_with_the_window_that_it_told),
+        cmocka_unit_test(test_lateness_after_the_window_is_not_the_window_s),
         cmocka_unit_test(test_without_room_books_merge_and_the_newest_leaves_when_there_is_some),
         cmocka_unit_test(test_at_the_end_what_waits_leaves_with_what_came_meanwhile),
         cmocka_unit_test(test_options_that_make_no_book_are_refused),

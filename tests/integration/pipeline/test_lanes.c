@@ -38,6 +38,7 @@ static struct {
 } live, seen; /* live: under shared.lock; seen: a copy of it, of the test */
 static char trade_lane[160], buy_lane[160], quote_lane[160];
 static uint64_t lane_lost, lane_others; /* STATUS LOST; what no lane carries */
+static bool opening; /* a lane whose name its answer tells: its first events may overtake that */
 
 static void add(struct list *list, const struct mlt_event *e)
 {
@@ -87,7 +88,7 @@ static void on_lane(void *ctx, const struct mlt_bus_message *message)
         } else if (e.type == MLT_EVENT_STATUS) {
             lane_lost += e.u.status.kind == MLT_STATUS_LOST;
         } else {
-            lane_others += e.type != MLT_EVENT_INSTRUMENT;
+            lane_others += e.type != MLT_EVENT_INSTRUMENT && !opening;
         }
     }
     (void)pthread_cond_broadcast(&shared.changed);
@@ -146,6 +147,9 @@ static void subject_of(const struct said *said, char *out)
 /* Confirmed; its subscription in id, its subject in subject. */
 static void open_lane(const char *body, char *id, char *subject)
 {
+    (void)pthread_mutex_lock(&shared.lock);
+    opening = true;
+    (void)pthread_mutex_unlock(&shared.lock);
     struct said s = rig_ask(&rig, "subscribe", body);
     if (s.refused || strcmp(rig_text(s.json, "status"), "CONFIRMED") != 0) {
         rig_fail(&s, body);
@@ -153,6 +157,9 @@ static void open_lane(const char *body, char *id, char *subject)
     assert_string_equal(rig_text(s.json, "channel"), "private");
     (void)snprintf(id, 64, "%s", rig_text(s.json, "subscription"));
     subject_of(&s, subject);
+    (void)pthread_mutex_lock(&shared.lock);
+    opening = false;
+    (void)pthread_mutex_unlock(&shared.lock);
     cJSON_Delete(s.json);
 }
 

@@ -62,7 +62,7 @@ enum mlt_status mlt_analytics_create(int32_t price_exponent, int32_t quantity_ex
     }
     a->price_exponent = price_exponent;
     a->quantity_exponent = quantity_exponent;
-    a->now_ns = INT64_MIN;
+    a->now_ns = MLT_STAMP_UNKNOWN;
     a->quick.step_ns = SHORT_STEP_NS;
     a->quick.windows[0] = (uint32_t)(mlt_analytics_seconds[0] * MLT_NS_PER_S / SHORT_STEP_NS);
     a->quick.windows[1] = (uint32_t)(mlt_analytics_seconds[1] * MLT_NS_PER_S / SHORT_STEP_NS);
@@ -202,11 +202,16 @@ static void ring_add(struct ring *ring, int64_t at_ns, const struct flow *what)
     }
 }
 
-static void advance(struct mlt_analytics *a, int64_t at_ns)
+/* False: nothing that came has told the time yet. */
+static bool advance(struct mlt_analytics *a, int64_t at_ns)
 {
     a->now_ns = at_ns > a->now_ns ? at_ns : a->now_ns;
+    if (a->now_ns == MLT_STAMP_UNKNOWN) {
+        return false;
+    }
     ring_advance(&a->quick, a->now_ns);
     ring_advance(&a->slow, a->now_ns);
+    return true;
 }
 
 enum mlt_status mlt_analytics_trade(struct mlt_analytics *analytics, const struct mlt_trade *trade)
@@ -315,7 +320,9 @@ void mlt_analytics_book(struct mlt_analytics *analytics, const struct mlt_orderb
 {
     struct returns *r = &analytics->returns;
     int64_t bid = 0, ask = 0, quantity = 0;
-    advance(analytics, at_ns);
+    if (!advance(analytics, at_ns)) {
+        return; /* the next state has a time */
+    }
     if (!mlt_orderbook_level(book, MLT_ORDERBOOK_BIDS, 0, &bid, &quantity) ||
         !mlt_orderbook_level(book, MLT_ORDERBOOK_ASKS, 0, &ask, &quantity) || bid == 0) {
         mlt_analytics_restart_book(analytics);
@@ -425,8 +432,9 @@ void mlt_analytics_measure(struct mlt_analytics *analytics, const struct mlt_ord
 {
     int64_t bid = 0, ask = 0, bid_quantity = 0, ask_quantity = 0;
     memset(out, 0, sizeof *out);
-    advance(analytics, at_ns);
-    sample_until(&analytics->returns, analytics->now_ns);
+    if (advance(analytics, at_ns)) {
+        sample_until(&analytics->returns, analytics->now_ns);
+    }
     if (mlt_orderbook_level(book, MLT_ORDERBOOK_BIDS, 0, &bid, &bid_quantity) &&
         mlt_orderbook_level(book, MLT_ORDERBOOK_ASKS, 0, &ask, &ask_quantity) && ask > bid) {
         const wide mid2 = (wide)bid + (wide)ask, apart = (wide)(ask - bid);

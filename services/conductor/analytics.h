@@ -31,11 +31,13 @@ void mlt_analytics_restart_book(struct mlt_analytics *analytics);
 enum mlt_status mlt_analytics_trade(struct mlt_analytics *analytics,
                                     const struct mlt_trade *trade) MLT_MUST_CHECK;
 
-/* The book's state from at_ns on: after each delta and snapshot in LIVE. */
+/* The book's state from at_ns on: after each delta and snapshot in LIVE. at_ns: the exchange's
+ * time; MLT_STAMP_UNKNOWN: that of what was seen before, and no state of any window while nothing
+ * was. */
 void mlt_analytics_book(struct mlt_analytics *analytics, const struct mlt_orderbook *book,
                         int64_t at_ns);
 
-/* All measures at at_ns, of this book and the windows so far. */
+/* All measures at at_ns (as above), of this book and the windows so far. */
 void mlt_analytics_measure(struct mlt_analytics *analytics, const struct mlt_orderbook *book,
                            int64_t at_ns, struct mlt_book_analytics *out);
 

@@ -24,7 +24,7 @@ struct mlt_fusion {
 
     /* What a BOOK would say now. */
     struct provenance newest;
-    int64_t exchange_ns; /* time of analytics: the exchange's, or the receiver's */
+    int64_t exchange_ns; /* time of analytics, the exchange's; MLT_STAMP_UNKNOWN: not told yet */
     int64_t last;        /* highest id that the book had in this epoch */
     int64_t snapshot_id, snapshot_ns;
     uint64_t deltas;
@@ -92,6 +92,7 @@ enum mlt_status mlt_fusion_create(const struct mlt_fusion_options *options,
     fusion->options = *options;
     fusion->ports = *ports;
     fusion->window_ends_ns = INT64_MIN;
+    fusion->exchange_ns = MLT_STAMP_UNKNOWN;
     fusion->newest.stamps =
         (struct mlt_stamps){ MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN,
                              MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN };
@@ -154,8 +155,9 @@ static void remember(struct mlt_fusion *fusion, const struct mlt_event *event)
         }
         p->exchange = mlt_slice_of(fusion->exchange_name, event->exchange.len);
     }
-    const int64_t at = event->stamps.exchange != MLT_STAMP_UNKNOWN ? event->stamps.exchange
-                                                                   : event->stamps.received;
+    /* MLT_STAMP_UNKNOWN is below every time. A snapshot has none, and our clock is another one: it
+     * may be ahead of the exchange's, by years where a recording is played. */
+    const int64_t at = event->stamps.exchange;
     fusion->exchange_ns = at > fusion->exchange_ns ? at : fusion->exchange_ns;
 }
 

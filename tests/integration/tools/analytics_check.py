@@ -14,6 +14,7 @@ from digest_check import Book, event_of_bytes, fields, message, zigzag
 
 SECOND = 10**9
 MAX = 2**63 - 1
+NEVER = -(2**63)
 WARMING, LIMITED = 2, 4
 LEVELS, BPS, SPANS = (1, 5, 20), (5, 10, 50), (1, 10, 60)
 TRADE, STATUS, BOOK = 3, 10, 8
@@ -46,7 +47,7 @@ class Measures:
     """One instrument: what was seen of it, and the measures of now."""
 
     def __init__(self):
-        self.now, self.began = -(2**63), None
+        self.now, self.began = NEVER, None
         self.trades = []  # (time, price, quantity, bought)
         self.mids = []  # (time, best bid + best ask)
         self.exponents = None
@@ -70,6 +71,8 @@ class Measures:
             self.trades = [t for t in self.trades if t[0] >= oldest]
 
     def book(self, time, bids, asks):
+        if max(self.now, time) == NEVER:
+            return
         self.advance(time)
         if bids and asks:
             self.mids.append((self.now, bids[0][0] + asks[0][0]))
@@ -179,7 +182,7 @@ class Check:
         e = message(data)
         i = self.instruments.setdefault(e[1].decode(), Instrument(e[1].decode()))
         stamps = message(e.get(8, b""))
-        time = stamps.get(1, 0) + zigzag(stamps.get(2, 0))  # the exchange's, where it tells
+        time = stamps.get(1, 0) + zigzag(stamps[2]) if 2 in stamps else NEVER  # the exchange's, where it tells
         conducted = stamps.get(1, 0) + zigzag(stamps.get(5, 0))
         late = conducted < i.conducted  # it waited for the cache, and what came later did not
         i.conducted = max(i.conducted, conducted)

@@ -66,6 +66,31 @@ static void test_a_small_book_measured_by_hand(void **state)
     mlt_orderbook_destroy(book);
 }
 
+/* A snapshot tells no time: it is in no window before something did, and moves none after that. */
+static void test_a_state_without_a_time_counts_as_the_newest(void **state)
+{
+    (void)state;
+    struct mlt_orderbook *book = new_book();
+    struct mlt_analytics *analytics = NULL;
+    struct mlt_book_analytics r;
+    assert_int_equal(mlt_analytics_create(-2, -3, &analytics), MLT_OK);
+    mlt_analytics_book(analytics, book, MLT_STAMP_UNKNOWN);
+    mlt_analytics_measure(analytics, book, MLT_STAMP_UNKNOWN, &r);
+    assert_measure(&r.mid, 100010000, -6, 0);
+    assert_int_equal(r.vwap[0].flags & MLT_MEASURE_PRESENT, 0);
+    assert_int_equal(r.volatility.flags & MLT_MEASURE_PRESENT, 0);
+    const struct mlt_trade one = trade_of(10000, 100, MLT_SIDE_BUY, START);
+    assert_int_equal(mlt_analytics_trade(analytics, &one), MLT_OK);
+    mlt_analytics_book(analytics, book, MLT_STAMP_UNKNOWN);
+    mlt_analytics_measure(analytics, book, MLT_STAMP_UNKNOWN, &r);
+    assert_measure(&r.vwap[0], 100000000, -6, MLT_MEASURE_WARMING);
+    mlt_analytics_book(analytics, book, START + 61 * MLT_NS_PER_S);
+    mlt_analytics_measure(analytics, book, START + 61 * MLT_NS_PER_S, &r);
+    assert_measure(&r.volatility, 0, -12, 0);
+    mlt_analytics_destroy(analytics);
+    mlt_orderbook_destroy(book);
+}
+
 static void test_trades_leave_their_windows_step_by_step(void **state)
 {
     (void)state;
@@ -184,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_small_book_measured_by_hand),
         cmocka_unit_test(test_trades_leave_their_windows_step_by_step),
+        cmocka_unit_test(test_a_state_without_a_time_counts_as_the_newest),
         cmocka_unit_test(test_a_half_is_rounded_to_even),
         cmocka_unit_test(test_what_cannot_be_summed_is_refused),
         cmocka_unit_test(test_exponents_end_where_decimals_do),

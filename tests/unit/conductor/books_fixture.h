@@ -13,6 +13,7 @@ struct books_fixture {
     struct mlt_conductor_core *core;
     struct mlt_clock clock;
     int64_t now_ns;
+    int64_t behind_ns; /* the exchange's clock behind ours */
     struct mlt_arena arena;
     size_t count;
     struct mlt_event out[OUT_MAX];
@@ -152,8 +153,9 @@ static inline struct mlt_event fixture_event(const struct books_fixture *f,
     e.instrument = FIXTURE_INSTRUMENT;
     e.type = type;
     e.quality = type == MLT_EVENT_BOOK_DELTA || type == MLT_EVENT_BOOK_SNAPSHOT ? f->wants : 0;
-    e.stamps = (struct mlt_stamps){ f->now_ns,         f->now_ns - 5,     MLT_STAMP_UNKNOWN,
-                                    MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN };
+    e.stamps = (struct mlt_stamps){ f->now_ns,         f->now_ns - 5 - f->behind_ns,
+                                    MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN,
+                                    MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN };
     return e;
 }
 
@@ -183,6 +185,7 @@ static inline void fixture_snapshot(struct books_fixture *f, int64_t id)
     const int64_t bids[] = { 100, 99 }, asks[] = { 200, 201 }, quantities[] = { id, 7 };
     struct mlt_event e = fixture_event(f, MLT_EVENT_BOOK_SNAPSHOT);
     e.first = e.last = id;
+    e.stamps.exchange = MLT_STAMP_UNKNOWN; /* as REST has it */
     e.rest_function = MLT_SLICE_LITERAL("depth");
     e.u.book_snapshot.last_update_id = id;
     e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 2, bids, quantities };

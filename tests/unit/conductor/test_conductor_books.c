@@ -352,6 +352,37 @@ static void test_instruments_without_book_events_have_no_book(void **state)
     fixture_close(&f);
 }
 
+/* As a recording is played, or with our clock wrong: a snapshot, which we alone can time, must not
+ * put the trades that follow it in the past. */
+static void test_the_windows_of_trades_go_by_the_exchanges_clock(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    f.behind_ns = 700 * 86400 * MLT_NS_PER_S;
+    fixture_live(&f, 10);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_TRADE);
+    e.first = e.last = e.u.trade.trade_id = 1;
+    e.u.trade.price = (struct mlt_decimal){ 150, -2 };
+    e.u.trade.quantity = (struct mlt_decimal){ 3, -5 };
+    e.u.trade.aggressor = MLT_SIDE_SELL;
+    e.u.trade.trade_time_ns = e.stamps.exchange;
+    fixture_send(&f, &e);
+    fixture_delta(&f, 11, 11);
+    const struct mlt_book *b = &f.out[f.count - 1].u.book;
+    assert_int_equal(f.out[f.count - 1].type, MLT_EVENT_BOOK);
+    for (int i = 0; i < MLT_ANALYTICS_SPANS; i++) {
+        assert_int_equal(b->analytics.vwap[i].value.mantissa, 1500000);
+        assert_int_equal(b->analytics.trade_flow[i].value.mantissa, -1000000);
+    }
+    fixture_snapshot(&f, 11); /* nor those that came before it */
+    f.now_ns += 200 * MLT_NS_PER_MS;
+    fixture_delta(&f, 12, 12);
+    b = &f.out[f.count - 1].u.book;
+    assert_int_equal(f.out[f.count - 1].type, MLT_EVENT_BOOK);
+    assert_int_equal(b->analytics.vwap[0].value.mantissa, 1500000);
+    fixture_close(&f);
+}
+
 static void test_trades_are_in_the_measures_of_the_next_book(void **state)
 {
     (void)state;
@@ -1059,6 +1090,7 @@ int main(void)
         cmocka_unit_test(test_a_book_that_waits_for_its_commit_outlives_other_exponents),
         cmocka_unit_test(test_instruments_without_book_events_have_no_book),
         cmocka_unit_test(test_trades_are_in_the_measures_of_the_next_book),
+        cmocka_unit_test(test_the_windows_of_trades_go_by_the_exchanges_clock),
         cmocka_unit_test(test_missing_trades_make_the_measures_begin_anew),
         cmocka_unit_test(test_a_line_that_ends_begins_the_windows_of_trades_anew),
         cmocka_unit_test(test_a_gap_begins_the_volatility_anew),

@@ -32,6 +32,7 @@ struct data_bus_metrics {
     struct mlt_counter *journal_ack;
     struct mlt_gauge *journal_queue, *journal_queue_most, *journal_lag;
     struct mlt_histogram *stage, *end_to_end, *exchange;
+    struct mlt_counter *exchange_old;
     struct mlt_hop_receiver_metrics receiver;
 };
 

@@ -87,6 +87,9 @@ void mlt_data_bus_make_metrics(struct data_bus *d)
         m, "meltica_exchange_to_publish_seconds",
         "From the exchange's time of the event, by our clock, to the publish; throttling left out",
         NULL);
+    to->exchange_old = mlt_metrics_counter(
+        m, "meltica_exchange_to_publish_ignored_total",
+        "Events that the exchange made more than an hour before, and that are no latency", NULL);
     if (d->config->journal) { /* without one it is not away either */
         make_journal(to, m);
     }
@@ -144,6 +147,19 @@ void mlt_data_bus_collect(void *state)
     (void)pthread_mutex_unlock(&d->lock);
 }
 
+/* Older events are no latency: a recording is played, or the exchange's market is another day's. A
+ * few of them would outweigh, and in time overflow, the sum of all others. */
+#define EXCHANGE_AGE_MAX_NS (3600 * MLT_NS_PER_S)
+
+static void measure_exchange(const struct data_bus *d, int64_t age_ns)
+{
+    if (age_ns > EXCHANGE_AGE_MAX_NS) {
+        mlt_counter_add(d->metrics.exchange_old, 1);
+    } else {
+        mlt_histogram_record_ns(d->metrics.exchange, age_ns);
+    }
+}
+
 void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *event)
 {
     const struct mlt_stamps *stamps = &event->stamps;
@@ -155,10 +171,8 @@ void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *even
     mlt_histogram_record_ns(d->metrics.end_to_end, end_ns - stamps->received);
     if (stamps->exchange != MLT_STAMP_UNKNOWN && event->rest_function.len == 0 &&
         atomic_load_explicit(&d->clock.known, memory_order_relaxed)) {
-        mlt_histogram_record_ns(
-            d->metrics.exchange,
-            end_ns - stamps->exchange +
-                atomic_load_explicit(&d->clock.offset_ns, memory_order_relaxed));
+        measure_exchange(d, end_ns - stamps->exchange +
+                                atomic_load_explicit(&d->clock.offset_ns, memory_order_relaxed));
     }
 }
 

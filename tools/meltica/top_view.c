@@ -112,7 +112,9 @@ static const char *rate_cell(char out[24], double per_s)
 static const char *ms_cell(char out[24], bool known, int64_t ns)
 {
     const double ms = (double)ns / (double)MLT_NS_PER_MS;
-    if (known) {
+    if (known && (ms >= 1e7 || ms <= -1e6)) { /* seven columns have no room for so many */
+        (void)snprintf(out, 24, "%.0fh", ms / 3.6e6);
+    } else if (known) {
         (void)snprintf(out, 24, ms < 1e4 && ms > -1e3 ? "%.2f" : "%.0f", ms);
     } else {
         (void)snprintf(out, 24, "-");

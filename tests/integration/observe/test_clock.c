@@ -141,11 +141,40 @@ static void test_an_exchange_that_is_ahead(void **state)
     skewed("2500", SKEW_NS);
 }
 
+/* As a recording is: hundreds of days are no latency, and their sum would overflow. */
+static bool old_ones_came(void *ctx)
+{
+    (void)ctx;
+    return mlt_stack_metric(&stack, "data-bus", "meltica_exchange_to_publish_ignored_total", "") >
+           500;
+}
+
+static void test_a_market_of_another_year(void **state)
+{
+    (void)state;
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", "3", "--rate", "600", "--seed", "22",
+                      "--start-subscriptions", "0", "--clock-start", "1717200000000" },
+        .adapter = { "--clock-interval-ms", "1000" },
+    };
+    memset(&consumer, 0, sizeof consumer);
+    mlt_stack_start(&stack, &options);
+    mlt_consumer_start(&consumer, stack.nats_url);
+    mlt_stack_run_services(&stack);
+    assert_true(mlt_consumer_wait(&consumer, old_ones_came, NULL, PATIENCE_S));
+    assert_int_equal(
+        (int)mlt_stack_metric(&stack, "data-bus", "meltica_exchange_to_publish_seconds_count", ""),
+        0);
+    mlt_consumer_stop(&consumer);
+    mlt_stack_stop(&stack);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_exchange_that_is_behind),
         cmocka_unit_test(test_an_exchange_that_is_ahead),
+        cmocka_unit_test(test_a_market_of_another_year),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

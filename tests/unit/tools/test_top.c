@@ -415,7 +415,10 @@ static void test_stamps_that_lie_are_a_day_off_at_most(void **state)
     struct mlt_top_totals totals;
     mlt_top_get_totals(top, &totals);
     assert_int_equal(totals.lag_mean_ns, day);
-    (void)draw(view_of(80, 24));
+    draw(view_of(80, 24));
+    expect("     24h     24h    -24h ?"); /* in the columns that they have */
+    expect("HOLE");
+    check_fits(80, 24);
 }
 
 static void test_a_stage_before_1970_has_its_time(void **state)

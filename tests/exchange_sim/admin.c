@@ -45,11 +45,13 @@ static enum mlt_status put_rest(const struct sim_server *server, struct mlt_buf 
         status = mlt_buf_printf(out, "%s\"%s\":%llu", i > 0 ? "," : "", sim_function_names[i],
                                 (unsigned long long)server->rest_requests[i]);
     }
-    return status == MLT_OK
-               ? mlt_buf_printf(out, "},\"rest_refused\":%llu,\"rest_weight_peak\":%llu",
-                                (unsigned long long)server->rest_refused,
-                                (unsigned long long)server->limits.weight_peak)
-               : status;
+    return status == MLT_OK ? mlt_buf_printf(out,
+                                             "},\"rest_refused\":%llu,\"rest_weight_peak\":%llu,"
+                                             "\"connections_refused\":%llu",
+                                             (unsigned long long)server->rest_refused,
+                                             (unsigned long long)server->limits.weight_peak,
+                                             (unsigned long long)server->limits.connections_refused)
+                            : status;
 }
 
 static enum mlt_status put_mutations(const struct sim_mutator *mutator, struct mlt_buf *out)
@@ -207,6 +209,69 @@ static enum mlt_status faults_page(const struct sim_server *server,
                : problem(answer, 404, "there is no script of faults");
 }
 
+/* Last id that was given of a symbol's trades; 0: none yet. */
+static int64_t last_trade(struct sim_market *market, size_t symbol, bool aggregates)
+{
+    struct sim_trade trade = { 0 };
+    const size_t count = market->ops->trade_count(market, symbol, aggregates);
+    if (count > 0) {
+        market->ops->trade(market, symbol, aggregates, count - 1, &trade);
+    }
+    return trade.id;
+}
+
+/* How far the market has come: the last ids of each symbol. */
+static enum mlt_status heads_page(struct sim_server *server, struct mlt_buf *out)
+{
+    struct sim_market *market = server->market;
+    enum mlt_status status = mlt_buf_append_byte(out, '{');
+    for (size_t i = 0; status == MLT_OK && i < market->symbol_count; i++) {
+        struct sim_symbol symbol;
+        market->ops->symbol(market, i, &symbol);
+        const struct sim_book *book = market->ops->book(market, i);
+        status = mlt_buf_printf(
+            out, "%s\"%.*s\":{\"depth\":%lld,\"trade\":%lld,\"aggTrade\":%lld}", i > 0 ? "," : "",
+            MLT_SLICE_FMT(symbol.name), (long long)(book != NULL ? book->id : 0),
+            (long long)last_trade(market, i, false), (long long)last_trade(market, i, true));
+    }
+    return status == MLT_OK ? mlt_buf_append_byte(out, '}') : status;
+}
+
+/* A fault that is told to happen now. */
+static enum mlt_status fault_now(struct sim_server *server, const struct sim_request *request,
+                                 struct sim_answer *answer)
+{
+    int64_t number = 0;
+    if (strcmp(request->path, "/sim/end-lines") == 0) {
+        if (!number_argument(request, "code", 0, &number) ||
+            (number != 0 && (number < 1000 || number > 4999))) {
+            return problem(answer, 400, "code is 0 or that of a close frame");
+        }
+        const size_t lines = server->hub.line_count;
+        sim_server_end_lines(server, (uint16_t)number);
+        return mlt_buf_printf(&answer->body, "{\"lines\":%zu}", lines);
+    }
+    if (strcmp(request->path, "/sim/stall") == 0) {
+        if (!number_argument(request, "ms", 1000, &number) || number > 600000) {
+            return problem(answer, 400, "ms is no number up to 600000");
+        }
+        sim_server_stall(server, number);
+        return mlt_buf_printf(&answer->body, "{\"lines\":%zu}", server->hub.line_count);
+    }
+    if (strcmp(request->path, "/sim/unheard") == 0) {
+        if (!number_argument(request, "messages", 1, &number)) {
+            return problem(answer, 400, "messages is no number");
+        }
+        server->unheard = (uint64_t)number;
+        return mlt_buf_printf(&answer->body, "{\"unheard\":%lld}", (long long)number);
+    }
+    if (server->faults == NULL) {
+        return problem(answer, 404, "there is no script of faults");
+    }
+    sim_faults_end(server->faults);
+    return mlt_buf_append_string(&answer->body, "{\"ended\":true}");
+}
+
 enum mlt_status sim_admin_answer(struct sim_server *server, const struct sim_request *request,
                                  struct sim_answer *answer)
 {
@@ -223,6 +288,14 @@ enum mlt_status sim_admin_answer(struct sim_server *server, const struct sim_req
     }
     if (strcmp(request->path, "/sim/faults") == 0) {
         return faults_page(server, request, answer);
+    }
+    if (strcmp(request->path, "/sim/heads") == 0) {
+        return heads_page(server, &answer->body);
+    }
+    if (strcmp(request->path, "/sim/end-lines") == 0 || strcmp(request->path, "/sim/stall") == 0 ||
+        strcmp(request->path, "/sim/unheard") == 0 ||
+        strcmp(request->path, "/sim/faults-end") == 0) {
+        return fault_now(server, request, answer);
     }
     if (strcmp(request->path, "/sim/start") == 0) {
         sim_server_start(server);

@@ -104,6 +104,7 @@ bool sim_limits_connect(struct sim_limits *limits, const char *address, int64_t 
     }
     int64_t *slot = &peer->connections_ns[peer->connection_at % limits->connections];
     if (*slot != 0 && wall_ns - *slot < WINDOW_NS) {
+        limits->connections_refused++;
         return false;
     }
     *slot = wall_ns;

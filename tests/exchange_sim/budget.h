@@ -25,6 +25,7 @@ struct sim_peer {
 struct sim_limits {
     unsigned weight_limit, ban_after, connections; /* 0: no limit */
     uint64_t weight_peak;                          /* most that one address used in one minute */
+    uint64_t connections_refused;                  /* lines that were one too many */
     struct sim_peer peers[SIM_PEERS_MAX];
 };
 

@@ -89,9 +89,14 @@ static struct subject *subject_of(struct sim_faults *faults, struct mlt_slice sy
     return subject;
 }
 
+void sim_faults_end(struct sim_faults *faults)
+{
+    faults->ended = true;
+}
+
 static bool at_end(const struct sim_faults *faults)
 {
-    return faults->count >= SIM_FAULTS_MAX ||
+    return faults->ended || faults->count >= SIM_FAULTS_MAX ||
            (faults->options.count_max > 0 && faults->count >= faults->options.count_max);
 }
 

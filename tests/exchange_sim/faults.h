@@ -50,6 +50,7 @@ struct sim_faults {
     struct sim_faults_options options;
     struct sim_fault_entry *entries; /* count */
     size_t count, capacity;
+    bool ended; /* told so */
     uint64_t by_kind[SIM_FAULT_COUNT];
     struct mlt_map subjects; /* symbol -> what the script remembers of it */
 };
@@ -65,6 +66,8 @@ void sim_faults_fini(struct sim_faults *faults);
 enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice symbol,
                                    uint64_t *extent);
 void sim_faults_log(struct sim_faults *faults, const struct sim_fault_entry *entry);
+/* No more from now on; what waits still leaves. */
+void sim_faults_end(struct sim_faults *faults);
 
 /* Log entries [from, from + limit) and counts as a JSON object. E_NOMEM, E_TOO_BIG. */
 enum mlt_status sim_faults_write(const struct sim_faults *faults, size_t from, size_t limit,

@@ -44,6 +44,7 @@ struct sim_line {
     struct mlt_buf out; /* framed bytes */
     struct mlt_buf in;  /* a message in fragments */
     int64_t opened_ns, last_progress_ns;
+    int64_t stalled_until_ns;   /* nothing is sent before; monotonic */
     int64_t ping_sent_ns;       /* last */
     int64_t ping_unanswered_ns; /* oldest without its pong; 0: none */
     char ping_text[24];

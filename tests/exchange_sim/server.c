@@ -199,6 +199,14 @@ void sim_server_shutdown_notice(struct sim_server *server)
     }
 }
 
+void sim_server_end_lines(struct sim_server *server, uint16_t code)
+{
+    for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
+        line->killed = line->killed || code == 0;
+        sim_line_finish(&server->hub, line, code > 0 ? code : 1006, code > 0 ? "fault" : "");
+    }
+}
+
 /* ---- lines, once a second ------------------------------------------------------------------ */
 
 static void check_line(struct sim_server *server, struct sim_line *line, int64_t now)
@@ -246,6 +254,27 @@ static void each_second(lws_sorted_usec_list_t *sul)
         check_line(ticker->server, line, now);
     }
     lws_sul_schedule(ticker->server->context, 0, sul, each_second, LWS_US_PER_SEC);
+}
+
+static void stall_is_over(lws_sorted_usec_list_t *sul)
+{
+    const struct ticker *stall = lws_container_of(sul, struct ticker, sul);
+    for (struct sim_line *line = stall->server->hub.oldest; line != NULL; line = line->newer) {
+        if (line->armed) {
+            (void)lws_callback_on_writable(line->wsi);
+        }
+    }
+}
+
+void sim_server_stall(struct sim_server *server, int64_t ms)
+{
+    static struct ticker stall;
+    const int64_t until_ns = mlt_clock_mono_ns() + ms * MLT_NS_PER_MS;
+    stall.server = server;
+    for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
+        line->stalled_until_ns = until_ns;
+    }
+    lws_sul_schedule(server->context, 0, &stall.sul, stall_is_over, (ms + 1) * LWS_US_PER_MS);
 }
 
 /* Before the market has begun, the timer is for its beginning. */

@@ -51,6 +51,7 @@ struct sim_server {
     int64_t last_depth_ns;                     /* last answer that it waited for; monotonic */
     int64_t started_wall_ns, finished_wall_ns; /* 0: not yet */
     uint64_t rest_requests[SIM_REST_FUNCTION_COUNT], rest_refused;
+    uint64_t unheard;       /* control messages that are neither carried out nor answered */
     struct mlt_buf scratch; /* of control messages */
 };
 
@@ -74,5 +75,11 @@ void sim_server_pump(struct sim_server *server);
 
 /* {"e":"serverShutdown",…} on every line. */
 void sim_server_shutdown_notice(struct sim_server *server);
+
+/* Every line ends, by a close frame of that code; 0: hung up on. */
+void sim_server_end_lines(struct sim_server *server, uint16_t code);
+
+/* Nothing is sent on the lines of now for so long; what is to be sent waits. */
+void sim_server_stall(struct sim_server *server, int64_t ms);
 
 #endif

@@ -250,10 +250,21 @@ static void test_snapshots_fail_and_say_when_to_come_again(void **state)
     assert_true(strcmp(after, "1") == 0 || strcmp(after, "2") == 0);
     raw_response_fini(&response);
     expect_logged(&sim, "busy");
+    /* The script ends when it is told so. */
+    cJSON_Delete(get_json(sim.port, "/sim/faults-end", 200));
+    raw_http_get(sim.port, NULL, depth_target, NULL, &response);
+    assert_int_equal(response.status, 200);
+    cJSON *book = cJSON_Parse(response.body), *heads = get_json(sim.port, "/sim/heads", 200);
+    assert_int_equal(number_of(member(heads, "SYM0001USDT"), "depth"),
+                     number_of(book, "lastUpdateId"));
+    assert_true(number_of(member(heads, "SYM0001USDT"), "trade") > 0);
+    cJSON_Delete(book);
+    cJSON_Delete(heads);
+    raw_response_fini(&response);
     /* Not by weight: that is counted for itself. */
     cJSON *status = get_json(sim.port, "/sim/status", 200);
     assert_int_equal(number_of(status, "rest_refused"), 0);
-    assert_int_equal(number_of(status, "rest_weight_peak"), 5);
+    assert_int_equal(number_of(status, "rest_weight_peak"), 10);
     cJSON_Delete(status);
     stop(&sim);
 }

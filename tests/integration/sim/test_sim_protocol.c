@@ -1,6 +1,8 @@
 /* The WebSocket side as Binance has it: control messages, errors, limits, pings, TLS. */
 #include "sim_test.h"
 
+#include "meltica/base/clock.h"
+
 #include <unistd.h>
 
 /* A market that nobody starts: what arrives are answers only. */
@@ -213,6 +215,63 @@ static void test_too_many_connections_are_refused(void **state)
         raw_ws_close(&ws);
     }
     assert_int_equal(raw_ws_open(&ws, sim.port, NULL, "/ws"), 429);
+    cJSON *status = get_json(sim.port, "/sim/status", 200);
+    assert_int_equal(number_of(status, "connections_refused"), 1);
+    cJSON_Delete(status);
+    stop(&sim);
+}
+
+static void test_lines_end_when_it_is_told_so(void **state)
+{
+    (void)state;
+    struct sim_process sim;
+    struct raw_ws ws, other;
+    struct raw_frame frame;
+    start(&sim, quiet);
+    open_line(&ws, &sim, "/ws");
+    open_line(&other, &sim, "/ws");
+    cJSON *answer = get_json(sim.port, "/sim/end-lines?code=1012", 200);
+    assert_int_equal(number_of(answer, "lines"), 2);
+    cJSON_Delete(answer);
+    frame = expect_frame(&ws, RAW_CLOSE);
+    assert_true(frame.len >= 2 && frame.data[0] == 1012 >> 8 && frame.data[1] == (1012 & 0xff));
+    raw_ws_close(&ws);
+    raw_ws_close(&other);
+    open_line(&ws, &sim, "/ws");
+    cJSON_Delete(get_json(sim.port, "/sim/end-lines", 200));
+    assert_int_equal(raw_ws_receive(&ws, WAIT_MS, &frame), RAW_GONE); /* without a word */
+    raw_ws_close(&ws);
+    cJSON_Delete(get_json(sim.port, "/sim/end-lines?code=7", 400));
+    stop(&sim);
+}
+
+static void test_a_stalled_line_says_nothing_and_then_all(void **state)
+{
+    (void)state;
+    struct sim_process sim;
+    struct raw_ws ws;
+    start(&sim, quiet);
+    open_line(&ws, &sim, "/ws");
+    const int64_t begin_ns = mlt_clock_mono_ns();
+    cJSON_Delete(get_json(sim.port, "/sim/stall?ms=400", 200));
+    ask(&ws, "{\"method\":\"LIST_SUBSCRIPTIONS\",\"id\":1}", "{\"result\":[],\"id\":1}");
+    assert_true(mlt_clock_mono_ns() - begin_ns >= 400 * MLT_NS_PER_MS);
+    raw_ws_close(&ws);
+    stop(&sim);
+}
+
+static void test_a_message_that_is_not_heard(void **state)
+{
+    (void)state;
+    struct sim_process sim;
+    struct raw_ws ws;
+    start(&sim, quiet);
+    open_line(&ws, &sim, "/ws");
+    cJSON_Delete(get_json(sim.port, "/sim/unheard", 200));
+    assert_true(raw_ws_send_text(
+        &ws, "{\"method\":\"SUBSCRIBE\",\"params\":[\"sym0001usdt@trade\"],\"id\":1}"));
+    ask(&ws, "{\"method\":\"LIST_SUBSCRIPTIONS\",\"id\":2}", "{\"result\":[],\"id\":2}");
+    raw_ws_close(&ws);
     stop(&sim);
 }
 
@@ -323,6 +382,9 @@ int main(void)
         cmocka_unit_test(test_sixth_message_within_a_second_ends_the_line_with_1008),
         cmocka_unit_test(test_stream_1025_is_refused),
         cmocka_unit_test(test_too_many_connections_are_refused),
+        cmocka_unit_test(test_lines_end_when_it_is_told_so),
+        cmocka_unit_test(test_a_stalled_line_says_nothing_and_then_all),
+        cmocka_unit_test(test_a_message_that_is_not_heard),
         cmocka_unit_test(test_shutdown_notice_reaches_every_line_without_subscription),
         cmocka_unit_test(test_urls_may_be_encoded_and_name_zones),
         cmocka_unit_test(test_tls_with_the_ca_it_made),

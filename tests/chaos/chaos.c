@@ -1,0 +1,522 @@
+/*
+ * ./dev chaos: the whole of Meltica against the simulator, while it is hurt in every way there is,
+ * by a seeded plan, and three consumers keep a ledger. Ends by itself with a report (docs/chaos.md)
+ * and an exit status of 0 only if every check passed.
+ */
+#include "mlt_test.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "chaos_consumer.h"
+#include "chaos_options.h"
+#include "meltica/base/clock.h"
+#include "meltica/base/hash.h"
+#include "meltica/base/log.h"
+#include "scrape.h"
+
+#define READY_S 60
+#define CALM_MS_MIN 400u /* between a recovery and the next kill */
+#define CALM_MS_MAX 1600u
+#define PATIENCE_NS (10 * MLT_NS_PER_S) /* for all books after a kill; then it goes on */
+#define SETTLE_NS (40 * MLT_NS_PER_S)   /* at the end, for the last of everything */
+#define DELIVERED_NS (2 * MLT_NS_PER_S) /* from the last fault to where what comes is proof */
+#define ATTEMPTS_S 300u
+
+static struct mlt_stack stack;
+static struct chaos_group group;
+static struct chaos_result result;
+static int told; /* descriptor: a signal came */
+
+/* What flows from the beginning, and routes for what the consumers subscribe. */
+static const char table[] =
+    "{\"version\":1,\"routes\":["
+    "{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"
+    "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\",\"rest\":{\"function\":\"historicalTrades\"}},"
+    "{\"type\":\"AGG_TRADE\",\"ws\":\"{symbol}@aggTrade\",\"rest\":{\"function\":\"aggTrades\"}},"
+    "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"
+    "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100,"
+    "\"interval_ms\":10000}},"
+    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}],"
+    "\"subscriptions\":["
+    "{\"id\":\"books\",\"type\":\"BOOK\",\"instruments\":[\"*\"]},"
+    "{\"id\":\"snapshots\",\"type\":\"BOOK_SNAPSHOT\",\"instruments\":[\"*\"]}]}";
+
+static const char *const victims[CHAOS_SHUTDOWN_NOTICE] = { "adapter",  "dispatcher",  "conductor",
+                                                            "data-bus", "control-bus", "nats" };
+
+/* ---- signals and time ---- */
+
+static void on_signal(int number)
+{
+    const uint64_t one = 1;
+    (void)number;
+    if (write(told, &one, sizeof one) < 0) {
+        _exit(1); /* all ends with this process */
+    }
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_true(told >= 0);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
+}
+
+/* Until then, or a signal: true. */
+static bool is_told(int64_t until_ns)
+{
+    struct pollfd fd = { .fd = told, .events = POLLIN };
+    const int64_t left_ns = until_ns - mlt_clock_mono_ns();
+    int found;
+    do {
+        found = poll(&fd, 1, left_ns > 0 ? (int)(left_ns / MLT_NS_PER_MS) : 0);
+    } while (found < 0 && errno == EINTR);
+    return found > 0;
+}
+
+static double machine_load(void)
+{
+    double load = 0;
+    return getloadavg(&load, 1) == 1 ? load : -1;
+}
+
+/* ---- the plan: which fault is next ---- */
+
+struct script {
+    uint64_t dice;
+    enum chaos_kind bag[CHAOS_SCRIPT_KINDS]; /* each once, shuffled; then again */
+    unsigned left;
+};
+
+static enum chaos_kind next_kind(struct script *s)
+{
+    if (s->left == 0) {
+        for (unsigned i = 0; i < CHAOS_SCRIPT_KINDS; i++) {
+            s->bag[i] = (enum chaos_kind)i;
+        }
+        for (unsigned i = CHAOS_SCRIPT_KINDS - 1; i > 0; i--) {
+            const unsigned with = (unsigned)(mlt_mix64_next(&s->dice) % (i + 1));
+            const enum chaos_kind kind = s->bag[i];
+            s->bag[i] = s->bag[with];
+            s->bag[with] = kind;
+        }
+        s->left = CHAOS_SCRIPT_KINDS;
+    }
+    return s->bag[--s->left];
+}
+
+/* ---- what is done to it ---- */
+
+static bool tell_exchange(const char *target)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, 1u << 20);
+    const bool done = mlt_stack_try_get(&stack, "exchange", target, &body);
+    mlt_buf_fini(&body);
+    if (!done) {
+        (void)fprintf(stderr, "chaos: the exchange does not do %s\n", target);
+    }
+    return done;
+}
+
+/* Does it, and says when it was over: a service listens again. */
+static void hurt(enum chaos_kind kind, struct script *script)
+{
+    char target[64];
+    struct chaos_fault fault = { .kind = kind, .symbol = CHAOS_ALL };
+    const uint64_t dice = mlt_mix64_next(&script->dice);
+    static const unsigned codes[] = { 1000, 1001, 1006, 1008, 1011, 1012 };
+    fault.begin_ns = mlt_clock_wall_ns();
+    switch (kind) {
+    case CHAOS_SHUTDOWN_NOTICE:
+        (void)tell_exchange("/sim/shutdown-notice");
+        break;
+    case CHAOS_RESET:
+        (void)tell_exchange("/sim/end-lines?code=0");
+        break;
+    case CHAOS_UNHEARD:
+        (void)tell_exchange("/sim/unheard?messages=1");
+        (void)tell_exchange("/sim/end-lines?code=0");
+        break;
+    case CHAOS_CLOSE:
+        (void)snprintf(target, sizeof target, "/sim/end-lines?code=%u",
+                       codes[dice % (sizeof codes / sizeof codes[0])]);
+        (void)tell_exchange(target);
+        break;
+    case CHAOS_STALL:
+        (void)snprintf(target, sizeof target, "/sim/stall?ms=%u", 200 + (unsigned)(dice % 1801));
+        (void)tell_exchange(target);
+        fault.begin_ns = mlt_clock_wall_ns();
+        fault.end_ns = fault.begin_ns + (int64_t)(200 + dice % 1801) * MLT_NS_PER_MS;
+        break;
+    default:
+        if (kind == CHAOS_KILL_NATS) {
+            chaos_group_outage(&group, fault.begin_ns, false);
+        }
+        mlt_stack_kill(&stack, victims[kind]);
+        mlt_stack_run(&stack, victims[kind]);
+        if (kind == CHAOS_KILL_NATS) {
+            chaos_group_outage(&group, mlt_clock_wall_ns(), true);
+        }
+        result.kills++;
+        break;
+    }
+    if (fault.end_ns == 0) {
+        fault.end_ns = mlt_clock_wall_ns();
+    }
+    (void)fprintf(stderr, "chaos: %" PRId64 " %s, %.0f ms\n", fault.begin_ns,
+                  chaos_kind_names[kind], (double)(fault.end_ns - fault.begin_ns) / MLT_NS_PER_MS);
+    chaos_group_fault(&group, &fault);
+    result.steps++;
+}
+
+/* ---- what is asked each second ---- */
+
+struct watch {
+    unsigned next_fault; /* of the exchange's script */
+    int64_t attempts[ATTEMPTS_S];
+    unsigned seconds;
+    int64_t looked_ns;
+    bool exchange_gone;
+};
+static struct watch watch;
+
+static int64_t fault_end_ns(enum chaos_kind kind, int64_t begin_ns, int64_t extent)
+{
+    switch (kind) {
+    case CHAOS_REORDER:
+    case CHAOS_DELAY: /* depth is each 100 ms */
+        return begin_ns + (extent + 1) * 100 * MLT_NS_PER_MS;
+    case CHAOS_SLOW:
+        return begin_ns + extent * MLT_NS_PER_MS;
+    case CHAOS_BUSY:
+        return begin_ns + extent * MLT_NS_PER_S;
+    default:
+        return begin_ns;
+    }
+}
+
+static void take_fault(const cJSON *one)
+{
+    struct chaos_fault fault = { .kind = CHAOS_KINDS };
+    const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, "kind"));
+    const char *symbol = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, "symbol"));
+    const char *time = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, "time"));
+    const cJSON *last = cJSON_GetObjectItemCaseSensitive(one, "last");
+    const cJSON *extent = cJSON_GetObjectItemCaseSensitive(one, "extent");
+    assert_true(kind != NULL && symbol != NULL && time != NULL);
+    for (unsigned k = CHAOS_SCRIPT_KINDS; k < CHAOS_KINDS; k++) {
+        fault.kind = strcmp(kind, chaos_kind_names[k]) == 0 ? (enum chaos_kind)k : fault.kind;
+    }
+    assert_true(fault.kind < CHAOS_KINDS);
+    assert_true(chaos_symbol_of(mlt_slice_of_string(symbol), CHAOS_SYMBOLS_MAX, &fault.symbol));
+    fault.begin_ns = strtoll(time, NULL, 10);
+    fault.end_ns = fault_end_ns(fault.kind, fault.begin_ns, (int64_t)extent->valuedouble);
+    if (fault.kind == CHAOS_CUT || fault.kind == CHAOS_BUSY) {
+        fault.symbol =
+            CHAOS_ALL; /* the line has them all, and nothing is asked until Retry-After */
+    } else {
+        fault.id = (int64_t)last->valuedouble; /* below 2^53 */
+    }
+    chaos_group_fault(&group, &fault);
+}
+
+static void read_faults(void)
+{
+    char target[64];
+    struct mlt_buf body;
+    (void)snprintf(target, sizeof target, "/sim/faults?from=%u&limit=1000", watch.next_fault);
+    mlt_buf_init(&body, 4u << 20);
+    cJSON *page = mlt_stack_try_get(&stack, "exchange", target, &body)
+                      ? cJSON_ParseWithLength((const char *)body.data, body.len)
+                      : NULL;
+    mlt_buf_fini(&body);
+    const cJSON *one;
+    cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(page, "faults"))
+    {
+        take_fault(one);
+        watch.next_fault++;
+    }
+    cJSON_Delete(page);
+}
+
+static void read_exchange(void)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, 16u << 20);
+    if (mlt_stack_try_get(&stack, "exchange", "/sim/status", &body)) {
+        const struct mlt_slice page = mlt_buf_view(&body);
+        const int64_t opened = mlt_scrape_member(page, "connections_opened");
+        result.connect_refused = mlt_scrape_member(page, "connections_refused");
+        result.rest_refused = mlt_scrape_member(page, "rest_refused");
+        result.weight_peak = mlt_scrape_member(page, "rest_weight_peak");
+        const int64_t attempts = opened + result.connect_refused;
+        const int64_t before =
+            watch.seconds < ATTEMPTS_S ? 0 : watch.attempts[watch.seconds % ATTEMPTS_S];
+        watch.attempts[watch.seconds++ % ATTEMPTS_S] = attempts;
+        if (attempts - before > result.connect_attempts) {
+            result.connect_attempts = attempts - before;
+        }
+    }
+    mlt_buf_fini(&body);
+}
+
+static void note_ended(const char *name)
+{
+    char first[512];
+    uint64_t warnings = 0;
+    (void)mlt_stack_errors(&stack, name, &warnings, first, sizeof first);
+    (void)fprintf(stderr, "chaos: %s ended by itself; its first error: %s\n", name, first);
+    if (result.ended_unasked++ == 0) {
+        (void)snprintf(result.first_bad_end, sizeof result.first_bad_end, "%s ended; %.400s", name,
+                       first);
+    }
+}
+
+/* A service that ended by itself is started again; without the exchange there is nothing left. */
+static void count_ended(void)
+{
+    for (unsigned i = 0; i < CHAOS_SHUTDOWN_NOTICE; i++) {
+        if (mlt_stack_gone(&stack, victims[i])) {
+            note_ended(victims[i]);
+            mlt_stack_kill(&stack, victims[i]);
+            mlt_stack_run(&stack, victims[i]);
+        }
+    }
+    if (!watch.exchange_gone && mlt_stack_gone(&stack, "exchange")) {
+        note_ended("exchange");
+        watch.exchange_gone = true;
+    }
+}
+
+/* Once a second, whoever asks more often. */
+static void look(void)
+{
+    const int64_t now_ns = mlt_clock_mono_ns();
+    if (now_ns - watch.looked_ns < MLT_NS_PER_S) {
+        return;
+    }
+    watch.looked_ns = now_ns;
+    read_faults();
+    chaos_group_compare(&group);
+    (void)chaos_group_judge(&group);
+    read_exchange();
+    count_ended();
+}
+
+/* Looks until then; true: a signal came. */
+static bool pass_time(int64_t until_ns)
+{
+    bool stopped = false;
+    while (!stopped && mlt_clock_mono_ns() < until_ns) {
+        const int64_t step_ns = mlt_clock_mono_ns() + 50 * MLT_NS_PER_MS;
+        look();
+        stopped = watch.exchange_gone || is_told(step_ns < until_ns ? step_ns : until_ns);
+    }
+    return stopped;
+}
+
+/* Until all books are LIVE again, or patience ends; true: a signal came. */
+static bool await_books(int64_t begin_ns, int64_t end_ns, int64_t until_ns)
+{
+    bool stopped = false;
+    while (!stopped && !chaos_group_live(&group, end_ns, begin_ns) &&
+           mlt_clock_mono_ns() < until_ns) {
+        stopped = pass_time(mlt_clock_mono_ns() + 20 * MLT_NS_PER_MS);
+    }
+    return stopped;
+}
+
+/* ---- run ---- */
+
+static void start(const struct chaos_plan *plan, const char *table_path)
+{
+    static char symbols[16], rate[16], seed[24], fault_seed[24], fault_rate[16], weight[16];
+    (void)snprintf(symbols, sizeof symbols, "%u", plan->symbols);
+    (void)snprintf(rate, sizeof rate, "%u", plan->rate);
+    (void)snprintf(seed, sizeof seed, "%" PRIu64, plan->seed);
+    (void)snprintf(fault_seed, sizeof fault_seed, "%" PRIu64, plan->seed + 1);
+    (void)snprintf(weight, sizeof weight, "%u", plan->weight_limit);
+    /* Each symbol has ten depth frames a second. */
+    const uint64_t million =
+        (uint64_t)plan->faults_per_minute * 1000000 / (600 * (uint64_t)plan->symbols);
+    (void)snprintf(fault_rate, sizeof fault_rate, "%" PRIu64, million < 500000 ? million : 500000);
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", seed,
+                      "--levels", "300", "--weight-limit", weight, "--faults",
+                      "drop:6,duplicate:4,reorder:4,delay:4,cut:1,stale:3,slow:3,fail:3,busy:1,"
+                      "truncate:3",
+                      "--fault-seed", fault_seed, "--fault-rate", fault_rate,
+                      "--fault-snapshot-rate", plan->faults_per_minute > 0 ? "100" : "0" },
+        .table = table_path,
+    };
+    mlt_stack_start(&stack, &options);
+    (void)fprintf(stderr, "chaos: NATS at %s, exchange at %s, seed %s\n", stack.nats_url,
+                  stack.exchange_http, seed);
+    chaos_group_start(&group, &stack, plan->symbols, &result);
+    mlt_stack_run_services(&stack);
+}
+
+static bool run_on(struct script *script, int64_t until_ns)
+{
+    bool stopped = false;
+    while (!stopped && mlt_clock_mono_ns() < until_ns) {
+        const unsigned calm =
+            CALM_MS_MIN + (unsigned)(mlt_mix64_next(&script->dice) % (CALM_MS_MAX - CALM_MS_MIN));
+        stopped = pass_time(mlt_clock_mono_ns() + calm * MLT_NS_PER_MS);
+        if (stopped || mlt_clock_mono_ns() >= until_ns) {
+            break;
+        }
+        const int64_t begin_ns = mlt_clock_wall_ns();
+        hurt(next_kind(script), script);
+        stopped = await_books(begin_ns, mlt_clock_wall_ns(), mlt_clock_mono_ns() + PATIENCE_NS);
+    }
+    return stopped;
+}
+
+/* What the exchange has sent: the last ids of each symbol. */
+static bool read_heads(unsigned symbols, struct chaos_heads *heads)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, 1u << 20);
+    cJSON *page = mlt_stack_try_get(&stack, "exchange", "/sim/heads", &body)
+                      ? cJSON_ParseWithLength((const char *)body.data, body.len)
+                      : NULL;
+    mlt_buf_fini(&body);
+    const bool read = cJSON_GetArraySize(page) >= (int)symbols;
+    for (unsigned i = 0; read && i < symbols; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "SYM%04uUSDT", i + 1);
+        const cJSON *of = cJSON_GetObjectItemCaseSensitive(page, name);
+        static const struct {
+            enum mlt_event_type type;
+            const char *member;
+        } members[] = { { MLT_EVENT_TRADE, "trade" },
+                        { MLT_EVENT_AGG_TRADE, "aggTrade" },
+                        { MLT_EVENT_BOOK_DELTA, "depth" } };
+        for (unsigned m = 0; m < 3; m++) {
+            const cJSON *id = cJSON_GetObjectItemCaseSensitive(of, members[m].member);
+            heads[i].last[members[m].type] = cJSON_IsNumber(id) ? (int64_t)id->valuedouble : 0;
+        }
+    }
+    cJSON_Delete(page);
+    return read;
+}
+
+/* No more faults but those of the exchange's script: all has to come, or to be said. */
+static void settle(const struct chaos_plan *plan)
+{
+    static struct chaos_heads heads[CHAOS_SYMBOLS_MAX];
+    const int64_t since_ns = mlt_clock_wall_ns();
+    const int64_t until_ns = mlt_clock_mono_ns() + SETTLE_NS;
+    (void)tell_exchange("/sim/faults-end");
+    bool stopped = pass_time(mlt_clock_mono_ns() + DELIVERED_NS);
+    const bool known = read_heads(plan->symbols, heads);
+    read_faults();
+    while (!stopped && mlt_clock_mono_ns() < until_ns &&
+           (chaos_group_judge(&group) > 0 || !chaos_group_caught_up(&group, heads))) {
+        stopped = pass_time(mlt_clock_mono_ns() + 100 * MLT_NS_PER_MS);
+    }
+    chaos_group_compare(&group);
+    result.unrecovered = chaos_group_judge(&group);
+    for (unsigned i = 0; i < result.unrecovered; i++) {
+        const struct chaos_fault *f = &group.recovery.pending[i];
+        (void)fprintf(stderr,
+                      "chaos: not recovered from: %" PRId64 " %s, SYM%04u, id %" PRId64 "\n",
+                      f->begin_ns, chaos_kind_names[f->kind], f->symbol + 1, f->id);
+    }
+    chaos_group_count_lost(&group, since_ns);
+    result.interrupted = result.interrupted || stopped || !known;
+    chaos_group_end(&group, heads);
+}
+
+static void end_services(void)
+{
+    static const char *const services[] = { "adapter", "dispatcher", "conductor", "data-bus",
+                                            "control-bus" };
+    for (unsigned i = 0; i < 5; i++) {
+        const int status = mlt_stack_terminate(&stack, services[i]);
+        result.bad_exits += status != 0;
+        if (status != 0 && result.first_bad_end[0] == '\0') {
+            (void)snprintf(result.first_bad_end, sizeof result.first_bad_end,
+                           "%s ended with status %d", services[i], status);
+        }
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        char first[512];
+        uint64_t warnings = 0;
+        result.error_lines += mlt_stack_errors(&stack, services[i], &warnings, first, sizeof first);
+        if (first[0] != '\0' && result.first_error[0] == '\0') {
+            (void)snprintf(result.first_error, sizeof result.first_error, "%.20s %.480s",
+                           services[i], first);
+        }
+    }
+}
+
+static int chaos(const struct chaos_plan *plan, const char *table_path)
+{
+    struct script script = { .dice = plan->seed };
+    int status = 1;
+    result = (struct chaos_result){ .plan = plan, .load_before = machine_load() };
+    start(plan, table_path);
+    bool stopped = await_books(1, 1, mlt_clock_mono_ns() + READY_S * MLT_NS_PER_S);
+    const bool ready =
+        !stopped && chaos_group_live(&group, 1, 1) && chaos_group_subscribe(&group, READY_S);
+    if (ready) {
+        (void)fprintf(stderr, "chaos: every book is LIVE, it begins\n");
+        const int64_t began_ns = mlt_clock_mono_ns();
+        result.began_wall_ns = mlt_clock_wall_ns();
+        result.interrupted = run_on(&script, began_ns + plan->seconds * MLT_NS_PER_S);
+        result.seconds = (double)(mlt_clock_mono_ns() - began_ns) / MLT_NS_PER_S;
+        settle(plan);
+        read_exchange();
+        result.load_after = machine_load();
+        end_services();
+        status = chaos_report(&result);
+    } else {
+        chaos_group_end(&group, NULL);
+        if (!stopped) {
+            (void)fprintf(stderr, "chaos: not every book was LIVE within %d s\n", READY_S);
+        }
+    }
+    mlt_stack_stop(&stack);
+    chaos_group_free(&group);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct chaos_plan plan = { .symbols = 12,
+                               .rate = 5000,
+                               .faults_per_minute = 90,
+                               .weight_limit = 24000,
+                               .recovery_ms = 2000,
+                               .seed = (uint64_t)mlt_clock_wall_ns() / MLT_NS_PER_S };
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return chaos_usage(stdout, 0);
+        }
+    }
+    if (!chaos_parse(&plan, argc, argv)) {
+        return chaos_usage(stderr, 2);
+    }
+    char table_path[] = "/tmp/meltica-chaos-table.XXXXXX";
+    const int fd = mkstemp(table_path);
+    assert_true(fd >= 0 && dprintf(fd, "%s", table) > 0 && close(fd) == 0);
+    mlt_log_init("chaos", "", MLT_LOG_ERROR); /* a person reads this */
+    mlt_stack_find_binaries();
+    catch_signals();
+    const int status = chaos(&plan, table_path);
+    (void)unlink(table_path);
+    return status;
+}

@@ -1,0 +1,328 @@
+#include "mlt_test.h"
+
+#include "chaos_consumer.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "meltica/base/clock.h"
+
+#define ANSWER_NS (3 * MLT_NS_PER_S)
+#define ANSWER_BYTES_MAX (1u << 20)
+#define AGAIN_MS 100
+
+const enum mlt_event_type chaos_held_types[CHAOS_CONSUMERS] = { MLT_EVENT_TRADE,
+                                                                MLT_EVENT_AGG_TRADE,
+                                                                MLT_EVENT_BBO };
+
+/* ---- what comes ---- */
+
+static void see_book(struct chaos_group *g, const struct mlt_event *e, int64_t now_ns)
+{
+    unsigned symbol = 0;
+    if (e->type != MLT_EVENT_BOOK || e->u.book.state != MLT_BOOK_LIVE ||
+        (e->quality & MLT_QUALITY_STALE) != 0 ||
+        !chaos_symbol_of(e->instrument, g->symbols, &symbol)) {
+        return;
+    }
+    chaos_recovery_live(&g->recovery, symbol, now_ns, e->stamps.received, e->u.book.last_update_id);
+    if (g->books[symbol].count == CHAOS_BOOKS) {
+        g->result->books_skipped++;
+        return;
+    }
+    storm_book_take(&g->books[symbol].waiting[g->books[symbol].count++], e);
+}
+
+static void on_event(void *ctx, const struct mlt_bus_message *message)
+{
+    struct chaos_consumer *c = ctx;
+    const int64_t now_ns = mlt_clock_wall_ns();
+    struct mlt_event e;
+    (void)pthread_mutex_lock(&c->lock);
+    mlt_arena_reset(&c->arena);
+    if (mlt_event_decode(message->payload, &c->arena, &e) != MLT_OK) {
+        c->ledger.foreign++;
+    } else {
+        chaos_ledger_event(&c->ledger, &e, now_ns);
+        if (c->number == 0) {
+            see_book(c->group, &e, now_ns);
+        }
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- life ---- */
+
+static void start_one(struct chaos_consumer *c, const char *nats_url)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    char name[32];
+    (void)snprintf(name, sizeof name, "chaos-%u", c->number + 1);
+    assert_int_equal(pthread_mutex_init(&c->lock, NULL), 0);
+    mlt_arena_init(&c->arena, 65536, 16u << 20);
+    chaos_ledger_open(&c->ledger, c->group->symbols);
+    const struct mlt_bus_options options = { .kind = MLT_BUS_CONTROL,
+                                             .url = nats_url,
+                                             .name = name };
+    assert_int_equal(mlt_bus_connect(&options, &c->bus, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(c->bus, 10 * MLT_NS_PER_S), MLT_OK);
+    const struct mlt_bus_subscribe_options all = { .subject = "meltica.data.*",
+                                                   .pending_count_max = 1 << 20,
+                                                   .pending_bytes_max = 256u << 20 };
+    assert_int_equal(mlt_bus_subscribe(c->bus, &all, on_event, c, &c->subscription, &err), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(c->bus) >= 0); /* the server has it */
+}
+
+void chaos_group_start(struct chaos_group *group, struct mlt_stack *stack, unsigned symbols,
+                       struct chaos_result *result)
+{
+    struct chaos_group *g = group;
+    memset(g, 0, sizeof *g);
+    g->stack = stack;
+    g->symbols = symbols;
+    g->result = result;
+    g->books = calloc(symbols, sizeof *g->books);
+    assert_non_null(g->books);
+    chaos_recovery_open(&g->recovery, symbols);
+    result->recovery = &g->recovery;
+    for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
+        g->consumers[i].group = g;
+        g->consumers[i].number = i;
+        result->ledgers[i] = &g->consumers[i].ledger;
+        start_one(&g->consumers[i], stack->nats_url);
+    }
+}
+
+void chaos_group_end(struct chaos_group *group, const struct chaos_heads *heads)
+{
+    for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
+        struct chaos_consumer *c = &group->consumers[i];
+        struct mlt_bus_stats stats;
+        mlt_bus_unsubscribe(c->subscription);
+        mlt_bus_get_stats(c->bus, &stats);
+        group->result->dropped_here += stats.slow_consumer_dropped;
+        mlt_bus_destroy(c->bus, 0);
+        c->bus = NULL;
+        if (heads != NULL) {
+            chaos_ledger_end(&c->ledger, heads);
+        }
+    }
+}
+
+void chaos_group_free(struct chaos_group *group)
+{
+    for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
+        chaos_ledger_close(&group->consumers[i].ledger);
+        mlt_arena_fini(&group->consumers[i].arena);
+        (void)pthread_mutex_destroy(&group->consumers[i].lock);
+    }
+    chaos_recovery_close(&group->recovery);
+    free(group->books);
+}
+
+/* ---- subscriptions ---- */
+
+static cJSON *ask(struct chaos_consumer *c, const char *subject, const char *body)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf bytes;
+    mlt_buf_init(&bytes, ANSWER_BYTES_MAX);
+    cJSON *answer = mlt_bus_request(c->bus, subject, mlt_slice_of_string(body), ANSWER_NS, &bytes,
+                                    &err) == MLT_OK
+                        ? cJSON_ParseWithLength((const char *)bytes.data, bytes.len)
+                        : NULL;
+    mlt_buf_fini(&bytes);
+    return answer;
+}
+
+static const char *text_of(const cJSON *object, const char *member)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, member));
+    return text != NULL ? text : "";
+}
+
+bool chaos_group_subscribe(struct chaos_group *group, int seconds)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + seconds * MLT_NS_PER_S;
+    bool all = true;
+    for (unsigned i = 0; all && i < CHAOS_CONSUMERS; i++) {
+        struct chaos_consumer *c = &group->consumers[i];
+        char body[256];
+        (void)snprintf(body, sizeof body,
+                       "{\"consumer\":\"chaos-%u\",\"type\":\"%s\",\"instruments\":[\"*-USDT\"],"
+                       "\"id\":\"chaos-%u\"}",
+                       i + 1, mlt_event_type_word((int)chaos_held_types[i]), i + 1);
+        while (c->id[0] == '\0' && mlt_clock_mono_ns() < until_ns) {
+            cJSON *answer = ask(c, "meltica.control.subscribe", body);
+            if (strcmp(text_of(answer, "status"), "CONFIRMED") == 0) {
+                (void)snprintf(c->id, sizeof c->id, "%s", text_of(answer, "subscription"));
+            } else {
+                (void)poll(NULL, 0, AGAIN_MS);
+            }
+            cJSON_Delete(answer);
+        }
+        all = c->id[0] != '\0';
+        group->result->subscriptions += all;
+    }
+    return all;
+}
+
+static void lose(struct chaos_group *g, const char *what, const struct chaos_consumer *c,
+                 unsigned symbol)
+{
+    g->result->lost_subscriptions++;
+    if (g->result->first_lost_subscription[0] == '\0') {
+        (void)snprintf(g->result->first_lost_subscription,
+                       sizeof g->result->first_lost_subscription, "chaos-%u %s %s%s%04u",
+                       c->number + 1, mlt_event_type_word((int)chaos_held_types[c->number]), what,
+                       symbol > 0 ? " SYM" : " of ", symbol);
+    }
+}
+
+static bool is_listed(struct chaos_consumer *c)
+{
+    char body[64];
+    bool listed = false;
+    const cJSON *one;
+    (void)snprintf(body, sizeof body, "{\"consumer\":\"chaos-%u\"}", c->number + 1);
+    for (unsigned tries = 0; tries < 3 && !listed; tries++) {
+        cJSON *answer = ask(c, "meltica.control.list", body);
+        cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(answer, "subscriptions"))
+        {
+            listed = listed || strcmp(text_of(one, "subscription"), c->id) == 0;
+        }
+        cJSON_Delete(answer);
+    }
+    return listed;
+}
+
+void chaos_group_count_lost(struct chaos_group *group, int64_t since_ns)
+{
+    for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
+        struct chaos_consumer *c = &group->consumers[i];
+        if (!is_listed(c)) {
+            lose(group, "is not listed", c, 0);
+        }
+        (void)pthread_mutex_lock(&c->lock);
+        for (unsigned s = 0; s < group->symbols; s++) {
+            const struct chaos_channel *of =
+                &c->ledger.instruments[s].channels[chaos_held_types[i]];
+            if (!of->seen || of->came_ns < since_ns) {
+                lose(group, "is silent", c, s + 1);
+            }
+        }
+        (void)pthread_mutex_unlock(&c->lock);
+    }
+}
+
+/* ---- books ---- */
+
+static void compare_one(struct chaos_result *to, unsigned symbol, const struct storm_book *book,
+                        const cJSON *answer)
+{
+    to->books_checked++;
+    if (!cJSON_IsObject(answer)) {
+        to->books_unknown++;
+    } else if (!storm_book_right(book, answer) && to->books_wrong++ == 0) {
+        (void)snprintf(to->first_wrong, sizeof to->first_wrong,
+                       "SYM%04u-USDT at update id %" PRId64 " is not the exchange's own",
+                       symbol + 1, book->id);
+    }
+}
+
+static void compare_symbol(struct chaos_group *g, unsigned symbol)
+{
+    static struct storm_book books[CHAOS_BOOKS];
+    char target[2048];
+    struct mlt_buf body;
+    (void)pthread_mutex_lock(&g->consumers[0].lock);
+    const unsigned count = g->books[symbol].count;
+    memcpy(books, g->books[symbol].waiting, count * sizeof books[0]);
+    g->books[symbol].count = 0;
+    (void)pthread_mutex_unlock(&g->consumers[0].lock);
+    size_t len =
+        (size_t)snprintf(target, sizeof target,
+                         "/sim/books?symbol=SYM%04uUSDT&limit=%u&ids=", symbol + 1, STORM_SHOWN);
+    for (unsigned i = 0; i < count; i++) {
+        len += (size_t)snprintf(target + len, sizeof target - len, "%s%" PRId64, i > 0 ? "," : "",
+                                books[i].id);
+    }
+    if (count == 0) {
+        return;
+    }
+    mlt_buf_init(&body, 4u << 20);
+    cJSON *answers = mlt_stack_try_get(g->stack, "exchange", target, &body)
+                         ? cJSON_ParseWithLength((const char *)body.data, body.len)
+                         : NULL;
+    mlt_buf_fini(&body);
+    const cJSON *answer = answers != NULL ? answers->child : NULL;
+    for (unsigned i = 0; i < count; i++, answer = answer != NULL ? answer->next : NULL) {
+        compare_one(g->result, symbol, &books[i], answer);
+    }
+    cJSON_Delete(answers);
+}
+
+void chaos_group_compare(struct chaos_group *group)
+{
+    for (unsigned i = 0; i < group->symbols; i++) {
+        compare_symbol(group, i);
+    }
+}
+
+/* ---- faults ---- */
+
+void chaos_group_fault(struct chaos_group *group, const struct chaos_fault *fault)
+{
+    (void)pthread_mutex_lock(&group->consumers[0].lock);
+    chaos_recovery_fault(&group->recovery, fault);
+    (void)pthread_mutex_unlock(&group->consumers[0].lock);
+}
+
+unsigned chaos_group_judge(struct chaos_group *group)
+{
+    (void)pthread_mutex_lock(&group->consumers[0].lock);
+    const unsigned left = chaos_recovery_judge(&group->recovery);
+    (void)pthread_mutex_unlock(&group->consumers[0].lock);
+    return left;
+}
+
+bool chaos_group_live(struct chaos_group *group, int64_t came_ns, int64_t received_ns)
+{
+    (void)pthread_mutex_lock(&group->consumers[0].lock);
+    const bool live = chaos_recovery_all_live(&group->recovery, came_ns, received_ns);
+    (void)pthread_mutex_unlock(&group->consumers[0].lock);
+    return live;
+}
+
+void chaos_group_outage(struct chaos_group *group, int64_t at_ns, bool over)
+{
+    for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
+        (void)pthread_mutex_lock(&group->consumers[i].lock);
+        if (over) {
+            chaos_ledger_outage_over(&group->consumers[i].ledger, at_ns);
+        } else {
+            chaos_ledger_outage(&group->consumers[i].ledger, at_ns);
+        }
+        (void)pthread_mutex_unlock(&group->consumers[i].lock);
+    }
+}
+
+bool chaos_group_caught_up(struct chaos_group *group, const struct chaos_heads *heads)
+{
+    bool all = true;
+    for (unsigned i = 0; all && i < CHAOS_CONSUMERS; i++) {
+        struct chaos_consumer *c = &group->consumers[i];
+        (void)pthread_mutex_lock(&c->lock);
+        for (unsigned s = 0; all && s < group->symbols; s++) {
+            for (int t = 1; all && t < MLT_EVENT_TYPE_COUNT; t++) {
+                all = heads[s].last[t] <= 0 ||
+                      chaos_ledger_reached(&c->ledger, s, (enum mlt_event_type)t, heads[s].last[t]);
+            }
+        }
+        all = all && chaos_ledger_awaited(&c->ledger) == 0;
+        (void)pthread_mutex_unlock(&c->lock);
+    }
+    return all;
+}

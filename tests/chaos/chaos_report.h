@@ -1,0 +1,48 @@
+/*
+ * What a run of chaos found, the checks that decide, and the report: one JSON object
+ * (docs/chaos.md), the same for people in Markdown.
+ */
+#ifndef MELTICA_CHAOS_REPORT_H
+#define MELTICA_CHAOS_REPORT_H
+
+#include <cjson/cJSON.h>
+
+#include "chaos_recovery.h"
+
+#define CHAOS_CONSUMERS 3u
+#define CHAOS_PROCESSES 7u
+
+struct chaos_plan {
+    const char *report; /* file, .json */
+    int64_t seconds;
+    unsigned symbols, rate, faults_per_minute, weight_limit, recovery_ms;
+    uint64_t seed;
+};
+
+/* Everything that the checks go by; all of it is measured. */
+struct chaos_result {
+    const struct chaos_plan *plan;
+    bool interrupted;
+    double seconds, load_before, load_after;
+    int64_t began_wall_ns;
+    const struct chaos_ledger *ledgers[CHAOS_CONSUMERS];
+    uint64_t dropped_here; /* messages that a consumer had no room for */
+    const struct chaos_recovery *recovery;
+    unsigned unrecovered;
+    uint64_t books_checked, books_wrong, books_skipped, books_unknown; /* by the exchange's own */
+    char first_wrong[256];
+    uint64_t subscriptions, lost_subscriptions;
+    char first_lost_subscription[256];
+    int64_t connect_attempts, connect_refused, weight_peak, rest_refused; /* -1: not known */
+    uint64_t ended_unasked, bad_exits, error_lines;
+    char first_bad_end[512], first_error[512];
+    uint64_t steps, kills;
+};
+
+/* The report; the caller deletes it. *passed: every check. */
+cJSON *chaos_report_make(const struct chaos_result *result, bool *passed);
+/* Writes FILE.json and FILE.md, says the checks on stdout. 0: every check passed; 1: one did not;
+ * 2: it cannot be written. */
+int chaos_report(const struct chaos_result *result);
+
+#endif

@@ -15,7 +15,8 @@ int chaos_usage(FILE *to, int status)
         "  --minutes, --seconds    how long, together; 30 minutes when none is named\n"
         "  --report FILE.json      the report, with FILE.md beside it\n"
         "                          (docs/reports/chaos-<date>.json)\n"
-        "  --symbols N             instruments, 1 to %u (12)\n"
+        "  --logs DIR              where what each process says is kept; it has to be there\n"
+                  "  --symbols N             instruments, 1 to %u (12)\n"
         "  --rate N                frames a second with trades, quotes and depth (5000)\n"
         "  --faults-per-minute N   of the exchange's own script, about (90); 0: none\n"
         "  --weight-limit N        REST weight a minute that the exchange grants (24000)\n"
@@ -40,6 +41,9 @@ static bool take_option(struct chaos_plan *plan, const char *name, const char *v
     if (strcmp(name, "--report") == 0) {
         plan->report = value;
         return true;
+    }
+    if (strcmp(name, "--logs") == 0) {
+        return setenv("MELTICA_STACK_LOGS", value, 1) == 0;
     }
     if (strcmp(name, "--seed") == 0) {
         return number_of(value, UINT64_MAX, &plan->seed);

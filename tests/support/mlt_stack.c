@@ -92,14 +92,31 @@ static void look_for_port(struct mlt_stack_process *p, const char *line)
     }
 }
 
+/* Where all that it says is kept, too; NULL: nowhere. */
+static FILE *open_log(const struct mlt_stack_process *p)
+{
+    char path[512];
+    const char *folder = getenv("MELTICA_STACK_LOGS");
+    if (folder == NULL) {
+        return NULL;
+    }
+    (void)snprintf(path, sizeof path, "%s/%s.log", folder, p->name);
+    return fopen(path, "ae");
+}
+
 static void *read_words(void *ctx)
 {
     struct mlt_stack_process *p = ctx;
     FILE *from = fdopen(p->said, "r");
+    FILE *log = open_log(p);
     char *line = NULL;
     size_t capacity = 0;
     ssize_t len;
     while (from != NULL && (len = getline(&line, &capacity, from)) > 0) {
+        if (log != NULL) {
+            (void)fputs(line, log);
+            (void)fflush(log);
+        }
         (void)pthread_mutex_lock(&p->lock);
         keep_last_words(p, line, (size_t)len);
         look_for_port(p, line);
@@ -111,6 +128,9 @@ static void *read_words(void *ctx)
         (void)pthread_mutex_unlock(&p->lock);
     }
     free(line);
+    if (log != NULL) {
+        (void)fclose(log);
+    }
     if (from != NULL) {
         (void)fclose(from);
     }

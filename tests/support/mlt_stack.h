@@ -1,7 +1,8 @@
 /*
  * A whole Meltica for a test: nats-server with JetStream, the exchange simulator and the five
  * services, each a process of its own with free ports and a temporary folder. Everything ends with
- * mlt_stack_stop, and with the test itself should it die. One thread.
+ * mlt_stack_stop, and with the test itself should it die. What they say is appended to
+ * $MELTICA_STACK_LOGS/<name>.log where that is set. One thread.
  */
 #ifndef MELTICA_TEST_STACK_H
 #define MELTICA_TEST_STACK_H

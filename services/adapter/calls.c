@@ -65,14 +65,19 @@ struct answer {
     const struct mlt_rest_call *call;
     const struct mlt_http_response *response;
     int64_t adapted_ns;
+    bool unreadable; /* the body is no JSON: cut short, or of something in between */
 };
 
 static void on_instance(void *ctx, const struct mlt_binance_symbol *symbol, struct mlt_slice stream,
                         struct mlt_native_event *event)
 {
-    const struct answer *answer = ctx;
+    struct answer *answer = ctx;
     (void)symbol;
     (void)stream;
+    answer->unreadable =
+        answer->unreadable ||
+        (event->type == MLT_NATIVE_UNPARSED &&
+         mlt_slice_equal_string(event->u.unparsed.reason, mlt_status_word(MLT_E_PARSE)));
     event->route = answer->call->route;
     event->received = answer->response->completed_ns;
     event->adapted = answer->adapted_ns;
@@ -159,6 +164,10 @@ static enum mlt_rest_outcome on_success(struct answer *answer, char original[ORI
     const enum mlt_rest_function function = answer->call->function;
     struct mlt_error err = MLT_ERROR_INIT;
     const enum mlt_status status = decode(answer, &err);
+    if (status == MLT_OK && answer->unreadable) { /* somebody waits for what it should have said */
+        mlt_adapter_rest_failed(answer->adapter, function, mlt_status_word(MLT_E_PARSE));
+        return MLT_REST_RETRY;
+    }
     if (status == MLT_OK) {
         mlt_counter_add(answer->adapter->meters.rest_ok[function], 1);
         return MLT_REST_DONE;
@@ -215,7 +224,9 @@ static void on_done(void *ctx, const struct mlt_http_response *response)
     struct mlt_adapter *adapter = flown->adapter;
     const int64_t now = mlt_clock_mono_ns();
     const struct mlt_rest_call call = *mlt_rest_flight(&adapter->rest, flown->flight);
-    struct answer answer = { adapter, &call, response, mlt_clock_wall_ns() };
+    struct answer answer = {
+        .adapter = adapter, .call = &call, .response = response, .adapted_ns = mlt_clock_wall_ns()
+    };
     enum mlt_rest_outcome outcome = MLT_REST_RETRY;
     if (adapter->draining) {
         (void)mlt_rest_done(&adapter->rest, flown->flight, MLT_REST_DONE, now);

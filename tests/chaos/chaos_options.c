@@ -16,7 +16,7 @@ int chaos_usage(FILE *to, int status)
         "  --report FILE.json      the report, with FILE.md beside it\n"
         "                          (docs/reports/chaos-<date>.json)\n"
         "  --logs DIR              where what each process says is kept; it has to be there\n"
-                  "  --symbols N             instruments, 1 to %u (12)\n"
+        "  --symbols N             instruments, 1 to %u (12)\n"
         "  --rate N                frames a second with trades, quotes and depth (5000)\n"
         "  --faults-per-minute N   of the exchange's own script, about (90); 0: none\n"
         "  --weight-limit N        REST weight a minute that the exchange grants (24000)\n"

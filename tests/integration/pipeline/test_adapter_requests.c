@@ -186,6 +186,46 @@ static void test_429_and_418_are_obeyed_and_an_error_is_handed_on(void **state)
     rig_stub_stop(&stub);
 }
 
+/* ---- an answer that is cut short ---- */
+
+static void cut_short(void *ctx, const char *path, int *status, char *headers, char *body,
+                      size_t size)
+{
+    const bool depth = strncmp(path, "/api/v3/depth", 13) == 0;
+    script(ctx, path, status, headers, body, size);
+    if (depth) {
+        *status = 200;
+        headers[0] = '\0';
+        (void)snprintf(body, size, "{\"lastUpdateId\":7,\"bids\":[[\"1.0\",\"2.0\"]]%s",
+                       stub_state.depth_calls == 1 ? "" : ",\"asks\":[]}");
+    }
+}
+
+/* With its length right, so that HTTP has nothing to say: it is refused, and asked for again. */
+static void test_an_answer_that_is_no_json_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct rig_stub stub = { .script = cut_short };
+    stub_state.depth_calls = 0;
+    rig_stub_start(&stub);
+    (void)snprintf(rig.rest_url, sizeof rig.rest_url, "http://127.0.0.1:%s", stub.port);
+    rig_start(&rig, small, none);
+    const struct rig_route routes[] = { { 6, "", "depth", 0, 20 } };
+    rig_plan(&rig, 1, routes, 1, symbols, 1);
+    rig_wait(&rig, instruments_at_least, 1, "the listing");
+    assert_string_equal(rig_fetch(&rig, "depth", "SYM0001-USDT", 20), "");
+    rig_wait(&rig, snapshots_at_least, 1, "the second answer");
+    const struct rig_seen seen = rig_seen(&rig);
+    assert_int_equal(seen.unparsed, 1);
+    assert_string_equal(seen.unparsed_reason, "parse");
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_rest_failures_total", "reason=\"parse\""),
+                     1);
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_rest_answers_total", "function=\"depth\""),
+                     1);
+    assert_int_equal(rig_end_adapter(&rig), 0);
+    rig_stub_stop(&stub);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
 
 int main(void)
@@ -194,6 +234,7 @@ int main(void)
         TEST(test_rest_answers_carry_their_function),
         TEST(test_plan_is_answered_and_level_triggered),
         TEST(test_429_and_418_are_obeyed_and_an_error_is_handed_on),
+        TEST(test_an_answer_that_is_no_json_is_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

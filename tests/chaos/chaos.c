@@ -222,9 +222,11 @@ static void take_fault(const cJSON *one)
     assert_true(chaos_symbol_of(mlt_slice_of_string(symbol), CHAOS_SYMBOLS_MAX, &fault.symbol));
     fault.begin_ns = strtoll(time, NULL, 10);
     fault.end_ns = fault_end_ns(fault.kind, fault.begin_ns, (int64_t)extent->valuedouble);
-    if (fault.kind == CHAOS_CUT || fault.kind == CHAOS_BUSY) {
-        fault.symbol =
-            CHAOS_ALL; /* the line has them all, and nothing is asked until Retry-After */
+    /* No usable answer, and the Adapter waits with all its calls. */
+    fault.felt_by_all =
+        fault.kind == CHAOS_BUSY || fault.kind == CHAOS_FAIL || fault.kind == CHAOS_TRUNCATE;
+    if (fault.kind == CHAOS_CUT) {
+        fault.symbol = CHAOS_ALL; /* the line has them all */
     } else {
         fault.id = (int64_t)last->valuedouble; /* below 2^53 */
     }
@@ -364,6 +366,7 @@ static void start(const struct chaos_plan *plan, const char *table_path)
     (void)fprintf(stderr, "chaos: NATS at %s, exchange at %s, seed %s\n", stack.nats_url,
                   stack.exchange_http, seed);
     chaos_group_start(&group, &stack, plan->symbols, &result);
+    group.recovery.slow_ns = (int64_t)plan->recovery_ms * MLT_NS_PER_MS;
     mlt_stack_run_services(&stack);
 }
 

@@ -67,10 +67,13 @@ void chaos_recovery_fault(struct chaos_recovery *recovery, const struct chaos_fa
     r->faults++;
     r->by_kind[fault->kind]++;
     for (unsigned i = 0; i < r->symbols; i++) {
-        if (fault->symbol == CHAOS_ALL || fault->symbol == i) {
+        const bool own = fault->symbol == CHAOS_ALL || fault->symbol == i;
+        if (own || fault->felt_by_all) {
             const uint64_t at = r->of[i].span_count++ % CHAOS_SPANS;
             r->of[i].spans[at].begin_ns = fault->begin_ns;
             r->of[i].spans[at].end_ns = fault->end_ns;
+            r->of[i].spans[at].kind = fault->kind;
+            r->of[i].spans[at].own = own;
         }
     }
     if (r->pending_count == CHAOS_PENDING_MAX) {
@@ -130,6 +133,29 @@ static bool recovered(const struct chaos_recovery *r, const struct chaos_fault *
     return all;
 }
 
+/* For whoever looks for the reason: what met that book from a second before on. */
+static void say_slow(const struct chaos_recovery *r, const struct chaos_fault *f, unsigned symbol,
+                     int64_t took_ns)
+{
+    (void)fprintf(stderr, "chaos: slow: %s at %" PRId64 ", SYM%04u-USDT, %.0f ms; met by",
+                  chaos_kind_names[f->kind], f->begin_ns, symbol + 1,
+                  (double)took_ns / MLT_NS_PER_MS);
+    const uint64_t spans = r->of[symbol].span_count;
+    for (uint64_t s = spans > CHAOS_SPANS ? spans - CHAOS_SPANS : 0; s < spans; s++) {
+        const int64_t begin_ns = r->of[symbol].spans[s % CHAOS_SPANS].begin_ns;
+        const int64_t end_ns = r->of[symbol].spans[s % CHAOS_SPANS].end_ns;
+        if (end_ns >= f->begin_ns - MLT_NS_PER_S &&
+            begin_ns <= f->end_ns + took_ns + MLT_NS_PER_S) {
+            (void)fprintf(stderr, " %s%s +%.0f..%.0f",
+                          r->of[symbol].spans[s % CHAOS_SPANS].own ? "" : "other's ",
+                          chaos_kind_names[r->of[symbol].spans[s % CHAOS_SPANS].kind],
+                          (double)(begin_ns - f->begin_ns) / MLT_NS_PER_MS,
+                          (double)(end_ns - f->begin_ns) / MLT_NS_PER_MS);
+        }
+    }
+    (void)fprintf(stderr, "\n");
+}
+
 unsigned chaos_recovery_judge(struct chaos_recovery *recovery)
 {
     struct chaos_recovery *r = recovery;
@@ -141,6 +167,9 @@ unsigned chaos_recovery_judge(struct chaos_recovery *recovery)
         if (!recovered(r, &f, &took_ns, &slowest)) {
             r->pending[left++] = f;
             continue;
+        }
+        if (r->slow_ns > 0 && took_ns > r->slow_ns) {
+            say_slow(r, &f, slowest, took_ns);
         }
         if (took_ns > r->took.max_ns || r->slowest[0] == '\0') {
             (void)snprintf(r->slowest, sizeof r->slowest,

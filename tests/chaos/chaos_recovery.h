@@ -51,7 +51,8 @@ struct chaos_moment {
 
 struct chaos_fault {
     enum chaos_kind kind;
-    unsigned symbol;          /* CHAOS_ALL: every one */
+    unsigned symbol;          /* whose book has to get over it; CHAOS_ALL: every one */
+    bool felt_by_all;         /* it keeps the others' books, too: nothing can be asked meanwhile */
     int64_t begin_ns, end_ns; /* wall clock */
     int64_t id;               /* a book at or above it has got over it; 0: any */
 };
@@ -63,6 +64,8 @@ struct chaos_recovery {
         uint64_t moment_count;
         struct {
             int64_t begin_ns, end_ns;
+            enum chaos_kind kind;
+            bool own;
         } *spans; /* a ring of CHAOS_SPANS */
         uint64_t span_count;
         bool live; /* ever */
@@ -72,6 +75,7 @@ struct chaos_recovery {
     uint64_t faults, by_kind[CHAOS_KINDS], forgotten;
     struct mlt_latency took, took_by_kind[CHAOS_KINDS];
     char slowest[128]; /* which took longest */
+    int64_t slow_ns;   /* who takes longer is said on stderr, with what met its book; 0: nobody */
 };
 
 void chaos_recovery_open(struct chaos_recovery *recovery, unsigned symbols);

@@ -303,6 +303,26 @@ static void test_a_recovery_is_timed_from_the_end_of_the_last_fault(void **state
     chaos_recovery_close(&r);
 }
 
+static void test_what_keeps_every_call_keeps_every_book(void **state)
+{
+    (void)state;
+    static struct chaos_recovery r;
+    chaos_recovery_open(&r, 2);
+    const struct chaos_fault drop = {
+        .kind = CHAOS_DROP, .symbol = 0, .begin_ns = 10 * S, .end_ns = 10 * S, .id = 50
+    };
+    struct chaos_fault busy = {
+        .kind = CHAOS_BUSY, .symbol = 1, .begin_ns = 11 * S, .end_ns = 13 * S, .id = 7
+    };
+    busy.felt_by_all = true;
+    chaos_recovery_fault(&r, &drop);
+    chaos_recovery_fault(&r, &busy);
+    chaos_recovery_live(&r, 0, 14 * S, 14 * S, 50);
+    assert_int_equal(chaos_recovery_judge(&r), 1); /* the book of its own has to get over it */
+    assert_int_equal(r.took.max_ns, 1 * S);
+    chaos_recovery_close(&r);
+}
+
 static void test_a_book_below_the_fault_is_no_recovery(void **state)
 {
     (void)state;
@@ -339,6 +359,7 @@ int main(void)
         LEDGER_TEST(test_the_end_has_to_be_reached),
         LEDGER_TEST(test_what_is_not_ours),
         cmocka_unit_test(test_a_recovery_is_timed_from_the_end_of_the_last_fault),
+        cmocka_unit_test(test_what_keeps_every_call_keeps_every_book),
         cmocka_unit_test(test_a_book_below_the_fault_is_no_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

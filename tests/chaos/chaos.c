@@ -20,6 +20,7 @@
 #include "meltica/base/hash.h"
 #include "meltica/base/log.h"
 #include "scrape.h"
+#include "soak_steer.h"
 
 #define READY_S 60
 #define CALM_MS_MIN 400u /* between a recovery and the next kill */
@@ -32,11 +33,15 @@
 static struct mlt_stack stack;
 static struct chaos_group group;
 static struct chaos_result result;
+static struct soak_watch unused; /* of the steering: what it asks for is not its to judge here */
+static struct soak_steer steer;
 static int told; /* descriptor: a signal came */
 
 /* What flows from the beginning, and routes for what the consumers subscribe. */
 static const char table[] =
     "{\"version\":1,\"routes\":["
+    "{\"type\":\"TICKER\",\"ws\":\"{symbol}@ticker\"},"
+    "{\"type\":\"KLINE\",\"ws\":\"{symbol}@kline_{interval}\",\"intervals\":[\"1m\"]},"
     "{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"
     "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\",\"rest\":{\"function\":\"historicalTrades\"}},"
     "{\"type\":\"AGG_TRADE\",\"ws\":\"{symbol}@aggTrade\",\"rest\":{\"function\":\"aggTrades\"}},"
@@ -416,12 +421,31 @@ static bool read_heads(unsigned symbols, struct chaos_heads *heads)
     return read;
 }
 
+/* Each subscription that was CONFIRMED is listed, and no other. */
+static void end_steering(void)
+{
+    soak_steer_stop(&steer);
+    for (unsigned v = 0; v < SOAK_VERBS; v++) {
+        result.commands += steer.done[v];
+    }
+    result.commands_failed = steer.failed + steer.refused_wrong;
+    (void)snprintf(result.first_failed_command, sizeof result.first_failed_command, "%s",
+                   steer.first_failure);
+    if (!steer.lists_right) {
+        result.lost_subscriptions++;
+        (void)snprintf(result.first_lost_subscription, sizeof result.first_lost_subscription,
+                       "a list is not what its consumer holds");
+    }
+    soak_watch_free(&unused);
+}
+
 /* No more faults but those of the exchange's script: all has to come, or to be said. */
 static void settle(const struct chaos_plan *plan)
 {
     static struct chaos_heads heads[CHAOS_SYMBOLS_MAX];
     const int64_t since_ns = mlt_clock_wall_ns();
     const int64_t until_ns = mlt_clock_mono_ns() + SETTLE_NS;
+    end_steering();
     (void)tell_exchange("/sim/faults-end");
     bool stopped = pass_time(mlt_clock_mono_ns() + DELIVERED_NS);
     const bool known = read_heads(plan->symbols, heads);
@@ -479,6 +503,8 @@ static int chaos(const struct chaos_plan *plan, const char *table_path)
         (void)fprintf(stderr, "chaos: every book is LIVE, it begins\n");
         const int64_t began_ns = mlt_clock_mono_ns();
         result.began_wall_ns = mlt_clock_wall_ns();
+        soak_watch_open(&unused, plan->symbols);
+        soak_steer_start(&steer, &unused, stack.nats_url, CHAOS_CONSUMERS, plan->seed);
         result.interrupted = run_on(&script, began_ns + plan->seconds * MLT_NS_PER_S);
         result.seconds = (double)(mlt_clock_mono_ns() - began_ns) / MLT_NS_PER_S;
         settle(plan);

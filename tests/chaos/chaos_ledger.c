@@ -112,6 +112,12 @@ static bool has_contiguous_ids(enum mlt_event_type type)
     return type == MLT_EVENT_TRADE || type == MLT_EVENT_AGG_TRADE || type == MLT_EVENT_BOOK_DELTA;
 }
 
+/* Those of the others are also missing where nobody has them subscribed for a while. */
+static bool is_held_throughout(enum mlt_event_type type)
+{
+    return type != MLT_EVENT_KLINE && type != MLT_EVENT_TICKER;
+}
+
 /* Numbers of the channel are missing before this event. */
 static void number_hole(struct chaos_ledger *l, struct chaos_channel *c, const struct mlt_event *e,
                         int64_t now_ns, const char *what)
@@ -141,12 +147,12 @@ static bool check_number(struct chaos_ledger *l, struct chaos_instrument *i,
         }
         return false;
     }
-    if (c->seen && e->epoch == c->epoch) {
+    if (c->seen && is_held_throughout(e->type) && e->epoch == c->epoch) {
         *jumped = e->sequence > c->sequence + 1;
         if (*jumped) {
             number_hole(l, c, e, now_ns, "numbers are missing");
         }
-    } else if (c->seen) {
+    } else if (c->seen && is_held_throughout(e->type)) {
         *jumped = e->sequence > 1;
         /* STATUS opens the epoch and is its own announcement. */
         if (e->type != MLT_EVENT_STATUS && i->epoch < e->epoch &&
@@ -317,7 +323,8 @@ static void on_heads(struct chaos_ledger *l, struct chaos_instrument *i, const s
 {
     for (size_t h = 0; h < e->u.status.head_count; h++) {
         const struct mlt_head *head = &e->u.status.heads[h];
-        if (head->type <= MLT_EVENT_NONE || head->type >= MLT_EVENT_TYPE_COUNT) {
+        if (head->type <= MLT_EVENT_NONE || head->type >= MLT_EVENT_TYPE_COUNT ||
+            !is_held_throughout(head->type)) {
             continue;
         }
         struct chaos_channel *c = &i->channels[head->type];

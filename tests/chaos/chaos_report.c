@@ -211,6 +211,10 @@ static void put_exchange(struct report *r)
     put(r->json, "subscriptions", (double)c->subscriptions);
     put(r->json, "lost_subscriptions", (double)c->lost_subscriptions);
     put_text(r->json, "first_lost_subscription", c->first_lost_subscription);
+    cJSON *commands = cJSON_AddObjectToObject(r->json, "commands");
+    put(commands, "confirmed", (double)c->commands);
+    put(commands, "failed", (double)c->commands_failed);
+    put_text(commands, "first_failed", c->first_failed_command);
     put(r->json, "connect_attempts_max_5min", (double)c->connect_attempts);
     put(r->json, "connect_refused", (double)c->connect_refused);
     put(r->json, "weight_max", (double)c->weight_peak);
@@ -218,6 +222,9 @@ static void put_exchange(struct report *r)
     check(r, "no_lost_subscription", c->lost_subscriptions == 0 && c->subscriptions > 0,
           "%" PRIu64 " of %" PRIu64 " %s", c->lost_subscriptions, c->subscriptions,
           c->first_lost_subscription);
+    check(r, "commands_carried_out", c->commands_failed == 0 && c->commands > 0,
+          "%" PRIu64 " confirmed, %" PRIu64 " failed %.300s", c->commands, c->commands_failed,
+          c->first_failed_command);
     check(r, "no_connect_storm",
           c->connect_attempts > 0 && c->connect_attempts <= CONNECT_ATTEMPTS_MAX &&
               c->connect_refused == 0,

@@ -26,6 +26,7 @@ static int make_good(void **state)
                                     .recovery = &recovery,
                                     .books_checked = 10,
                                     .subscriptions = 3,
+                                    .commands = 3,
                                     .connect_attempts = 20,
                                     .weight_peak = 500,
                                     .kills = 6 };
@@ -171,6 +172,16 @@ static void test_subscriptions(void **state)
     assert_fails("no_lost_subscription");
 }
 
+static void test_commands(void **state)
+{
+    (void)state;
+    result.commands_failed = 1;
+    assert_fails("commands_carried_out");
+    result.commands_failed = 0;
+    result.commands = 0;
+    assert_fails("commands_carried_out");
+}
+
 static void test_exchange(void **state)
 {
     (void)state;
@@ -207,7 +218,7 @@ int main(void)
         REPORT_TEST(test_all_is_well), REPORT_TEST(test_duration),      REPORT_TEST(test_faults),
         REPORT_TEST(test_books),       REPORT_TEST(test_ledgers),       REPORT_TEST(test_consumers),
         REPORT_TEST(test_recovery),    REPORT_TEST(test_subscriptions), REPORT_TEST(test_exchange),
-        REPORT_TEST(test_ends),
+        REPORT_TEST(test_ends),        REPORT_TEST(test_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

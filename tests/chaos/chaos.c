@@ -360,9 +360,7 @@ static void start(const struct chaos_plan *plan, const char *table_path)
     (void)snprintf(fault_rate, sizeof fault_rate, "%" PRIu64, million < 500000 ? million : 500000);
     const struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", seed,
-                      "--levels", "300", "--weight-limit", weight, "--faults",
-                      "drop:6,duplicate:4,reorder:4,delay:4,cut:1,stale:3,slow:3,fail:3,busy:1,"
-                      "truncate:3",
+                      "--levels", "300", "--weight-limit", weight, "--faults", "all",
                       "--fault-seed", fault_seed, "--fault-rate", fault_rate,
                       "--fault-snapshot-rate", plan->faults_per_minute > 0 ? "100" : "0" },
         .table = table_path,
@@ -428,7 +426,9 @@ static void end_steering(void)
     for (unsigned v = 0; v < SOAK_VERBS; v++) {
         result.commands += steer.done[v];
     }
-    result.commands_failed = steer.failed + steer.refused_wrong;
+    /* An exchange that does not answer refuses, and it is said that nothing changed. */
+    result.commands_refused = steer.exchange_refused;
+    result.commands_failed = steer.failed - steer.exchange_refused + steer.refused_wrong;
     (void)snprintf(result.first_failed_command, sizeof result.first_failed_command, "%s",
                    steer.first_failure);
     if (!steer.lists_right) {
@@ -528,7 +528,7 @@ int main(int argc, char **argv)
     struct chaos_plan plan = { .symbols = 12,
                                .rate = 5000,
                                .faults_per_minute = 90,
-                               .weight_limit = 24000,
+                               .weight_limit = 60000,
                                .recovery_ms = 2000,
                                .seed = (uint64_t)mlt_clock_wall_ns() / MLT_NS_PER_S };
     for (int i = 1; i < argc; i++) {

@@ -19,7 +19,7 @@ int chaos_usage(FILE *to, int status)
         "  --symbols N             instruments, 1 to %u (12)\n"
         "  --rate N                frames a second with trades, quotes and depth (5000)\n"
         "  --faults-per-minute N   of the exchange's own script, about (90); 0: none\n"
-        "  --weight-limit N        REST weight a minute that the exchange grants (24000)\n"
+        "  --weight-limit N        REST weight a minute that the exchange grants (60000)\n"
         "  --recovery-ms N         what 99 of 100 recoveries may take (2000)\n"
         "Exit status: 0 every check passed, 1 one did not, 2 wrong usage. docs/chaos.md "
         "has more.\n",

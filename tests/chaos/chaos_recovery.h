@@ -35,6 +35,8 @@ enum chaos_kind {
     CHAOS_REORDER,
     CHAOS_DELAY,
     CHAOS_CUT,
+    CHAOS_SHORTEN,
+    CHAOS_CORRUPT,
     CHAOS_STALE,
     CHAOS_SLOW,
     CHAOS_FAIL,

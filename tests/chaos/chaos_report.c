@@ -213,6 +213,7 @@ static void put_exchange(struct report *r)
     put_text(r->json, "first_lost_subscription", c->first_lost_subscription);
     cJSON *commands = cJSON_AddObjectToObject(r->json, "commands");
     put(commands, "confirmed", (double)c->commands);
+    put(commands, "refused_by_exchange", (double)c->commands_refused);
     put(commands, "failed", (double)c->commands_failed);
     put_text(commands, "first_failed", c->first_failed_command);
     put(r->json, "connect_attempts_max_5min", (double)c->connect_attempts);

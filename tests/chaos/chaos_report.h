@@ -32,7 +32,7 @@ struct chaos_result {
     uint64_t books_checked, books_wrong, books_skipped, books_unknown; /* by the exchange's own */
     char first_wrong[256];
     uint64_t subscriptions, lost_subscriptions;
-    uint64_t commands, commands_failed;
+    uint64_t commands, commands_failed, commands_refused;
     char first_failed_command[512];
     char first_lost_subscription[256];
     int64_t connect_attempts, connect_refused, weight_peak, rest_refused; /* -1: not known */

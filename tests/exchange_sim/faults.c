@@ -14,10 +14,10 @@
 #define HELD_BYTES_MAX ((size_t)4 << 20)
 
 const char *const sim_fault_names[SIM_FAULT_COUNT] = { "drop", "duplicate", "reorder", "delay",
-                                                       "cut",  "stale",     "slow",    "fail",
-                                                       "busy", "truncate" };
+                                                       "cut",  "shorten",   "corrupt", "stale",
+                                                       "slow", "fail",      "busy",    "truncate" };
 
-static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 3, 3, 3, 1, 3 };
+static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 2, 2, 3, 3, 3, 1, 3 };
 
 /* What is remembered of a symbol. */
 struct subject {
@@ -215,6 +215,17 @@ static enum sim_verdict hold(struct subject *subject, const struct sim_outgoing 
     return SIM_PIECES; /* none now */
 }
 
+/* A number that is another one would be a lie that nobody can see: a sign of the grammar it is. */
+static enum sim_verdict corrupt(struct dice *dice, struct mlt_buf *out)
+{
+    size_t at = roll(dice, out->len);
+    while (memchr("{}[]:", out->data[at], 5) == NULL) {
+        at = (at + 1) % out->len;
+    }
+    out->data[at] = '?';
+    return SIM_REPLACE;
+}
+
 static enum sim_verdict make(struct subject *subject, struct dice *dice,
                              const struct sim_outgoing *frame, struct sim_fault_entry *entry,
                              struct mlt_buf *out)
@@ -230,6 +241,16 @@ static enum sim_verdict make(struct subject *subject, struct dice *dice,
     case SIM_FAULT_DELAY:
         entry->extent = 1 + roll(dice, 20);
         return hold(subject, frame, entry->extent, true);
+    case SIM_FAULT_SHORTEN:
+        entry->extent = 1 + roll(dice, frame->payload.len - 1);
+        return mlt_buf_append(out, frame->payload.data, frame->payload.len - entry->extent) ==
+                       MLT_OK
+                   ? SIM_REPLACE
+                   : SIM_DROP;
+    case SIM_FAULT_CORRUPT:
+        return mlt_buf_append(out, frame->payload.data, frame->payload.len) == MLT_OK
+                   ? corrupt(dice, out)
+                   : SIM_DROP;
     case SIM_FAULT_CUT:
         return roll(dice, 2) == 0 ? SIM_CLOSE : SIM_KILL;
     default:

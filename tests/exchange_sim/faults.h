@@ -13,6 +13,8 @@ enum sim_fault {
     SIM_FAULT_REORDER,   /* comes behind 1 to 4 later ones */
     SIM_FAULT_DELAY,     /* it and the next 1 to 20 wait, then come at once, in order */
     SIM_FAULT_CUT,       /* the line ends in its place, with a close frame or without */
+    SIM_FAULT_SHORTEN,   /* a frame's text ends early */
+    SIM_FAULT_CORRUPT,   /* one sign of its grammar is another byte: no JSON any more */
     SIM_FAULT_STALE,     /* a snapshot as of up to 5,000 changes ago */
     SIM_FAULT_SLOW,      /* answered 0.2 to 3 s late, as of the time of the question */
     SIM_FAULT_FAIL,      /* 500 */

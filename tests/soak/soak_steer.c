@@ -120,6 +120,7 @@ static void count_command(struct soak_consumer *c, enum soak_verb verb, const ch
         }
     } else {
         s->failed++;
+        s->exchange_refused += a->code == 502;
         note_failure(s, soak_verb_names[verb], body, a);
     }
     (void)pthread_mutex_unlock(&s->lock);

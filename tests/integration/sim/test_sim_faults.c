@@ -10,7 +10,7 @@
 struct outcome {
     unsigned sent; /* numbers of the frames that left, in order */
     uint64_t numbers[4 * FRAMES];
-    unsigned dropped, closed, killed;
+    unsigned dropped, closed, killed, replaced, shorter;
 };
 
 static struct sim_faults_options options_of(const char *spec, unsigned frame_rate)
@@ -38,6 +38,17 @@ static void note_pieces(struct outcome *o, const struct mlt_buf *out)
     }
 }
 
+/* It is no JSON any more. */
+static void note_replaced(struct mlt_slice payload, struct mlt_slice out, struct outcome *o)
+{
+    char text[256];
+    assert_true(out.len > 0 && out.len < sizeof text);
+    (void)snprintf(text, sizeof text, "%.*s", MLT_SLICE_FMT(out));
+    assert_null(cJSON_Parse(text));
+    o->shorter += out.len < payload.len;
+    o->replaced++;
+}
+
 /* Frame n of a stream on a line, in the combined shape. */
 static void send(struct sim_faults *faults, const char *stream, uint64_t line, uint64_t n,
                  struct outcome *o)
@@ -57,6 +68,9 @@ static void send(struct sim_faults *faults, const char *stream, uint64_t line, u
         break;
     case SIM_PIECES:
         note_pieces(o, &out);
+        break;
+    case SIM_REPLACE:
+        note_replaced(frame.payload, mlt_buf_view(&out), o);
         break;
     case SIM_DROP:
         o->dropped++;
@@ -118,6 +132,16 @@ static void test_each_kind_does_to_frames_what_it_says(void **state)
         assert_int_equal(o.numbers[(uint64_t)e->last - 1 + e->extent], e->last);
         assert_true(e->extent >= 1 && e->extent <= 4);
     }
+    sim_faults_fini(&faults);
+
+    run("shorten", 1000000, &faults, &o);
+    assert_int_equal(o.replaced, FRAMES);
+    assert_int_equal(o.shorter, FRAMES);
+    sim_faults_fini(&faults);
+
+    run("corrupt", 1000000, &faults, &o);
+    assert_int_equal(o.replaced, FRAMES);
+    assert_int_equal(o.shorter, 0);
     sim_faults_fini(&faults);
 
     run("cut", 1000000, &faults, &o);

@@ -428,7 +428,7 @@ static void end_steering(void)
     }
     /* An exchange that does not answer refuses, and it is said that nothing changed. */
     result.commands_refused = steer.exchange_refused;
-    result.commands_failed = steer.failed - steer.exchange_refused + steer.refused_wrong;
+    result.commands_failed = steer.failed - steer.exchange_refused;
     (void)snprintf(result.first_failed_command, sizeof result.first_failed_command, "%s",
                    steer.first_failure);
     if (!steer.lists_right) {

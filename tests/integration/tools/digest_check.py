@@ -9,7 +9,9 @@ library only.
     digest_check.py --vectors docs/wire-format.md         computes the vectors of that page
 
 A book begins with the first BOOK_SNAPSHOT that has `reset`, or with the bytes of a BookCheckpoint. The exit
-status is 0 when at least one digest was compared and all were equal, 1 otherwise, 2 for wrong usage.
+status is 0 when at least one digest was compared and all were equal, 1 otherwise, 2 for wrong usage, and 3 when
+nothing was wrong but no delta was followed: the stream has none behind the beginning of the book, so that
+nothing but the checkpoint or single books were compared. Begin the stream first, then get the checkpoint.
 """
 
 import argparse
@@ -372,7 +374,16 @@ def check(options):
             if book.first_wrong:
                 print("  " + book.first_wrong)
         print("%d digests equal, %d not" % (right, wrong))
-    return 0 if right > 0 and wrong == 0 else 1
+    if right == 0 or wrong > 0:
+        return 1
+    if not any(b.counts["deltas"] for b in books.values()):
+        print(
+            "no delta was followed: the stream has none that follows the beginning of the book; begin the stream"
+            " first, then get the checkpoint, then let the stream go on",
+            file=sys.stderr,
+        )
+        return 3
+    return 0
 
 
 VECTORS = (

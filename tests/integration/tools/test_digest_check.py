@@ -50,6 +50,9 @@ def main():
         _, late = run([STREAM, "", path])
         status, found = check(late, "--checkpoint", path)
         expect("a late joiner", status == 0 and found["right"] == 444 and found["resets"] == 2, found)
+        done = subprocess.run([sys.executable, CHECK, "--checkpoint", path], input=b"", capture_output=True, timeout=60)
+        expect("a checkpoint alone", done.returncode == 3 and b"1 digests equal, 0 not" in done.stdout, done)
+        expect("it says so", b"no delta was followed" in done.stderr, done.stderr)
 
     for fault, what in (("digest", "BOOK_DELTA"), ("quantity", "BOOK_DELTA"), ("level", "BOOK")):
         _, wrong = run([STREAM, fault])

@@ -75,9 +75,11 @@ void mlt_cache_set_away(struct mlt_conductor_cache *cache, const char *reason, i
     cache->stranded = true;
     cache->counts.away++;
     if (cache->proven) {
-        mlt_log(MLT_LOG_WARN, "cache_away",
-                "books are flagged until the snapshot cache is back: is JetStream running?",
-                MLT_S("reason", reason), MLT_I("code", code));
+        mlt_log(
+            MLT_LOG_WARN, "cache_away",
+            "books are flagged until the snapshot cache answers again; where that takes long, look "
+            "at JetStream (away, no leader, slow disk)",
+            MLT_S("reason", reason), MLT_I("code", code));
     }
     cache->proven = false;
     mlt_cache_probe_later(cache);
@@ -172,7 +174,7 @@ void mlt_cache_on_answer(void *ctx, const struct mlt_kv_answer *answer)
     case MLT_KV_TIMEOUT: /* it may be written: so it is read before it is written again */
         cache->counts.timeouts++;
         key->suspect = true;
-        mlt_cache_set_away(cache, "a record was not acknowledged in time", 0);
+        mlt_cache_set_away(cache, "a record was not acknowledged within 500 ms", 0);
         told = mlt_cache_take_waiting(key);
         break;
     case MLT_KV_UNAVAILABLE:

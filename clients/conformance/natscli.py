@@ -24,8 +24,7 @@ SERVICES = ["meltica-adapter", "meltica-dispatcher", "meltica-conductor", "melti
 SUBSCRIBE = "nats request meltica.control.subscribe "
 TRADES = '{"consumer":"desk-7","type":"TRADE","instruments":["BTC-USDT"]'
 EXPECTED = {
-    "nats sub 'meltica.data.*' --translate './dev shell ./build/release/bin/meltica decode'": [
-        GOES_ON,
+    "nats sub 'meltica.data.*' --count 5 --translate './dev shell ./build/release/bin/meltica decode'": [
         r'"instrument":"SYM\d+-USDT","type":"[A-Z_]+"',
     ],
     "nats micro ls": SERVICES,

@@ -246,10 +246,12 @@ static enum mlt_status find_named(struct run *r, const Meltica__V1__TableSubscri
     if (*there != NULL) {
         (void)snprintf(r->owner, sizeof r->owner, "%s", (*there)->principal);
     } else {
-        return mlt_control_refuse(r->refusal, 404, "subscription",
-                                  "%s has no subscription %s: meltica.control.list shows what "
-                                  "there is",
-                                  r->command.consumer, r->subscription);
+        return mlt_control_refuse(
+            r->refusal, 404, "subscription",
+            "%s has no subscription %s: meltica.control.list shows what "
+            "there is%s",
+            r->command.consumer, r->subscription,
+            r->command.subscription[0] == '\0' ? "; private ones end by their id" : "");
     }
     describe(r, (enum mlt_event_type)(*there)->type, (*there)->instruments,
              (*there)->n_instruments);

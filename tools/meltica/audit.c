@@ -72,6 +72,7 @@ static bool read_outcome(struct audit *a, const char *text)
 static bool read_arguments(struct audit *a, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
+        const int option = i;
         bool wrong = false;
         if (mlt_tool_connection_option(&a->connection, argc, argv, &i, &wrong)) {
             continue;
@@ -92,6 +93,7 @@ static bool read_arguments(struct audit *a, int argc, char **argv)
             wrong = true;
         }
         if (wrong) {
+            mlt_tool_say_wrong("audit", argv, option, i);
             return false;
         }
     }

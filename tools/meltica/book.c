@@ -169,7 +169,8 @@ static int book_usage(FILE *to, int status)
 {
     (void)fprintf(to,
                   "usage: meltica book INSTRUMENT [--json] [--once] [--seconds N]\n       %s\n"
-                  "(--once: the next book, then the end; ~ marks a measure of a part only)\n",
+                  "(until Ctrl-C, or for --seconds; --once: the next book, then the end; ~ marks a "
+                  "measure of a part only)\n",
                   MLT_TOOL_CONNECTION_USAGE);
     return status;
 }
@@ -247,8 +248,8 @@ static int verify_usage(FILE *to, int status)
     (void)fprintf(to,
                   "usage: meltica verify INSTRUMENT [--seconds N] [--json]\n       %s\n"
                   "(joins late, follows for N seconds, 10 by default, with a book of its own and "
-                  "compares every\ndigest; 1 when anything differs or no book is to be had; "
-                  "docs/late-join.md)\n",
+                  "compares every\ndigest; 1 when anything differs or no book is to be had, 0 also "
+                  "where nothing moved in that\ntime, which it says; docs/late-join.md)\n",
                   MLT_TOOL_CONNECTION_USAGE);
     return status;
 }
@@ -256,12 +257,28 @@ static int verify_usage(FILE *to, int status)
 static void say_verdict(const struct mlt_verify_result *r, const char *instrument)
 {
     const struct mlt_follow_counts *c = &r->counts;
-    (void)printf("%s: %s%s%s\n", instrument, r->right ? "right" : "WRONG", r->right ? "" : ": ",
-                 r->reason);
-    (void)printf("  state %s, update id %" PRId64 ", digest %08" PRIx32 ", joined after %" PRId64
-                 " ms and %" PRIu64 " reads of the checkpoint\n",
-                 mlt_book_state_word((int)r->state), r->last_update_id, r->digest,
-                 r->join_ns < 0 ? -1 : r->join_ns / MLT_NS_PER_MS, r->checkpoint_reads);
+    if (!r->right) {
+        (void)printf("%s: WRONG: %s\n", instrument, r->reason);
+    } else if (c->deltas + c->books_right == 0) {
+        (void)printf("%s: right, but nothing moved in that time: no delta and no BOOK to compare, "
+                     "only the checkpoint was\n",
+                     instrument);
+    } else {
+        (void)printf("%s: right\n", instrument);
+    }
+    (void)printf("  state %s, ",
+                 r->state != MLT_BOOK_STATE_NONE ? mlt_book_state_word((int)r->state) : "not told");
+    if (r->joined) {
+        (void)printf("update id %" PRId64 ", digest %08" PRIx32 ", ", r->last_update_id, r->digest);
+    } else {
+        (void)printf("no book, ");
+    }
+    if (r->join_ns >= 0) {
+        (void)printf("joined after %" PRId64 " ms and ", r->join_ns / MLT_NS_PER_MS);
+    } else {
+        (void)printf("never joined, ");
+    }
+    (void)printf("%" PRIu64 " reads of the checkpoint\n", r->checkpoint_reads);
     (void)printf("  %" PRIu64 " events, %" PRIu64 " missing by sequence; %" PRIu64
                  " deltas applied, %" PRIu64 " gaps at the exchange, %" PRIu64 " resets\n",
                  c->events, c->sequence_holes, c->deltas, c->update_gaps, c->resets);

@@ -75,6 +75,21 @@ bool mlt_tool_help(int argc, char **argv)
     return false;
 }
 
+void mlt_tool_say_wrong(const char *command, char **argv, int option, int at)
+{
+    char word[64];
+    (void)snprintf(word, sizeof word, "%s", argv[at]);
+    mlt_tool_plain(word);
+    if (at > option) {
+        (void)fprintf(stderr, "meltica %s: %s does not take \"%s\"\n", command, argv[option], word);
+    } else if (word[0] == '-') {
+        (void)fprintf(stderr, "meltica %s: \"%s\" is no option, or its value is missing\n", command,
+                      word);
+    } else {
+        (void)fprintf(stderr, "meltica %s: \"%s\" is not what it takes\n", command, word);
+    }
+}
+
 /* The last thing that was wrong with the connection, in the server's or the system's words. */
 struct trouble {
     pthread_mutex_t lock;
@@ -157,7 +172,11 @@ struct mlt_bus *mlt_tool_connect(const struct mlt_tool_connection *connection, c
     struct mlt_bus *bus = mlt_tool_try_connect(connection, command, why, sizeof why);
     if (bus == NULL) {
         mlt_tool_plain_url(connection->bus.url, url, sizeof url);
-        (void)fprintf(stderr, "meltica %s: no NATS server at %s: %s\n", command, url, why);
+        (void)fprintf(stderr,
+                      "meltica %s: no NATS server at %s: %s\n"
+                      "  --nats-url or MELTICA_NATS_URL names another; meltica doctor says what is "
+                      "wrong, and what to do\n",
+                      command, url, why);
     }
     return bus;
 }

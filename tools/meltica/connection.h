@@ -32,6 +32,9 @@ void mlt_tool_plain_url(const char *url, char *out, size_t size);
 /* True when a command was asked for --help (or -h). */
 bool mlt_tool_help(int argc, char **argv);
 
+/* Names on stderr the word argv[at] that is wrong: the value of argv[option], or that itself. */
+void mlt_tool_say_wrong(const char *command, char **argv, int option, int at);
+
 /* SIGINT, SIGTERM and, where it is not ignored, SIGHUP as a descriptor to read from (they are
  * blocked in every thread); -1 on failure. Before any thread is made. */
 int mlt_tool_signals(void);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cjson/cJSON.h>
 
@@ -289,6 +290,27 @@ static void print_names(const cJSON *object, const char *name, size_t max)
     }
 }
 
+/* Filter, throttle and lease of an outcome, as they stand now. */
+static void print_asked(const cJSON *answer)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(answer, "filter"))
+    {
+        (void)printf("\n%-13s %s %s %s", "filter", text_of(c, "field"), text_of(c, "op"),
+                     text_of(c, "value"));
+    }
+    if (cJSON_GetObjectItemCaseSensitive(answer, "throttle_ms") != NULL) {
+        (void)printf("\n%-13s %.0f ms", "throttle", number_of(answer, "throttle_ms"));
+    }
+    const time_t end = (time_t)(strtoll(text_of(answer, "lease_end_ns"), NULL, 10) / MLT_NS_PER_S);
+    struct tm tm;
+    char when[40];
+    if (end > 0 && gmtime_r(&end, &tm) != NULL &&
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0) {
+        (void)printf("\n%-13s until %s, unless it is renewed", "lease", when);
+    }
+}
+
 /* 0 when it was accepted. */
 static int print_outcome(const struct steer *s, const cJSON *answer, const struct mlt_buf *text)
 {
@@ -302,6 +324,11 @@ static int print_outcome(const struct steer *s, const cJSON *answer, const struc
                       text_of(answer, "message"), number_of(answer, "code"),
                       text_of(answer, "field")[0] != '\0' ? ", field " : "",
                       text_of(answer, "field"));
+        if (number_of(answer, "code") == 404 &&
+            strcmp(text_of(answer, "field"), "subscription") == 0) {
+            (void)fprintf(stderr, "  meltica subs%s%s shows what there is, with the ids\n",
+                          s->as != NULL ? " --as " : "", s->as != NULL ? s->as : "");
+        }
         return 1;
     }
     (void)printf("%-13s %s%s\n", "status", text_of(answer, "status"),
@@ -320,6 +347,7 @@ static int print_outcome(const struct steer *s, const cJSON *answer, const struc
     if (s->kind == SUB || s->kind == UPDATE) {
         (void)printf("\n%-13s ", "channels");
         print_names(answer, "channels", 20);
+        print_asked(answer);
     }
     (void)printf("\n%-13s %.0f ms\n", "took", number_of(answer, "took_ms"));
     return 0;

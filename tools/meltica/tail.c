@@ -193,7 +193,9 @@ static int usage(FILE *to, int status)
     (void)fprintf(to,
                   "usage: meltica tail [INSTRUMENT] [--json [--count N]] [--seconds N] "
                   "[--prefix SUBJECT]\n       %s\n"
-                  "(the prefix, meltica.data by default, is what comes before the instrument)\n",
+                  "(until Ctrl-C, or for --seconds, or until --count events; the prefix, "
+                  "meltica.data by default,\nis what comes before the instrument; one look at "
+                  "everything: meltica top --once)\n",
                   MLT_TOOL_CONNECTION_USAGE);
     return status;
 }

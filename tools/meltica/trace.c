@@ -309,6 +309,7 @@ static int usage(FILE *to, int status)
 static bool read_arguments(struct seek *s, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
+        const int option = i;
         bool wrong = false;
         if (mlt_tool_connection_option(&s->connection, argc, argv, &i, &wrong)) {
             continue;
@@ -330,6 +331,7 @@ static bool read_arguments(struct seek *s, int argc, char **argv)
             s->has_key = true;
         }
         if (wrong) {
+            mlt_tool_say_wrong("trace", argv, option, i);
             return false;
         }
     }

@@ -71,6 +71,13 @@ static enum mlt_status read_checkpoint(struct verify *v, struct mlt_store *store
     mlt_arena_reset(arena);
     r->checkpoint_reads++;
     enum mlt_status status = mlt_kv_get(store, MLT_VERIFY_BUCKET, key, value, &revision, &err);
+    if (status == MLT_E_NOT_FOUND) {
+        (void)snprintf(r->reason, sizeof r->reason,
+                       "no checkpoint %.60s in %s: it is not listed, or nobody asks for its BOOK "
+                       "(meltica top --once shows what flows, meltica sub BOOK %.60s asks)",
+                       key, MLT_VERIFY_BUCKET, v->options->instrument);
+        return MLT_OK;
+    }
     if (status != MLT_OK) {
         (void)snprintf(r->reason, sizeof r->reason, "no checkpoint %.60s in %s: %.80s", key,
                        MLT_VERIFY_BUCKET, err.text[0] != '\0' ? err.text : mlt_status_text(status));
@@ -185,8 +192,10 @@ static void judge(struct verify *v, struct mlt_verify_result *r)
     r->foreign = v->foreign;
     r->state = mlt_follow_state(v->follow);
     r->joined = mlt_follow_joined(v->follow);
-    r->last_update_id = mlt_follow_book(v->follow)->last;
-    r->digest = mlt_own_book_digest(mlt_follow_book(v->follow));
+    if (r->joined) {
+        r->last_update_id = mlt_follow_book(v->follow)->last;
+        r->digest = mlt_own_book_digest(mlt_follow_book(v->follow));
+    }
     char why[sizeof r->reason];
     (void)snprintf(why, sizeof why, "%s", r->reason);
     r->reason[0] = '\0';

@@ -24,13 +24,13 @@ struct mlt_verify_result {
     int64_t join_ns;           /* from the subscription to the first join; -1: never */
     uint64_t checkpoint_reads; /* gets of the bucket */
     uint64_t foreign, dropped; /* messages that are no events of it; that came too fast */
-    int64_t last_update_id;    /* of the own book */
+    int64_t last_update_id;    /* of the own book; 0: none at the end */
     struct mlt_follow_counts counts;
     enum mlt_book_state state; /* as said last */
-    uint32_t digest;           /* of the own book */
+    uint32_t digest;           /* the same */
     bool right;                /* the verdict */
     bool joined;               /* at the end */
-    char reason[192];          /* why not; "" when right */
+    char reason[320];          /* why not; "" when right */
 };
 
 /* Blocks for the duration and up to MLT_VERIFY_JOIN_NS more. A verdict, right or not, is MLT_OK;

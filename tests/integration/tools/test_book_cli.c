@@ -27,6 +27,7 @@
 
 /* One instrument each, told by one thread; what is wrong with it. */
 enum { RIGHT, DIGEST, HOLE, LEVEL, GAPS, CHECKPOINT, MARKETS };
+#define QUIET "QUIET-USDT" /* has a checkpoint, and nothing moves */
 static const char *const tokens[MARKETS] = { "RIGHT-USDT", "DIGEST-USDT", "HOLE-USDT",
                                              "LEVEL-USDT", "GAPS-USDT",   "CHECKPOINT-USDT" };
 
@@ -51,17 +52,17 @@ static void publish(unsigned which, struct mlt_event event)
     }
 }
 
-static void put_checkpoint(unsigned which)
+static void put_checkpoint(unsigned which, const char *token)
 {
     char key[64];
     uint8_t bytes[16384];
     uint64_t revision = 0;
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_book_checkpoint checkpoint = market_checkpoint(&markets[which], 100);
-    checkpoint.instrument = mlt_slice_of_string(tokens[which]);
+    checkpoint.instrument = mlt_slice_of_string(token);
     checkpoint.digest ^= which == CHECKPOINT ? 1 : 0;
     const size_t size = mlt_book_checkpoint_encode(&checkpoint, bytes);
-    (void)snprintf(key, sizeof key, "%s.checkpoint", tokens[which]);
+    (void)snprintf(key, sizeof key, "%s.checkpoint", token);
     if (mlt_kv_put(store, MLT_VERIFY_BUCKET, key, mlt_slice_of(bytes, size), &revision, &err) !=
         MLT_OK) {
         (void)fprintf(stderr, "checkpoint: %s\n", err.text);
@@ -83,7 +84,7 @@ static void tell(unsigned which, uint64_t beat)
         publish(which, market_status(m, MLT_STATUS_GAP, "sequence_gap"));
         publish(which, market_snapshot(m, 100));
         publish(which, market_status(m, MLT_STATUS_LIVE, "joined"));
-        put_checkpoint(which);
+        put_checkpoint(which, tokens[which]);
         return;
     }
     delta.u.book_delta.digest ^= which == DIGEST && now ? 1 : 0;
@@ -98,7 +99,7 @@ static void tell(unsigned which, uint64_t beat)
         publish(which, book);
     }
     if (beat % CHECKPOINT_EVERY == 0) {
-        put_checkpoint(which);
+        put_checkpoint(which, tokens[which]);
     }
 }
 
@@ -139,6 +140,7 @@ static int set_up(void **state)
     for (unsigned i = 0; i < MARKETS; i++) {
         market_init(&markets[i], 10 + i);
     }
+    put_checkpoint(RIGHT, QUIET); /* before the one that tells of it begins */
     assert_int_equal(pthread_create(&teller, NULL, tell_all, NULL), 0);
     return 0;
 }
@@ -280,6 +282,26 @@ static void test_verify_finds_each_thing_that_is_wrong(void **state)
     assert_true(mlt_clock_mono_ns() - since < (MLT_TEST_SANITIZED ? 25 : 15) * MLT_NS_PER_S);
 }
 
+static void test_verify_says_so_where_nothing_moved(void **state)
+{
+    (void)state;
+    struct command quiet, nobody;
+    command_start(&quiet, ARGS("verify", QUIET, "--seconds", "1", HERE), NULL);
+    command_start(&nobody, ARGS("verify", "NOBODY-USDT", "--seconds", "1", HERE), NULL);
+    assert_int_equal(command_end(&quiet), 0);
+    assert_non_null(strstr(command_out(&quiet), QUIET ": right, but nothing moved in that time"));
+    assert_non_null(strstr(command_out(&quiet), "  digests: 1 right, 0 wrong; books: 0 right"));
+    assert_int_equal(command_end(&nobody), 1);
+    const char *out = command_out(&nobody);
+    assert_non_null(strstr(out, "it is not listed, or nobody asks for its BOOK"));
+    assert_non_null(strstr(out, "meltica sub BOOK NOBODY-USDT"));
+    assert_non_null(strstr(out, "  state not told, no book, never joined, "));
+    assert_null(strstr(out, "digest 0"));
+    assert_null(strstr(out, "-1"));
+    command_free(&quiet);
+    command_free(&nobody);
+}
+
 static void test_a_signal_ends_verify_with_a_verdict(void **state)
 {
     (void)state;
@@ -364,17 +386,31 @@ static void test_wrong_options_get_the_usage(void **state)
     }
 }
 
+static void test_the_help_says_how_it_ends(void **state)
+{
+    (void)state;
+    struct command c;
+    assert_int_equal(command_run(&c, ARGS("book", "--help"), NULL), 0);
+    assert_non_null(strstr(command_out(&c), "until Ctrl-C, or for --seconds; --once: "));
+    command_free(&c);
+    assert_int_equal(command_run(&c, ARGS("tail", "--help"), NULL), 0);
+    assert_non_null(strstr(command_out(&c), "until Ctrl-C, or for --seconds, or until --count"));
+    command_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_late_joiners_all_have_the_book),
         cmocka_unit_test(test_verify_says_right_and_how_it_knows),
         cmocka_unit_test(test_verify_finds_each_thing_that_is_wrong),
+        cmocka_unit_test(test_verify_says_so_where_nothing_moved),
         cmocka_unit_test(test_a_signal_ends_verify_with_a_verdict),
         cmocka_unit_test(test_book_once_is_one_ladder_without_colours),
         cmocka_unit_test(test_book_json_is_books_only),
         cmocka_unit_test(test_book_of_nobody_says_so),
         cmocka_unit_test(test_wrong_options_get_the_usage),
+        cmocka_unit_test(test_the_help_says_how_it_ends),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, set_up, tear_down));
 }

@@ -488,6 +488,7 @@ static void test_without_a_server_everyone_says_so_in_time(void **state)
     for (unsigned i = 0; i < AWAY_COUNT; i++) {
         assert_int_equal(statuses[i], 1);
         assert_non_null(strstr(command_err(&away[i]), "no NATS server at " NO_SERVER ": "));
+        assert_non_null(strstr(command_err(&away[i]), "meltica doctor says what is wrong"));
         assert_null(strstr(command_err(&away[i]), "secret"));
         assert_string_equal(command_out(&away[i]), "");
         command_free(&away[i]);

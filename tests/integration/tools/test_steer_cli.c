@@ -100,15 +100,28 @@ static void test_a_private_channel_is_told_with_its_terms(void **state)
              "--filter", "aggressor eq BUY", HERE),
         0);
     expect(command_out(&c), "meltica.lane.desk.s");
+    expect(command_out(&c), "\nfilter        aggressor eq BUY\n");
+    expect(command_out(&c), "\nfilter        notional ge 1000.5\n");
+    assert_null(strstr(command_out(&c), "\nthrottle"));
+    assert_null(strstr(command_out(&c), "\nlease"));
     subscription_of(&c, id);
     command_free(&c);
     run(&c, ARGS("subs", "--as", "desk", HERE), 0);
     expect(command_out(&c), " private ");
     expect(command_out(&c), "SYM0001-USDT [aggressor eq BUY] [notional ge 1000.5]");
     command_free(&c);
+    /* By what it is of it is not found, and that is said. */
+    run(&c, ARGS("unsub", "TRADE", "SYM0001-USDT", "--as", "desk", HERE), 1);
+    expect(command_err(&c), "private ones end by their id (code 404, field subscription)");
+    expect(command_err(&c), "\n  meltica subs --as desk shows what there is");
+    command_free(&c);
     run(&c, ARGS("unsub", id, "--as", "desk", HERE), 0);
     command_free(&c);
+    run(&c, ARGS("unsub", id, "--as", "desk", HERE), 1);
+    assert_null(strstr(command_err(&c), "private ones"));
+    command_free(&c);
     run(&c, ARGS("sub", "BBO", "SYM0001-USDT", "--as", "desk", "--throttle", "250", HERE), 0);
+    expect(command_out(&c), "\nthrottle      250 ms\n");
     subscription_of(&c, id);
     command_free(&c);
     run(&c, ARGS("subs", "--as", "desk", HERE), 0);
@@ -135,6 +148,7 @@ static void test_an_update_takes_the_place_of_what_was(void **state)
         0);
     expect(command_out(&c), "CONFIRMED");
     expect(command_out(&c), "SYM0002-USDT SYM0003-USDT");
+    expect(command_out(&c), "\nlease         until 2");
     expect(command_out(&c), "meltica.data.SYM0002-USDT meltica.data.SYM0003-USDT");
     (void)snprintf(line, sizeof line, "replaces      %s\n", first);
     expect(command_out(&c), line);
@@ -222,6 +236,12 @@ static void test_the_audit_begins_where_it_is_told(void **state)
     command_free(&c);
     run(&c, ARGS("audit", "--json", "--since", "2200-01-01", HERE), 0);
     assert_string_equal(command_out(&c), "");
+    command_free(&c);
+    run(&c, ARGS("audit", "--since", "1x", HERE), 2);
+    expect(command_err(&c), "meltica audit: --since does not take \"1x\"\nusage: ");
+    command_free(&c);
+    run(&c, ARGS("audit", "--until", HERE), 2);
+    expect(command_err(&c), "meltica audit: \"--until\" is no option, or its value is missing\n");
     command_free(&c);
     /* What others wrote moves nobody's cursor. */
     run(&c, ARGS("audit", "--principal", "old", "--since", "2020-01-01", HERE), 0);

@@ -250,6 +250,12 @@ static void test_arguments_and_a_journal_that_is_not_there(void **state)
         assert_int_equal(command_run(&c, wrong[i], NULL), 2);
         command_free(&c);
     }
+    assert_int_equal(command_run(&c, ARGS("trace", ""), NULL), 2);
+    assert_non_null(strstr(command_err(&c), "meltica trace: \"\" is not what it takes\nusage: "));
+    command_free(&c);
+    assert_int_equal(command_run(&c, ARGS("trace", "--next", "--seconds", "1x"), NULL), 2);
+    assert_non_null(strstr(command_err(&c), "meltica trace: --seconds does not take \"1x\"\n"));
+    command_free(&c);
     assert_int_equal(command_run(&c, ARGS("trace", "--help"), NULL), 0);
     command_free(&c);
     struct server without;

@@ -13,4 +13,4 @@ pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET GLOBAL libcrypto)
 pkg_check_modules(CRYPT REQUIRED IMPORTED_TARGET GLOBAL libxcrypt>=4.4)
 pkg_check_modules(SSL REQUIRED IMPORTED_TARGET GLOBAL libssl)
 find_program(PROTOC protoc REQUIRED)
-find_program(PROTOC_C protoc-c REQUIRED)
+find_program(PROTOC_GEN_C protoc-gen-c REQUIRED) # called by protoc: protoc-c itself is deprecated and says so each time

@@ -1,6 +1,7 @@
 #include "board.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -510,6 +511,20 @@ static void draw_rows(struct picture *p)
     draw_rest(p, busy - shown, board->count - busy);
 }
 
+/* The table is what was asked for: a small terminal has fewer lines of the head, the first ones. */
+static void draw_head(struct picture *p)
+{
+    char text[LINE_BYTES];
+    const unsigned rows = p->view->rows;
+    unsigned room = rows == 0 ? UINT_MAX : rows / 3;
+    for (const char *at = p->view->head; at != NULL && *at != '\0' && room > 0; room--) {
+        const size_t len = strcspn(at, "\n");
+        (void)snprintf(text, sizeof text, "%.*s", (int)len, at);
+        line(p, "", text);
+        at += len + (at[len] == '\n' ? 1 : 0);
+    }
+}
+
 enum mlt_status mlt_board_draw(struct mlt_board *board, const struct mlt_board_view *view,
                                struct mlt_buf *out)
 {
@@ -521,6 +536,7 @@ enum mlt_status mlt_board_draw(struct mlt_board *board, const struct mlt_board_v
     (void)snprintf(text, sizeof text, "meltica tail | %s%s", view->title,
                    view->connected ? "" : " | NOT CONNECTED");
     line(&p, view->connected ? "\x1b[1m" : "\x1b[1;31m", text);
+    draw_head(&p);
     turn(board, view->elapsed_ns);
     draw_totals(&p);
     draw_rows(&p);

@@ -24,12 +24,14 @@ struct mlt_board_view {
     bool colours;           /* ANSI colours, and home + clear around the picture */
     int64_t elapsed_ns;     /* since the last drawing */
     const char *title;      /* where it is connected */
+    const char *head;       /* lines below the title; NULL: none */
     bool connected;
 };
-/* Appends one picture: totals, header, the instruments that had most events since the start as far
- * as there is room, by name, and a line for those without room or with nothing but a listing. Rates
- * are over about a second, latencies over ten. Columns are as wide as what was in them; the less
- * needed ones are left out where the terminal is narrow, and lines are cut at its width. */
+/* Appends one picture: title, head (at most a third of the rows), totals, header, the instruments
+ * that had most events since the start as far as there is room, by name, and a line for those
+ * without room or with nothing but a listing. Rates are over about a second, latencies over ten.
+ * Columns are as wide as what was in them; the less needed ones are left out where the terminal is
+ * narrow, and lines are cut at its width. */
 enum mlt_status mlt_board_draw(struct mlt_board *board, const struct mlt_board_view *view,
                                struct mlt_buf *out) MLT_MUST_CHECK;
 /* One line with the totals, for the end. */

@@ -1,4 +1,5 @@
 /* meltica tail: the live lane as a table that is redrawn, or as JSON lines. */
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,12 +15,14 @@
 #include "connection.h"
 #include "meltica/base/clock.h"
 #include "meltica/trace/trace.h"
+#include "plain.h"
 
 #define REDRAW_NS (250 * MLT_NS_PER_MS)
 #define REDRAW_PLAIN_NS (1000 * MLT_NS_PER_MS)
 #define FLUSH_NS (20 * MLT_NS_PER_MS)
 #define ARENA_BYTES_MAX (16u << 20)
 #define PICTURE_BYTES_MAX (8u << 20)
+#define HEAD_BYTES_MAX 8192u
 
 struct tail {
     pthread_mutex_t lock; /* what the subscription's thread writes and the main thread draws */
@@ -30,7 +33,37 @@ struct tail {
     uint64_t foreign;     /* messages that are no events */
     uint64_t events, events_max;
     struct mlt_trace *trace; /* NULL: off */
+    const char *head_path;   /* NULL: none */
+    char head[HEAD_BYTES_MAX];
 };
+
+/* Who writes the head replaces the file by another. Where there is none the last one stands. */
+static bool read_head(struct tail *t)
+{
+    char text[sizeof t->head];
+    FILE *file = fopen(t->head_path, "re");
+    if (file == NULL) {
+        return false;
+    }
+    const size_t len = fread(text, 1, sizeof text - 2, file);
+    const bool good = ferror(file) == 0;
+    (void)fclose(file);
+    if (!good) {
+        return false;
+    }
+    text[len] = '\0';
+    char *to = t->head;
+    *to = '\0';
+    for (char *at = text; *at != '\0';) { /* a line at a time: its end is a control character too */
+        const size_t of_line = strcspn(at, "\n");
+        const bool last = at[of_line] == '\0';
+        at[of_line] = '\0';
+        mlt_tool_plain(at);
+        to += snprintf(to, (size_t)(t->head + sizeof t->head - to), "%s\n", at);
+        at += of_line + (last ? 0 : 1);
+    }
+    return true;
+}
 
 static void print_json(struct tail *t, const struct mlt_event *event)
 {
@@ -78,6 +111,7 @@ static bool draw(struct tail *t, struct mlt_bus *bus, const char *title, int64_t
                                          .colours = terminal,
                                          .elapsed_ns = elapsed_ns,
                                          .title = title,
+                                         .head = t->head,
                                          .connected = mlt_bus_connected(bus) };
     mlt_buf_clear(picture);
     (void)pthread_mutex_lock(&t->lock);
@@ -127,6 +161,9 @@ static void show(struct tail *t, struct mlt_bus *bus, const char *title, int sig
                 (void)fputc('\n', stdout); /* one table below the other */
             }
             first = false;
+            if (t->head_path != NULL) {
+                (void)read_head(t);
+            }
             going = draw(t, bus, title, now - last, terminal, &picture) && going;
         }
         last = now;
@@ -192,9 +229,10 @@ static int usage(FILE *to, int status)
 {
     (void)fprintf(to,
                   "usage: meltica tail [INSTRUMENT] [--json [--count N]] [--seconds N] "
-                  "[--prefix SUBJECT]\n       %s\n"
+                  "[--prefix SUBJECT] [--head FILE]\n       %s\n"
                   "(until Ctrl-C, or for --seconds, or until --count events; the prefix, "
-                  "meltica.data by default,\nis what comes before the instrument; one look at "
+                  "meltica.data by default,\nis what comes before the instrument; the lines of "
+                  "FILE, read again at each drawing, stand above the\ntable; one look at "
                   "everything: meltica top --once)\n",
                   MLT_TOOL_CONNECTION_USAGE);
     return status;
@@ -226,6 +264,8 @@ int mlt_command_tail(int argc, char **argv)
         } else if (strcmp(argv[i], "--prefix") == 0 && value) {
             prefix = argv[++i];
             wrong = !mlt_bus_subject_valid(prefix);
+        } else if (strcmp(argv[i], "--head") == 0 && value) {
+            t.head_path = argv[++i];
         } else if (argv[i][0] != '-' && instrument == NULL) {
             instrument = argv[i];
             wrong = strcmp(instrument, "*") != 0 &&
@@ -234,8 +274,12 @@ int mlt_command_tail(int argc, char **argv)
             wrong = true;
         }
     }
-    if (wrong || (t.events_max > 0 && !t.as_json)) {
+    if (wrong || (t.events_max > 0 && !t.as_json) || (t.head_path != NULL && t.as_json)) {
         return usage(stderr, 2);
+    }
+    if (t.head_path != NULL && !read_head(&t)) {
+        (void)fprintf(stderr, "meltica tail: cannot read %s: %s\n", t.head_path, strerror(errno));
+        return 2;
     }
     if (!open_trace(&t)) {
         return 2;

@@ -205,6 +205,29 @@ static void test_tail_without_a_terminal_is_a_plain_table(void **state)
     command_free(&c);
 }
 
+static void test_tail_shows_the_head_and_reads_it_again(void **state)
+{
+    (void)state;
+    struct command c;
+    char path[128], next[128];
+    (void)in_folder(next, "head.next");
+    assert_int_equal(command_run(&c, ARGS("tail", "--head", next, HERE), NULL), 2);
+    assert_non_null(strstr(command_err(&c), "head.next: No such file"));
+    command_free(&c);
+    write_file(in_folder(path, "head"), mlt_slice_of_string("logs \x1b[2J here"));
+    command_start(&c, ARGS("tail", "--head", path, HERE), NULL);
+    assert_true(command_wait_printed(&c, "Ctrl-C ends\nlogs ?[2J here\n"));
+    write_file(next, mlt_slice_of_string("at its end\nlogs here\n"));
+    assert_int_equal(rename(next, path), 0);
+    assert_true(command_wait_printed(&c, "Ctrl-C ends\nat its end\nlogs here\n"));
+    assert_int_equal(unlink(path), 0); /* the last one stands */
+    c.out_text.len = 0;
+    assert_true(command_wait_printed(&c, "Ctrl-C ends\nat its end\nlogs here\n"));
+    assert_int_equal(kill(c.pid, SIGINT), 0);
+    assert_int_equal(command_end(&c), 0);
+    command_free(&c);
+}
+
 /* ---- record, decode, replay ---- */
 
 struct channel {
@@ -506,6 +529,8 @@ static void test_wrong_options_get_the_usage(void **state)
         ARGS("tail", "--json", "--count", "3x"),
         ARGS("tail", "--seconds", "-1"),
         ARGS("tail", "--seconds"),
+        ARGS("tail", "--head"),
+        ARGS("tail", "--json", "--head", "here"),
         ARGS("tail", "BTC.USDT"),
         ARGS("tail", "BTC-USDT", "ETH-USDT"),
         ARGS("tail", "--nats-url"),
@@ -665,6 +690,7 @@ int main(void)
         cmocka_unit_test(test_tail_prints_so_many_json_lines_and_ends),
         cmocka_unit_test(test_tail_of_one_instrument_has_only_that),
         cmocka_unit_test(test_tail_without_a_terminal_is_a_plain_table),
+        cmocka_unit_test(test_tail_shows_the_head_and_reads_it_again),
         cmocka_unit_test(test_a_recording_decodes_to_the_same_events_without_a_gap),
         cmocka_unit_test(test_decode_takes_one_message_and_refuses_garbage),
         cmocka_unit_test(test_replay_sends_every_byte_to_its_own_subjects),

@@ -201,6 +201,25 @@ static void test_a_silence_is_said_and_the_rate_is_of_a_second(void **state)
     assert_non_null(strstr(picture, "nothing for 3 s"));
 }
 
+static void test_the_head_stands_below_the_title_and_leaves_room_for_the_table(void **state)
+{
+    take(*state, bbo(1));
+    struct mlt_board_view view = plain;
+    view.head = "one\n\nthree\nfour\n";
+    draw(*state, view);
+    assert_non_null(strstr(picture, "here\none\n\nthree\nfour\n1 events"));
+    view.rows = 9;
+    view.columns = 40;
+    draw(*state, view);
+    assert_non_null(strstr(picture, "here\none\n\nthree\n1 events"));
+    assert_non_null(strstr(picture, "\nBTC-USDT"));
+    unsigned lines = 0;
+    for (const char *at = picture; *at != '\0'; at++) {
+        lines += *at == '\n';
+    }
+    assert_true(lines < view.rows);
+}
+
 static void test_rest_answers_are_no_latency(void **state)
 {
     struct mlt_event snapshot = test_event(MLT_EVENT_TICKER, 1, 1);
@@ -229,6 +248,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_silence_is_said_and_the_rate_is_of_a_second, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_the_head_stands_below_the_title_and_leaves_room_for_the_table, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rest_answers_are_no_latency, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,8 @@ set -euo pipefail
 usage() {
     cat <<'TEXT'
 usage: ./dev demo [options]
-  (none)                 a recording where one is found, else a synthetic market; meltica tail in front
+  (none)                 the recording btcusdt_20240808.gz, btcusdt_20240809.gz of MELTICA_CAPTURES (11 minutes),
+                         else a synthetic market; meltica tail in front
   --live                 Binance itself (needs the internet) instead of the simulator
   --capture FILE...      replay these recordings, to their end
   --synthetic            a synthetic market even where a recording is found
@@ -24,7 +25,9 @@ usage: ./dev demo [options]
   --console              also NATS over WebSocket and a console for the browser, both on 127.0.0.1; its URL is
                          said. ./dev builds the page first, which needs node and npm (docs/console.md)
   --keep DIR             keep logs and the store in DIR, a new or empty folder, or one of an earlier demo
-NATS listens on port 4222 where that is free, else on another, which is said. Ctrl-C ends everything.
+NATS listens on port 4222 where that is free, else on another, which is said. The addresses, the folder of the logs and
+the ./dev meltica doctor --rest-url URL of this run stand above the table while it runs; that a recording is at its end,
+too. OTEL_* of the environment reach the services (docs/observability.md). Ctrl-C ends everything.
 TEXT
 }
 
@@ -33,7 +36,7 @@ die() {
     exit 2
 }
 
-bin=$1 source_dir=$2 # given by ./dev
+bin=$1 source_dir=$2 # given by ./dev; "-": the options are looked at, and nothing runs
 shift 2
 captures=() simulator_options=() adapter_options=()
 speed=1 seconds='' warm_up='' report='' table=''
@@ -68,8 +71,7 @@ while [ $# -gt 0 ]; do
         exit 0
         ;;
     *)
-        usage >&2
-        die "no option \"$1\""
+        die "no option \"$1\": ./dev demo --help lists them"
         ;;
     esac
     shift
@@ -82,12 +84,15 @@ done
 if [ "$mode" = replay ] && [ ${#captures[@]} -eq 0 ]; then
     die "--capture needs at least one file"
 fi
+[ "$bin" != - ] || exit 0
 if [ -z "$mode" ]; then
     mode=synthetic
     folder=${MELTICA_CAPTURES:-}
     if [ -r "$folder/btcusdt_20240808.gz" ] && [ -r "$folder/btcusdt_20240809.gz" ]; then
         mode=replay
         captures=("$folder/btcusdt_20240808.gz" "$folder/btcusdt_20240809.gz")
+    else
+        printf 'demo: no recording in %s: a synthetic market (--synthetic)\n' "${folder:-MELTICA_CAPTURES}" >&2
     fi
 fi
 page="$source_dir/build/console"
@@ -123,7 +128,7 @@ fi
 # ---- what runs ----------------------------------------------------------------------------------------
 
 work=${keep:-$(mktemp -d "${TMPDIR:-/tmp}/meltica-demo.XXXXXX")}
-rm -rf "$work/log" "$work/store" "$work"/services "$work"/*.ports
+rm -rf "$work/log" "$work/store" "$work"/services "$work"/*.ports "$work"/head* "$work/words"
 mkdir -p "$work/log" "$work/store"
 pids=()
 names=()
@@ -152,7 +157,7 @@ finish() {
     ending=1
     trap '' HUP INT TERM
     trap - EXIT
-    end tail
+    end tail words
     if kill -0 "$(pid_of collect)" 2>/dev/null; then
         end collect # while the services can still tell what they counted
         cat "$work/log/collect.err" >&2
@@ -265,6 +270,7 @@ if [ "$nats_port" = -1 ]; then
 fi
 export MELTICA_NATS_URL="nats://127.0.0.1:$nats_port"
 
+metrics=()
 # service NAME BINARY OPTIONS...: starts it and notes where its metrics are
 service() {
     local name=$1 binary=$2 url port=0
@@ -274,12 +280,13 @@ service() {
     wait_for "$name" "$work/log/$name.err" '"event":"listening"'
     url=$(sed -nE 's/.*"event":"listening".*"port":"?([0-9]+).*/http:\/\/127.0.0.1:\1/p' "$work/log/$name.err" | head -n 1)
     printf '%s=%s=%s\n' "$name" "$(pid_of "$name")" "$url" >>"$work/services"
+    metrics+=("$name :${url##*:}")
     printf '  %-12s %s\n' "$name" "$url/metrics"
 }
 
 printf 'Meltica demo\n  %-12s %s\n' nats "$MELTICA_NATS_URL"
 [ "$nats_port" = 4222 ] || printf '  %-12s %s\n' '' "(port 4222 is taken: name this one with --nats-url, or set MELTICA_NATS_URL)"
-simulator=''
+simulator='' rest_url=https://data-api.binance.vision
 case "$mode" in
 replay)
     # Books first: fast replays would be over before the exchange has answered for its depth.
@@ -296,6 +303,7 @@ exchange_options=()
 if [ "$mode" != live ]; then
     wait_for exchange "$work/log/exchange.out" '"event":"listening"'
     simulator=$(sed -nE 's/.*"http":"([^"]*)".*/\1/p' "$work/log/exchange.out" | head -n 1)
+    rest_url=$simulator
     exchange_options=(--ws-url "${simulator/http/ws}" --rest-url "$simulator")
     printf '  %-12s %s (%s)\n' exchange "$simulator/sim/status" "$mode"
 else
@@ -341,16 +349,56 @@ example=BTC-USDT
 cat <<TEXT
 Try, in another terminal (./dev meltica runs the tool; nats is the NATS command line):
   ./dev meltica tail $example --json --nats-url $MELTICA_NATS_URL
+  ./dev meltica doctor --rest-url $rest_url --nats-url $MELTICA_NATS_URL
   nats --server $MELTICA_NATS_URL sub 'meltica.data.*' --translate '$source_dir/dev shell $bin/meltica decode'
   nats --server $MELTICA_NATS_URL micro ls
   nats --server $MELTICA_NATS_URL request meltica.control.status ''
 Logs: $work/log   Ctrl-C ends everything.
 TEXT
+
+# above_table [SENTENCE]: writes what stands above the table, which hides the lines above: at most 8 lines of 80
+# columns. Put in place by a rename, so that each drawing has it whole.
+above_table() {
+    {
+        [ $# -eq 0 ] || printf '%s\n' "$1"
+        printf 'nats %s   exchange %s\n' "$MELTICA_NATS_URL" "${simulator:-Binance}${simulator:+ ($mode)}"
+        printf 'logs %s\n' "$work/log"
+        [ -z "$console" ] || printf 'console http://127.0.0.1:%s/\n' "$console_port"
+        [ "$nats_port" = 4222 ] || printf 'MELTICA_NATS_URL=%s \\\n' "$MELTICA_NATS_URL"
+        printf './dev meltica doctor --rest-url %s\n' "$rest_url"
+        printf 'metrics http://127.0.0.1:PORT/metrics: %s  %s\n' "${metrics[@]:0:2}"
+        printf '  %s' "${metrics[@]:2}"
+        printf '\n'
+    } >"$work/head.part"
+    mv "$work/head.part" "$work/head"
+}
+
+table_options=()
 if [ -t 1 ]; then
-    sleep 3 # time to read the lines above before the table takes the screen
+    above_table
+    table_options=(--head "$work/head")
+fi
+# The simulator says in its log when it has nothing more; who looks at a table that stands still is to know why.
+if [ "$mode" = replay ]; then
+    mkfifo "$work/words"
+    tail -n +1 -f --pid="$(pid_of exchange)" "$work/log/exchange.err" >"$work/words" 2>/dev/null &
+    pids+=($!)
+    names+=(words)
+    {
+        if grep -q '"event":"finished"'; then
+            if [ -t 1 ]; then
+                above_table 'the recording is at its end: nothing new comes, Ctrl-C ends the demo'
+            else
+                printf 'demo: the recording is at its end: nothing new comes\n' >&2
+            fi
+        fi
+    } <"$work/words" &
+fi
+if [ "$mode" = live ] && [ -t 1 ]; then
+    sleep 3 # time for a line to come up, and to read that none did before the table takes the screen
     warn_of_no_line
 fi
-"$bin/meltica" tail ${seconds:+--seconds "$seconds"} &
+"$bin/meltica" tail ${seconds:+--seconds "$seconds"} ${table_options[@]+"${table_options[@]}"} &
 tail_pid=$!
 pids+=("$tail_pid")
 names+=(tail)

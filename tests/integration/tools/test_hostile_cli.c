@@ -100,7 +100,7 @@ static void publish_heard(const struct mlt_event *event)
     struct mlt_buf none;
     mlt_buf_init(&none, 1024);
     while (status == MLT_E_UNAVAILABLE && mlt_clock_mono_ns() < deadline) {
-        status = mlt_bus_request(bus, m.subject, m.payload, 20 * MLT_NS_PER_MS, &none, NULL);
+        status = mlt_bus_request(bus, m.subject, m.payload, MLT_NS_PER_S, &none, NULL);
     }
     assert_int_equal(status, MLT_E_TIMEOUT);
     message_free(&m);

@@ -90,11 +90,11 @@ struct conductor {
     struct mlt_service *service;
     struct mlt_bus *data, *control;
     uint32_t partitions;
-    uint64_t mine; /* bit p: this replica wants partition p */
+    uint32_t slot_turn; /* loop thread: the slot whose second is over next */
+    uint64_t mine;      /* bit p: this replica wants partition p */
     size_t ring_bytes;
     size_t metrics_instruments; /* that have series of their own */
     struct mlt_timer *slot_timer;
-    uint32_t slot_turn; /* loop thread: the slot whose second is over next */
     struct conductor_metrics metrics;
 
     pthread_mutex_t lock;

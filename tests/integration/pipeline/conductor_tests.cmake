@@ -8,4 +8,9 @@ foreach(name conductor_service conductor_cache conductor_restart conductor_two c
         LABELS integration TIMEOUT 120 DEPENDS meltica-conductor meltica-data-bus)
 endforeach()
 set_tests_properties(test_conductor_load PROPERTIES RUN_SERIAL ON)
+# JetStream away for half a minute: ctest -C long -R conductor_cache_long
+get_test_property(test_conductor_cache ENVIRONMENT cache_environment)
+add_test(NAME test_conductor_cache_long COMMAND test_conductor_cache CONFIGURATIONS long)
+set_tests_properties(test_conductor_cache_long PROPERTIES LABELS "integration;long" TIMEOUT 240
+    ENVIRONMENT "${cache_environment};MELTICA_TEST_AWAY_S=30")
 set_property(TEST test_conductor_load APPEND PROPERTY LABELS heavy)

@@ -5,20 +5,16 @@
  */
 #include "mlt_test.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "chaos_consumer.h"
 #include "chaos_options.h"
+#include "long_run.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/hash.h"
-#include "meltica/base/log.h"
 #include "scrape.h"
 #include "soak_steer.h"
 
@@ -35,7 +31,6 @@ static struct chaos_group group;
 static struct chaos_result result;
 static struct soak_watch unused; /* of the steering: what it asks for is not its to judge here */
 static struct soak_steer steer;
-static int told; /* descriptor: a signal came */
 
 /* What flows from the beginning, and routes for what the consumers subscribe. */
 static const char table[] =
@@ -55,45 +50,6 @@ static const char table[] =
 
 static const char *const victims[CHAOS_SHUTDOWN_NOTICE] = { "adapter",  "dispatcher",  "conductor",
                                                             "data-bus", "control-bus", "nats" };
-
-/* ---- signals and time ---- */
-
-static void on_signal(int number)
-{
-    const uint64_t one = 1;
-    (void)number;
-    if (write(told, &one, sizeof one) < 0) {
-        _exit(1); /* all ends with this process */
-    }
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_true(told >= 0);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGHUP, &action, NULL);
-}
-
-/* Until then, or a signal: true. */
-static bool is_told(int64_t until_ns)
-{
-    struct pollfd fd = { .fd = told, .events = POLLIN };
-    const int64_t left_ns = until_ns - mlt_clock_mono_ns();
-    int found;
-    do {
-        found = poll(&fd, 1, left_ns > 0 ? (int)(left_ns / MLT_NS_PER_MS) : 0);
-    } while (found < 0 && errno == EINTR);
-    return found > 0;
-}
-
-static double machine_load(void)
-{
-    double load = 0;
-    return getloadavg(&load, 1) == 1 ? load : -1;
-}
 
 /* ---- the plan: which fault is next ---- */
 
@@ -328,7 +284,7 @@ static bool pass_time(int64_t until_ns)
     while (!stopped && mlt_clock_mono_ns() < until_ns) {
         const int64_t step_ns = mlt_clock_mono_ns() + 50 * MLT_NS_PER_MS;
         look();
-        stopped = watch.exchange_gone || is_told(step_ns < until_ns ? step_ns : until_ns);
+        stopped = watch.exchange_gone || long_run_is_told(step_ns < until_ns ? step_ns : until_ns);
     }
     return stopped;
 }
@@ -490,11 +446,12 @@ static void end_services(void)
     }
 }
 
-static int chaos(const struct chaos_plan *plan, const char *table_path)
+static int chaos(const void *ctx, const char *table_path)
 {
+    const struct chaos_plan *plan = ctx;
     struct script script = { .dice = plan->seed };
     int status = 1;
-    result = (struct chaos_result){ .plan = plan, .load_before = machine_load() };
+    result = (struct chaos_result){ .plan = plan, .load_before = long_run_machine_load() };
     start(plan, table_path);
     bool stopped = await_books(1, 1, mlt_clock_mono_ns() + READY_S * MLT_NS_PER_S);
     const bool ready =
@@ -509,7 +466,7 @@ static int chaos(const struct chaos_plan *plan, const char *table_path)
         result.seconds = (double)(mlt_clock_mono_ns() - began_ns) / MLT_NS_PER_S;
         settle(plan);
         read_exchange();
-        result.load_after = machine_load();
+        result.load_after = long_run_machine_load();
         end_services();
         status = chaos_report(&result);
     } else {
@@ -531,21 +488,8 @@ int main(int argc, char **argv)
                                .weight_limit = 60000,
                                .recovery_ms = 2000,
                                .seed = (uint64_t)mlt_clock_wall_ns() / MLT_NS_PER_S };
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            return chaos_usage(stdout, 0);
-        }
-    }
-    if (!chaos_parse(&plan, argc, argv)) {
-        return chaos_usage(stderr, 2);
-    }
-    char table_path[] = "/tmp/meltica-chaos-table.XXXXXX";
-    const int fd = mkstemp(table_path);
-    assert_true(fd >= 0 && dprintf(fd, "%s", table) > 0 && close(fd) == 0);
-    mlt_log_init("chaos", "", MLT_LOG_ERROR); /* a person reads this */
-    mlt_stack_find_binaries();
-    catch_signals();
-    const int status = chaos(&plan, table_path);
-    (void)unlink(table_path);
-    return status;
+    int status = 2;
+    return long_run_parse(&chaos_options, &plan, argc, argv, &status)
+               ? long_run_with_table("chaos", table, chaos, &plan)
+               : status;
 }

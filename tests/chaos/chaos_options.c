@@ -1,12 +1,11 @@
 #include "chaos_options.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SECONDS_MAX (12 * 3600)
 
-int chaos_usage(FILE *to, int status)
+static int usage(FILE *to, int status)
 {
     (void)fprintf(
         to,
@@ -27,16 +26,9 @@ int chaos_usage(FILE *to, int status)
     return status;
 }
 
-static bool number_of(const char *text, uint64_t most, uint64_t *out)
+static bool take_option(void *ctx, const char *name, const char *value)
 {
-    char *end = NULL;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out <= most;
-}
-
-static bool take_option(struct chaos_plan *plan, const char *name, const char *value)
-{
+    struct chaos_plan *plan = ctx;
     uint64_t n = 0;
     if (strcmp(name, "--report") == 0) {
         plan->report = value;
@@ -46,9 +38,9 @@ static bool take_option(struct chaos_plan *plan, const char *name, const char *v
         return setenv("MELTICA_STACK_LOGS", value, 1) == 0;
     }
     if (strcmp(name, "--seed") == 0) {
-        return number_of(value, UINT64_MAX, &plan->seed);
+        return long_run_number(value, 0, UINT64_MAX, &plan->seed);
     }
-    if (!number_of(value, 1000000, &n)) {
+    if (!long_run_number(value, 0, 1000000, &n)) {
         return false;
     }
     if (strcmp(name, "--minutes") == 0) {
@@ -74,31 +66,11 @@ static bool take_option(struct chaos_plan *plan, const char *name, const char *v
     return true;
 }
 
-/* Whether the report can be written, before anything runs. */
-static bool can_write(const char *path)
+static bool check_plan(void *ctx)
 {
-    FILE *to = path != NULL ? fopen(path, "a") : NULL;
-    return to != NULL && fclose(to) == 0;
+    struct chaos_plan *plan = ctx;
+    plan->seconds = plan->seconds > 0 ? plan->seconds : 1800;
+    return long_run_possible("chaos", plan->seconds, SECONDS_MAX, plan->report);
 }
 
-bool chaos_parse(struct chaos_plan *plan, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc || !take_option(plan, argv[i], argv[i + 1])) {
-            (void)fprintf(stderr, "chaos: what is %s %s\n", argv[i],
-                          i + 1 < argc ? argv[i + 1] : "without a value");
-            return false;
-        }
-    }
-    plan->seconds = plan->seconds > 0 ? plan->seconds : 1800;
-    if (plan->seconds > SECONDS_MAX) {
-        (void)fprintf(stderr, "chaos: at most %d hours\n", SECONDS_MAX / 3600);
-        return false;
-    }
-    if (!can_write(plan->report)) {
-        (void)fprintf(stderr, "chaos: cannot write the report %s: name another one with --report\n",
-                      plan->report != NULL ? plan->report : "(none)");
-        return false;
-    }
-    return true;
-}
+const struct long_run_options chaos_options = { "chaos", usage, take_option, check_plan };

@@ -6,17 +6,13 @@
  */
 #include "mlt_test.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
+#include "long_run.h"
 #include "meltica/base/clock.h"
-#include "meltica/base/log.h"
 #include "scrape.h"
 #include "soak_report.h"
 
@@ -32,44 +28,6 @@ static struct mlt_stack stack;
 static struct soak_watch watch;
 static struct soak_steer steer;
 static struct soak_probe probe;
-static int told; /* descriptor: a signal came */
-
-static void on_signal(int number)
-{
-    const uint64_t one = 1;
-    (void)number;
-    if (write(told, &one, sizeof one) < 0) {
-        _exit(1); /* all ends with this process */
-    }
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_true(told >= 0);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGHUP, &action, NULL);
-}
-
-/* Until then, or a signal: true. */
-static bool is_told(int64_t until_ns)
-{
-    struct pollfd fd = { .fd = told, .events = POLLIN };
-    const int64_t left_ns = until_ns - mlt_clock_mono_ns();
-    int found;
-    do {
-        found = poll(&fd, 1, left_ns > 0 ? (int)(left_ns / MLT_NS_PER_MS) : 0);
-    } while (found < 0 && errno == EINTR);
-    return found > 0;
-}
-
-static double machine_load(void)
-{
-    double load = 0;
-    return getloadavg(&load, 1) == 1 ? load : -1;
-}
 
 /* ---- options ---- */
 
@@ -95,26 +53,18 @@ static int usage(FILE *to, int status)
     return status;
 }
 
-static bool number_of(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+static bool take_option(void *ctx, const char *name, const char *value)
 {
-    char *end = NULL;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out >= least &&
-           *out <= most;
-}
-
-static bool take_option(struct soak_plan *plan, const char *name, const char *value)
-{
+    struct soak_plan *plan = ctx;
     uint64_t n = 0;
     if (strcmp(name, "--report") == 0) {
         plan->report = value;
         return true;
     }
     if (strcmp(name, "--seed") == 0) {
-        return number_of(value, 0, UINT64_MAX, &plan->seed);
+        return long_run_number(value, 0, UINT64_MAX, &plan->seed);
     }
-    if (!number_of(value, 1, SECONDS_MAX, &n)) {
+    if (!long_run_number(value, 1, SECONDS_MAX, &n)) {
         return false;
     }
     if (strcmp(name, "--hours") == 0) {
@@ -140,27 +90,10 @@ static bool take_option(struct soak_plan *plan, const char *name, const char *va
     return true;
 }
 
-/* Whether the report can be written, before anything runs. */
-static bool can_write(const char *path)
+static bool check_plan(void *ctx)
 {
-    FILE *to = path != NULL ? fopen(path, "a") : NULL;
-    return to != NULL && fclose(to) == 0;
-}
-
-static bool parse(struct soak_plan *plan, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 == argc || !take_option(plan, argv[i], argv[i + 1])) {
-            (void)fprintf(stderr, "soak: what is %s %s\n", argv[i],
-                          i + 1 < argc ? argv[i + 1] : "without a value");
-            return false;
-        }
-    }
+    struct soak_plan *plan = ctx;
     plan->seconds = plan->seconds > 0 ? plan->seconds : 3600;
-    if (plan->seconds > SECONDS_MAX) {
-        (void)fprintf(stderr, "soak: at most %d hours\n", SECONDS_MAX / 3600);
-        return false;
-    }
     if (plan->line_life_s == 0) {
         const int64_t sixth = plan->seconds / 6;
         plan->line_life_s = sixth < LINE_LIFE_S_MIN ? LINE_LIFE_S_MIN
@@ -168,12 +101,7 @@ static bool parse(struct soak_plan *plan, int argc, char **argv)
                                                     : sixth;
     }
     plan->warm_up_s = plan->seconds / 6 > 300 ? 300 : plan->seconds / 6;
-    if (!can_write(plan->report)) {
-        (void)fprintf(stderr, "soak: cannot write the report %s: name another one with --report\n",
-                      plan->report != NULL ? plan->report : "(none)");
-        return false;
-    }
-    return true;
+    return long_run_possible("soak", plan->seconds, SECONDS_MAX, plan->report);
 }
 
 /* ---- run ---- */
@@ -255,7 +183,7 @@ static void run_on(struct soak_run *run)
         if (second > 0 && second % PROGRESS_S == 0) {
             progress(run);
         }
-        if (is_told(run->began_ns + (second + 1) * MLT_NS_PER_S)) {
+        if (long_run_is_told(run->began_ns + (second + 1) * MLT_NS_PER_S)) {
             run->interrupted = true;
             break;
         }
@@ -294,7 +222,7 @@ static void end(struct soak_run *run)
     soak_watch_end(&watch);
     soak_probe_end(&probe);
     read_exchange(run);
-    run->load_after = machine_load();
+    run->load_after = long_run_machine_load();
     if (!all) {
         tell_all_to_end();
     }
@@ -303,19 +231,20 @@ static void end(struct soak_run *run)
     }
 }
 
-static int soak(const struct soak_plan *plan, const char *table_path)
+static int soak(const void *ctx, const char *table_path)
 {
+    const struct soak_plan *plan = ctx;
     struct soak_run run = { .plan = plan,
                             .stack = &stack,
                             .watch = &watch,
                             .steer = &steer,
                             .probe = &probe,
-                            .load_before = machine_load() };
+                            .load_before = long_run_machine_load() };
     start(plan, table_path);
     const int64_t ready_until_ns = mlt_clock_mono_ns() + READY_S * MLT_NS_PER_S;
     bool ready = false, stopped = false;
     while (!(ready = soak_watch_live(&watch)) && !stopped && mlt_clock_mono_ns() < ready_until_ns) {
-        stopped = is_told(mlt_clock_mono_ns() + 100 * MLT_NS_PER_MS);
+        stopped = long_run_is_told(mlt_clock_mono_ns() + 100 * MLT_NS_PER_MS);
     }
     int status = 1;
     if (ready) {
@@ -342,21 +271,9 @@ int main(int argc, char **argv)
                               .rate = 1500,
                               .consumers = 8,
                               .seed = (uint64_t)mlt_clock_wall_ns() / MLT_NS_PER_S };
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            return usage(stdout, 0);
-        }
-    }
-    if (!parse(&plan, argc, argv)) {
-        return usage(stderr, 2);
-    }
-    char table_path[] = "/tmp/meltica-soak-table.XXXXXX";
-    const int fd = mkstemp(table_path);
-    assert_true(fd >= 0 && dprintf(fd, "%s", SOAK_TABLE(POLL_MS)) > 0 && close(fd) == 0);
-    mlt_log_init("soak", "", MLT_LOG_ERROR); /* a person reads this */
-    mlt_stack_find_binaries();
-    catch_signals();
-    const int status = soak(&plan, table_path);
-    (void)unlink(table_path);
-    return status;
+    static const struct long_run_options options = { "soak", usage, take_option, check_plan };
+    int status = 2;
+    return long_run_parse(&options, &plan, argc, argv, &status)
+               ? long_run_with_table("soak", SOAK_TABLE(POLL_MS), soak, &plan)
+               : status;
 }

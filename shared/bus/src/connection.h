@@ -1,5 +1,5 @@
-/* Private to the sources of the connection itself: bus.c, loop.c, options.c, subscription.c,
- * server.c. The other parts of shared/bus see internal.h only.
+/* Private to the sources of the connection itself: bus.c, loop.c, options.c, publish.c,
+ * subscription.c, server.c, traced.c. The other parts of shared/bus see internal.h only.
  *
  * A DATA bus has a new natsConnection after each disconnect, made by its loop thread: on an
  * external event loop nats.c 3.10.1 keeps the state of its parser over a reconnect of its own, so
@@ -126,6 +126,7 @@ bool mlt_bus_check_server(struct mlt_bus *bus, natsConnection *nc);
 void mlt_bus_report(struct mlt_bus *bus, bool connected, const char *reason);
 void mlt_bus_on_closed(natsConnection *nc, void *closure);
 void mlt_bus_signal_room(struct mlt_bus *bus);
+/* publish.c: on a connection that stays meanwhile; counted. */
 enum mlt_status mlt_bus_hand_over(struct mlt_bus *bus, natsConnection *nc, const char *subject,
                                   struct mlt_slice payload);
 enum mlt_status mlt_bus_hand_over_message(struct mlt_bus *bus, natsConnection *nc,

@@ -3,19 +3,6 @@
 
 #define HEADER "traceparent"
 
-enum mlt_status mlt_bus_hand_over_message(struct mlt_bus *bus, natsConnection *nc, natsMsg *message)
-{
-    const natsStatus s = natsConnection_PublishMsg(nc, message);
-    if (s != NATS_OK) {
-        return mlt_bus_status(s, NULL, "");
-    }
-    atomic_fetch_add_explicit(&bus->counters.published, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&bus->counters.published_bytes,
-                              (unsigned long long)natsMsg_GetDataLength(message),
-                              memory_order_relaxed);
-    return MLT_OK;
-}
-
 enum mlt_status mlt_bus_hand_over_traced(struct mlt_bus *bus, natsConnection *nc,
                                          const char *subject, struct mlt_slice payload,
                                          const char *traceparent)

@@ -1,10 +1,8 @@
 /* Books that an owner before left: shown as STALE, and LIVE only by what follows. */
-#include "books_fixture.h"
+#include "books_expect.h"
 
 #include "book.h"
 #include "meltica/event/record.h"
-
-static struct books_fixture f;
 
 /* Bids 100, 99 and asks 200, 201 at `last`, as fixture_snapshot and fixture_delta make them. */
 static const int64_t bids[] = { 100, 99 }, asks[] = { 200, 201 };
@@ -101,30 +99,6 @@ static void again(int64_t first, int64_t last)
     mlt_conductor_core_again(f.core, &e);
 }
 
-static void expect_status(size_t n, enum mlt_status_kind kind, const char *reason,
-                          enum mlt_book_state from, int64_t first, int64_t last)
-{
-    assert_true(n < f.count);
-    assert_int_equal(f.out[n].type, MLT_EVENT_STATUS);
-    const struct mlt_status_event *s = &f.out[n].u.status;
-    assert_string_equal(mlt_status_kind_word((int)s->kind), mlt_status_kind_word((int)kind));
-    assert_true(mlt_slice_equal_string(s->reason, reason));
-    assert_int_equal(s->from, from);
-    assert_int_equal(s->update_first, first);
-    assert_int_equal(s->update_last, last);
-}
-
-static const struct mlt_book *expect_book(size_t n, enum mlt_book_state state, int64_t last)
-{
-    assert_true(n < f.count);
-    assert_int_equal(f.out[n].type, MLT_EVENT_BOOK);
-    const struct mlt_book *b = &f.out[n].u.book;
-    assert_string_equal(mlt_book_state_word((int)b->state), mlt_book_state_word((int)state));
-    assert_int_equal(f.out[n].last, last);
-    assert_int_equal(b->last_update_id, last);
-    return b;
-}
-
 /* Its levels are those of the exchange at `last`. */
 static void expect_levels(const struct mlt_book *b, int64_t last)
 {
@@ -147,7 +121,7 @@ static void test_last_record_is_shown_at_once_as_stale_and_numbered_anew(void **
     assert_int_equal(f.out[0].u.status.previous_epoch, 3);
     assert_int_equal(f.out[0].u.status.head_count, 2);
     expect_status(1, MLT_STATUS_STALE, "restored", MLT_BOOK_IDLE, 100, 100);
-    const struct mlt_book *b = expect_book(2, MLT_BOOK_STALE, 103);
+    const struct mlt_book *b = expect_book_at(2, MLT_BOOK_STALE, 103);
     expect_levels(b, 103);
     assert_int_equal(f.out[2].epoch, 7);
     assert_int_equal(f.out[2].sequence, 1);
@@ -173,7 +147,7 @@ static void test_first_delta_that_follows_makes_it_live_without_a_snapshot(void 
     expect_status(0, MLT_STATUS_LIVE, "resumed", MLT_BOOK_STALE, 104, 107);
     assert_int_equal(f.out[1].type, MLT_EVENT_BOOK_DELTA);
     assert_int_equal(f.out[1].u.book_delta.digest_version, 1);
-    const struct mlt_book *b = expect_book(2, MLT_BOOK_LIVE, 107);
+    const struct mlt_book *b = expect_book_at(2, MLT_BOOK_LIVE, 107);
     expect_levels(b, 107);
     assert_int_equal(f.out[1].u.book_delta.digest, b->digest);
     assert_int_equal(f.out[2].first, 106);
@@ -198,7 +172,7 @@ static void test_what_was_put_out_before_brings_it_forward_but_never_makes_it_li
     assert_int_equal(fixture_counts(&f).states[MLT_BOOK_STALE], 1);
     fixture_delta(&f, 107, 107);
     expect_status(0, MLT_STATUS_LIVE, "resumed", MLT_BOOK_STALE, 107, 107);
-    const struct mlt_book *b = expect_book(2, MLT_BOOK_LIVE, 107);
+    const struct mlt_book *b = expect_book_at(2, MLT_BOOK_LIVE, 107);
     expect_levels(b, 107);
     assert_int_equal(b->deltas_applied, 4 + 2 + 1); /* 103 was in what the last BOOK said */
     assert_int_equal(f.requests, 0);
@@ -227,7 +201,7 @@ static void test_delta_that_does_not_follow_is_a_gap_and_asks(void **state)
     fixture_forget(&f);
     fixture_snapshot(&f, 105);
     assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 1);
-    expect_levels(expect_book(f.count - 1, MLT_BOOK_LIVE, 106), 106);
+    expect_levels(expect_book_at(f.count - 1, MLT_BOOK_LIVE, 106), 106);
     fixture_close(&f);
 }
 
@@ -262,7 +236,7 @@ static void test_quiet_book_stays_stale_until_a_snapshot_as_new_as_what_was_deli
     fixture_run(&f, f.now_ns + 3 * MLT_NS_PER_S);
     assert_int_equal(f.requests, 2);
     fixture_snapshot(&f, 105);
-    expect_levels(expect_book(f.count - 1, MLT_BOOK_LIVE, 105), 105);
+    expect_levels(expect_book_at(f.count - 1, MLT_BOOK_LIVE, 105), 105);
     assert_int_equal(fixture_counts(&f).rejoined, 0);
     fixture_close(&f);
 }
@@ -274,7 +248,7 @@ static void test_stale_record_asks_for_nothing_before_the_source_is_known_to_be_
     struct left l = left_at(100, 100);
     l.book.u.book.state = l.checkpoint.state = MLT_BOOK_STALE;
     take_over(&l, 100);
-    (void)expect_book(2, MLT_BOOK_STALE, 100);
+    (void)expect_book_at(2, MLT_BOOK_STALE, 100);
     fixture_run(&f, f.now_ns + 600 * MLT_NS_PER_S);
     assert_int_equal(f.requests, 0);
     assert_int_equal(fixture_counts(&f).states[MLT_BOOK_STALE], 1);
@@ -301,7 +275,7 @@ static void test_stale_record_of_a_source_that_was_up_asks_as_a_live_one_does(vo
     l.book.u.book.state = l.checkpoint.state = MLT_BOOK_STALE;
     l.source_up = true;
     take_over(&l, 100);
-    (void)expect_book(2, MLT_BOOK_STALE, 100);
+    (void)expect_book_at(2, MLT_BOOK_STALE, 100);
     assert_true(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
     fixture_run(&f, f.now_ns + MLT_NS_PER_S);
     assert_int_equal(f.requests, 1);
@@ -485,7 +459,7 @@ static void test_window_is_the_checkpoints(void **state)
     fixture_forget(&f);
     fixture_delta(&f, 101, 101);
     assert_int_equal(f.out[1].u.book_delta.digest_version, 0);
-    assert_int_equal(expect_book(2, MLT_BOOK_LIVE, 101)->digest_version, 0);
+    assert_int_equal(expect_book_at(2, MLT_BOOK_LIVE, 101)->digest_version, 0);
     fixture_forget(&f);
     struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT); /* not whole either */
     quantities[0] = e.first = e.last = e.u.book_snapshot.last_update_id = 101;

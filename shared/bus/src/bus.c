@@ -604,6 +604,11 @@ void mlt_bus_get_stats(const struct mlt_bus *bus, struct mlt_bus_stats *out)
                                 .waiting_max = queues.max };
 }
 
+uint64_t mlt_bus_changes(const struct mlt_bus *bus)
+{
+    return atomic_load(&bus->counters.reconnects) + atomic_load(&bus->counters.disconnects);
+}
+
 void mlt_bus_server_version(const struct mlt_bus *bus, char *out, size_t size)
 {
     struct mlt_bus *b = mlt_bus_mutable(bus);

@@ -18,9 +18,6 @@
 #define BYTES_DEFAULT (8u << 20)
 #define INBOX_BYTES_MAX 80u
 #define NONE UINT32_MAX
-/* As in subscription.c: each one given back to nats.c alone wakes a thread of it. */
-#define SPENT_COUNT_MAX 64u
-#define SPENT_BYTES_MAX (128u << 10)
 #define EXPECTED_HEADER "Nats-Expected-Last-Subject-Sequence"
 #define CODE_NO_RESPONDERS 503
 /* Codes of nats-server (server/errors.json): wrong last sequence, and that of newer servers. */
@@ -57,8 +54,7 @@ struct mlt_kv_writer {
     struct slot *slots;
     uint32_t free, oldest, youngest, unsent; /* unsent: the oldest one of those */
     size_t bytes;
-    natsMsg *spent[SPENT_COUNT_MAX]; /* written, not yet given back */
-    size_t spent_count, spent_bytes;
+    struct spent spent; /* written, not yet given back */
     uint64_t uses;
     struct mlt_kv_writer_stats stats;
 };
@@ -196,14 +192,6 @@ static void on_reply(void *ctx, const struct mlt_bus_message *message)
 
 /* ---- threads ---- */
 
-static void give_back(struct mlt_kv_writer *w)
-{
-    for (size_t i = 0; i < w->spent_count; i++) {
-        natsMsg_Destroy(w->spent[i]);
-    }
-    w->spent_count = w->spent_bytes = 0;
-}
-
 /* Loop thread of the bus: what came since the last write leaves with the next one. What finds no
  * room, or no connection, is the first of a later flush, unless it was given up before. */
 static void on_flush(void *ctx, unsigned stage)
@@ -220,14 +208,10 @@ static void on_flush(void *ctx, unsigned stage)
             break;
         }
         /* Any other failure is an answer that does not come. */
-        w->spent[w->spent_count++] = slot->message;
-        w->spent_bytes += slot->bytes;
+        mlt_bus_spend(&w->spent, slot->message, slot->bytes);
         slot->message = NULL;
         w->bytes -= slot->bytes;
         w->unsent = slot->younger;
-        if (w->spent_count == SPENT_COUNT_MAX || w->spent_bytes >= SPENT_BYTES_MAX) {
-            give_back(w);
-        }
     }
     (void)pthread_mutex_unlock(&w->mutex);
 }
@@ -449,7 +433,7 @@ void mlt_kv_writer_destroy(struct mlt_kv_writer *w)
                      (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE });
     }
     (void)pthread_mutex_unlock(&w->mutex);
-    give_back(w);
+    mlt_bus_give_back(&w->spent);
     (void)pthread_cond_destroy(&w->to_expire);
     (void)pthread_mutex_destroy(&w->mutex);
     free(w->slots);

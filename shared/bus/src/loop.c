@@ -177,13 +177,11 @@ static void flush(struct mlt_bus *bus)
 static enum mlt_status room_in_flush(struct mlt_bus *bus)
 {
     if (!atomic_load(&bus->up) || bus->link == NULL) {
-        bus->loop.refused = true;
         return MLT_E_CLOSED;
     }
     if (natsConnection_Buffered(bus->link->nc) > bus->buffered_max) {
         /* What is buffered goes out with this flush; the caller's turn is the next. */
         atomic_store(&bus->loop.pending, true);
-        bus->loop.refused = true;
         return MLT_E_FULL;
     }
     return MLT_OK;
@@ -195,18 +193,16 @@ enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subjec
     enum mlt_status status = room_in_flush(bus);
     if (status == MLT_OK) {
         status = mlt_bus_hand_over(bus, bus->link->nc, subject, payload);
-        /* Too big for this server, no memory: it has not left either. */
-        bus->loop.refused = bus->loop.refused || status != MLT_OK;
     }
+    /* No room, too big for this server, no memory: it has not left. */
+    bus->loop.refused = bus->loop.refused || status != MLT_OK;
     return status;
 }
 
 /* Nothing is acknowledged to a hop for such a message, so that none waits for it. */
 enum mlt_status mlt_bus_message_in_flush(struct mlt_bus *bus, natsMsg *message)
 {
-    const bool refused = bus->loop.refused;
     enum mlt_status status = room_in_flush(bus);
-    bus->loop.refused = refused;
     if (status == MLT_OK) {
         status = mlt_bus_hand_over_message(bus, bus->link->nc, message);
     }

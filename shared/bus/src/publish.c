@@ -1,8 +1,27 @@
-/* What leaves by a connection: messages, answers, requests. */
+/* What leaves by a connection: messages, answers, requests; and what is done with. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "connection.h"
+
+#define SPENT_BYTES_MAX (128u << 10)
+
+void mlt_bus_give_back(struct spent *spent)
+{
+    for (size_t i = 0; i < spent->count; i++) {
+        natsMsg_Destroy(spent->messages[i]);
+    }
+    spent->count = spent->bytes = 0;
+}
+
+void mlt_bus_spend(struct spent *spent, natsMsg *message, size_t bytes)
+{
+    spent->messages[spent->count++] = message;
+    spent->bytes += bytes;
+    if (spent->count == MLT_BUS_SPENT_MAX || spent->bytes >= SPENT_BYTES_MAX) {
+        mlt_bus_give_back(spent);
+    }
+}
 
 /* ---- publish ---- */
 

@@ -8,10 +8,6 @@
 
 #define PENDING_COUNT_MAX 65536
 #define PENDING_BYTES_MAX (16u << 20)
-/* nats.c frees messages on a thread of its own and wakes it for each one: at 8,000 a second that is
- * a fifth of all changes of threads. So they are given back by the dozen. */
-#define SPENT_COUNT_MAX 64u
-#define SPENT_BYTES_MAX (128u << 10)
 
 struct mlt_bus_subscription {
     struct mlt_bus *bus;
@@ -26,8 +22,7 @@ struct mlt_bus_subscription {
     /* The delivery thread of a connection that ended may still be in the handler when that of the
      * next one has its first message. */
     pthread_mutex_t handler_lock;
-    natsMsg *spent[SPENT_COUNT_MAX]; /* handler_lock: handled, not yet given back */
-    size_t spent_count, spent_bytes;
+    struct spent spent; /* handler_lock: handled, not yet given back */
     pthread_mutex_t lock;
     pthread_cond_t completed;
     unsigned live; /* delivery threads */
@@ -55,15 +50,6 @@ static void fill(struct mlt_bus_message *message, natsMsg *msg)
     }
 }
 
-/* handler_lock is held, or no thread is left that takes it. */
-static void give_back(struct mlt_bus_subscription *sub)
-{
-    for (size_t i = 0; i < sub->spent_count; i++) {
-        natsMsg_Destroy(sub->spent[i]);
-    }
-    sub->spent_count = sub->spent_bytes = 0;
-}
-
 static void on_message(natsConnection *nc, natsSubscription *from, natsMsg *msg, void *closure)
 {
     struct mlt_bus_subscription *sub = closure;
@@ -75,11 +61,7 @@ static void on_message(natsConnection *nc, natsSubscription *from, natsMsg *msg,
                               memory_order_relaxed);
     (void)pthread_mutex_lock(&sub->handler_lock);
     sub->handler(sub->ctx, &message);
-    sub->spent[sub->spent_count++] = msg;
-    sub->spent_bytes += message.payload.len;
-    if (sub->spent_count == SPENT_COUNT_MAX || sub->spent_bytes >= SPENT_BYTES_MAX) {
-        give_back(sub);
-    }
+    mlt_bus_spend(&sub->spent, msg, message.payload.len);
     (void)pthread_mutex_unlock(&sub->handler_lock);
 }
 
@@ -162,7 +144,7 @@ void mlt_bus_subscriptions_start(struct mlt_bus *bus, natsConnection *nc)
 
 static void sub_free(struct mlt_bus_subscription *sub)
 {
-    give_back(sub);
+    mlt_bus_give_back(&sub->spent);
     (void)pthread_mutex_destroy(&sub->handler_lock);
     (void)pthread_mutex_destroy(&sub->lock);
     (void)pthread_cond_destroy(&sub->completed);

@@ -78,6 +78,9 @@ enum mlt_status mlt_bus_connect(const struct mlt_bus_options *options, struct ml
 void mlt_bus_destroy(struct mlt_bus *bus, int64_t drain_ns);
 
 bool mlt_bus_connected(const struct mlt_bus *bus);
+/* How often the connection ended or came back: another number is another connection. Takes no lock,
+ * unlike mlt_bus_get_stats. */
+uint64_t mlt_bus_changes(const struct mlt_bus *bus);
 /* Waits until connected; E_TIMEOUT. Not from a callback. */
 enum mlt_status mlt_bus_wait_connected(struct mlt_bus *bus, int64_t timeout_ns) MLT_MUST_CHECK;
 void mlt_bus_get_stats(const struct mlt_bus *bus, struct mlt_bus_stats *out);

@@ -326,9 +326,7 @@ bool mlt_conductor_cache_commit(struct mlt_conductor_cache *cache, struct mlt_sl
 /* Where nothing is written nobody notices that the server was another one meanwhile. */
 static void check_connection(struct mlt_conductor_cache *cache)
 {
-    struct mlt_bus_stats stats;
-    mlt_bus_get_stats(cache->options.bus, &stats);
-    const uint64_t connections = stats.reconnects + stats.disconnects;
+    const uint64_t connections = mlt_bus_changes(cache->options.bus);
     if (connections != cache->connections) {
         cache->connections = connections;
         mlt_cache_set_away(cache, "the connection to NATS ended", 0);

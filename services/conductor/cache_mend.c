@@ -97,9 +97,11 @@ static void probe(struct mlt_conductor_cache *cache)
     struct mlt_error err = MLT_ERROR_INIT;
     const struct key *known = known_key(cache);
     (void)pthread_mutex_unlock(&cache->lock);
-    struct mlt_bus_stats stats;
     enum mlt_status status = mlt_bus_wait_connected(cache->options.bus, CONNECT_SLICE_NS);
-    mlt_bus_get_stats(cache->options.bus, &stats);
+    const uint64_t connections = mlt_bus_changes(cache->options.bus);
+    if (status == MLT_OK) { /* by which the puts go */
+        status = mlt_bus_wait_connected(cache->options.data, CONNECT_SLICE_NS);
+    }
     if (status == MLT_OK) {
         status = ensure_bucket(cache, &err);
     }
@@ -120,7 +122,7 @@ static void probe(struct mlt_conductor_cache *cache)
         return;
     }
     cache->available = true;
-    cache->connections = stats.reconnects + stats.disconnects;
+    cache->connections = connections;
     if (lost) {
         cache->counts.rebuilt++;
         mlt_log(MLT_LOG_WARN, "cache_rebuilt",

@@ -137,6 +137,7 @@ void mlt_conductor_settle_all(struct conductor *c)
     while (c->deferred_ns != 0 && !c->stopping) {
         await_settled(c);
     }
+    c->deferred_ns = 0; /* cut short: it is not acknowledged, and the receiver is about to end */
 }
 
 void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,

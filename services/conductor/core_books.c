@@ -273,6 +273,7 @@ void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event)
 {
     const bool up = event->u.status.kind == MLT_STATUS_SOURCE_UP;
     f->asleep = f->asleep && !up;
+    f->down_again = false;
     mlt_fusion_source(f->fusion, up);
 }
 

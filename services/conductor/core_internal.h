@@ -44,6 +44,7 @@ struct fused {
     bool restored, unsaid;   /* by an owner before, and neither joined nor broken; not yet said */
     bool conflated;          /* its window is over, but there was no room */
     bool asleep;             /* restored, and the source was down by then */
+    bool down_again;         /* the source's last word was said before, to a restored book: DOWN */
     bool uncached;           /* the last BOOK left with CACHE_UNAVAILABLE */
     bool committing, late;   /* late: what came after it waits no longer */
     uint64_t fenced_epoch;   /* nothing leaves while the slot has this one */

@@ -100,7 +100,11 @@ void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrumen
     struct fused *f = i->fused;
     const bool delta = event->type == MLT_EVENT_BOOK_DELTA;
     if ((!delta && !mlt_conductor_of_source(event)) || f == NULL || f->unsaid ||
-        i->epoch != core->epochs[i->slot] || !mlt_fusion_restored(f->fusion)) {
+        i->epoch != core->epochs[i->slot]) {
+        return;
+    }
+    /* DOWN ends a restored book, and the UP that was said behind it has to end that. */
+    if (!mlt_fusion_restored(f->fusion) && (delta || !f->down_again)) {
         return;
     }
     if (delta) {
@@ -110,6 +114,7 @@ void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrumen
         core->counts.replayed += outcome == MLT_SYNC_APPLIED;
     } else {
         mlt_conductor_take_source(f, event);
+        f->down_again = event->u.status.kind == MLT_STATUS_SOURCE_DOWN;
     }
     mlt_conductor_announce(core, f);
     mlt_conductor_book_if_due(core, f);

@@ -38,7 +38,7 @@ static void drop_oldest_half(struct mlt_delta_buffer *buffer)
 size_t mlt_delta_buffer_shrink(struct mlt_delta_buffer *buffer, size_t deltas, size_t levels)
 {
     const size_t before = buffer->count;
-    while (buffer->count > 1 && (buffer->count > deltas || buffer->number_count > 2 * levels)) {
+    while (buffer->count > 1 && (buffer->count >= deltas || buffer->number_count > 2 * levels)) {
         drop_oldest_half(buffer);
     }
     return before - buffer->count;

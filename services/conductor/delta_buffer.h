@@ -8,10 +8,11 @@
 /* Beyond these the oldest half goes. */
 #define MLT_DELTA_BUFFER_DELTAS_MAX 4096u
 #define MLT_DELTA_BUFFER_LEVELS_MAX 65536u /* above twice MLT_EVENT_LEVELS_MAX */
-/* The same while no snapshot is asked for: with a book's own 64 KiB that is what 500 may have when
- * the exchange refuses for minutes. A snapshot asked for later is newer than what went. */
+/* The same while no snapshot is asked for: 16 and 32 KiB, so that 500 books may have them when the
+ * exchange refuses for minutes. A snapshot asked for later is newer than what went. What a request
+ * in flight let it grow to stays until it is cleared. */
 #define MLT_DELTA_BUFFER_DELTAS_IDLE 512u
-#define MLT_DELTA_BUFFER_LEVELS_IDLE 3072u
+#define MLT_DELTA_BUFFER_LEVELS_IDLE 2048u
 /* Kept after a clear: 16 KiB and 5 KiB. */
 #define MLT_DELTA_BUFFER_DELTAS_KEPT 128u
 #define MLT_DELTA_BUFFER_LEVELS_KEPT 1024u

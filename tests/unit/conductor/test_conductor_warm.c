@@ -315,6 +315,20 @@ static void test_word_of_the_source_that_was_put_out_before_is_heard(void **stat
     fixture_run(&f, f.now_ns + 600 * MLT_NS_PER_S);
     assert_int_equal(f.requests, 0);
     assert_int_equal(fixture_counts(&f).states[MLT_BOOK_STALE], 1);
+    again_source(MLT_STATUS_SOURCE_UP); /* the line had come back before that owner ended */
+    assert_true(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    assert_int_equal(f.requests, 1);
+    fixture_snapshot(&f, 105);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 1);
+    fixture_close(&f);
+
+    /* What is said now is newer than all that was said before. */
+    open_left(100, 100, 100);
+    again_source(MLT_STATUS_SOURCE_DOWN);
+    fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
+    again_source(MLT_STATUS_SOURCE_UP);
+    assert_false(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    assert_int_equal(f.requests, 0);
     fixture_close(&f);
 }
 

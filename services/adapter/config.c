@@ -27,7 +27,7 @@ const struct mlt_config_item mlt_adapter_items[] = {
          "Share of the address's request weight that this Adapter may use."),
     ITEM(listing_interval_ms, INT, "3600000", 1000, 86400000, "ms",
          "How often exchangeInfo is read, unless the plan says otherwise."),
-    ITEM(clock_interval_ms, INT, "10000", 1000, 3600000, "ms",
+    ITEM(clock_interval_ms, INT, "10000", 1000, 300000, "ms",
          "How often the exchange is asked for its time, by which its clock is compared with ours."),
     ITEM(silent_after_ms, INT, "60000", 100, 86400000, "ms",
          "A topic that was acknowledged and sends nothing for so long is reported as SILENT."),

@@ -383,7 +383,7 @@ static void command(void *ctx, enum mlt_verb verb, const struct mlt_bus_message 
         mlt_micro_defer(to);
         return;
     }
-    mlt_control_meters_answered(&c->meters, verb, 503, 0);
+    mlt_control_meters_answered(&c->meters, verb, 503, -1);
     (void)mlt_control_refuse(&refusal, 503, "",
                              "too many commands wait (%u), nothing changed: ask again",
                              MLT_WORKERS_QUEUE_MAX);

@@ -65,7 +65,7 @@ void mlt_control_meters_make(struct mlt_control_meters *to, struct mlt_metrics *
 void mlt_control_meters_answered(const struct mlt_control_meters *meters, enum mlt_verb verb,
                                  int code, int64_t took_ns)
 {
-    if (verb < MLT_VERB_COUNT) {
+    if (verb < MLT_VERB_COUNT && took_ns >= 0) {
         mlt_histogram_record_ns(meters->took[verb], took_ns);
     }
     if (code == 0) {

@@ -33,6 +33,9 @@ static void on_status(void *ctx, const struct mlt_bus_message *message)
         clock->uncertainty_ns = status->clock_uncertainty_ns;
         atomic_store(&clock->offset_ns, status->clock_offset_ns);
         atomic_store(&clock->known, true);
+    } else if (!status->clock_known && strcmp(clock->instance, status->instance) == 0) {
+        atomic_store(&clock->known,
+                     false); /* it has had no answer for long; nor has anybody else */
     }
     meltica__v1__plan_status__free_unpacked(status, NULL);
 }

@@ -23,9 +23,9 @@ enum sim_fault {
     SIM_FAULT_COUNT
 };
 #define SIM_FAULT_FRAME_KINDS                                                                      \
-    SIM_FAULT_STALE           /* the kinds below are of frames, the rest of REST                   \
-                               */
-#define SIM_FAULTS_MAX 65536u /* logged; then no more are made */
+    SIM_FAULT_STALE             /* the kinds below are of frames, the rest of REST                 \
+                                 */
+#define SIM_FAULTS_MAX 1048576u /* logged; then no more are made */
 #define SIM_FAULT_SYMBOL_BYTES 24u
 
 extern const char *const sim_fault_names[SIM_FAULT_COUNT];

@@ -187,8 +187,10 @@ int mlt_tool_signals(void)
     (void)sigemptyset(&set);
     for (size_t i = 0; i < END_COUNT; i++) {
         struct sigaction action;
-        /* nohup has it ignored, which a signal that is blocked would not be. */
-        if (sigaction(ends[i], NULL, &action) != 0 || action.sa_handler != SIG_IGN) {
+        /* nohup has SIGHUP ignored, which a signal that is blocked would not be. A shell has SIGINT
+         * ignored for what runs beside its script, and that is to end by it all the same. */
+        if (ends[i] != SIGHUP || sigaction(SIGHUP, NULL, &action) != 0 ||
+            action.sa_handler != SIG_IGN) {
             (void)sigaddset(&set, ends[i]);
         }
     }

@@ -72,10 +72,11 @@ static enum mlt_status read_checkpoint(struct verify *v, struct mlt_store *store
     r->checkpoint_reads++;
     enum mlt_status status = mlt_kv_get(store, MLT_VERIFY_BUCKET, key, value, &revision, &err);
     if (status == MLT_E_NOT_FOUND) {
-        (void)snprintf(r->reason, sizeof r->reason,
-                       "no checkpoint %.60s in %s: it is not listed, or nobody asks for its BOOK "
-                       "(meltica top --once shows what flows, meltica sub BOOK %.60s asks)",
-                       key, MLT_VERIFY_BUCKET, v->options->instrument);
+        (void)snprintf(
+            r->reason, sizeof r->reason,
+            "no checkpoint %.60s in %s (%.80s): it is not listed, or nobody asks for its "
+            "BOOK (meltica top --once shows what flows, meltica sub BOOK %.60s asks)",
+            key, MLT_VERIFY_BUCKET, err.text, v->options->instrument);
         return MLT_OK;
     }
     if (status != MLT_OK) {

@@ -30,7 +30,7 @@ struct mlt_verify_result {
     uint32_t digest;           /* the same */
     bool right;                /* the verdict */
     bool joined;               /* at the end */
-    char reason[320];          /* why not; "" when right */
+    char reason[400];          /* why not; "" when right */
 };
 
 /* Blocks for the duration and up to MLT_VERIFY_JOIN_NS more. A verdict, right or not, is MLT_OK;

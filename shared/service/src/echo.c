@@ -10,6 +10,7 @@
 #include "meltica/base/clock.h"
 
 #define ECHO_NS MLT_NS_PER_S
+#define ECHO_NS_MAX (60 * MLT_NS_PER_S) /* what says more was not sent by us */
 
 /* A thread of the bus. Nobody else has the subject, but whoever may write there may say anything.
  */
@@ -21,7 +22,10 @@ static void on_echo(void *ctx, const struct mlt_bus_message *message)
         return;
     }
     memcpy(&sent_ns, message->payload.data, sizeof sent_ns);
-    mlt_histogram_record_ns(slot->echo, mlt_clock_mono_ns() - sent_ns);
+    const int64_t now_ns = mlt_clock_mono_ns();
+    if (sent_ns <= now_ns && sent_ns > now_ns - ECHO_NS_MAX) {
+        mlt_histogram_record_ns(slot->echo, now_ns - sent_ns);
+    }
 }
 
 static void send_echoes(void *ctx)

@@ -65,7 +65,6 @@ struct answer {
     const struct mlt_rest_call *call;
     const struct mlt_http_response *response;
     int64_t adapted_ns;
-    bool unreadable; /* the body is no JSON: cut short, or of something in between */
 };
 
 static void on_instance(void *ctx, const struct mlt_binance_symbol *symbol, struct mlt_slice stream,
@@ -74,10 +73,6 @@ static void on_instance(void *ctx, const struct mlt_binance_symbol *symbol, stru
     struct answer *answer = ctx;
     (void)symbol;
     (void)stream;
-    answer->unreadable =
-        answer->unreadable ||
-        (event->type == MLT_NATIVE_UNPARSED &&
-         mlt_slice_equal_string(event->u.unparsed.reason, mlt_status_word(MLT_E_PARSE)));
     event->route = answer->call->route;
     event->received = answer->response->completed_ns;
     event->adapted = answer->adapted_ns;
@@ -164,10 +159,6 @@ static enum mlt_rest_outcome on_success(struct answer *answer, char original[ORI
     const enum mlt_rest_function function = answer->call->function;
     struct mlt_error err = MLT_ERROR_INIT;
     const enum mlt_status status = decode(answer, &err);
-    if (status == MLT_OK && answer->unreadable) { /* somebody waits for what it should have said */
-        mlt_adapter_rest_failed(answer->adapter, function, mlt_status_word(MLT_E_PARSE));
-        return MLT_REST_RETRY;
-    }
     if (status == MLT_OK) {
         mlt_counter_add(answer->adapter->meters.rest_ok[function], 1);
         return MLT_REST_DONE;

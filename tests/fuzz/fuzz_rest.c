@@ -76,6 +76,7 @@ static void body(struct mlt_slice bytes, unsigned kind)
     const enum mlt_status status = decode(kind, copy, bytes.len, &instances, &err);
     MLT_CHECK(status == MLT_OK || err.text[0] != '\0');
     MLT_CHECK(status != MLT_OK || kind != 'd' || instances == 1);
+    MLT_CHECK(status != MLT_E_PARSE || instances == 1);
     free(copy);
 }
 

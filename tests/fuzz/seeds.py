@@ -220,6 +220,8 @@ def seeds():
     yield "rest", "fetches", b"f" + b"\x00" + block(fetch) + b"\x01" + block(fetch) + b"\x02" + \
         block(text(1, "ticker/24hr"))
     yield "rest", "error", b'd{"code":-1121,"msg":"Invalid symbol."}'
+    yield "rest", "cut", b'd{"lastUpdateId":7,"bids":[["1.0","2.0"]]'
+    yield "rest", "odd_price", b's[{"id":1,"price":"1e5","qty":"1","time":5,"isBuyerMaker":true}]'
     yield "rest", "trades", b's[{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012",' \
         b'"time":1499865549590,"isBuyerMaker":true,"isBestMatch":true},{"id":28458,"price":"4.1","qty":"1",' \
         b'"quoteQty":"4.1","time":1499865549591,"isBuyerMaker":false}]'

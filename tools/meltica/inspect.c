@@ -174,7 +174,7 @@ static void take_rest(struct inspect *in, const struct mlt_record *record)
         in->decoder, symbol, body, record->json.len, record->received_ns, on_native, in, &err);
     if (status == MLT_E_PROTOCOL) {
         count_rejected(in, MLT_SLICE_LITERAL("exchange_error"));
-    } else if (status != MLT_OK) {
+    } else if (status != MLT_OK && status != MLT_E_PARSE) { /* which on_native has counted */
         fail(in, status);
     }
 }

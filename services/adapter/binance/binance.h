@@ -96,9 +96,12 @@ enum mlt_status mlt_binance_decode_frame(struct mlt_binance_decoder *decoder, ch
  * -------------------------------------------------------------------------------------------- */
 
 /* Body of GET /api/v3/depth for one symbol: emits one BOOK_SNAPSHOT with rest_function "depth", or
- * MLT_NATIVE_UNPARSED. An error object {"code","msg"} is E_PROTOCOL with the code in err.
- * completed_ns: wall time at which the answer was whole. body is overwritten, padding as for
- * frames. */
+ * MLT_NATIVE_UNPARSED. OK: it is an answer, even where instances of it were refused; asked again it
+ * would say the same, and so would one that is too_big. E_PARSE: the body is no JSON (cut short, or
+ * of something in between), is emitted as one MLT_NATIVE_UNPARSED, and may be whole when asked for
+ * again. E_PROTOCOL: an error object {"code","msg"}, with the code in err. E_NOMEM, E_INTERNAL:
+ * nothing was emitted. completed_ns: wall time at which the answer was whole. body is overwritten,
+ * padding as for frames. */
 enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
                                          const struct mlt_binance_symbol *symbol, char *body,
                                          size_t len, int64_t completed_ns, mlt_binance_emit_fn emit,

@@ -640,9 +640,15 @@ static enum mlt_status decode_rest(struct mlt_binance_decoder *decoder,
                 rest_instance(decoder, root, answer);
             }
         }
-    } else if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
-        emit_unparsed(decoder, &answer->target, answer->symbol, answer->function, status);
-        status = MLT_OK;
+    } else {
+        if (status != MLT_E_NOMEM && status != MLT_E_INTERNAL) {
+            emit_unparsed(decoder, &answer->target, answer->symbol, answer->function, status);
+        }
+        status = status == MLT_E_TOO_BIG /* it would be as long again */
+                     ? MLT_OK
+                     : mlt_error_set(err, status, "%s of %s: %s",
+                                     (const char *)answer->function.data, whose,
+                                     status == MLT_E_PARSE ? "not JSON" : mlt_status_text(status));
     }
     free(memory);
     return status;

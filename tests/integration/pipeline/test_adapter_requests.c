@@ -226,6 +226,65 @@ static void test_an_answer_that_is_no_json_is_asked_for_again(void **state)
     rig_stub_stop(&stub);
 }
 
+/* ---- an answer with one number that is none ---- */
+
+static unsigned trades_calls; /* by stub_state.lock */
+
+static void one_odd_price(void *ctx, const char *path, int *status, char *headers, char *body,
+                          size_t size)
+{
+    if (strncmp(path, "/api/v3/historicalTrades", 24) != 0) {
+        cut_short(ctx, path, status, headers, body, size);
+        return;
+    }
+    (void)pthread_mutex_lock(&stub_state.lock);
+    trades_calls++;
+    (void)pthread_mutex_unlock(&stub_state.lock);
+    *status = 200;
+    (void)snprintf(body, size,
+                   "[{\"id\":1,\"price\":\"1\",\"qty\":\"1\",\"time\":5,\"isBuyerMaker\":true},"
+                   "{\"id\":2,\"price\":\"1e5\",\"qty\":\"1\",\"time\":5,\"isBuyerMaker\":true},"
+                   "{\"id\":3,\"price\":\"1\",\"qty\":\"1\",\"time\":5,\"isBuyerMaker\":true}]");
+}
+
+static bool trades_at_least(const struct rig_seen *seen, uint64_t value)
+{
+    return seen->by_type[MLT_EVENT_TRADE] >= value;
+}
+
+/* The word of the refusal is the same as of a body that is no JSON; the answer is one all the same.
+ */
+static void test_an_answer_with_one_odd_price_is_not_asked_for_again(void **state)
+{
+    (void)state;
+    struct rig_stub stub = { .script = one_odd_price };
+    stub_state.depth_calls = 1; /* none of them is cut short */
+    trades_calls = 0;
+    rig_stub_start(&stub);
+    (void)snprintf(rig.rest_url, sizeof rig.rest_url, "http://127.0.0.1:%s", stub.port);
+    rig_start(&rig, small, none);
+    const struct rig_route routes[] = { { 6, "", "depth", 100, 20 } };
+    rig_plan(&rig, 1, routes, 1, symbols, 1);
+    rig_wait(&rig, snapshots_at_least, 1, "the schedule");
+    assert_string_equal(rig_fetch(&rig, "historicalTrades", "SYM0001-USDT", 3), "");
+    rig_wait(&rig, trades_at_least, 2, "what is good of the answer");
+    /* A second and more, by the schedule: the same again would come within a quarter of one. */
+    rig_wait(&rig, snapshots_at_least, rig_seen(&rig).snapshots_scheduled + 15, "the schedule");
+    const struct rig_seen seen = rig_seen(&rig);
+    (void)pthread_mutex_lock(&stub_state.lock);
+    assert_int_equal(trades_calls, 1);
+    (void)pthread_mutex_unlock(&stub_state.lock);
+    assert_int_equal(seen.by_type[MLT_EVENT_TRADE], 2);
+    assert_int_equal(seen.unparsed, 1);
+    assert_string_equal(seen.unparsed_reason, "parse");
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_rest_failures_total", "reason=\"parse\""),
+                     0);
+    assert_int_equal(
+        rig_metric(&rig, "meltica_adapter_rest_answers_total", "function=\"historicalTrades\""), 1);
+    assert_int_equal(rig_end_adapter(&rig), 0);
+    rig_stub_stop(&stub);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
 
 int main(void)
@@ -235,6 +294,7 @@ int main(void)
         TEST(test_plan_is_answered_and_level_triggered),
         TEST(test_429_and_418_are_obeyed_and_an_error_is_handed_on),
         TEST(test_an_answer_that_is_no_json_is_asked_for_again),
+        TEST(test_an_answer_with_one_odd_price_is_not_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -479,6 +479,30 @@ static void test_a_recording_ends_where_the_disk_does(void **state)
     command_free(&c);
 }
 
+/* What was recorded of an answer that came cut short is one refusal; the rest is read. */
+static void test_inspect_goes_on_after_an_answer_that_is_no_json(void **state)
+{
+    (void)state;
+    char path[128];
+    struct command c;
+    (void)snprintf(path, sizeof path, "%s/answers", folder);
+    FILE *to = fopen(path, "w");
+    assert_non_null(to);
+    (void)fputs(
+        "https://x/api/v3/exchangeInfo -> 1700000000.25: {\"symbols\":[{\"symbol\":\"BTCUSDT\","
+        "\"status\":\"TRADING\",\"baseAsset\":\"BTC\",\"quoteAsset\":\"USDT\"}]}\n"
+        "https://x/api/v3/depth?symbol=BTCUSDT&limit=5 -> 1700000000.5: "
+        "{\"lastUpdateId\":7,\"bids\":[[\"1.0\",\"2.0\"]]\n"
+        "https://x/api/v3/depth?symbol=BTCUSDT&limit=5 -> 1700000001.5: "
+        "{\"lastUpdateId\":8,\"bids\":[[\"1.0\",\"2.0\"]],\"asks\":[]}\n",
+        to);
+    assert_int_equal(fclose(to), 0);
+    run(&c, ARGS("inspect", path), 0);
+    expect(command_out(&c), "\"parse\":1");
+    expect(command_out(&c), "\"BOOK_SNAPSHOT\":1");
+    command_free(&c);
+}
+
 static void test_output_that_is_lost_is_a_failure(void **state)
 {
     (void)state;
@@ -580,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_a_recording_has_events_only),
         cmocka_unit_test(test_a_terminal_that_goes_ends_a_recording_in_order),
         cmocka_unit_test(test_a_recording_ends_where_the_disk_does),
+        cmocka_unit_test(test_inspect_goes_on_after_an_answer_that_is_no_json),
         cmocka_unit_test(test_output_that_is_lost_is_a_failure),
         cmocka_unit_test(test_a_reader_that_goes_is_no_failure),
         cmocka_unit_test(test_no_password_is_shown),

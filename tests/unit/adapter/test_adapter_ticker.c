@@ -103,6 +103,25 @@ static void test_array_is_one_ticker_an_element(void **state)
     assert_string_equal(got.reason, "wrong_type");
 }
 
+#define BETWEEN_GOOD_ONES(price)                                                                   \
+    "[" TICKER("C000USDT", "\"1\"") "," TICKER("C001USDT", price) "," TICKER("C002USDT",           \
+                                                                             "\"1\"") "]"
+
+/* "parse" is the word for a number too: the body is an answer all the same. */
+static void test_one_odd_price_is_refused_by_itself(void **state)
+{
+    static const char *const bodies[] = { BETWEEN_GOOD_ONES("\"\""), BETWEEN_GOOD_ONES("\"1e5\""),
+                                          BETWEEN_GOOD_ONES("\"NaN\"") };
+    (void)state;
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        memset(&got, 0, sizeof got);
+        assert_int_equal(decode(bodies[i], NULL), MLT_OK);
+        assert_int_equal(got.events, 2);
+        assert_int_equal(got.unparsed, 1);
+        assert_string_equal(got.reason, "parse");
+    }
+}
+
 static void test_error_object_is_said(void **state)
 {
     (void)state;
@@ -116,7 +135,9 @@ static void test_error_object_is_said(void **state)
 static void test_damaged_bodies_are_refused(void **state)
 {
     (void)state;
-    assert_int_equal(decode("{\"symbol\":", NULL), MLT_OK);
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(decode("{\"symbol\":", &err), MLT_E_PARSE);
+    assert_string_equal(err.text, "ticker/24hr of C000-USDT: not JSON");
     assert_string_equal(got.reason, "parse");
     assert_int_equal(decode("7", NULL), MLT_OK);
     assert_string_equal(got.reason, "wrong_type");
@@ -132,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_object_is_one_ticker),
         TEST(test_array_is_one_ticker_an_element),
+        TEST(test_one_odd_price_is_refused_by_itself),
         TEST(test_error_object_is_said),
         TEST(test_damaged_bodies_are_refused),
     };

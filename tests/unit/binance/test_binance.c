@@ -271,7 +271,16 @@ static void test_depth_body_is_a_snapshot_tagged_with_its_function(void **state)
     char body[sizeof text + 8] = "", failed[sizeof error + 8] = "";
     memcpy(body, text, sizeof text - 1);
     memcpy(failed, error, sizeof error - 1);
+    char short_body[sizeof text + 8] = "";
+    memcpy(short_body, text, sizeof text - 2);
     struct mlt_error err = MLT_ERROR_INIT;
+    f->emitted = 0;
+    assert_int_equal(mlt_binance_decode_depth(f->decoder, btc, short_body, sizeof text - 2, 99,
+                                              on_emit, f, &err),
+                     MLT_E_PARSE);
+    assert_string_equal(err.text, "depth of BTCUSDT: not JSON");
+    assert_int_equal(f->emitted, 1);
+    assert_int_equal(f->last.type, MLT_NATIVE_UNPARSED);
     f->emitted = 0;
     assert_int_equal(
         mlt_binance_decode_depth(f->decoder, btc, body, sizeof text - 1, 99, on_emit, f, &err),
@@ -342,11 +351,23 @@ static void test_rest_trades(void **state)
                   false, MLT_OK);
     assert_int_equal(f->emitted, 3);
     assert_int_equal(e->type, MLT_EVENT_TRADE);
+    /* The same word as of a body that is no JSON, but this one is an answer. */
+    decode_trades(f,
+                  "[{\"id\":1,\"price\":\"1\",\"qty\":\"1\",\"time\":5,\"isBuyerMaker\":true},"
+                  "{\"id\":2,\"price\":\"1e5\",\"qty\":\"1\",\"time\":5,\"isBuyerMaker\":true}]",
+                  false, MLT_OK);
+    assert_int_equal(f->emitted, 2);
+    assert_int_equal(e->type, MLT_NATIVE_UNPARSED);
+    assert_true(mlt_slice_equal_string(e->u.unparsed.reason, "parse"));
     decode_trades(f, "{\"a\":1}", true, MLT_OK);
     assert_int_equal(f->emitted, 1);
     assert_int_equal(e->type, MLT_NATIVE_UNPARSED);
-    decode_trades(f, "[{\"id\":1", false, MLT_OK);
+    decode_trades(f, "[{\"id\":1", false, MLT_E_PARSE);
+    assert_int_equal(f->emitted, 1);
     assert_int_equal(e->type, MLT_NATIVE_UNPARSED);
+    assert_true(mlt_slice_equal_string(e->u.unparsed.reason, "parse"));
+    decode_trades(f, "", false, MLT_E_PARSE);
+    assert_int_equal(f->emitted, 1);
     decode_trades(f, "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}", false, MLT_E_PROTOCOL);
     assert_int_equal(f->emitted, 0);
 }

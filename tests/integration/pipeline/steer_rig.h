@@ -70,7 +70,6 @@ cJSON *rig_exchange(struct rig *rig, const cJSON **streams);
 /* Number of messages that a stream ever took (state.last_seq), and that it holds; false: there is
  * none. */
 bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *held);
-/* Resident KiB of a service. */
 /* seed from the environment (MELTICA_TEST_SEED) or the clock; printed. */
 uint64_t rig_seed(const char *what);
 

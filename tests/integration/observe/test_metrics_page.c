@@ -4,15 +4,13 @@
  */
 #include "mlt_test.h"
 
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "meltica/base/clock.h"
 #include "mlt_consumer.h"
 #include "mlt_stack.h"
+#include "server.h"
 
 #define BODY_BYTES_MAX (4u << 20)
 #define PATIENCE_S 60
@@ -171,27 +169,11 @@ static void test_a_book_has_series_of_its_own_up_to_the_bound(void **state)
  * lets nobody name a reply. Returns when the server has taken it. */
 static void ask_raw(const char *verb, const char *request, const char *reply)
 {
-    const struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)strtoul(strrchr(stack.nats_url, ':') + 1, NULL, 10)),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
+    const struct server at = { .port = atoi(strrchr(stack.nats_url, ':') + 1) };
     char text[1024], said[4096];
-    size_t len = 0;
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    const int size = snprintf(text, sizeof text,
-                              "CONNECT {\"verbose\":false}\r\n"
-                              "PUB meltica.control.as.desk.%s %s %zu\r\n%s\r\nPING\r\n",
-                              verb, reply, strlen(request), request);
-    assert_int_equal(write(fd, text, (size_t)size), size);
-    do {
-        const ssize_t n = read(fd, said + len, sizeof said - 1 - len);
-        assert_true(n > 0);
-        len += (size_t)n;
-        said[len] = '\0';
-    } while (strstr(said, "PONG") == NULL);
-    (void)close(fd);
+    (void)snprintf(text, sizeof text, "PUB meltica.control.as.desk.%s %s %zu\r\n%s\r\nPING\r\n",
+                   verb, reply, strlen(request), request);
+    raw_client(&at, text, "PONG", 1, said, sizeof said);
 }
 
 static void ask(const char *verb, const char *request, int code, struct mlt_buf *answer)

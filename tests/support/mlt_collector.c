@@ -1,20 +1,13 @@
 #include "mlt_collector.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "meltica/base/clock.h"
 #include "meltica/trace/context.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
-
-#define BODY_BYTES_MAX (16u << 20)
 
 typedef Opentelemetry__Proto__Common__V1__KeyValue key_value;
 
@@ -108,59 +101,15 @@ static bool take_request(struct collector *c)
 
 /* ---- the server ---- */
 
-static bool read_all(int fd, void *data, size_t len)
+static struct http_stub_answer take(void *ctx, const char *head, const void *body, size_t len)
 {
-    uint8_t *p = data;
-    while (len > 0) {
-        const ssize_t got = read(fd, p, len);
-        if (got <= 0) {
-            return false;
-        }
-        p += got;
-        len -= (size_t)got;
+    struct collector *c = ctx;
+    struct http_stub_answer answer = { .code = 200 };
+    uint8_t *kept = malloc(len + 1);
+    if (kept == NULL) {
+        abort();
     }
-    return true;
-}
-
-static bool read_head(int fd, char *head, size_t size)
-{
-    size_t len = 0;
-    while (len + 1 < size && read_all(fd, head + len, 1)) {
-        head[++len] = '\0';
-        if (len >= 4 && memcmp(head + len - 4, "\r\n\r\n", 4) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void write_all(int fd, const void *data, size_t len)
-{
-    const uint8_t *p = data;
-    while (len > 0) {
-        const ssize_t sent = send(fd, p, len, MSG_NOSIGNAL);
-        if (sent <= 0) {
-            return;
-        }
-        p += sent;
-        len -= (size_t)sent;
-    }
-}
-
-static void serve(struct collector *c, int fd)
-{
-    char head[COLLECTOR_HEAD_BYTES_MAX];
-    if (!read_head(fd, head, sizeof head)) {
-        return;
-    }
-    const char *length = strcasestr(head, "\r\nContent-Length:");
-    const size_t len = length != NULL ? strtoul(length + 17, NULL, 10) : 0;
-    uint8_t *body = malloc(len + 1);
-    if (body == NULL || len > BODY_BYTES_MAX || !read_all(fd, body, len)) {
-        free(body);
-        return;
-    }
-    struct collector_answer answer = { .code = 200 };
+    memcpy(kept, body, len);
     (void)pthread_mutex_lock(&c->lock);
     if (c->request_count < c->script_len) {
         answer = c->script[c->request_count];
@@ -169,81 +118,45 @@ static void serve(struct collector *c, int fd)
         c->asked_ns[c->request_count] = mlt_clock_mono_ns();
     }
     c->request_count++;
-    memcpy(c->head, head, sizeof head);
+    (void)snprintf(c->head, sizeof c->head, "%s", head);
     free(c->body);
-    c->body = body;
+    c->body = kept;
     c->body_len = len;
     if (answer.code == 200 && !take_request(c) && c->wrong == NULL) {
         c->wrong = "a body that is no ExportTraceServiceRequest";
     }
     (void)pthread_cond_broadcast(&c->changed);
     (void)pthread_mutex_unlock(&c->lock);
-    if (answer.code == 0) {
-        return;
-    }
-    char text[512];
-    const int text_len =
-        snprintf(text, sizeof text,
-                 "HTTP/1.1 %d Scripted\r\nContent-Type: application/x-protobuf\r\n"
-                 "Connection: close\r\nContent-Length: %zu\r\n%s\r\n",
-                 answer.code, answer.body_len, answer.headers != NULL ? answer.headers : "");
-    write_all(fd, text, (size_t)text_len);
-    write_all(fd, answer.body, answer.body_len);
-}
-
-static void *run(void *argument)
-{
-    struct collector *c = argument;
-    int fd = -1;
-    while ((fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-        if (!atomic_load(&c->stopping)) {
-            serve(c, fd);
-        }
-        (void)close(fd);
-    }
-    return NULL;
+    (void)snprintf(c->headers, sizeof c->headers, "Content-Type: application/x-protobuf\r\n%s",
+                   answer.headers != NULL ? answer.headers : "");
+    answer.headers = c->headers;
+    return answer;
 }
 
 bool collector_start(struct collector *c, uint16_t port)
 {
-    const int yes = 1;
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_port = htons(port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
     memset(c, 0, sizeof *c);
-    atomic_init(&c->stopping, false);
     (void)pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&c->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    c->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->listen_fd < 0 ||
-        setsockopt(c->listen_fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-        bind(c->listen_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(c->listen_fd, 64) != 0 ||
-        getsockname(c->listen_fd, (struct sockaddr *)&address, &size) != 0) {
-        return false;
-    }
-    c->port = ntohs(address.sin_port);
-    return pthread_create(&c->thread, NULL, run, c) == 0;
+    const bool up = http_stub_start(&c->http, port, take, c);
+    c->port = c->http.port;
+    return up;
 }
 
 void collector_stop(struct collector *c)
 {
-    atomic_store(&c->stopping, true);
-    (void)shutdown(c->listen_fd, SHUT_RDWR); /* accept returns */
-    (void)pthread_join(c->thread, NULL);
-    (void)close(c->listen_fd);
+    http_stub_stop(&c->http);
     free(c->body);
     free(c->spans);
     (void)pthread_cond_destroy(&c->changed);
     (void)pthread_mutex_destroy(&c->lock);
 }
 
-void collector_script(struct collector *c, const struct collector_answer *answers, size_t count)
+void collector_script(struct collector *c, const struct http_stub_answer *answers, size_t count)
 {
     (void)pthread_mutex_lock(&c->lock);
     c->script = answers;

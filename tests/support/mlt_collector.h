@@ -6,13 +6,13 @@
 #define MELTICA_TEST_COLLECTOR_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "http_stub.h"
+
 #define COLLECTOR_REQUESTS_MAX 4096u
-#define COLLECTOR_HEAD_BYTES_MAX 4096u
 
 struct collector_span {
     uint8_t trace_id[16], span_id[8], parent[8];
@@ -24,26 +24,18 @@ struct collector_span {
     char link[56];         /* traceparent of its first link, "" */
 };
 
-struct collector_answer {
-    int code;            /* 0: the connection ends without an answer */
-    const char *headers; /* "Retry-After: 1\r\n"; NULL: none */
-    const void *body;
-    size_t body_len;
-};
-
 struct collector {
     uint16_t port;
-    int listen_fd;
-    pthread_t thread;
-    atomic_bool stopping;
+    struct http_stub http;
+    char headers[512]; /* of the answer */
 
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
-    const struct collector_answer *script; /* of the first requests; then 200 */
+    const struct http_stub_answer *script; /* of the first requests; then 200 */
     size_t script_len;
     size_t request_count;
     int64_t asked_ns[COLLECTOR_REQUESTS_MAX]; /* monotonic */
-    char head[COLLECTOR_HEAD_BYTES_MAX];      /* of the last request */
+    char head[HTTP_STUB_HEAD_BYTES_MAX];      /* of the last request */
     uint8_t *body;                            /* of the last request */
     size_t body_len;
     size_t span_count, span_room; /* of those answered with 200 */
@@ -54,7 +46,7 @@ struct collector {
 /* port 0: any. False: cannot. */
 bool collector_start(struct collector *collector, uint16_t port);
 void collector_stop(struct collector *collector);
-void collector_script(struct collector *collector, const struct collector_answer *answers,
+void collector_script(struct collector *collector, const struct http_stub_answer *answers,
                       size_t count);
 /* Waits until seen says so (asked with the lock, after each request); false after timeout_ns. */
 bool collector_wait(struct collector *collector,

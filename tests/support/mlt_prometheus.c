@@ -2,19 +2,15 @@
 
 #include "mlt_prometheus.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define HEAD_BYTES_MAX 8192u
 #define BODY_BYTES_MAX (4u << 20)
 #define START_S 30
 
@@ -54,81 +50,23 @@ static void take_alerts(struct mlt_prometheus *p, const char *body)
     cJSON_Delete(list);
 }
 
-static bool read_exactly(int fd, char *to, size_t len)
+static struct http_stub_answer take(void *ctx, const char *head, const void *body, size_t len)
 {
-    while (len > 0) {
-        const ssize_t got = read(fd, to, len);
-        if (got <= 0) {
-            return false;
-        }
-        to += got;
-        len -= (size_t)got;
-    }
-    return true;
-}
-
-static bool read_head(int fd, char *head)
-{
-    for (size_t len = 0; len + 1 < HEAD_BYTES_MAX && read_exactly(fd, head + len, 1);) {
-        head[++len] = '\0';
-        if (len >= 4 && memcmp(head + len - 4, "\r\n\r\n", 4) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void serve(struct mlt_prometheus *p, int fd)
-{
-    char head[HEAD_BYTES_MAX], answer[128];
-    if (!read_head(fd, head)) {
-        return;
-    }
-    const char *length = strcasestr(head, "\r\nContent-Length:");
-    const size_t len = length != NULL ? strtoul(length + 17, NULL, 10) : 0;
-    char *body = len < BODY_BYTES_MAX ? calloc(1, len + 1) : NULL;
-    if (body == NULL || !read_exactly(fd, body, len)) {
-        free(body);
-        return;
-    }
+    struct mlt_prometheus *p = ctx;
     const bool spans = strncmp(head, "POST /v1/traces ", 16) == 0;
+    (void)len;
     if (!spans) {
         take_alerts(p, body);
     }
-    free(body);
-    const int size = snprintf(answer, sizeof answer,
-                              "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-                              spans && atomic_load(&p->refuses_spans) ? "400 No" : "200 Yes");
-    (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL);
-}
-
-static void *run_server(void *ctx)
-{
-    struct mlt_prometheus *p = ctx;
-    int fd;
-    while ((fd = accept4(p->listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-        if (!atomic_load(&p->stopping)) {
-            serve(p, fd);
-        }
-        (void)close(fd);
-    }
-    return NULL;
+    return (struct http_stub_answer){ .code = spans && atomic_load(&p->refuses_spans) ? 400 : 200 };
 }
 
 void mlt_prometheus_listen(struct mlt_prometheus *p)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
     memset(p, 0, sizeof *p);
     assert_int_equal(pthread_mutex_init(&p->lock, NULL), 0);
     assert_int_equal(pthread_cond_init(&p->changed, NULL), 0);
-    p->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(p->listen_fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(p->listen_fd, 64), 0);
-    assert_int_equal(getsockname(p->listen_fd, (struct sockaddr *)&address, &size), 0);
-    p->server_port = ntohs(address.sin_port);
-    assert_int_equal(pthread_create(&p->server, NULL, run_server, p), 0);
+    assert_true(http_stub_start(&p->receiver, 0, take, p));
 }
 
 /* ---- its files ---- */
@@ -185,7 +123,7 @@ static void write_files(const struct mlt_prometheus *p, const char *more_rules)
                   "['127.0.0.1:%u'] }] }] }\n"
                   "scrape_configs: [{ job_name: meltica, file_sd_configs: [{ files: "
                   "[targets.json], refresh_interval: 1s }] }]\n",
-                  p->server_port);
+                  p->receiver.port);
     assert_int_equal(fclose(to), 0);
     to = create(p, "test.yaml");
     (void)fprintf(to, "groups: [{ name: test, rules: [%s] }]\n", more_rules);
@@ -309,10 +247,7 @@ void mlt_prometheus_stop(struct mlt_prometheus *p)
     if (p->reading) {
         (void)pthread_join(p->reader, NULL);
     }
-    atomic_store(&p->stopping, true);
-    (void)shutdown(p->listen_fd, SHUT_RDWR); /* accept returns */
-    (void)pthread_join(p->server, NULL);
-    (void)close(p->listen_fd);
+    http_stub_stop(&p->receiver);
     (void)pthread_cond_destroy(&p->changed);
     (void)pthread_mutex_destroy(&p->lock);
 }

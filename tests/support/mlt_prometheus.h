@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "http_stub.h"
 #include "mlt_stack.h"
 
 #define PROMETHEUS_FIRED_MAX 64u
@@ -20,11 +21,10 @@ struct mlt_prometheus {
     char folder[64], port[16];
     pid_t pid;
     int said;
-    pthread_t reader, server;
+    pthread_t reader;
     bool reading;
-    int listen_fd;
-    uint16_t server_port;
-    atomic_bool stopping, refuses_spans;
+    struct http_stub receiver;
+    atomic_bool refuses_spans;
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
     bool ended;

@@ -59,7 +59,7 @@ static void start(const struct mlt_stack_options *options)
 {
     char endpoint[64];
     mlt_prometheus_listen(&prometheus);
-    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", prometheus.server_port);
+    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", prometheus.receiver.port);
     assert_int_equal(setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, 1), 0);
     assert_int_equal(setenv("OTEL_BSP_SCHEDULE_DELAY", "100", 1), 0);
     memset(&consumer, 0, sizeof consumer);

@@ -621,65 +621,33 @@ void rig_stop(struct rig *rig)
 /* ---- REST stub
  * ------------------------------------------------------------------------------------ */
 
-static void answer_one(struct rig_stub *stub, int fd)
-{
-    char request[2048], headers[256] = "", head[512];
-    static char body[65536];
-    size_t len = 0;
-    ssize_t got = 0;
-    request[0] = '\0';
-    while (len < sizeof request - 1 && strstr(request, "\r\n\r\n") == NULL &&
-           (got = read(fd, request + len, sizeof request - 1 - len)) > 0) {
-        len += (size_t)got;
-        request[len] = '\0';
-    }
-    char *path = strchr(request, ' ');
-    char *path_end = path != NULL ? strchr(path + 1, ' ') : NULL;
-    if (path_end == NULL) {
-        return;
-    }
-    *path_end = '\0';
-    int status = 404;
-    body[0] = '\0';
-    stub->script(stub->ctx, path + 1, &status, headers, body, sizeof body);
-    const int n = snprintf(head, sizeof head,
-                           "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n",
-                           status, strlen(body), headers);
-    if (write(fd, head, (size_t)n) == n) {
-        (void)!write(fd, body, strlen(body));
-    }
-}
-
-static void *serve(void *ctx)
+static struct http_stub_answer answer(void *ctx, const char *head, const void *none, size_t len)
 {
     struct rig_stub *stub = ctx;
-    int fd = -1;
-    while ((fd = accept(stub->fd, NULL, NULL)) >= 0) {
-        answer_one(stub, fd);
-        (void)close(fd);
+    char path[2048];
+    (void)none, (void)len;
+    const char *from = strchr(head, ' ');
+    const char *to = from != NULL ? strchr(from + 1, ' ') : NULL;
+    if (to == NULL || (size_t)(to - from) > sizeof path) {
+        return (struct http_stub_answer){ 0 };
     }
-    return NULL;
+    (void)snprintf(path, sizeof path, "%.*s", (int)(to - from - 1), from + 1);
+    int status = 404;
+    stub->headers[0] = '\0';
+    stub->body[0] = '\0';
+    stub->script(stub->ctx, path, &status, stub->headers, stub->body, sizeof stub->body);
+    return (struct http_stub_answer){
+        .code = status, .headers = stub->headers, .body = stub->body, .body_len = strlen(stub->body)
+    };
 }
 
 void rig_stub_start(struct rig_stub *stub)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof at;
-    stub->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (stub->fd < 0) {
-        fail_msg("%s", "no socket");
-        return;
-    }
-    assert_int_equal(bind(stub->fd, (const struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(stub->fd, 16), 0);
-    assert_int_equal(getsockname(stub->fd, (struct sockaddr *)&at, &size), 0);
-    (void)snprintf(stub->port, sizeof stub->port, "%u", (unsigned)ntohs(at.sin_port));
-    assert_int_equal(pthread_create(&stub->thread, NULL, serve, stub), 0);
+    assert_true(http_stub_start(&stub->http, 0, answer, stub));
+    (void)snprintf(stub->port, sizeof stub->port, "%u", (unsigned)stub->http.port);
 }
 
 void rig_stub_stop(struct rig_stub *stub)
 {
-    (void)shutdown(stub->fd, SHUT_RDWR);
-    (void)pthread_join(stub->thread, NULL);
-    (void)close(stub->fd);
+    http_stub_stop(&stub->http);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "http_stub.h"
 #include "meltica/base/buf.h"
 #include "meltica/bus/hop.h"
 #include "meltica/v1/internal.pb-c.h"
@@ -64,9 +65,8 @@ struct rig {
 
 /* A REST host of the test's own: script answers each request, on a thread. */
 struct rig_stub {
-    int fd;
-    char port[16];
-    pthread_t thread;
+    struct http_stub http;
+    char port[16], headers[256], body[4096];
     /* Fills status, extra headers ("Retry-After: 2\r\n") and body. */
     void (*script)(void *ctx, const char *path, int *status, char *headers, char *body,
                    size_t size);

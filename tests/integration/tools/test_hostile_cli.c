@@ -5,19 +5,18 @@
 #include <cjson/cJSON.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "events.h"
+#include "http_stub.h"
 #include "meltica/base/clock.h"
 #include "server.h"
 
@@ -241,56 +240,40 @@ static void test_trace_believes_no_number_of_partitions(void **state)
     }
 }
 
-/* Answers so many requests, each on a connection of its own. */
+/* Answers so many requests, in this order. */
 struct pages {
-    int fd;
+    struct http_stub http;
     char url[64];
     const char *const *bodies;
-    unsigned count;
-    pthread_t thread;
+    unsigned count, asked;
 };
 
-static void *serve_pages(void *arg)
+static struct http_stub_answer next_page(void *ctx, const char *head, const void *none, size_t len)
 {
-    struct pages *p = arg;
-    for (unsigned i = 0; i < p->count; i++) {
-        char text[4096];
-        const int fd = accept(p->fd, NULL, NULL);
-        size_t used = 0;
-        ssize_t n = 1;
-        while (n > 0 && (used < 4 || memcmp(text + used - 4, "\r\n\r\n", 4) != 0)) {
-            n = recv(fd, text + used, sizeof text - used, 0);
-            used += n > 0 ? (size_t)n : 0;
-        }
-        const int len = snprintf(text, sizeof text,
-                                 "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n"
-                                 "\r\n%s",
-                                 strlen(p->bodies[i]), p->bodies[i]);
-        (void)send(fd, text, (size_t)len, MSG_NOSIGNAL);
-        (void)close(fd);
+    struct pages *p = ctx;
+    (void)head, (void)none, (void)len;
+    if (p->asked++ >= p->count) {
+        return (struct http_stub_answer){ 0 };
     }
-    return NULL;
+    const char *body = p->bodies[p->asked - 1];
+    return (struct http_stub_answer){ .code = 200, .body = body, .body_len = strlen(body) };
 }
 
 static void pages_start(struct pages *p, const char *const *bodies)
 {
-    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof here;
-    *p = (struct pages){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .bodies = bodies };
+    *p = (struct pages){ .bodies = bodies };
     while (bodies[p->count] != NULL) {
         p->count++;
     }
-    assert_int_equal(bind(p->fd, (const struct sockaddr *)&here, sizeof here), 0);
-    assert_int_equal(listen(p->fd, 8), 0);
-    assert_int_equal(getsockname(p->fd, (struct sockaddr *)&here, &size), 0);
-    (void)snprintf(p->url, sizeof p->url, "http://127.0.0.1:%u", ntohs(here.sin_port));
-    assert_int_equal(pthread_create(&p->thread, NULL, serve_pages, p), 0);
+    assert_true(http_stub_start(&p->http, 0, next_page, p));
+    (void)snprintf(p->url, sizeof p->url, "http://127.0.0.1:%u", p->http.port);
 }
 
+/* Each was asked for. */
 static void pages_end(struct pages *p)
 {
-    assert_int_equal(pthread_join(p->thread, NULL), 0);
-    assert_int_equal(close(p->fd), 0);
+    http_stub_stop(&p->http);
+    assert_int_equal(p->asked, p->count);
 }
 
 static void test_doctor_believes_no_clock_and_moves_no_cursor(void **state)

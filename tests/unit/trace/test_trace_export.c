@@ -123,7 +123,7 @@ static void a_batch_arrives(void **state)
 /* The four codes, and an answer that does not come. */
 static void what_may_be_tried_again_is(void **state)
 {
-    static const struct collector_answer script[] = {
+    static const struct http_stub_answer script[] = {
         { .code = 429 }, { .code = 502 }, { .code = 503 }, { .code = 504 }, { .code = 0 }
     };
     (void)state;
@@ -140,7 +140,7 @@ static void what_may_be_tried_again_is(void **state)
 
 static void retry_after_is_waited_for(void **state)
 {
-    static const struct collector_answer script[] = { { .code = 503,
+    static const struct http_stub_answer script[] = { { .code = 503,
                                                         .headers = "Retry-After: 1\r\n" } };
     (void)state;
     collector_script(&collector, script, 1);
@@ -154,7 +154,7 @@ static void retry_after_is_waited_for(void **state)
 /* Longer than a batch may take: no use in waiting. */
 static void a_retry_after_beyond_patience_drops(void **state)
 {
-    static const struct collector_answer script[] = { { .code = 429,
+    static const struct http_stub_answer script[] = { { .code = 429,
                                                         .headers = "Retry-After: 3000\r\n" } };
     (void)state;
     collector_script(&collector, script, 1);
@@ -171,11 +171,11 @@ static void a_retry_after_beyond_patience_drops(void **state)
 static void nothing_else_is_tried_again(void **state)
 {
     static const int codes[] = { 400, 401, 404, 413, 418, 500, 501, 505, 301 };
-    static struct collector_answer script[9];
+    static struct http_stub_answer script[9];
     (void)state;
     for (size_t i = 0; i < 9; i++) {
         script[i] =
-            (struct collector_answer){ .code = codes[i], .headers = "Location: /elsewhere\r\n" };
+            (struct http_stub_answer){ .code = codes[i], .headers = "Location: /elsewhere\r\n" };
     }
     collector_script(&collector, script, 9);
     OPEN(collector.port, "OTEL_BSP_EXPORT_TIMEOUT=20000");
@@ -192,7 +192,7 @@ static void nothing_else_is_tried_again(void **state)
 static void a_partial_success_is_counted_and_final(void **state)
 {
     static const uint8_t partial[] = { 0x0a, 0x08, 0x08, 0x03, 0x12, 0x04, 'f', 'u', 'l', 'l' };
-    static const struct collector_answer script[] = {
+    static const struct http_stub_answer script[] = {
         { .code = 200, .body = partial, .body_len = sizeof partial }
     };
     (void)state;
@@ -235,7 +235,7 @@ static void a_collector_that_is_away(void **state)
 /* A collector that never answers holds the exporter, not those who record. */
 static void the_queue_is_bounded(void **state)
 {
-    static const struct collector_answer script[] = { { .code = 429,
+    static const struct http_stub_answer script[] = { { .code = 429,
                                                         .headers = "Retry-After: 600\r\n" } };
     (void)state;
     collector_script(&collector, script, 1);
@@ -244,9 +244,9 @@ static void the_queue_is_bounded(void **state)
     /* patience is no longer than Retry-After, so it is given up at once; the next one is not. */
     record(1);
     assert_true(collector_wait_requests(&collector, 1, PATIENCE_NS));
-    static struct collector_answer silent[1001];
+    static struct http_stub_answer silent[1001];
     for (size_t i = 0; i < 1001; i++) {
-        silent[i] = (struct collector_answer){ .code = 503, .headers = "Retry-After: 500\r\n" };
+        silent[i] = (struct http_stub_answer){ .code = 503, .headers = "Retry-After: 500\r\n" };
     }
     collector_script(&collector, silent, 1001);
     record(1);

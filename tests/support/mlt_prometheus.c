@@ -19,17 +19,44 @@ static const char *const services[] = { "adapter", "dispatcher", "conductor", "d
 
 /* ---- the receiver ---- */
 
-static void add_fired(struct mlt_prometheus *p, const char *name)
+static struct fired_alert *find(struct mlt_prometheus *p, const char *name)
 {
     for (size_t i = 0; i < p->fired_count; i++) {
-        if (strcmp(p->fired[i], name) == 0) {
-            return;
+        if (strcmp(p->fired[i].name, name) == 0) {
+            return &p->fired[i];
         }
     }
-    if (p->fired_count < PROMETHEUS_FIRED_MAX) {
-        (void)snprintf(p->fired[p->fired_count++], sizeof p->fired[0], "%s", name);
-        (void)pthread_cond_broadcast(&p->changed);
+    return NULL;
+}
+
+/* Told again and again while it fires, and once more when it no longer does, always with the time
+ * at which it began. */
+static void add_fired(struct mlt_prometheus *p, const char *name, const char *since)
+{
+    struct fired_alert *alert = find(p, name);
+    if (alert == NULL) {
+        if (p->fired_count == PROMETHEUS_FIRED_MAX) {
+            return;
+        }
+        alert = &p->fired[p->fired_count++];
+        memset(alert, 0, sizeof *alert);
+        (void)snprintf(alert->name, sizeof alert->name, "%s", name);
+    } else if (strcmp(since, alert->since) <= 0) {
+        return;
     }
+    (void)snprintf(alert->since, sizeof alert->since, "%s", since);
+    alert->forgotten = false;
+    (void)pthread_cond_broadcast(&p->changed);
+}
+
+static const char *text_of(const cJSON *object, const char *member)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, member));
+}
+
+static const char *name_of(const cJSON *alert)
+{
+    return text_of(cJSON_GetObjectItemCaseSensitive(alert, "labels"), "alertname");
 }
 
 static void take_alerts(struct mlt_prometheus *p, const char *body)
@@ -39,11 +66,9 @@ static void take_alerts(struct mlt_prometheus *p, const char *body)
     (void)pthread_mutex_lock(&p->lock);
     cJSON_ArrayForEach(alert, list)
     {
-        const cJSON *labels = cJSON_GetObjectItemCaseSensitive(alert, "labels");
-        const char *name =
-            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(labels, "alertname"));
+        const char *name = name_of(alert), *since = text_of(alert, "startsAt");
         if (name != NULL) {
-            add_fired(p, name);
+            add_fired(p, name, since != NULL ? since : "");
         }
     }
     (void)pthread_mutex_unlock(&p->lock);
@@ -254,13 +279,10 @@ void mlt_prometheus_stop(struct mlt_prometheus *p)
 
 /* ---- questions ---- */
 
-static bool has_fired(const struct mlt_prometheus *p, const char *alert)
+static bool has_fired(struct mlt_prometheus *p, const char *alert)
 {
-    bool fired = false;
-    for (size_t i = 0; i < p->fired_count; i++) {
-        fired = fired || strcmp(p->fired[i], alert) == 0;
-    }
-    return fired;
+    const struct fired_alert *fired = find(p, alert);
+    return fired != NULL && !fired->forgotten;
 }
 
 bool mlt_prometheus_fired(struct mlt_prometheus *p, const char *alert)
@@ -280,7 +302,7 @@ void mlt_prometheus_await(struct mlt_prometheus *p, const char *alert, int secon
     }
     const bool fired = has_fired(p, alert);
     for (size_t i = 0; i < p->fired_count; i++) {
-        (void)snprintf(all + strlen(all), sizeof all - strlen(all), " %s", p->fired[i]);
+        (void)snprintf(all + strlen(all), sizeof all - strlen(all), " %s", p->fired[i].name);
     }
     (void)pthread_mutex_unlock(&p->lock);
     if (!fired) {
@@ -306,7 +328,7 @@ cJSON *mlt_prometheus_ask(struct mlt_prometheus *p, const char *path, const char
     body[len] = '\0';
     assert_int_equal(pclose(from), 0);
     cJSON *answer = cJSON_Parse(body);
-    const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "status"));
+    const char *status = text_of(answer, "status");
     if (status == NULL || strcmp(status, "success") != 0) {
         fail_msg("Prometheus answered %s %s with: %s", path, query != NULL ? query : "", body);
     }
@@ -315,4 +337,33 @@ cJSON *mlt_prometheus_ask(struct mlt_prometheus *p, const char *path, const char
     cJSON_Delete(answer);
     assert_non_null(data);
     return data;
+}
+
+static void set_forgotten(struct mlt_prometheus *p, const char *alert, bool forgotten)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    struct fired_alert *fired = find(p, alert);
+    if (fired != NULL) {
+        fired->forgotten = forgotten;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* Forgotten before it asks: what begins to fire in between is either in the answer or told anew. */
+bool mlt_prometheus_forget(struct mlt_prometheus *p, const char *alert)
+{
+    bool rests = true;
+    set_forgotten(p, alert, true);
+    cJSON *data = mlt_prometheus_ask(p, "/api/v1/alerts", NULL);
+    const cJSON *active;
+    cJSON_ArrayForEach(active, cJSON_GetObjectItemCaseSensitive(data, "alerts"))
+    {
+        const char *name = name_of(active);
+        rests = rests && (name == NULL || strcmp(name, alert) != 0);
+    }
+    cJSON_Delete(data);
+    if (!rests) {
+        set_forgotten(p, alert, false);
+    }
+    return rests;
 }

@@ -30,7 +30,10 @@ struct mlt_prometheus {
     bool ended;
     char last_words[1024];
     size_t fired_count;
-    char fired[PROMETHEUS_FIRED_MAX][64]; /* names, each once */
+    struct fired_alert {
+        char name[64], since[40]; /* each name once; when it last began, as Prometheus writes it */
+        bool forgotten;           /* and did not fire anew */
+    } fired[PROMETHEUS_FIRED_MAX];
 };
 
 /* The receiver of alerts and spans: before the stack, whose services may be told its port. */
@@ -45,6 +48,10 @@ void mlt_prometheus_targets(struct mlt_prometheus *prometheus);
 bool mlt_prometheus_fired(struct mlt_prometheus *prometheus, const char *alert);
 /* Waits until the alert fired; fails the test, naming what did fire, when it does not. */
 void mlt_prometheus_await(struct mlt_prometheus *prometheus, const char *alert, int seconds);
+/* Before a fault whose alert may have fired without it: from here on only a firing that begins anew
+ * counts. False: the alert is active at this moment, so that nothing that fires proves the fault;
+ * then nothing is forgotten. */
+bool mlt_prometheus_forget(struct mlt_prometheus *prometheus, const char *alert);
 /* `data` of what its API answers to a path, with a query or NULL; the caller's to delete. */
 cJSON *mlt_prometheus_ask(struct mlt_prometheus *prometheus, const char *path, const char *query);
 

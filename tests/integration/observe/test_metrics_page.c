@@ -236,6 +236,58 @@ static void test_an_answer_that_would_go_astray_is_counted(void **state)
     mlt_buf_fini(&answer);
 }
 
+/* What others send to where the echoes go. */
+struct forger {
+    struct mlt_bus *bus;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned answered; /* echoes of a service that were followed by forged ones */
+};
+
+static void forge(void *ctx, const struct mlt_bus_message *message)
+{
+    static const int64_t forged[] = { INT64_MIN, 1, INT64_MAX };
+    struct forger *f = ctx;
+    for (size_t i = 0; i < 3; i++) {
+        if (memcmp(message->payload.data, &forged[i], message->payload.len) == 0) {
+            return;
+        }
+    }
+    bool sent = true;
+    for (size_t i = 0; i < 3; i++) {
+        sent = mlt_bus_publish(f->bus, message->subject,
+                               mlt_slice_of(&forged[i], sizeof forged[i])) == MLT_OK &&
+               sent;
+    }
+    (void)pthread_mutex_lock(&f->lock);
+    f->answered += sent;
+    (void)pthread_cond_signal(&f->changed);
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+static void test_an_echo_of_somebody_else_is_not_measured(void **state)
+{
+    (void)state;
+    struct forger f = { .bus = consumer.bus,
+                        .lock = PTHREAD_MUTEX_INITIALIZER,
+                        .changed = PTHREAD_COND_INITIALIZER };
+    struct mlt_bus_subscription *heard;
+    struct mlt_error err = MLT_ERROR_INIT;
+    const struct mlt_bus_subscribe_options options = { .subject = "_INBOX.echo.>" };
+    assert_int_equal(mlt_bus_subscribe(consumer.bus, &options, forge, &f, &heard, &err), MLT_OK);
+    /* Each connection of each service, and then once more: the server has delivered the first. */
+    (void)pthread_mutex_lock(&f.lock);
+    while (f.answered < 4 * SERVICE_COUNT) {
+        (void)pthread_cond_wait(&f.changed, &f.lock);
+    }
+    (void)pthread_mutex_unlock(&f.lock);
+    mlt_bus_unsubscribe(heard);
+    for (size_t i = 0; i < SERVICE_COUNT; i++) {
+        assert_true(mlt_stack_metric(&stack, services[i], "meltica_nats_echo_seconds_sum", "") <
+                    60);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_a_book_has_series_of_its_own_up_to_the_bound),
         cmocka_unit_test(test_commands_are_counted_and_each_subscription_has_its_state),
         cmocka_unit_test(test_an_answer_that_would_go_astray_is_counted),
+        cmocka_unit_test(test_an_echo_of_somebody_else_is_not_measured),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, start, stop));
 }

@@ -415,6 +415,23 @@ static void test_a_terminal_that_goes_ends_a_recording_in_order(void **state)
     command_free(&c);
 }
 
+static void test_what_a_script_runs_beside_itself_ends_by_sigint(void **state)
+{
+    (void)state;
+    char path[128];
+    struct command c;
+    (void)snprintf(path, sizeof path, "%s/beside.events", folder);
+    /* As a shell does it for `meltica record ... &`. */
+    assert_true(signal(SIGINT, SIG_IGN) != SIG_ERR);
+    command_start(&c, ARGS("record", path, HERE), NULL);
+    assert_true(signal(SIGINT, SIG_DFL) != SIG_ERR);
+    assert_true(command_wait_said(&c, "following"));
+    assert_int_equal(kill(c.pid, SIGINT), 0);
+    end(&c, "record", 0);
+    expect(command_err(&c), "0 events, 0 not written");
+    command_free(&c);
+}
+
 /* ---- no room ---- */
 
 static void test_a_recording_ends_where_the_disk_does(void **state)
@@ -586,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_the_greatest_book_is_shown),
         cmocka_unit_test(test_a_recording_has_events_only),
         cmocka_unit_test(test_a_terminal_that_goes_ends_a_recording_in_order),
+        cmocka_unit_test(test_what_a_script_runs_beside_itself_ends_by_sigint),
         cmocka_unit_test(test_a_recording_ends_where_the_disk_does),
         cmocka_unit_test(test_inspect_goes_on_after_an_answer_that_is_no_json),
         cmocka_unit_test(test_output_that_is_lost_is_a_failure),

@@ -135,6 +135,7 @@ static void put_dispatcher(struct json *json, const struct mlt_control_view *vie
         json_number(json, "routes", (int64_t)table->n_routes);
         json_number(json, "instruments_listed", table->instruments_listed);
         json_number(json, "instruments_subscribed", table->instruments_subscribed);
+        json_flag(json, "listing_complete", table->listing_heard);
     }
     json_close(json, '}');
 }
@@ -308,6 +309,7 @@ enum mlt_status mlt_control_describe_json(const Meltica__V1__Table *table, struc
     json_open(&json, "instruments", '{');
     json_number(&json, "listed", table->instruments_listed);
     json_number(&json, "subscribed", table->instruments_subscribed);
+    json_flag(&json, "complete", table->listing_heard);
     json_close(&json, '}');
     json_open(&json, "subscriptions", '[');
     for (size_t i = 0; i < table->n_subscriptions; i++) {

@@ -410,6 +410,12 @@ enum mlt_status mlt_command_check(const struct mlt_command *command,
         if (i >= table->n_matches || table->matches[i] == 0) {
             char field[MLT_CONTROL_FIELD_BYTES_MAX + 1];
             (void)snprintf(field, sizeof field, "instruments[%zu]", i);
+            if (!table->listing_heard) {
+                return mlt_control_refuse(refusal, 503, field,
+                                          "%s: the exchange's listing is being read, and %s has "
+                                          "not come yet, nothing changed: ask again in a second",
+                                          field, command->instruments[i]);
+            }
             return mlt_control_refuse(refusal, 404, field,
                                       "%s: the exchange lists nothing that is called %s", field,
                                       command->instruments[i]);

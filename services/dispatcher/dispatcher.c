@@ -35,7 +35,9 @@ static void announce(struct dispatcher *d)
     uint8_t bytes[TABLE_HEAD_BYTES_MAX];
     struct mlt_buf head = { bytes, 0, sizeof bytes, sizeof bytes };
     lock(d);
-    const struct mlt_plan_live live = { .live = &d->live, .log_read = d->log_read };
+    const struct mlt_plan_live live = { .live = &d->live,
+                                        .log_read = d->log_read,
+                                        .listing_heard = !d->unsettled };
     const enum mlt_status status =
         mlt_plan_encode_table(d->table, d->catalogue, &live, d->boot, false, &head);
     unlock(d);
@@ -90,6 +92,7 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
     lock(d);
     const struct mlt_plan_live live = { .live = &d->live,
                                         .log_read = d->log_read,
+                                        .listing_heard = !d->unsettled,
                                         .match_count = request->n_match,
                                         .match = request->match };
     enum mlt_status status =

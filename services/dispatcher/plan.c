@@ -248,6 +248,7 @@ enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
     message.instruments_listed = counts.listed;
     message.instruments_subscribed = counts.subscribed;
     message.log_read = live != NULL && live->log_read;
+    message.listing_heard = live != NULL && live->listing_heard;
     if (!with_lists) {
         return append_packed(&message.base, meltica__v1__table__get_packed_size(&message), out);
     }

@@ -21,6 +21,7 @@ enum mlt_status mlt_plan_encode(const struct mlt_table *table,
 struct mlt_plan_live {
     const struct mlt_live *live;
     bool log_read;
+    bool listing_heard; /* to its end, since this Dispatcher began */
     size_t match_count; /* of patterns to be matched with the listing */
     char *const *match;
 };

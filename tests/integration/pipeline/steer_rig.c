@@ -152,7 +152,8 @@ static bool is_ready(struct rig *rig, void *ctx)
     const cJSON *dispatcher = cJSON_GetObjectItemCaseSensitive(s.json, "dispatcher");
     const cJSON *adapters = cJSON_GetObjectItemCaseSensitive(s.json, "adapters");
     const cJSON *adapter = cJSON_GetArrayItem(adapters, 0);
-    bool ready = rig_number(dispatcher, "instruments_listed") > 0;
+    bool ready = rig_number(dispatcher, "instruments_listed") > 0 &&
+                 cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(dispatcher, "listing_complete"));
     bool current = false;
     for (; adapter != NULL && !current; adapter = adapter->next) {
         current = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(adapter, "current"));

@@ -180,9 +180,12 @@ static bool knows_listing(void *ctx)
 {
     (void)ctx;
     struct said s = ask(eve, "eve", "describe", "");
-    const int count = number_of(cJSON_GetObjectItemCaseSensitive(s.json, "instruments"), "listed");
+    const cJSON *instruments = cJSON_GetObjectItemCaseSensitive(s.json, "instruments");
+    const int count = number_of(instruments, "listed");
+    const bool complete =
+        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(instruments, "complete"));
     cJSON_Delete(s.json);
-    return count >= 3 && listed(eve, "eve") == 0;
+    return count >= 3 && complete && listed(eve, "eve") == 0;
 }
 
 static uint64_t errors_of(struct mlt_bus *bus)

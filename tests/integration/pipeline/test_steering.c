@@ -171,7 +171,8 @@ static bool knows_listing(void *ctx)
     (void)ctx;
     struct said s = ask("describe", "");
     struct said inner = { .json = cJSON_GetObjectItemCaseSensitive(s.json, "instruments") };
-    const bool known = number_of(&inner, "listed") >= 3;
+    const bool known = number_of(&inner, "listed") >= 3 &&
+                       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(inner.json, "complete"));
     cJSON_Delete(s.json);
     struct said list = ask("list", "");
     const bool read = !list.refused;

@@ -46,6 +46,7 @@ static Meltica__V1__Table table_of(void)
     table.subscriptions = subscription_list;
     table.instruments_listed = 2000;
     table.instruments_subscribed = 12;
+    table.listing_heard = 1;
     return table;
 }
 
@@ -109,6 +110,7 @@ static void test_describe_offers_types_with_routes_and_filters(void **state)
     assert_int_equal(at(item(kline, "routes", 1), "route")->valueint, 3);
     assert_int_equal(at(at(tree, "instruments"), "listed")->valueint, 2000);
     assert_int_equal(at(at(tree, "instruments"), "subscribed")->valueint, 12);
+    assert_true(cJSON_IsTrue(at(at(tree, "instruments"), "complete")));
     /* What is only implied is not somebody's subscription. */
     assert_int_equal(cJSON_GetArraySize(at(tree, "subscriptions")), 2);
     assert_string_equal(text_at(item(tree, "subscriptions", 1), "id"), "say \"hi\"");

@@ -259,6 +259,7 @@ static Meltica__V1__Table make_table(void)
     table.n_subscriptions = 3;
     table.subscriptions = lives;
     table.instruments_listed = 2;
+    table.listing_heard = 1;
     table.n_matches = 2;
     table.matches = matches;
     return table;
@@ -282,6 +283,13 @@ static void test_a_demand_is_checked_with_the_table(void **state)
     assert_int_equal(refusal.code, 404);
     assert_string_equal(refusal.field, "instruments[1]");
     assert_non_null(strstr(refusal.message, "C-D"));
+    table.listing_heard = 0; /* it may come yet, and nobody is told that it does not exist */
+    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(refusal.code, 503);
+    assert_string_equal(refusal.field, "instruments[1]");
+    matches[1] = 1;
+    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_OK);
+    matches[1] = 0;
     table.instruments_listed = 0;
     assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
     assert_int_equal(refusal.code, 503);

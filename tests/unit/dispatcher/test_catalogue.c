@@ -404,6 +404,16 @@ static void test_table_message_has_routes_policies_and_what_a_book_brings(void *
     assert_int_equal(implied, 1);
     meltica__v1__table__free_unpacked(message, NULL);
 
+    for (int heard = 0; heard < 2; heard++) {
+        const struct mlt_plan_live live = { .listing_heard = heard != 0 };
+        mlt_buf_clear(&bytes);
+        assert_int_equal(mlt_plan_encode_table(table, catalogue, &live, 5, heard != 0, &bytes),
+                         MLT_OK);
+        message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
+        assert_int_equal(message->listing_heard, heard);
+        meltica__v1__table__free_unpacked(message, NULL);
+    }
+
     mlt_buf_clear(&bytes);
     assert_int_equal(mlt_plan_encode_table(table, catalogue, NULL, 5, false, &bytes), MLT_OK);
     message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);

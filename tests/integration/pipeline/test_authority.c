@@ -182,8 +182,7 @@ static bool knows_listing(void *ctx)
     struct said s = ask(eve, "eve", "describe", "");
     const cJSON *instruments = cJSON_GetObjectItemCaseSensitive(s.json, "instruments");
     const int count = number_of(instruments, "listed");
-    const bool complete =
-        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(instruments, "complete"));
+    const bool complete = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(instruments, "complete"));
     cJSON_Delete(s.json);
     return count >= 3 && complete && listed(eve, "eve") == 0;
 }

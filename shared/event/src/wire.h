@@ -1,5 +1,5 @@
 /*
- * Protobuf wire format, just what the event codec needs (docs/decisions/0007-event-codec.md):
+ * Protobuf wire format, just what the event codec needs (docs/decisions/0003-event-codec.md):
  * https://protobuf.dev/programming-guides/encoding/. A writer without memory only counts.
  */
 #ifndef MELTICA_EVENT_WIRE_H

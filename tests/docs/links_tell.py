@@ -69,6 +69,7 @@ class Links(unittest.TestCase):
         self.finds("docs/gone.md is not there", "More in docs/gone.md.")
         self.finds("gone.md is not there", "More in `gone.md`.")
         self.finds('docs/wire.md has no title "Numbers"', 'More in docs/wire.md, "Numbers".')
+        self.finds('docs/wire.md has no title "Times"', 'More in docs/wire.md, "Twice", "Times".')
 
     def test_a_path_that_is_named(self):
         self.finds("tools/gone.py is not there", "`tools/gone.py` does it")

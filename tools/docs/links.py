@@ -24,6 +24,7 @@ LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]*)>?(?:\s+\"[^\"]*
 REFERENCE = re.compile(r"^\[[^\]]+\]:\s*(\S+)", re.M)
 ATTRIBUTE = re.compile(r"<(?:a|img)\s[^>]*?(?:href|src)=\"([^\"]*)\"")
 PAGE = re.compile(r"(?<![\w./<*-])((?:[\w-]+/)*[\w.-]+\.md)(?![\w/-])(?:,?\s+\(?\"([^\"]+)\")?")
+MORE = re.compile(r'(?:,\s+"[^"]+")*')
 PATH = re.compile(rf"(?<![\w./<-])((?:{FOLDERS})/[\w.<>*{{}}-]+(?:/[\w.<>*{{}}-]+)*)")
 NAMED = re.compile(r"(?<![\w./-])docs/[\w/-]+\.md")
 PLACEHOLDER = re.compile(r"[<>*{}]|(?:^|/)[A-Z]+(?:\.\w+)?$")
@@ -127,8 +128,11 @@ class Project:
             meant = self.named_page(name, page.name)
             if meant is None:
                 self.wrong(page.name, line, f"{name} is not there")
-            elif title and re.sub(r"\s+", " ", title) not in self.pages[meant].titles:
-                self.wrong(page.name, line, f'{meant} has no title "{title}"')
+            else:
+                further = MORE.match(without_links, match.end())[0] if title else ""
+                for named in ([title] if title else []) + re.findall(r'"([^"]+)"', further):
+                    if re.sub(r"\s+", " ", named) not in self.pages[meant].titles:
+                        self.wrong(page.name, line, f'{meant} has no title "{named}"')
         for match in PATH.finditer(blank(LINK, page.text)):
             path = match[1].rstrip(".")
             # In a folder with folders of the same names, it may be meant from there.

@@ -168,13 +168,13 @@ class Site:
                 column += 1
             elif token.type == "table_open":
                 heads = []
-                out.append(Token("html_block", "", 0, content='<div class="table" role="region" aria-label="Table" tabindex="0">\n'))
-            elif token.type == "fence":
-                token.attrs["tabindex"] = "0"
+                out.append(Token("html_block", "", 0, content='<div class="table" role="group" aria-label="Table" tabindex="0">\n'))
             out.append(token)
             if token.type == "table_close":
                 out.append(Token("html_block", "", 0, content="</div>\n"))
-        return self.markdown.renderer.render(out, self.markdown.options, {}), contents, re.sub(r"\s+", " ", first)[:200]
+        text = self.markdown.renderer.render(out, self.markdown.options, {})
+        # What scrolls can be reached by keyboard.
+        return text.replace("<pre><code", '<pre tabindex="0"><code'), contents, re.sub(r"\s+", " ", first)[:200]
 
     # ---- pages ----
 

@@ -23,6 +23,7 @@
 #define NOTICE_SECONDS_MIN 60 /* a run as long as this sees a serverShutdown in its middle */
 
 #define POLL_MS "10000"
+#define POLL_S 10
 
 static struct mlt_stack stack;
 static struct soak_watch watch;
@@ -270,6 +271,7 @@ int main(int argc, char **argv)
     struct soak_plan plan = { .symbols = 50,
                               .rate = 1500,
                               .consumers = 8,
+                              .poll_s = POLL_S,
                               .seed = (uint64_t)mlt_clock_wall_ns() / MLT_NS_PER_S };
     static const struct long_run_options options = { "soak", usage, take_option, check_plan };
     int status = 2;

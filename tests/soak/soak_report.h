@@ -9,8 +9,8 @@
 #include "soak_steer.h"
 
 struct soak_plan {
-    const char *report; /* file, .json */
-    int64_t seconds, warm_up_s, line_life_s;
+    const char *report;                              /* file, .json */
+    int64_t seconds, warm_up_s, line_life_s, poll_s; /* of each instrument's `depth` */
     unsigned symbols, rate, consumers;
     uint64_t seed;
 };

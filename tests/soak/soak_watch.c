@@ -200,29 +200,35 @@ uint64_t soak_watch_live_share(const struct soak_instrument *i, int64_t from_ns,
 /* ---- trace and time ---- */
 
 /* A STATUS of the Conductor or the Data Bus; a BOOK that stems from nothing that came: it says
- * another state, or that the cache has it now. */
-static bool made_inside(const struct mlt_event *e)
+ * another state, or that the cache has it now, of the position of the BOOK before. One that goes
+ * further has a frame behind it, whatever its stamps say; on a lane it may stand for one that
+ * waited. c: its channel. */
+static bool made_inside(const struct soak_channel *c, const struct mlt_event *e)
 {
-    return e->stamps.adapted == MLT_STAMP_UNKNOWN && e->stamps.dispatched == MLT_STAMP_UNKNOWN &&
-           (e->type == MLT_EVENT_STATUS || e->type == MLT_EVENT_BOOK);
+    const bool without =
+        e->stamps.adapted == MLT_STAMP_UNKNOWN && e->stamps.dispatched == MLT_STAMP_UNKNOWN;
+    const bool stands = !c->seen || c->epoch != e->epoch || c->last_id == e->last ||
+                        (e->lane_previous > 0 && e->merged > 0);
+    return without && (e->type == MLT_EVENT_STATUS || (e->type == MLT_EVENT_BOOK && stands));
 }
 
 /* A trace id, and the stamps of every stage that it passed: what Meltica makes itself begins where
  * it is made. */
-static bool is_traced(const struct mlt_event *e)
+static bool is_traced(const struct soak_channel *c, const struct mlt_event *e)
 {
     static const uint8_t none[MLT_TRACE_ID_BYTES];
     const struct mlt_stamps *s = &e->stamps;
     const bool inside = s->conducted != MLT_STAMP_UNKNOWN && s->published != MLT_STAMP_UNKNOWN;
     const bool before = s->adapted != MLT_STAMP_UNKNOWN && s->dispatched != MLT_STAMP_UNKNOWN;
     return memcmp(e->trace_id, none, sizeof none) != 0 && s->received > 0 && inside &&
-           (before || made_inside(e));
+           (before || made_inside(c, e));
 }
 
-static void count_trace(struct soak_watch *w, const struct mlt_event *e)
+static void count_trace(struct soak_watch *w, const struct soak_channel *c,
+                        const struct mlt_event *e)
 {
-    w->made_inside += made_inside(e);
-    if (is_traced(e)) {
+    w->made_inside += made_inside(c, e);
+    if (is_traced(c, e)) {
         w->traced++;
         return;
     }
@@ -242,6 +248,10 @@ static void count_trace(struct soak_watch *w, const struct mlt_event *e)
     }
 }
 
+/* All clocks are this machine's: what took less than nothing says that a stamp, or what a throttle
+ * is said to have held, is wrong. */
+#define BELOW_ZERO_NS_MAX (100 * MLT_NS_PER_MS)
+
 /* From the frame or the answer of the poll to here, less what a throttle held it. */
 static void count_time(struct soak_watch *w, const struct mlt_event *e, int64_t now_ns, bool lane)
 {
@@ -257,7 +267,7 @@ static void count_time(struct soak_watch *w, const struct mlt_event *e, int64_t 
     mlt_latency_record(&w->latency, took_ns);
     mlt_latency_record(&w->kinds[kind], took_ns);
     w->timed++;
-    w->within_1s += took_ns <= MLT_NS_PER_S;
+    w->within_1s += took_ns <= MLT_NS_PER_S && took_ns >= -BELOW_ZERO_NS_MAX;
 }
 
 static void count_silence(struct soak_watch *w)
@@ -267,6 +277,26 @@ static void count_silence(struct soak_watch *w)
         w->longest_silence_ns = silent_ns;
     }
     w->last_event_ns = now_ns;
+}
+
+/* How long a stream was silent that had to flow since its last event, and since it was asked for. A
+ * STATUS and an INSTRUMENT come when there is something to say. */
+static void count_stream_silence(struct soak_watch *w, unsigned symbol, enum mlt_event_type type,
+                                 int64_t now_ns)
+{
+    const struct soak_channel *c = &w->instruments[symbol].channels[type];
+    const struct soak_demand *d = &w->instruments[symbol].demands[type];
+    if (!w->warm || d->in_force_ns == 0 || type == MLT_EVENT_STATUS ||
+        type == MLT_EVENT_INSTRUMENT) {
+        return;
+    }
+    int64_t since_ns = c->came_ns > d->in_force_ns ? c->came_ns : d->in_force_ns;
+    since_ns = since_ns > w->warm_wall_ns ? since_ns : w->warm_wall_ns;
+    if (now_ns - since_ns > w->stream_silence_ns) {
+        w->stream_silence_ns = now_ns - since_ns;
+        (void)snprintf(w->quietest_stream, sizeof w->quietest_stream, "SYM%04u-USDT %s", symbol + 1,
+                       mlt_event_type_word((int)type));
+    }
 }
 
 static void count_demand(struct soak_watch *w, struct soak_demand *d, const struct mlt_event *e)
@@ -292,9 +322,9 @@ static bool symbol_of(const struct soak_watch *w, struct mlt_slice token, unsign
     return number >= 1 && number <= w->symbols;
 }
 
-static void take(struct soak_watch *w, struct soak_instrument *i, const struct mlt_event *e,
-                 int64_t now_ns)
+static void take(struct soak_watch *w, unsigned symbol, const struct mlt_event *e, int64_t now_ns)
 {
+    struct soak_instrument *i = &w->instruments[symbol];
     struct soak_channel *c = &i->channels[e->type];
     struct soak_demand *d = &i->demands[e->type];
     if (e->type == MLT_EVENT_STATUS) {
@@ -309,13 +339,14 @@ static void take(struct soak_watch *w, struct soak_instrument *i, const struct m
         return;
     }
     check_ids(w, d, c, e);
-    *c = (struct soak_channel){ true,          e->epoch, e->sequence,
-                                c->events + 1, e->last,  e->stamps.received };
+    count_trace(w, c, e);
+    count_stream_silence(w, symbol, e->type, now_ns);
+    *c = (struct soak_channel){ true,    e->epoch,           e->sequence, c->events + 1,
+                                e->last, e->stamps.received, now_ns };
     i->events++;
     i->polls += e->type == MLT_EVENT_BOOK_SNAPSHOT && e->rest_function.len > 0;
     w->events++;
     w->by_type[e->type]++;
-    count_trace(w, e);
     count_time(w, e, now_ns, false);
     count_demand(w, d, e);
     follow_book(w, i, e);
@@ -329,7 +360,7 @@ void soak_watch_event(struct soak_watch *watch, const struct mlt_event *event, i
         return;
     }
     count_silence(watch);
-    take(watch, &watch->instruments[symbol], event, now_ns);
+    take(watch, symbol, event, now_ns);
     if (watch->look != NULL) {
         watch->look(watch->ctx, event);
     }
@@ -378,23 +409,47 @@ static void take_lane(struct soak_watch *w, struct soak_lane *lane, unsigned sym
     if (c->seen && e->epoch == c->epoch && e->lane_previous != c->sequence) {
         lose(w, &w->losses.lane_holes, 1, "lane", e, c->sequence);
     }
-    *c = (struct soak_channel){ .seen = true, .epoch = e->epoch, .sequence = e->sequence };
+    *c = (struct soak_channel){
+        .seen = true, .epoch = e->epoch, .sequence = e->sequence, .last_id = e->last
+    };
+}
+
+/* HEADS of a lane say where it stands: that its last event did not come. */
+static void check_lane_heads(struct soak_watch *w, struct soak_lane *lane, unsigned symbol,
+                             const struct mlt_event *e)
+{
+    const struct mlt_status_event *s = &e->u.status;
+    struct soak_channel *c = &lane->channels[symbol];
+    for (size_t h = 0; h < s->head_count; h++) {
+        if (s->heads[h].type == lane->type && c->seen && c->epoch == e->epoch &&
+            s->heads[h].sequence > c->sequence) {
+            lose(w, &w->losses.lane_holes, 1, "lane's head", e, c->sequence);
+            c->sequence = s->heads[h].sequence; /* counted once */
+        }
+    }
 }
 
 void soak_watch_lane_event(struct soak_watch *watch, const char *subject,
                            const struct mlt_event *event, int64_t now_ns)
 {
+    static const struct soak_channel none;
     unsigned symbol = 0;
     if (!symbol_of(watch, event->instrument, &symbol)) {
         watch->losses.foreign++;
-    } else if (event->sequence > 0) {
+        return;
+    }
+    /* NULL: its answer is not here yet, or it has just ended. */
+    struct soak_lane *lane = lane_of(watch, subject);
+    if (event->sequence > 0) {
         watch->lane_events++;
-        count_trace(watch, event);
+        count_trace(watch, lane != NULL ? &lane->channels[symbol] : &none, event);
         count_time(watch, event, now_ns, true);
-        struct soak_lane *lane = lane_of(watch, subject);
-        if (lane != NULL) { /* else its answer is not here yet, or it has just ended */
+        if (lane != NULL) {
             take_lane(watch, lane, symbol, event);
         }
+    } else if (lane != NULL && event->type == MLT_EVENT_STATUS &&
+               event->u.status.kind == MLT_STATUS_HEADS) {
+        check_lane_heads(watch, lane, symbol, event);
     }
 }
 
@@ -451,9 +506,22 @@ void soak_watch_start(struct soak_watch *watch, const char *nats_url, unsigned s
     assert_true(mlt_bus_rtt_ns(w->bus) >= 0); /* the server has both */
 }
 
+void soak_watch_last_look(struct soak_watch *watch, int64_t now_ns)
+{
+    (void)pthread_mutex_lock(&watch->lock);
+    count_silence(watch);
+    for (unsigned i = 0; i < watch->symbols; i++) {
+        for (int t = MLT_EVENT_NONE + 1; t < MLT_EVENT_TYPE_COUNT; t++) {
+            count_stream_silence(watch, i, (enum mlt_event_type)t, now_ns);
+        }
+    }
+    (void)pthread_mutex_unlock(&watch->lock);
+}
+
 void soak_watch_end(struct soak_watch *watch)
 {
     struct mlt_bus_stats stats;
+    soak_watch_last_look(watch, mlt_clock_wall_ns());
     mlt_bus_unsubscribe(watch->shared);
     mlt_bus_unsubscribe(watch->lanes);
     mlt_bus_get_stats(watch->bus, &stats);
@@ -498,6 +566,7 @@ void soak_watch_warm(struct soak_watch *watch)
     (void)pthread_mutex_lock(&watch->lock);
     watch->warm = true;
     watch->warm_ns = mlt_clock_mono_ns();
+    watch->warm_wall_ns = mlt_clock_wall_ns();
     for (unsigned i = 0; i < watch->symbols; i++) {
         struct soak_instrument *of = &watch->instruments[i];
         of->live_ns = 0;

@@ -44,7 +44,7 @@ extern const char *const soak_kind_names[SOAK_KINDS];
 struct soak_channel {
     bool seen;
     uint64_t epoch, sequence, events;
-    int64_t last_id, received_ns; /* of its last event */
+    int64_t last_id, received_ns, came_ns; /* of its last event; came_ns: here, wall clock */
 };
 
 /* Who wants a stream on the shared channel. Times of the wall clock, as stamps are; 0: none. */
@@ -102,10 +102,14 @@ struct soak_watch {
     uint64_t after_end; /* events that left after their end was confirmed */
     bool warm;          /* durations and shares count from now on */
     int64_t warm_ns;    /* monotonic; since when */
+    int64_t warm_wall_ns;
     struct mlt_latency latency, kinds[SOAK_KINDS], first_event;
     uint64_t timed, within_1s;
     int64_t last_event_ns, longest_silence_ns; /* monotonic */
-    enum mlt_status failure;                   /* of the check itself */
+    /* The longest that a stream said nothing while somebody wanted it, and which. */
+    int64_t stream_silence_ns;
+    char quietest_stream[64];
+    enum mlt_status failure; /* of the check itself */
 };
 
 /* Connects and listens; SOAK_TABLE is what flows. look and ctx are the caller's to set before, all
@@ -118,7 +122,9 @@ void soak_watch_open(struct soak_watch *watch, unsigned symbols);
 void soak_watch_event(struct soak_watch *watch, const struct mlt_event *event, int64_t now_ns);
 void soak_watch_lane_event(struct soak_watch *watch, const char *subject,
                            const struct mlt_event *event, int64_t now_ns);
-/* Listens no more; what was counted stays. */
+/* Counts the silence up to now too: what ended for good has no next event. */
+void soak_watch_last_look(struct soak_watch *watch, int64_t now_ns);
+/* Has a last look and listens no more; what was counted stays. */
 void soak_watch_end(struct soak_watch *watch);
 void soak_watch_free(struct soak_watch *watch);
 void soak_watch_warm(struct soak_watch *watch);

@@ -212,6 +212,98 @@ static void test_an_event_without_trace_or_stamp_is_seen(void **state)
     assert_int_equal(w.untraced, 3);
 }
 
+/* A BOOK without the stamps of the stages before is Meltica's own only where nothing new is in it.
+ */
+static void test_a_book_that_lost_its_stamps_is_no_book_made_inside(void **state)
+{
+    (void)state;
+    struct mlt_event e = event(MLT_EVENT_BOOK, 1, 500);
+    take(&e);
+    e.sequence = 2;
+    e.stamps.adapted = e.stamps.dispatched = MLT_STAMP_UNKNOWN;
+    take(&e); /* the same position, another state */
+    assert_true(w.made_inside == 1 && w.untraced == 0);
+    e.sequence = 3;
+    e.first = 501;
+    e.last = 503;
+    take(&e);
+    assert_true(w.made_inside == 1 && w.untraced == 1);
+    e.sequence = 4;
+    e.merged = 2;
+    e.last = 505;
+    take(&e);
+    assert_int_equal(w.untraced, 2);
+    e.epoch++;
+    e.sequence = 1;
+    e.last = 507;
+    take(&e); /* what a new owner was left is not known here */
+    assert_true(w.made_inside == 2 && w.untraced == 2);
+}
+
+static void test_the_silence_at_the_end_counts(void **state)
+{
+    (void)state;
+    soak_watch_warm(&w);
+    struct mlt_event e = event(MLT_EVENT_TICKER, 1, 0);
+    take(&e);
+    w.last_event_ns -= 5 * MLT_NS_PER_S; /* as if it had come so long ago */
+    soak_watch_last_look(&w, mlt_clock_wall_ns());
+    assert_true(w.longest_silence_ns >= 5 * MLT_NS_PER_S);
+}
+
+/* One stream alone, while all others flow. */
+static void test_a_stream_that_says_nothing_is_seen(void **state)
+{
+    (void)state;
+    soak_watch_warm(&w);
+    const int64_t from_ns = mlt_clock_wall_ns();
+    for (int second = 1; second <= 40; second++) {
+        for (unsigned symbol = 0; symbol < 2; symbol++) {
+            for (int t = MLT_EVENT_NONE + 1; t < MLT_EVENT_TYPE_COUNT; t++) {
+                struct mlt_event e = event((enum mlt_event_type)t, (uint64_t)second, second);
+                e.instrument = symbol == 0 ? MLT_SLICE_LITERAL("SYM0001-USDT")
+                                           : MLT_SLICE_LITERAL("SYM0002-USDT");
+                const bool away = symbol == 1 && t == MLT_EVENT_TICKER && second > 9 && second < 36;
+                if (t != MLT_EVENT_TRADE && !away) {
+                    soak_watch_event(&w, &e, from_ns + second * MLT_NS_PER_S);
+                }
+            }
+        }
+    }
+    assert_true(w.stream_silence_ns == 27 * MLT_NS_PER_S);
+    assert_string_equal(w.quietest_stream, "SYM0002-USDT TICKER");
+    soak_watch_last_look(&w, from_ns + 40 * MLT_NS_PER_S);
+    assert_true(w.stream_silence_ns == 27 * MLT_NS_PER_S);
+    subscribe(); /* and nothing ever comes of it */
+    soak_watch_last_look(&w,
+                         w.instruments[0].demands[MLT_EVENT_TRADE].in_force_ns + 70 * MLT_NS_PER_S);
+    assert_true(w.stream_silence_ns == 70 * MLT_NS_PER_S);
+    unsubscribe();
+    w.stream_silence_ns = 0;
+    soak_watch_last_look(&w, from_ns + 40 * MLT_NS_PER_S); /* nobody wants it any more */
+    assert_true(w.stream_silence_ns < 2 * MLT_NS_PER_S);
+}
+
+static void test_a_lane_whose_last_event_is_missing_is_seen(void **state)
+{
+    (void)state;
+    static const char subject[] = "meltica.lane.local.s0123.SYM0001-USDT";
+    struct mlt_event e = event(MLT_EVENT_TRADE, 5, 105);
+    soak_watch_lane(&w, "s0123", MLT_EVENT_TRADE);
+    soak_watch_lane_event(&w, subject, &e, mlt_clock_wall_ns());
+    struct mlt_event heads = event(MLT_EVENT_STATUS, 0, 0);
+    heads.u.status.kind = MLT_STATUS_HEADS;
+    heads.u.status.head_count = 2;
+    heads.u.status.heads[0] = (struct mlt_head){ MLT_EVENT_TRADE, 5, 105 };
+    heads.u.status.heads[1] = (struct mlt_head){ MLT_EVENT_INSTRUMENT, 9, 0 };
+    soak_watch_lane_event(&w, subject, &heads, mlt_clock_wall_ns());
+    assert_int_equal(soak_watch_lost(&w.losses), 0);
+    heads.u.status.heads[0].sequence = 8;
+    soak_watch_lane_event(&w, subject, &heads, mlt_clock_wall_ns());
+    soak_watch_lane_event(&w, subject, &heads, mlt_clock_wall_ns());
+    assert_int_equal(w.losses.lane_holes, 1);
+}
+
 static void test_durations_leave_out_what_a_throttle_held(void **state)
 {
     (void)state;
@@ -228,6 +320,10 @@ static void test_durations_leave_out_what_a_throttle_held(void **state)
     e.throttled_ns = (uint64_t)(1400 * MLT_NS_PER_MS);
     soak_watch_event(&w, &e, now_ns);
     assert_true(w.timed == 2 && w.within_1s == 1);
+    e.sequence = 4; /* held for longer than it took: that is none within a second */
+    e.throttled_ns = (uint64_t)(3000 * MLT_NS_PER_MS);
+    soak_watch_event(&w, &e, now_ns);
+    assert_true(w.timed == 3 && w.within_1s == 1);
     e = event(MLT_EVENT_BOOK_SNAPSHOT, 1, 0);
     e.rest_function = MLT_SLICE_LITERAL("depth");
     soak_watch_event(&w, &e, e.stamps.received + 3);
@@ -269,7 +365,11 @@ int main(void)
         WATCH(test_heads_name_what_did_not_come),
         WATCH(test_a_loss_that_is_said_counts_but_for_what_nobody_had),
         WATCH(test_a_lane_is_a_chain),
+        WATCH(test_a_lane_whose_last_event_is_missing_is_seen),
         WATCH(test_an_event_without_trace_or_stamp_is_seen),
+        WATCH(test_a_book_that_lost_its_stamps_is_no_book_made_inside),
+        WATCH(test_the_silence_at_the_end_counts),
+        WATCH(test_a_stream_that_says_nothing_is_seen),
         WATCH(test_durations_leave_out_what_a_throttle_held),
         cmocka_unit_test(test_a_line_through_values_has_their_slope),
     };

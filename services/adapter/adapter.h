@@ -191,6 +191,9 @@ void mlt_adapter_rest_failed(struct mlt_adapter *adapter, enum mlt_rest_function
                              const char *reason);
 /* Mirrors what the loop counts; once a second, on the loop. */
 void mlt_adapter_meter_lines(struct mlt_adapter *adapter);
+/* The gauges of the exchange's clock; none where nothing is known any more. */
+void mlt_adapter_meter_clock(struct mlt_metrics *metrics, const struct mlt_clock_offset *clock,
+                             int64_t mono_ns, int64_t wall_ns);
 void mlt_adapter_collect(void *state);
 void mlt_adapter_stats(void *state, struct mlt_buf *out);
 

@@ -17,6 +17,13 @@ void mlt_clock_offset_add(struct mlt_clock_offset *clock, int64_t server_ns, int
     clock->taken++;
 }
 
+/* By how much it may be wrong now: half of its way, and what the clocks drifted since. */
+static int64_t uncertainty(const struct mlt_clock_sample *sample, int64_t mono_ns)
+{
+    return (sample->way_ns + 1) / 2 +
+           (mono_ns - sample->at_ns) * MLT_CLOCK_DRIFT_PPM / INT64_C(1000000);
+}
+
 bool mlt_clock_offset_get(const struct mlt_clock_offset *clock, int64_t mono_ns, int64_t wall_ns,
                           struct mlt_clock_estimate *out)
 {
@@ -24,7 +31,7 @@ bool mlt_clock_offset_get(const struct mlt_clock_offset *clock, int64_t mono_ns,
     for (size_t i = 0; i < clock->count; i++) {
         const struct mlt_clock_sample *sample = &clock->samples[i];
         if (mono_ns - sample->at_ns <= MLT_CLOCK_SAMPLE_LIFE_NS &&
-            (best == NULL || sample->way_ns < best->way_ns)) {
+            (best == NULL || uncertainty(sample, mono_ns) < uncertainty(best, mono_ns))) {
             best = sample;
         }
     }
@@ -32,6 +39,6 @@ bool mlt_clock_offset_get(const struct mlt_clock_offset *clock, int64_t mono_ns,
         return false;
     }
     out->offset_ns = best->ahead_ns + (mono_ns - wall_ns);
-    out->uncertainty_ns = (best->way_ns + 1) / 2;
+    out->uncertainty_ns = uncertainty(best, mono_ns);
     return true;
 }

@@ -1,7 +1,8 @@
 /*
  * How far the exchange's clock is from ours, by its answers to `time`: each tells its time at about
- * the middle between our question and its answer, wrong by half of the way there and back at most.
- * Of the last answers the one with the shortest way counts. Pure; one thread.
+ * the middle between our question and its answer, wrong by half of the way there and back at most,
+ * and by what the clocks drifted since. Of the last answers the one that is wrong by least counts.
+ * Pure; one thread.
  */
 #ifndef MELTICA_ADAPTER_CLOCK_OFFSET_H
 #define MELTICA_ADAPTER_CLOCK_OFFSET_H
@@ -12,6 +13,7 @@
 
 #define MLT_CLOCK_SAMPLES_MAX 16u
 #define MLT_CLOCK_SAMPLE_LIFE_NS INT64_C(600000000000) /* then it says nothing of now any more */
+#define MLT_CLOCK_DRIFT_PPM 15 /* two clocks drift apart by so much at most: PHI of RFC 5905 */
 
 struct mlt_clock_sample {
     /* The exchange's time less our monotonic one, so that a step of our wall clock changes nothing

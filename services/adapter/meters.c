@@ -182,23 +182,30 @@ static void meter_rest(struct mlt_adapter *adapter, int64_t now_ns)
         blocked > 0 ? blocked : 0);
 }
 
-static void seconds(struct mlt_adapter *adapter, const char *name, const char *help, int64_t ns)
+/* known: false, nothing is: 0 would be a statement, and so would be what it was. */
+static void seconds(struct mlt_metrics *metrics, const char *name, const char *help, bool known,
+                    int64_t ns)
 {
-    mlt_gauge_set(mlt_metrics_gauge_seconds(adapter->metrics, name, help, NULL), ns);
+    struct mlt_gauge *gauge = mlt_metrics_gauge_seconds(metrics, name, help, NULL);
+    if (known) {
+        mlt_gauge_set(gauge, ns);
+    } else {
+        mlt_gauge_withdraw(gauge);
+    }
 }
 
-/* Nothing where nothing is known: 0 would be a statement. */
-static void meter_clock(struct mlt_adapter *adapter)
+void mlt_adapter_meter_clock(struct mlt_metrics *metrics, const struct mlt_clock_offset *clock,
+                             int64_t mono_ns, int64_t wall_ns)
 {
-    struct mlt_clock_estimate clock;
-    mirror(adapter, "meltica_adapter_clock_samples_total", "Answers that told the exchange's time.",
-           NULL, adapter->clock.taken);
-    if (mlt_clock_offset_get(&adapter->clock, mlt_clock_mono_ns(), mlt_clock_wall_ns(), &clock)) {
-        seconds(adapter, "meltica_adapter_clock_offset_seconds", "The exchange's clock less ours.",
-                clock.offset_ns);
-        seconds(adapter, "meltica_adapter_clock_uncertainty_seconds",
-                "The offset is wrong by so much at most.", clock.uncertainty_ns);
-    }
+    struct mlt_clock_estimate estimate = { 0 };
+    const bool known = mlt_clock_offset_get(clock, mono_ns, wall_ns, &estimate);
+    mlt_counter_set(mlt_metrics_counter(metrics, "meltica_adapter_clock_samples_total",
+                                        "Answers that told the exchange's time.", NULL),
+                    clock->taken);
+    seconds(metrics, "meltica_adapter_clock_offset_seconds", "The exchange's clock less ours.",
+            known, estimate.offset_ns);
+    seconds(metrics, "meltica_adapter_clock_uncertainty_seconds",
+            "The offset is wrong by so much at most.", known, estimate.uncertainty_ns);
 }
 
 /* A line in one word: state in the lowest byte, then 24 bits of topics, then its age in s. */
@@ -219,7 +226,8 @@ static void note_lines(struct mlt_adapter *adapter)
 
 void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
 {
-    meter_clock(adapter);
+    mlt_adapter_meter_clock(adapter->metrics, &adapter->clock, mlt_clock_mono_ns(),
+                            mlt_clock_wall_ns());
     const struct mlt_lines_counters *c = &adapter->lines.counters;
     mirror(adapter, "meltica_adapter_line_attempts_total", "Connections begun.", NULL, c->attempts);
     mirror(adapter, "meltica_adapter_line_opened_total", "Connections that came up.", NULL,

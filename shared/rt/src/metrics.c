@@ -24,6 +24,7 @@ struct mlt_counter {
 
 struct mlt_gauge {
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t value;
+    atomic_bool withdrawn;
 };
 
 /* Upper bounds in ns: 1, 2.5, 5 in each decade, and how they are written in seconds. */
@@ -357,6 +358,12 @@ void mlt_counter_set(struct mlt_counter *counter, uint64_t value)
 void mlt_gauge_set(struct mlt_gauge *gauge, int64_t value)
 {
     atomic_store_explicit(&gauge->value, value, memory_order_relaxed);
+    atomic_store_explicit(&gauge->withdrawn, false, memory_order_release);
+}
+
+void mlt_gauge_withdraw(struct mlt_gauge *gauge)
+{
+    atomic_store_explicit(&gauge->withdrawn, true, memory_order_relaxed);
 }
 
 void mlt_gauge_add(struct mlt_gauge *gauge, int64_t by)
@@ -507,13 +514,29 @@ static enum mlt_status append_series(struct mlt_buf *out, const struct family *f
     return MLT_OK;
 }
 
+static bool is_withdrawn(const struct family *family, const struct series *series)
+{
+    return (family->kind == KIND_GAUGE || family->kind == KIND_GAUGE_SECONDS) &&
+           atomic_load_explicit(&series->value.gauge->withdrawn, memory_order_acquire);
+}
+
+/* The head comes with the first line, so that there is none without. */
 static enum mlt_status append_family(struct mlt_buf *out, const struct family *family)
 {
     static const char *const types[] = { "counter", "gauge", "histogram", "counter", "gauge" };
-    enum mlt_status status =
-        mlt_metrics_append_head(out, family->name, family->help, types[family->kind]);
+    enum mlt_status status = MLT_OK;
+    bool begun = false;
     for (const struct series *s = family->first; s != NULL && status == MLT_OK; s = s->next) {
-        status = append_series(out, family, s);
+        if (is_withdrawn(family, s)) {
+            continue;
+        }
+        if (!begun) {
+            begun = true;
+            status = mlt_metrics_append_head(out, family->name, family->help, types[family->kind]);
+        }
+        if (status == MLT_OK) {
+            status = append_series(out, family, s);
+        }
     }
     return status;
 }

@@ -2,7 +2,7 @@
  * that hold, and steps of our own clock. */
 #include "mlt_test.h"
 
-#include "clock_offset.h"
+#include "adapter.h"
 #include "meltica/base/clock.h"
 
 #define MS MLT_NS_PER_MS
@@ -28,6 +28,12 @@ static void ask(int64_t at, int64_t there, int64_t back, int64_t resolution)
     mlt_clock_offset_add(&offset, exact - exact % resolution, resolution, at, at + there + back);
 }
 
+/* What drifted since an answer of so long ago. */
+static int64_t drift(int64_t age_ns)
+{
+    return age_ns * MLT_CLOCK_DRIFT_PPM / 1000000;
+}
+
 static int64_t error(void)
 {
     assert_true(mlt_clock_offset_get(&offset, MONO, WALL, &estimate));
@@ -47,7 +53,7 @@ static void test_an_even_way_gives_the_exact_offset(void **state)
     (void)state;
     ask(MONO - S, 20 * MS, 20 * MS, 1);
     assert_true(error() <= 1);
-    assert_int_equal(estimate.uncertainty_ns, 20 * MS + 1);
+    assert_int_equal(estimate.uncertainty_ns, 20 * MS + 1 + drift(S - 40 * MS));
 }
 
 static void test_the_shortest_way_counts(void **state)
@@ -57,7 +63,7 @@ static void test_the_shortest_way_counts(void **state)
     ask(MONO - 2 * S, 3 * MS, 1 * MS, 1);
     ask(MONO - 1 * S, 900 * MS, 2 * MS, 1);
     assert_int_equal(error(), 1 * MS);
-    assert_int_equal(estimate.uncertainty_ns, 2 * MS + 1);
+    assert_int_equal(estimate.uncertainty_ns, 2 * MS + 1 + drift(2 * S - 4 * MS));
 }
 
 static void test_the_error_is_never_above_what_is_stated(void **state)
@@ -87,8 +93,61 @@ static void test_answers_get_old(void **state)
         ask(MONO - S / 2, 50 * MS, 50 * MS, 1);
     }
     assert_true(error() <= 1);
-    assert_int_equal(estimate.uncertainty_ns, 50 * MS + 1);
+    assert_int_equal(estimate.uncertainty_ns, 50 * MS + 1 + drift(400 * MS));
     assert_int_equal(offset.taken, MLT_CLOCK_SAMPLES_MAX + 2);
+}
+
+/* An exchange whose clock runs 15 millionths fast, asked for minutes: the bound holds all the
+ * while, and a new answer of a longer way counts before an old one of a short one. */
+static void test_the_bound_holds_while_clocks_drift_apart(void **state)
+{
+    (void)state;
+    const int64_t asked[] = { 590 * S, 300 * S, 40 * S };
+    const int64_t ways[] = { MS, 2 * MS, 4 * MS };
+    for (unsigned i = 0; i < 3; i++) {
+        begin(NULL);
+        for (unsigned n = 0; n <= i; n++) {
+            const int64_t at = MONO - asked[n];
+            mlt_clock_offset_add(&offset, WALL + (at - MONO) + SKEW + ways[n] - drift(asked[n]), 1,
+                                 at, at + ways[n]);
+        }
+        const int64_t wrong = error();
+        assert_true(wrong <= estimate.uncertainty_ns);
+    }
+    assert_int_equal(estimate.uncertainty_ns, 2 * MS + 1 + drift(40 * S - 4 * MS));
+}
+
+static bool page_has(struct mlt_metrics *metrics, const char *text)
+{
+    struct mlt_buf page;
+    mlt_buf_init(&page, 1u << 20);
+    assert_int_equal(mlt_metrics_render(metrics, &page), MLT_OK);
+    const bool has = memmem(page.data, page.len, text, strlen(text)) != NULL;
+    mlt_buf_fini(&page);
+    return has;
+}
+
+/* What is not known any more must not stand there as if it were. */
+static void test_an_offset_that_is_not_known_any_more_has_no_gauge(void **state)
+{
+    (void)state;
+    struct mlt_metrics *metrics = NULL;
+    assert_int_equal(mlt_metrics_create(&metrics), MLT_OK);
+    mlt_adapter_meter_clock(metrics, &offset, MONO, WALL);
+    assert_false(page_has(metrics, "meltica_adapter_clock_offset_seconds"));
+    ask(MONO - S, MS, MS, 1);
+    mlt_adapter_meter_clock(metrics, &offset, MONO, WALL);
+    assert_true(page_has(metrics, "\nmeltica_adapter_clock_offset_seconds -2.000"));
+    assert_true(page_has(metrics, "\nmeltica_adapter_clock_uncertainty_seconds 0.001"));
+    const int64_t later = MLT_CLOCK_SAMPLE_LIFE_NS;
+    mlt_adapter_meter_clock(metrics, &offset, MONO + later, WALL + later);
+    assert_false(page_has(metrics, "meltica_adapter_clock_offset_seconds"));
+    assert_false(page_has(metrics, "meltica_adapter_clock_uncertainty_seconds"));
+    assert_true(page_has(metrics, "\nmeltica_adapter_clock_samples_total 1\n"));
+    ask(MONO + later - S, MS, MS, 1);
+    mlt_adapter_meter_clock(metrics, &offset, MONO + later, WALL + later);
+    assert_true(page_has(metrics, "\nmeltica_adapter_clock_offset_seconds -2.000"));
+    mlt_metrics_destroy(metrics);
 }
 
 static void test_a_step_of_our_clock_is_seen_at_once(void **state)
@@ -108,6 +167,8 @@ int main(void)
         cmocka_unit_test_setup(test_the_shortest_way_counts, begin),
         cmocka_unit_test_setup(test_the_error_is_never_above_what_is_stated, begin),
         cmocka_unit_test_setup(test_answers_get_old, begin),
+        cmocka_unit_test_setup(test_the_bound_holds_while_clocks_drift_apart, begin),
+        cmocka_unit_test_setup(test_an_offset_that_is_not_known_any_more_has_no_gauge, begin),
         cmocka_unit_test_setup(test_a_step_of_our_clock_is_seen_at_once, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

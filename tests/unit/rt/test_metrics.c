@@ -231,6 +231,29 @@ static void test_help_is_escaped(void **state)
         strstr(page, "# HELP g back\\\\slash, line\\nend and \"quote\"\n# TYPE g gauge\n"));
 }
 
+static void test_a_gauge_that_is_withdrawn_is_not_there_until_it_is_set(void **state)
+{
+    (void)state;
+    struct mlt_gauge *a = mlt_metrics_gauge(metrics, "g", "G", "x=\"a\"");
+    struct mlt_gauge *b = mlt_metrics_gauge_seconds(metrics, "s_seconds", "S", NULL);
+    mlt_gauge_set(mlt_metrics_gauge(metrics, "g", "G", "x=\"b\""), 7);
+    mlt_gauge_set(a, 5);
+    mlt_gauge_set(b, 5);
+    mlt_gauge_withdraw(a);
+    mlt_gauge_withdraw(b);
+    render();
+    parse_page();
+    expect_line("g{x=\"b\"} 7");
+    assert_int_equal(family_named("g")->samples, 1);
+    assert_null(strstr(page, "s_seconds")); /* no head without a line */
+    mlt_gauge_set(a, 0);
+    mlt_gauge_set(b, 0);
+    render();
+    parse_page();
+    expect_line("g{x=\"a\"} 0");
+    expect_line("s_seconds 0.000000000");
+}
+
 static void test_counter_set_never_goes_down(void **state)
 {
     (void)state;
@@ -470,6 +493,7 @@ int main(void)
         METRICS_TEST(test_series_of_one_name_stand_together_under_one_head),
         METRICS_TEST(test_same_name_and_labels_are_the_same_object),
         METRICS_TEST(test_help_is_escaped),
+        METRICS_TEST(test_a_gauge_that_is_withdrawn_is_not_there_until_it_is_set),
         METRICS_TEST(test_counter_set_never_goes_down),
         METRICS_TEST(test_histogram_buckets_are_inclusive_cumulative_and_the_sum_exact),
         METRICS_TEST(test_each_bound_holds_exactly_its_own_duration),

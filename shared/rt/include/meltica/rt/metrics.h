@@ -44,6 +44,9 @@ uint64_t mlt_counter_get(const struct mlt_counter *counter);
 /* For a counter that mirrors one kept elsewhere: value never goes down. */
 void mlt_counter_set(struct mlt_counter *counter, uint64_t value);
 void mlt_gauge_set(struct mlt_gauge *gauge, int64_t value);
+/* Not on the page until it is set again: nothing is known, and its last value would be a statement.
+ */
+void mlt_gauge_withdraw(struct mlt_gauge *gauge);
 void mlt_gauge_add(struct mlt_gauge *gauge, int64_t by);
 /* For a high-water mark: never goes down. */
 void mlt_gauge_raise(struct mlt_gauge *gauge, int64_t value);

@@ -318,7 +318,7 @@ static enum mlt_status step_traces(struct mlt_service *service, struct mlt_error
         mlt_trace_create(&service->trace_config, &options, &service->trace, err);
     if (service->trace != NULL) {
         mlt_log(MLT_LOG_INFO, "traces", "spans go to a collector",
-                MLT_S("endpoint", service->trace_config.endpoint));
+                MLT_S("endpoint", service->trace_config.shown));
     }
     return status;
 }

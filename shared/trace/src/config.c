@@ -239,6 +239,9 @@ enum mlt_status mlt_trace_config_load(char *const *environment, const char *serv
         memcpy(config->endpoint, DEFAULT_ENDPOINT, sizeof DEFAULT_ENDPOINT);
     }
     config->enabled = status == MLT_OK && config->endpoint[0] != '\0';
+    if (config->enabled) {
+        trace_endpoint_shown(config->endpoint, config->shown);
+    }
     return status;
 }
 

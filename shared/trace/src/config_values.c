@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <curl/curl.h>
@@ -186,6 +187,23 @@ static bool good_url(const char *text)
     return good;
 }
 
+void trace_endpoint_shown(const char *endpoint, char out[MLT_TRACE_TEXT_BYTES_MAX])
+{
+    CURLU *url = curl_url();
+    char *whole = NULL;
+    out[0] = '\0';
+    if (url != NULL && curl_url_set(url, CURLUPART_URL, endpoint, 0) == CURLUE_OK &&
+        curl_url_set(url, CURLUPART_USER, NULL, 0) == CURLUE_OK &&
+        curl_url_set(url, CURLUPART_PASSWORD, NULL, 0) == CURLUE_OK &&
+        curl_url_set(url, CURLUPART_QUERY, NULL, 0) == CURLUE_OK &&
+        curl_url_set(url, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
+        (void)snprintf(out, MLT_TRACE_TEXT_BYTES_MAX, "%s", whole);
+    }
+    curl_free(whole);
+    curl_url_cleanup(url);
+}
+
 enum mlt_status trace_endpoint(char *const *environment, char out[MLT_TRACE_TEXT_BYTES_MAX],
                                struct mlt_error *err)
 {
@@ -204,9 +222,10 @@ enum mlt_status trace_endpoint(char *const *environment, char out[MLT_TRACE_TEXT
         len--;
     }
     if (len + sizeof path > MLT_TRACE_TEXT_BYTES_MAX || !good_url(text)) {
+        /* Before an @ may stand a password, behind a ? a token. */
         return mlt_error_set(err, MLT_E_CONFIG,
                              "%s: \"%.200s\" is wrong; use a URL such as http://collector:4318",
-                             name, text);
+                             name, strpbrk(text, "@?") != NULL ? "..." : text);
     }
     memcpy(out, text, len);
     memcpy(out + len, whole ? "" : path, whole ? 1 : sizeof path);

@@ -154,8 +154,8 @@ static void say_taken(struct mlt_trace *t)
 static void count_taken(struct mlt_trace *t, const struct trace_post_result *result, size_t count)
 {
     uint64_t rejected = 0;
-    char text[200];
-    if (!trace_decode_answer(result->body, &rejected, text, sizeof text)) {
+    char text[200] = "";
+    if (result->too_long || !trace_decode_answer(result->body, &rejected, text, sizeof text)) {
         mlt_log(MLT_LOG_WARN, "traces_answer_unreadable",
                 "the collector's answer is none of OTLP: see that the endpoint is one",
                 MLT_U("bytes", result->body.len));

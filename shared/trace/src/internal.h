@@ -21,6 +21,8 @@ enum mlt_status trace_pair_set(struct mlt_trace_pair *pairs, size_t *count, cons
                                size_t key_len, const char *value, struct mlt_error *err);
 enum mlt_status trace_endpoint(char *const *environment, char out[MLT_TRACE_TEXT_BYTES_MAX],
                                struct mlt_error *err);
+/* A good URL without user, password, query and fragment; "" where there is no memory. */
+void trace_endpoint_shown(const char *endpoint, char out[MLT_TRACE_TEXT_BYTES_MAX]);
 
 /* ---- encode.c ---- */
 
@@ -50,6 +52,7 @@ struct trace_post_result {
     int code;               /* of HTTP, 0: no answer */
     int64_t retry_after_ns; /* -1: not said */
     struct mlt_slice body;  /* lives until the next call */
+    bool too_long;          /* body is the beginning of an answer that is none of OTLP */
     char text[200];         /* what went wrong */
 };
 

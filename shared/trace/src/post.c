@@ -15,18 +15,18 @@ struct trace_poster {
     CURL *easy;
     struct curl_slist *headers;
     struct mlt_buf answer;
+    bool too_long; /* the answer: no more of it was read */
     bool (*abort)(void *ctx);
     void *ctx;
     char curl_text[CURL_ERROR_SIZE];
 };
 
+/* What is longer than an answer of OTLP is none, and might never end: 0 ends the transfer. */
 static size_t on_answer(char *data, size_t one, size_t len, void *ctx)
 {
     struct trace_poster *p = ctx;
-    /* What is longer than an answer of OTLP is none: its beginning is enough to say so. */
-    return mlt_buf_append(&p->answer, data, one * len) == MLT_OK || p->answer.len < ANSWER_BYTES_MAX
-               ? one * len
-               : 0;
+    p->too_long = mlt_buf_append(&p->answer, data, one * len) != MLT_OK;
+    return p->too_long ? 0 : one * len;
 }
 
 static int on_progress(void *ctx, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
@@ -125,6 +125,7 @@ void trace_post(struct trace_poster *p, struct mlt_slice payload, int64_t timeou
     curl_off_t retry_after_s = 0;
     *result = (struct trace_post_result){ .outcome = TRACE_POST_AGAIN, .retry_after_ns = -1 };
     mlt_buf_clear(&p->answer);
+    p->too_long = false;
     p->curl_text[0] = '\0';
     CURLcode done = CURLE_FAILED_INIT;
     if (curl_easy_setopt(p->easy, CURLOPT_TIMEOUT_MS, timeout_ms) == CURLE_OK &&
@@ -133,7 +134,7 @@ void trace_post(struct trace_poster *p, struct mlt_slice payload, int64_t timeou
         curl_easy_setopt(p->easy, CURLOPT_POSTFIELDS, payload.data) == CURLE_OK) {
         done = curl_easy_perform(p->easy);
     }
-    if (done == CURLE_OK) {
+    if (done == CURLE_OK || p->too_long) { /* its code says what became of the batch */
         done = curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &code);
     }
     if (done != CURLE_OK) {
@@ -144,6 +145,7 @@ void trace_post(struct trace_poster *p, struct mlt_slice payload, int64_t timeou
     result->code = (int)code;
     result->outcome = outcome_of(code);
     result->body = mlt_buf_view(&p->answer);
+    result->too_long = p->too_long;
     if (result->outcome != TRACE_POST_TAKEN) {
         (void)snprintf(result->text, sizeof result->text, "the collector answers %ld", code);
     }

@@ -68,6 +68,25 @@ static void endpoints(void **state)
     assert_string_equal(config.endpoint, "http://d:2/x/"); /* as it is */
 }
 
+/* The log has the endpoint, and so has the error where it is wrong. */
+static void what_may_be_a_secret_is_not_shown(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=http://bob:s3cret@c.example:4318/base"),
+                     MLT_OK);
+    assert_string_equal(config.endpoint, "http://bob:s3cret@c.example:4318/base/v1/traces");
+    assert_string_equal(config.shown, "http://c.example:4318/base/v1/traces");
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://d/x?token=s3cret#s3cret"),
+                     MLT_OK);
+    assert_string_equal(config.shown, "https://d/x");
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=htp://bob:s3cret@c.example:4318"),
+                     MLT_E_CONFIG);
+    assert_null(strstr(err.text, "s3cret"));
+    assert_non_null(strstr(err.text, "OTEL_EXPORTER_OTLP_ENDPOINT"));
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=htp://c.example"), MLT_E_CONFIG);
+    assert_non_null(strstr(err.text, "htp://c.example"));
+}
+
 static void names_and_numbers(void **state)
 {
     (void)state;
@@ -247,6 +266,7 @@ int main(void)
         cmocka_unit_test(nothing_is_sent_unless_asked_for),
         cmocka_unit_test(defaults),
         cmocka_unit_test(endpoints),
+        cmocka_unit_test(what_may_be_a_secret_is_not_shown),
         cmocka_unit_test(names_and_numbers),
         cmocka_unit_test(wrong_values_are_named),
         cmocka_unit_test(constant_samplers),

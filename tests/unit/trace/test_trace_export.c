@@ -1,6 +1,7 @@
 /* The exporter against a scripted collector: each retry rule of OTLP/HTTP, what is dropped and
  * where it is counted, and that nobody who records ever waits. */
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "mlt_test.h"
 
@@ -204,6 +205,29 @@ static void a_partial_success_is_counted_and_final(void **state)
     assert_int_equal(collector.request_count, 1);
     assert_int_equal(exported(), 2);
     assert_int_equal(dropped("rejected"), 3);
+}
+
+/* An answer without an end, as of something that is no collector: its code counts, no more than its
+ * beginning is read, and the batch does not go again and again until patience is over. */
+static void an_answer_without_end_is_cut(void **state)
+{
+    static struct http_stub_answer script[1];
+    const size_t len = (size_t)8 << 30; /* pages that nobody wrote to: they take no memory */
+    void *body = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    (void)state;
+    assert_true(body != MAP_FAILED);
+    script[0] = (struct http_stub_answer){ .code = 200, .body = body, .body_len = len };
+    collector_script(&collector, script, 1);
+    OPEN(collector.port, "OTEL_EXPORTER_OTLP_TIMEOUT=300", "OTEL_BSP_EXPORT_TIMEOUT=20000");
+    record(2);
+    assert_true(collector_wait_requests(&collector, 1, PATIENCE_NS));
+    close_trace(PATIENCE_NS);
+    assert_int_equal(collector.request_count, 1);
+    assert_int_equal(metric("meltica_trace_retries_total", NULL), 0);
+    assert_int_equal(exported(), 2);
+    collector_stop(&collector);
+    assert_int_equal(munmap(body, len), 0);
+    assert_true(collector_start(&collector, 0)); /* for the tear-down */
 }
 
 /* Nobody listens: tried until patience is over, then counted; the next batch goes the same way. */
@@ -433,6 +457,7 @@ int main(void)
         TEST(a_retry_after_beyond_patience_drops),
         TEST(nothing_else_is_tried_again),
         TEST(a_partial_success_is_counted_and_final),
+        TEST(an_answer_without_end_is_cut),
         TEST(a_collector_that_is_away),
         TEST(the_queue_is_bounded),
         TEST(what_is_off_takes_nothing),

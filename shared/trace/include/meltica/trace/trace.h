@@ -34,7 +34,8 @@ struct mlt_trace_pair {
 struct mlt_trace_config {
     bool enabled;
     char endpoint[MLT_TRACE_TEXT_BYTES_MAX]; /* whole URL of the traces */
-    char ca_file[MLT_TRACE_TEXT_BYTES_MAX];  /* PEM; "": the system's */
+    char shown[MLT_TRACE_TEXT_BYTES_MAX];   /* the same without what may be a secret: user, query */
+    char ca_file[MLT_TRACE_TEXT_BYTES_MAX]; /* PEM; "": the system's */
     char service_name[MLT_TRACE_TEXT_BYTES_MAX];
     struct mlt_trace_pair headers[MLT_TRACE_PAIRS_MAX], resource[MLT_TRACE_PAIRS_MAX];
     size_t header_count, resource_count;

@@ -143,7 +143,7 @@ static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event
     /* A BOOK has waited for its window. */
     if (event->stamps.dispatched != MLT_STAMP_UNKNOWN && event->type != MLT_EVENT_BOOK) {
         mlt_histogram_record_ns(c->metrics.stage,
-                                event->stamps.conducted - event->stamps.dispatched);
+                                mlt_span_ns(event->stamps.dispatched, event->stamps.conducted));
     }
 }
 

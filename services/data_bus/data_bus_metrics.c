@@ -89,7 +89,7 @@ void mlt_data_bus_make_metrics(struct data_bus *d)
         NULL);
     to->exchange_old = mlt_metrics_counter(
         m, "meltica_exchange_to_publish_ignored_total",
-        "Events that the exchange made more than an hour before, and that are no latency", NULL);
+        "Events whose time at the exchange is more than an hour away: no latency", NULL);
     if (d->config->journal) { /* without one it is not away either */
         make_journal(to, m);
     }
@@ -147,32 +147,39 @@ void mlt_data_bus_collect(void *state)
     (void)pthread_mutex_unlock(&d->lock);
 }
 
-/* Older events are no latency: a recording is played, or the exchange's market is another day's. A
- * few of them would outweigh, and in time overflow, the sum of all others. */
+/* What is further away is no latency: a recording is played, or the exchange's market is another
+ * day's, in the past or to come. A few of them would outweigh the sum of all others, or make it
+ * seem that everything took no time. */
 #define EXCHANGE_AGE_MAX_NS (3600 * MLT_NS_PER_S)
 
 static void measure_exchange(const struct data_bus *d, int64_t age_ns)
 {
-    if (age_ns > EXCHANGE_AGE_MAX_NS) {
+    if (age_ns > EXCHANGE_AGE_MAX_NS || age_ns < -EXCHANGE_AGE_MAX_NS) {
         mlt_counter_add(d->metrics.exchange_old, 1);
     } else {
         mlt_histogram_record_ns(d->metrics.exchange, age_ns);
     }
 }
 
+/* Stamps are what others say. */
 void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *event)
 {
     const struct mlt_stamps *stamps = &event->stamps;
-    const int64_t end_ns = stamps->published - (int64_t)event->throttled_ns;
+    const int64_t throttled_ns =
+        event->throttled_ns < INT64_MAX ? (int64_t)event->throttled_ns : INT64_MAX;
+    const int64_t end_ns = mlt_span_ns(throttled_ns, stamps->published);
     if (stamps->dispatched == MLT_STAMP_UNKNOWN) {
         return; /* Meltica's own: it has no way behind it */
     }
-    mlt_histogram_record_ns(d->metrics.stage, stamps->published - stamps->conducted);
-    mlt_histogram_record_ns(d->metrics.end_to_end, end_ns - stamps->received);
+    if (stamps->conducted != MLT_STAMP_UNKNOWN) {
+        mlt_histogram_record_ns(d->metrics.stage,
+                                mlt_span_ns(stamps->conducted, stamps->published));
+    }
+    mlt_histogram_record_ns(d->metrics.end_to_end, mlt_span_ns(stamps->received, end_ns));
     if (stamps->exchange != MLT_STAMP_UNKNOWN && event->rest_function.len == 0 &&
         atomic_load_explicit(&d->clock.known, memory_order_relaxed)) {
-        measure_exchange(d, end_ns - stamps->exchange +
-                                atomic_load_explicit(&d->clock.offset_ns, memory_order_relaxed));
+        const int64_t offset_ns = atomic_load_explicit(&d->clock.offset_ns, memory_order_relaxed);
+        measure_exchange(d, mlt_span_ns(mlt_span_ns(offset_ns, stamps->exchange), end_ns));
     }
 }
 

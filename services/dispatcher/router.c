@@ -272,7 +272,7 @@ static void dispatch(struct mlt_router *r, struct mlt_slice element)
         return;
     }
     if (r->ports.stage != NULL) {
-        r->ports.stage(r->ports.ctx, now_ns - native.adapted);
+        r->ports.stage(r->ports.ctx, mlt_span_ns(native.adapted, now_ns));
     }
     if (r->ports.sent != NULL) {
         r->ports.sent(r->ports.ctx, &event);

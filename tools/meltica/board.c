@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "latency.h"
+#include "meltica/base/clock.h"
 #include "meltica/base/map.h"
 
 #define CELL_BYTES 48u

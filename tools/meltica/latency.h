@@ -14,13 +14,6 @@ struct mlt_latency {
     int64_t max_ns;
 };
 
-/* to - from, at the ends of 64 bits where it would pass them: stamps are what others say. */
-static inline int64_t mlt_span_ns(int64_t from, int64_t to)
-{
-    int64_t span = 0;
-    return __builtin_sub_overflow(to, from, &span) ? (to < from ? INT64_MIN : INT64_MAX) : span;
-}
-
 void mlt_latency_record(struct mlt_latency *latency, int64_t duration_ns);
 /* Upper bound of the bucket that holds the given per-mille rank (500: median, 990: p99), at most
  * the maximum seen; 0 without values. */

@@ -401,6 +401,10 @@ static size_t bucket_of(int64_t duration_ns)
     return low;
 }
 
+/* What took longer took no time that anybody waited: a clock is wrong, or was. A few of them would
+ * outweigh all others in the sum, and with some more it would begin again. */
+#define SUM_NS_MAX (3600 * MLT_NS_PER_S)
+
 void mlt_histogram_record_ns(struct mlt_histogram *histogram, int64_t duration_ns)
 {
     if (duration_ns < 0) {
@@ -409,6 +413,7 @@ void mlt_histogram_record_ns(struct mlt_histogram *histogram, int64_t duration_n
     }
     (void)atomic_fetch_add_explicit(&histogram->buckets[bucket_of(duration_ns)], 1,
                                     memory_order_relaxed);
+    duration_ns = duration_ns < SUM_NS_MAX ? duration_ns : SUM_NS_MAX;
     (void)atomic_fetch_add_explicit(&histogram->sum_ns, (uint64_t)duration_ns,
                                     memory_order_relaxed);
 }

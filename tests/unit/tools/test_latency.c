@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "latency.h"
+#include "meltica/base/clock.h"
 #include "meltica/base/hash.h"
 
 #define COUNT 20000u

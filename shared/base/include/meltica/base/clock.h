@@ -14,6 +14,13 @@ int64_t mlt_clock_wall_ns(void);
 /* ns since an arbitrary start, CLOCK_MONOTONIC. Any thread. */
 int64_t mlt_clock_mono_ns(void);
 
+/* to - from, at the ends of 64 bits where it would pass them: stamps are what others say. */
+static inline int64_t mlt_span_ns(int64_t from, int64_t to)
+{
+    int64_t span = 0;
+    return __builtin_sub_overflow(to, from, &span) ? (to < from ? INT64_MIN : INT64_MAX) : span;
+}
+
 struct mlt_clock {
     int64_t (*wall_ns)(void *ctx);
     int64_t (*mono_ns)(void *ctx);

@@ -52,7 +52,7 @@ void mlt_gauge_add(struct mlt_gauge *gauge, int64_t by);
 void mlt_gauge_raise(struct mlt_gauge *gauge, int64_t value);
 int64_t mlt_gauge_get(const struct mlt_gauge *gauge);
 /* A negative duration (clocks of two hosts) goes to the lowest bucket and is counted in
- * meltica_negative_durations_total. */
+ * meltica_negative_durations_total; one of more than an hour counts as an hour in the sum. */
 void mlt_histogram_record_ns(struct mlt_histogram *histogram, int64_t duration_ns);
 
 /* Appends the whole registry, one HELP and TYPE a name, series in order of making. E_TOO_BIG,

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "internal.h"
+#include "meltica/base/clock.h"
 
 static bool is_change(const struct mlt_status_event *status)
 {
@@ -83,7 +84,8 @@ void mlt_trace_native(struct mlt_trace *trace, const struct mlt_native_event *ev
         mlt_span_text(&span, "meltica.rest_function", event->rest_function);
     }
     if (event->exchange != MLT_STAMP_UNKNOWN) {
-        mlt_span_number(&span, "meltica.exchange_age_ns", event->received - event->exchange);
+        mlt_span_number(&span, "meltica.exchange_age_ns",
+                        mlt_span_ns(event->exchange, event->received));
     }
     if (event->type == MLT_NATIVE_UNPARSED) {
         mlt_span_fail(&span, event->u.unparsed.reason);

@@ -355,6 +355,22 @@ static void the_stages_of_an_event_are_a_chain(void **state)
     assert_memory_equal(out.span_id, collector.spans[3].span_id, 8);
 }
 
+/* The exchange says what time it is; a time at the end of 64 bits is not taken for one of now. */
+static void an_age_stops_at_the_end_of_64_bits(void **state)
+{
+    struct mlt_native_event native = { .type = MLT_EVENT_TRADE,
+                                       .received = mlt_clock_wall_ns(),
+                                       .exchange = INT64_MIN + 1,
+                                       .trace_flags = MLT_TRACE_SAMPLED };
+    (void)state;
+    OPEN(collector.port, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=1");
+    memcpy(native.trace_id, "0123456789abcdef", 16);
+    mlt_trace_native(trace, &native, native.received);
+    assert_true(collector_wait_requests(&collector, 1, PATIENCE_NS));
+    assert_string_equal(collector_attribute(&collector.spans[0], "meltica.exchange_age_ns"),
+                        "9223372036854775807");
+}
+
 /* What is a change, or no event, is sampled by itself; HEADS, once a second, are neither. */
 static void changes_and_refusals_are_always_sampled(void **state)
 {
@@ -462,6 +478,7 @@ int main(void)
         TEST(the_queue_is_bounded),
         TEST(what_is_off_takes_nothing),
         TEST(the_stages_of_an_event_are_a_chain),
+        TEST(an_age_stops_at_the_end_of_64_bits),
         TEST(changes_and_refusals_are_always_sampled),
         TEST(recording_allocates_nothing),
     };

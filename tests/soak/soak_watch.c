@@ -291,7 +291,9 @@ static void count_stream_silence(struct soak_watch *w, unsigned symbol, enum mlt
         return;
     }
     int64_t since_ns = c->came_ns > d->in_force_ns ? c->came_ns : d->in_force_ns;
-    since_ns = since_ns > w->warm_wall_ns ? since_ns : w->warm_wall_ns;
+    const int64_t from_ns =
+        w->warm_wall_ns + (type == MLT_EVENT_BOOK_SNAPSHOT ? SOAK_POLLS_LATER_NS : 0);
+    since_ns = since_ns > from_ns ? since_ns : from_ns;
     if (now_ns - since_ns > w->stream_silence_ns) {
         w->stream_silence_ns = now_ns - since_ns;
         (void)snprintf(w->quietest_stream, sizeof w->quietest_stream, "SYM%04u-USDT %s", symbol + 1,

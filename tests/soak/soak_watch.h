@@ -41,6 +41,10 @@
 enum soak_kind { SOAK_FRAME, SOAK_POLL, SOAK_BOOK, SOAK_LANE };
 extern const char *const soak_kind_names[SOAK_KINDS];
 
+/* Polls are not missed before so long after the warm-up: books are deepened first, which takes the
+ * weight of minutes. */
+#define SOAK_POLLS_LATER_NS (300 * MLT_NS_PER_S)
+
 struct soak_channel {
     bool seen;
     uint64_t epoch, sequence, events;

@@ -282,6 +282,14 @@ static void test_a_stream_that_says_nothing_is_seen(void **state)
     w.stream_silence_ns = 0;
     soak_watch_last_look(&w, from_ns + 40 * MLT_NS_PER_S); /* nobody wants it any more */
     assert_true(w.stream_silence_ns < 2 * MLT_NS_PER_S);
+    for (int t = MLT_EVENT_NONE + 1; t < MLT_EVENT_TYPE_COUNT; t++) {
+        if (t != MLT_EVENT_BOOK_SNAPSHOT) { /* of which the first minutes do not count */
+            w.instruments[0].demands[t].in_force_ns = w.instruments[1].demands[t].in_force_ns = 0;
+        }
+    }
+    soak_watch_last_look(&w, w.warm_wall_ns + SOAK_POLLS_LATER_NS + 7 * MLT_NS_PER_S);
+    assert_true(w.stream_silence_ns == 7 * MLT_NS_PER_S);
+    assert_non_null(strstr(w.quietest_stream, "BOOK_SNAPSHOT"));
 }
 
 static void test_a_lane_whose_last_event_is_missing_is_seen(void **state)

@@ -16,6 +16,7 @@ SERVICES = [p for p in PROGRAMS if p not in ("meltica", "meltica-console", "melt
 FILES = ["share/meltica/dispatch.json", "share/meltica/dispatch-all.json", "share/meltica/policy.json",
          "share/meltica/meltica-v1.desc", "share/meltica/proto/meltica/v1/event.proto", "share/doc/meltica/SECURITY.md",
          "share/doc/meltica/wire-format.md", "share/doc/meltica/security.md", "share/doc/meltica/schema/policy.json",
+         "share/man/man1/meltica.1.gz", "share/man/man8/meltica-adapter.8.gz", "lib/sysusers.d/meltica.conf",
          "lib/systemd/system/meltica.target"] + [f"lib/systemd/system/{s}.service" for s in SERVICES]
 # Without these a unit is not worth its name.
 OPTIONS = ["DynamicUser=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=strict", "ProtectHome=yes",

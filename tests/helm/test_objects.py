@@ -222,9 +222,10 @@ class Pods(unittest.TestCase):
 
     def test_images(self):
         images = {name: spec["containers"][0]["image"] for name, spec, _, _ in pods(of_ci(CHART / "ci" / "production-values.yaml"))}
-        self.assertEqual(images["meltica-conductor"], "registry.example/market/meltica-conductor:0.1.0")
+        version = (CHART.parents[1] / "VERSION").read_text().splitlines()[0]
+        self.assertEqual(images["meltica-conductor"], f"registry.example/market/meltica-conductor:{version}")
         self.assertEqual(images["meltica-adapter"], "registry.example/market/meltica-adapter@sha256:" + "0" * 64)
-        self.assertEqual(images["meltica-test-event"], "registry.example/market/meltica:0.1.0")
+        self.assertEqual(images["meltica-test-event"], f"registry.example/market/meltica:{version}")
         # By themselves they are what Compose runs, which docker/build.sh makes.
         built = set(re.findall(r"\$\{MELTICA_REGISTRY:-\}([a-z-]+):", (CHART.parents[1] / "docker" / "compose.yaml").read_text()))
         for _, spec, _, _ in pods(rendered()):

@@ -27,7 +27,7 @@ PLACES = re.compile(r"(usr/bin/meltica(-[a-z-]+)?|usr/lib/systemd/system/meltica
                     r"etc/meltica/[a-z-]+\.(env|json))")
 NEEDED = ["usr/share/meltica/dispatch.json", "usr/share/meltica/dispatch-all.json", "usr/share/meltica/policy.json",
           "usr/share/meltica/meltica-v1.desc", "usr/share/meltica/proto/meltica/v1/event.proto",
-          "usr/share/meltica/console/index.html", "usr/share/doc/meltica/copyright", "usr/share/doc/meltica/CHANGELOG.md",
+          "usr/share/meltica/console/index.html", "usr/share/doc/meltica/copyright", "usr/share/doc/meltica/CHANGELOG.md", "usr/share/doc/meltica/changelog.gz",
           "usr/share/doc/meltica/operation.md", "usr/lib/sysusers.d/meltica.conf", "usr/lib/systemd/system/meltica.target",
           "etc/meltica/meltica.env", "etc/meltica/dispatch.json"]
 NEEDED += [f"usr/lib/systemd/system/meltica-{s}.service" for s in SERVICES] + [f"etc/meltica/{s}.env" for s in SERVICES]
@@ -132,8 +132,18 @@ def check_control(control, root, names):
         run("sh", "-n", path)
         with open(path, encoding="utf-8") as file:
             for text in file:
-                expect(text.startswith("#") or not re.search(r"systemctl.*(\b(re)?start|enable)|invoke-rc", text),
+                expect(text.startswith("#") or not re.search(r"(systemctl|systemd).*(\b(re)?start|enable)|invoke-rc", text),
                        f"{name} starts something: {text.strip()}")
+
+
+def check_changelog(root, version, found):
+    """The newest entry as dpkg reads it."""
+    path = os.path.join(root, "usr/share/doc/meltica/changelog.gz")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        text = file.read()
+    said = dict(line.split(": ", 1) for line in run("dpkg-parsechangelog", "-l", "-", input=text).splitlines() if ": " in line)
+    expect((said.get("Source"), said.get("Version"), said.get("Maintainer")) == ("meltica", version, found["Maintainer"]),
+           f"its changelog begins with {said}")
 
 
 def check_programs(root, version):
@@ -338,6 +348,7 @@ def main():
         names = check_files(root)
         check_control(control, root, names)
         check_depends(found, root)
+        check_changelog(root, version, found)
         check_programs(root, version)
         check_pages(root, version)
         with open(os.path.join(root, "usr/share/meltica/dispatch.schema.json"), encoding="utf-8") as file:

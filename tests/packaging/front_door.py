@@ -3,6 +3,7 @@
 
 Mistakes are said alone and before anything is built; the demo says above its
 table where everything is, that a recording is at its end, and that it found none.
+Another nats-server takes the place of the platform's where one is named.
 """
 import os
 import re
@@ -107,6 +108,19 @@ def no_recording():
            result)
 
 
+def another_server():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "server-of-mine")
+        with open(path, "w", encoding="ascii") as file:
+            file.write('#!/bin/sh\necho "mine $1"\n')
+        result = said(dev, "shell", "nats-server", "--version", MELTICA_NATS_SERVER=path, MELTICA_ROOT=folder)
+        expect("a program that is not executable was taken", result[0] == 1 and "is no program" in result[2], result)
+        os.chmod(path, 0o755)
+        result = said(dev, "shell", "nats-server", "--version", MELTICA_NATS_SERVER=path, MELTICA_ROOT=folder)
+        expect("MELTICA_NATS_SERVER", result == (0, "mine --version\n", ""), result)
+
+
 mistakes()
+another_server()
 addresses_and_the_end()
 no_recording()

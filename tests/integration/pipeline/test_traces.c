@@ -6,6 +6,7 @@
  */
 #include "mlt_test.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include "mlt_consumer.h"
 #include "mlt_stack.h"
 
-#define TABLE                                                                                      \
+#define TABLE(instruments, more)                                                                   \
     "{\"version\":1,\"routes\":[{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"                \
     "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                                              \
     "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"                                   \
@@ -24,7 +25,9 @@
     "\"interval_ms\":60000}},"                                                                     \
     "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}],"   \
     "\"subscriptions\":[{\"id\":\"f\",\"type\":\"BOOK\",\"instruments\":[\"SYM0002-USDT\"]},"      \
-    "{\"id\":\"g\",\"type\":\"BBO\",\"instruments\":[\"SYM0002-USDT\"]}]}"
+    "{\"id\":\"g\",\"type\":\"BBO\",\"instruments\":[\"" instruments "\"]}" more "]}"
+#define SOME TABLE("SYM0002-USDT", "")
+#define MORE TABLE("*", ",{\"id\":\"h\",\"type\":\"TRADE\",\"instruments\":[\"*\"]}")
 #define CONSUME "process meltica.data.{instrument}"
 #define PATIENCE_S 30
 
@@ -52,7 +55,7 @@ static void on_data(void *ctx, const struct mlt_bus_message *message)
     mlt_arena_fini(&arena);
 }
 
-static void start(const char *sampler, const char *damage)
+static void start(const char *sampler, const char *table, const char *rate, const char *damage)
 {
     char endpoint[64];
     struct mlt_trace_config config;
@@ -70,10 +73,10 @@ static void start(const char *sampler, const char *damage)
     (void)snprintf(table_path, sizeof table_path, "/tmp/meltica-traces.XXXXXX");
     const int fd = mkstemp(table_path);
     assert_true(fd >= 0);
-    assert_true(dprintf(fd, "%s", TABLE) > 0);
+    assert_true(dprintf(fd, "%s", table) > 0);
     assert_int_equal(close(fd), 0);
     const struct mlt_stack_options stack_options = {
-        .exchange = { "--synthetic", "--symbols", "3", "--rate", "300", "--seed", "7",
+        .exchange = { "--synthetic", "--symbols", "3", "--rate", rate, "--seed", "7",
                       "--start-subscriptions", "0", damage != NULL ? "--mutate" : NULL, damage,
                       damage != NULL ? "--mutate-count" : NULL, "500" },
         .table = table_path,
@@ -153,6 +156,23 @@ static bool has_whole_way(struct collector *c, void *ctx)
         }
     }
     return false;
+}
+
+/* Not one of those that came first is missing a stage: ctx is how many. */
+static bool first_are_whole(struct collector *c, void *ctx)
+{
+    const struct collector_span *span = NULL;
+    unsigned left = *(const unsigned *)ctx;
+    while (left > 0 && (span = collector_find(c, NULL, CONSUME, span)) != NULL) {
+        const struct collector_span *published = by_id(span->trace_id, span->parent);
+        if (strcmp(collector_attribute(span, "meltica.event.type"), "BBO") == 0) {
+            if (published == NULL || !is_whole_way(span, "BBO")) {
+                return false;
+            }
+            left--;
+        }
+    }
+    return left == 0;
 }
 
 static const struct collector_span *child(const struct collector *c, const uint8_t *trace_id,
@@ -297,7 +317,7 @@ static void one_trace_has_the_whole_way(void **state)
 {
     struct mlt_trace_context client, refused;
     (void)state;
-    start("parentbased_always_on", NULL);
+    start("parentbased_always_on", SOME, "300", NULL);
     assert_true(mlt_consumer_wait(&consumer, subscribed, &client, PATIENCE_S));
     if (!collector_wait(&collector, has_command, &client, PATIENCE_S * MLT_NS_PER_S)) {
         print_trace(client.trace_id);
@@ -308,6 +328,8 @@ static void one_trace_has_the_whole_way(void **state)
     assert_true(collector_wait(&collector, has_whole_way, bbo, PATIENCE_S * MLT_NS_PER_S));
     /* Of a BOOK the way is that of the last event in it. */
     assert_true(collector_wait(&collector, has_whole_way, book, PATIENCE_S * MLT_NS_PER_S));
+    unsigned first = 300;
+    assert_true(collector_wait(&collector, first_are_whole, &first, PATIENCE_S * MLT_NS_PER_S));
     assert_true(mlt_consumer_wait(&consumer, refused_as_unknown, &refused, PATIENCE_S));
     assert_true(collector_wait(&collector, has_refusal, &refused, PATIENCE_S * MLT_NS_PER_S));
     run_tail();
@@ -328,6 +350,55 @@ static void one_trace_has_the_whole_way(void **state)
         assert_int_equal(mlt_stack_terminate(&stack, services[i]), 0);
     }
     end();
+}
+
+/* A frame's way from the Adapter's span to this consumer's, downwards. */
+static bool reached_the_consumer(struct collector *c, const struct collector_span *from)
+{
+    const struct collector_span *span = NULL;
+    while ((span = collector_find(c, from->trace_id, CONSUME, span)) != NULL) {
+        if (is_whole_way(span, collector_attribute(from, "meltica.event.type"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Every trace that the Adapter took is whole; ctx: how many they are. */
+static bool all_reached_the_consumer(struct collector *c, void *ctx)
+{
+    unsigned *count = ctx;
+    const struct collector_span *span = NULL;
+    *count = 0;
+    while ((span = collector_find(c, NULL, "send meltica.int.native", span)) != NULL) {
+        const char *type = collector_attribute(span, "meltica.event.type");
+        if (strcmp(type, "BBO") == 0 || strcmp(type, "TRADE") == 0) {
+            ++*count;
+            if (!reached_the_consumer(c, span)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* One in a thousand, decided once: each of them with all stages. */
+static void a_share_of_the_traces_is_taken_whole(void **state)
+{
+    unsigned taken = 0;
+    (void)state;
+    assert_int_equal(setenv("OTEL_TRACES_SAMPLER_ARG", "0.001", 1), 0);
+    start("parentbased_traceidratio", MORE, "4000", NULL);
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BBO, 20000, 3 * PATIENCE_S));
+    const uint64_t events = mlt_consumer_count(&consumer, MLT_EVENT_BBO) +
+                            mlt_consumer_count(&consumer, MLT_EVENT_TRADE);
+    assert_true(
+        collector_wait(&collector, all_reached_the_consumer, &taken, PATIENCE_S * MLT_NS_PER_S));
+    print_message("%u of about %" PRIu64 " events\n", taken, events);
+    assert_true(taken > events / 5000 && taken < events / 250);
+    end();
+    collector_stop(&collector);
+    assert_int_equal(unsetenv("OTEL_TRACES_SAMPLER_ARG"), 0);
 }
 
 /* The chain from the Data Bus's span of a SOURCE_DOWN to the Adapter's. */
@@ -361,7 +432,7 @@ static bool has_live(struct collector *c, void *ctx)
 static void changes_of_state_are_always_sampled(void **state)
 {
     (void)state;
-    start("parentbased_always_off", NULL);
+    start("parentbased_always_off", SOME, "300", NULL);
     assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BBO, 50, PATIENCE_S));
     assert_true(collector_wait(&collector, has_live, NULL, PATIENCE_S * MLT_NS_PER_S));
     mlt_stack_kill(&stack, "exchange");
@@ -398,7 +469,7 @@ static bool has_rejection(struct collector *c, void *ctx)
 static void refusals_are_always_sampled(void **state)
 {
     (void)state;
-    start("parentbased_always_off", "7");
+    start("parentbased_always_off", SOME, "300", "7");
     assert_true(collector_wait(&collector, has_rejection, NULL, PATIENCE_S * MLT_NS_PER_S));
     end();
     collector_stop(&collector);
@@ -408,6 +479,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_trace_has_the_whole_way),
+        cmocka_unit_test(a_share_of_the_traces_is_taken_whole),
         cmocka_unit_test(changes_of_state_are_always_sampled),
         cmocka_unit_test(refusals_are_always_sampled),
     };

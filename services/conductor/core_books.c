@@ -542,7 +542,10 @@ void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
     *out = core->counts;
     memset(out->states, 0, sizeof out->states);
     for (size_t n = 0; n < core->fused_count; n++) {
-        out->states[mlt_fusion_state(core->fused[n]->fusion) + 1]++;
-        mlt_conductor_add_levels(core->fused[n]->fusion, out);
+        const struct fused *f = core->fused[n];
+        if (mlt_conductor_owns(core, f->instrument)) { /* else its state is not ours to tell */
+            out->states[mlt_fusion_state(f->fusion) + 1]++;
+        }
+        mlt_conductor_add_levels(f->fusion, out);
     }
 }

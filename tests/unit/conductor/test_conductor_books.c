@@ -627,6 +627,29 @@ static void test_a_snapshot_deeper_than_the_book_goes_out_as_deep_as_the_book(vo
     fixture_close(&f);
 }
 
+/* What another owner has is its to count: a book that was SYNCING when its slot was lost would be
+ * so for ever. */
+static void test_books_of_slots_that_were_lost_are_in_no_state(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_delta(&f, 100, 100);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_SYNCING], 1);
+    fixture_epoch(&f, 0);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_SYNCING], 0);
+    fixture_epoch(&f, 9);
+    fixture_live(&f, 100);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 1);
+    const uint64_t changes = fixture_counts(&f).level_changes;
+    fixture_epoch(&f, 0);
+    const struct mlt_conductor_counts counts = fixture_counts(&f);
+    for (int s = MLT_BOOK_IDLE; s <= MLT_BOOK_STALE; s++) {
+        assert_int_equal(counts.states[s], 0);
+    }
+    assert_int_equal(counts.level_changes, changes); /* what was done stays done */
+    fixture_close(&f);
+}
+
 static void test_what_nobody_subscribed_to_is_not_numbered(void **state)
 {
     (void)state;
@@ -711,6 +734,7 @@ int main(void)
         cmocka_unit_test(test_a_book_joins_and_each_step_is_said_in_place),
         cmocka_unit_test(test_a_snapshot_ahead_of_the_deltas_goes_out_as_it_is),
         cmocka_unit_test(test_a_snapshot_deeper_than_the_book_goes_out_as_deep_as_the_book),
+        cmocka_unit_test(test_books_of_slots_that_were_lost_are_in_no_state),
         cmocka_unit_test(test_what_nobody_subscribed_to_is_not_numbered),
         cmocka_unit_test(test_changes_within_a_window_are_merged_and_the_last_always_leaves),
         cmocka_unit_test(test_a_hole_is_said_at_once_and_no_level_is_shown_until_a_snapshot_joins),

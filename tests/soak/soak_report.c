@@ -397,8 +397,11 @@ static void put_exchange(struct report *r)
     }
     /* Half of what the schedule has: a call may wait for its weight. */
     const uint64_t polls_expected = (uint64_t)(r->hours * 3600 / (double)run->plan->poll_s / 2);
-    check(r, "rollovers", rollovers >= expected,
-          "%" PRIu64 " lines replaced, at least %" PRIu64 " expected", rollovers, expected);
+    const uint64_t downs = run->watch->source_downs;
+    check(r, "rollovers", rollovers >= expected && downs == 0,
+          "%" PRIu64 " lines replaced, at least %" PRIu64 " expected; %" PRIu64
+          " times an instrument's source was down %s",
+          rollovers, expected, downs, run->watch->first_source_down);
     check(r, "rest_polls",
           polls >= run->plan->symbols && least_polls >= polls_expected && run->rest_refused == 0,
           "%" PRIu64 " answers, at least %" PRIu64 " an instrument (%" PRIu64 " expected), %" PRId64

@@ -190,6 +190,14 @@ static void test_an_instrument_that_was_not_polled(void **state)
     assert_fail("rest_polls");
 }
 
+/* A line that ended before it was replaced: what it had of tickers nobody can miss by a number. */
+static void test_a_source_that_was_down(void **state)
+{
+    (void)state;
+    watch.source_downs = 1;
+    assert_fail("rollovers");
+}
+
 static void test_consumers_that_stood_still(void **state)
 {
     (void)state;
@@ -251,6 +259,7 @@ int main(void)
         RUN(test_all_is_well),
         RUN(test_a_stream_that_was_silent),
         RUN(test_an_instrument_that_was_not_polled),
+        RUN(test_a_source_that_was_down),
         RUN(test_consumers_that_stood_still),
         RUN(test_a_process_that_was_not_looked_at),
         RUN(test_memory_that_grows),

@@ -3,17 +3,34 @@
 #include <string.h>
 
 #include "data_bus_internal.h"
-#include "meltica/v1/internal.pb-c.h"
 
 #define FORGET_NS (30 * MLT_NS_PER_S) /* an Adapter that says nothing for so long */
 #define STATUS_BYTES_MAX (256u << 10)
 
-/* Each Adapter's estimate is as good as its way to the exchange is short. */
-static bool is_better(const struct data_bus_clock *clock, const Meltica__V1__PlanStatus *status)
+/* Whose word it is, or whose would be: it has said nothing for long. */
+static bool is_its(const struct data_bus_clock *clock, const Meltica__V1__PlanStatus *status,
+                   int64_t now_ns)
 {
-    return !atomic_load(&clock->known) || strcmp(clock->instance, status->instance) == 0 ||
-           status->clock_uncertainty_ns < clock->uncertainty_ns ||
-           mlt_clock_mono_ns() - clock->heard_ns > FORGET_NS;
+    return strcmp(clock->instance, status->instance) == 0 || now_ns - clock->heard_ns > FORGET_NS;
+}
+
+/* Each Adapter's estimate is as good as its way to the exchange is short. */
+void mlt_data_bus_take_clock(struct data_bus_clock *clock, const Meltica__V1__PlanStatus *status,
+                             int64_t now_ns)
+{
+    const bool its = is_its(clock, status, now_ns);
+    if (!status->clock_known) {
+        if (its) { /* it has had no answer for long, or is gone; nor has this one */
+            atomic_store(&clock->known, false);
+        }
+    } else if (its || !atomic_load(&clock->known) ||
+               status->clock_uncertainty_ns < clock->uncertainty_ns) {
+        (void)snprintf(clock->instance, sizeof clock->instance, "%s", status->instance);
+        clock->heard_ns = now_ns;
+        clock->uncertainty_ns = status->clock_uncertainty_ns;
+        atomic_store(&clock->offset_ns, status->clock_offset_ns);
+        atomic_store(&clock->known, true);
+    }
 }
 
 /* Its thread. */
@@ -27,16 +44,7 @@ static void on_status(void *ctx, const struct mlt_bus_message *message)
     if (status == NULL) {
         return; /* the Control Bus says so */
     }
-    if (status->clock_known && is_better(clock, status)) {
-        (void)snprintf(clock->instance, sizeof clock->instance, "%s", status->instance);
-        clock->heard_ns = mlt_clock_mono_ns();
-        clock->uncertainty_ns = status->clock_uncertainty_ns;
-        atomic_store(&clock->offset_ns, status->clock_offset_ns);
-        atomic_store(&clock->known, true);
-    } else if (!status->clock_known && strcmp(clock->instance, status->instance) == 0) {
-        atomic_store(&clock->known,
-                     false); /* it has had no answer for long; nor has anybody else */
-    }
+    mlt_data_bus_take_clock(clock, status, mlt_clock_mono_ns());
     meltica__v1__plan_status__free_unpacked(status, NULL);
 }
 

@@ -12,6 +12,7 @@
 #include "meltica/bus/store.h"
 #include "meltica/service/hop_metrics.h"
 #include "meltica/service/service.h"
+#include "meltica/v1/internal.pb-c.h"
 #include "reader.h"
 
 struct data_bus_config {
@@ -80,6 +81,9 @@ void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *even
 /* data_bus_clock.c: hears what Adapters say of the exchange's clock, until the bus ends. */
 enum mlt_status mlt_data_bus_hear_clock(struct data_bus *d, struct mlt_error *err) MLT_MUST_CHECK;
 void mlt_data_bus_forget_clock(struct data_bus *d);
+/* now_ns: monotonic. */
+void mlt_data_bus_take_clock(struct data_bus_clock *clock, const Meltica__V1__PlanStatus *status,
+                             int64_t now_ns);
 /* Of the receiver's thread, which alone knows the core. */
 void mlt_data_bus_mirror_counts(struct data_bus *d);
 /* Port of the service. */

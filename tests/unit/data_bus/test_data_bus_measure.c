@@ -121,6 +121,54 @@ static void test_stamps_at_the_ends(void **state)
     assert_line("stage_seconds_count 20");
 }
 
+static void tell(const char *instance, bool known, int64_t offset_ns, uint64_t uncertainty_ns,
+                 int64_t second)
+{
+    char name[32];
+    Meltica__V1__PlanStatus status = MELTICA__V1__PLAN_STATUS__INIT;
+    (void)snprintf(name, sizeof name, "%s", instance);
+    status.instance = name;
+    status.clock_known = known;
+    status.clock_offset_ns = offset_ns;
+    status.clock_uncertainty_ns = uncertainty_ns;
+    mlt_data_bus_take_clock(&bus.clock, &status, second * MLT_NS_PER_S);
+}
+
+static void assert_clock(bool known, int64_t offset_ns)
+{
+    assert_int_equal(atomic_load(&bus.clock.known), known);
+    assert_true(!known || atomic_load(&bus.clock.offset_ns) == offset_ns);
+}
+
+/* The least uncertain one counts, as long as it is there; what nobody knows any more is not used.
+ */
+static void test_the_clock_is_that_of_an_adapter_that_is_there(void **state)
+{
+    (void)state;
+    atomic_store(&bus.clock.known, false);
+    tell("a", true, 100, 50, 1);
+    assert_clock(true, 100);
+    tell("b", true, 200, 60, 1);
+    assert_clock(true, 100);
+    tell("a", true, 110, 90, 2); /* its own word, though less certain */
+    assert_clock(true, 110);
+    tell("b", true, 210, 60, 2);
+    assert_clock(true, 210);
+    tell("a", false, 0, 0, 3); /* not its to take back */
+    assert_clock(true, 210);
+    tell("b", false, 0, 0, 4);
+    assert_clock(false, 0);
+    tell("b", true, 220, 60, 5);
+    tell("a", false, 0, 0, 35); /* b has been silent for 30 s and no more */
+    assert_clock(true, 220);
+    tell("a", false, 0, 0, 36); /* b is gone, and a does not know it */
+    assert_clock(false, 0);
+    tell("a", true, 120, 500, 37);
+    assert_clock(true, 120);
+    tell("c", true, 300, 900, 70); /* worse, but there */
+    assert_clock(true, 300);
+}
+
 int main(void)
 {
 #define MEASURE(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -129,6 +177,7 @@ int main(void)
         MEASURE(test_a_time_that_is_far_away_is_no_latency),
         MEASURE(test_wrong_clocks_do_not_turn_the_sums_over),
         MEASURE(test_stamps_at_the_ends),
+        MEASURE(test_the_clock_is_that_of_an_adapter_that_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

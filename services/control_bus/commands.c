@@ -494,6 +494,7 @@ void mlt_commands_get_stats(struct mlt_commands *commands, struct mlt_commands_s
     (void)pthread_mutex_lock(&commands->lock);
     *out = commands->stats;
     (void)pthread_mutex_unlock(&commands->lock);
+    out->log_sequence = mlt_log_end_get(commands->log_end);
 }
 
 enum mlt_status mlt_commands_create(struct mlt_bus *control,
@@ -515,6 +516,9 @@ enum mlt_status mlt_commands_create(struct mlt_bus *control,
     } else {
         (void)mlt_error_set(err, status, "no memory for quotas");
     }
+    if (status == MLT_OK) {
+        status = mlt_log_end_create(c->store, &c->log_end, err);
+    }
     if (status != MLT_OK) {
         mlt_commands_destroy(c);
         return status;
@@ -526,6 +530,7 @@ enum mlt_status mlt_commands_create(struct mlt_bus *control,
 void mlt_commands_destroy(struct mlt_commands *commands)
 {
     if (commands != NULL) {
+        mlt_log_end_destroy(commands->log_end);
         mlt_store_destroy(commands->store);
         mlt_quota_destroy(commands->quota);
         (void)pthread_mutex_destroy(&commands->lock);

@@ -20,7 +20,7 @@ struct mlt_commands_options {
 
 struct mlt_commands_stats {
     uint64_t confirmed, pending, unchanged, audited, audit_failed;
-    uint64_t log_sequence; /* of the last record that was acknowledged */
+    uint64_t log_sequence; /* of the last record in the log */
     uint64_t denied;       /* 401 and 403; list, status and describe included */
 };
 

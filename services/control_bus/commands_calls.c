@@ -221,11 +221,7 @@ enum mlt_status mlt_run_append(struct run *r, const struct entry *entry, uint64_
     mlt_buf_fini(&bytes);
     if (status == MLT_OK) {
         r->outcome.log_sequence = *sequence;
-        (void)pthread_mutex_lock(&c->lock);
-        if (*sequence > c->stats.log_sequence) {
-            c->stats.log_sequence = *sequence;
-        }
-        (void)pthread_mutex_unlock(&c->lock);
+        mlt_log_end_stored(c->log_end, *sequence);
         return duplicate ? take_logged(r, subject, *sequence) : MLT_OK;
     }
     forget(c, &c->log_there);

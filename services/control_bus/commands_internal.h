@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "commands.h"
+#include "log_end.h"
 #include "meltica/base/clock.h"
 #include "meltica/bus/stored.h"
 #include "quota.h"
@@ -14,6 +15,7 @@
 struct mlt_commands {
     struct mlt_bus *control;
     struct mlt_store *store;
+    struct mlt_log_end *log_end;
     char instance[64];
     struct mlt_command_limits limits;
     const struct mlt_authority *authority;

@@ -54,7 +54,7 @@ void mlt_control_meters_make(struct mlt_control_meters *to, struct mlt_metrics *
     to->audit_failed = mlt_metrics_counter(m, "meltica_control_audit_failed_total",
                                            "Audit records that only the log has", NULL);
     to->log_sequence = mlt_metrics_gauge(m, "meltica_control_log_sequence",
-                                         "Sequence of the last record that was stored", NULL);
+                                         "Sequence of the last record in the log", NULL);
     to->waiting = mlt_metrics_gauge(m, "meltica_control_waiting_commands",
                                     "Commands that wait for a worker", NULL);
     to->waiting_most = mlt_metrics_gauge(m, "meltica_control_waiting_commands_high_water",

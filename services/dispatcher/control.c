@@ -50,6 +50,8 @@ struct mlt_control {
 
     /* Of the thread. */
     bool provisioned, bucket, opened;
+    bool restoring;                     /* not all that is live is in the log that there is now */
+    int64_t created_ns;                 /* of the log that is read; 0: none so far */
     uint64_t cursor;                    /* last sequence read */
     uint64_t last_revision;             /* of the table, after the last record */
     uint64_t marked_revision;           /* that the Data Bus judges by */
@@ -80,12 +82,131 @@ static void unlock(struct mlt_control *c)
     (void)pthread_mutex_unlock(&c->lock);
 }
 
+/* protobuf-c has char * where it only reads. */
+static char *unconst(const char *text)
+{
+    union {
+        const char *in;
+        char *out;
+    } u = { text };
+    return u.out;
+}
+
 /* ---- the log ---- */
+
+/* One that was lost and made anew begins with 1: its records would pass for read. */
+static void check_identity(struct mlt_control *c, const struct mlt_stored_report *found)
+{
+    const bool another = c->created_ns != 0 && found->created_ns != c->created_ns;
+    c->created_ns = found->created_ns;
+    if (!another && found->last_sequence >= c->cursor) {
+        return;
+    }
+    mlt_log(MLT_LOG_WARN, "log_lost", "the log is another one: what is live is written into it",
+            MLT_U("read", c->cursor), MLT_U("last", found->last_sequence));
+    c->cursor = 0;
+    c->restoring = true;
+    memset(c->refused, 0, sizeof c->refused);
+    lock(c);
+    c->stats.sequence = 0;
+    unlock(c);
+}
 
 static enum mlt_status provision(struct mlt_control *c, struct mlt_error *err)
 {
-    const enum mlt_status status = mlt_stored_ensure(c->store, MLT_STORED_CONTROL, err);
+    struct mlt_stored_report found;
+    enum mlt_status status = MLT_E_NOT_FOUND;
+    if (c->provisioned) {
+        status = mlt_stored_inspect(c->store, MLT_STORED_CONTROL, &found, err);
+    }
+    if (status == MLT_E_NOT_FOUND) {
+        status = mlt_stored_ensure(c->store, MLT_STORED_CONTROL, err);
+        if (status == MLT_OK) {
+            status = mlt_stored_inspect(c->store, MLT_STORED_CONTROL, &found, err);
+        }
+    }
     c->provisioned = status == MLT_OK;
+    if (c->provisioned) {
+        check_identity(c, &found);
+    }
+    return status;
+}
+
+/* The wanted state of one that is live. `item` is not copied. */
+static void fill_record(const struct mlt_live_item *item, Meltica__V1__ControlRecord *record,
+                        Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX],
+                        Meltica__V1__Comparison *filter[MLT_LIVE_FILTERS_MAX])
+{
+    record->principal = unconst(item->principal);
+    record->consumer = unconst(item->consumer);
+    record->request = unconst(item->request);
+    record->type = (Meltica__V1__EventType)item->subscription.type;
+    record->instruments = item->subscription.patterns;
+    record->n_instruments = item->subscription.pattern_count;
+    record->lease_end = (uint64_t)item->lease_end_ns;
+    record->private_lane = item->lane != NULL;
+    if (item->lane != NULL) {
+        record->throttle_ms = item->lane->throttle_ms;
+        record->filter = filter;
+        record->n_filter = mlt_live_comparisons(item->lane, comparisons, filter);
+    }
+}
+
+/* The n-th that is live as a record in c->bytes; false: there are fewer. */
+static bool pack_live(struct mlt_control *c, size_t n, char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1],
+                      enum mlt_status *status)
+{
+    Meltica__V1__ControlRecord record;
+    Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX], *filter[MLT_LIVE_FILTERS_MAX];
+    const struct mlt_table *table = NULL;
+    meltica__v1__control_record__init(&record);
+    mlt_buf_clear(&c->bytes);
+    const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
+    const struct mlt_live_item *item = n < live->count ? live->items[n] : NULL;
+    if (item != NULL) {
+        fill_record(item, &record, comparisons, filter);
+        record.subscription = unconst(item->subscription.id);
+        record.active = true;
+        record.verb = unconst("restore");
+        record.time = (uint64_t)mlt_clock_wall_ns();
+        (void)snprintf(subject, MLT_BUS_SUBJECT_BYTES_MAX + 1, "meltica.int.control.%s.%s",
+                       item->principal, item->subscription.id);
+        *status = mlt_buf_reserve(&c->bytes, meltica__v1__control_record__get_packed_size(&record));
+        if (*status == MLT_OK) {
+            c->bytes.len = meltica__v1__control_record__pack(&record, c->bytes.data);
+        }
+    }
+    c->ports.unlock(c->ports.ctx);
+    return item != NULL;
+}
+
+/* Writes into a new log what the lost one said. Where it has a word on a subscription already, that
+ * counts. */
+static enum mlt_status restore(struct mlt_control *c, struct mlt_error *err)
+{
+    static const uint64_t nothing = 0;
+    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    enum mlt_status status = MLT_OK;
+    uint64_t sequence = 0, written = 0;
+    for (size_t n = 0; status == MLT_OK && pack_live(c, n, subject, &status); n++) {
+        bool duplicate = false;
+        if (status == MLT_OK) {
+            status = mlt_stream_append(c->store, subject, NULL, &nothing, mlt_buf_view(&c->bytes),
+                                       &sequence, &duplicate, err);
+            written += status == MLT_OK;
+        }
+        lock(c);
+        status = c->stop ? MLT_E_CLOSED : status == MLT_E_CONFLICT ? MLT_OK : status;
+        unlock(c);
+    }
+    c->restoring = status != MLT_OK;
+    if (status == MLT_OK) {
+        mlt_log(MLT_LOG_INFO, "log_restored", "what is live is in the log again",
+                MLT_U("records", written));
+    } else {
+        mlt_log(MLT_LOG_WARN, "log_not_restored", err->text, MLT_U("records", written),
+                MLT_S("reason", mlt_status_word(status)));
+    }
     return status;
 }
 
@@ -122,12 +243,15 @@ static void take_record(struct mlt_control *c, uint64_t sequence)
     }
 }
 
-/* Reads to the end; MLT_OK when it is there. */
-static enum mlt_status read_log(struct mlt_control *c)
+/* Reads to the end; MLT_OK when it is there. look: whether it is the log that it was, too. */
+static enum mlt_status read_log(struct mlt_control *c, bool look)
 {
     struct mlt_error err = MLT_ERROR_INIT;
-    enum mlt_status status = c->provisioned ? MLT_OK : provision(c, &err);
+    enum mlt_status status = c->provisioned && !look ? MLT_OK : provision(c, &err);
     bool stop = false;
+    if (status == MLT_OK && c->restoring) {
+        status = restore(c, &err);
+    }
     while (status == MLT_OK && !stop) {
         uint64_t sequence = 0;
         mlt_buf_clear(&c->bytes);
@@ -201,15 +325,6 @@ struct reply_parts {
     Meltica__V1__PlanStatus__Topic topics[MLT_CONFIRM_PROBLEMS_MAX];
     Meltica__V1__PlanStatus__Topic *list[MLT_CONFIRM_PROBLEMS_MAX];
 };
-
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
-}
 
 static void fill_reply(const struct outcome *outcome, struct reply_parts *parts)
 {
@@ -337,19 +452,7 @@ static enum mlt_status write_applied(struct mlt_control *c, const struct waiter 
     const struct mlt_live_item *item = mlt_live_find(live, w->id);
     Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX], *filter[MLT_LIVE_FILTERS_MAX];
     if (item != NULL) {
-        record.principal = unconst(item->principal);
-        record.consumer = unconst(item->consumer);
-        record.request = unconst(item->request);
-        record.type = (Meltica__V1__EventType)item->subscription.type;
-        record.instruments = item->subscription.patterns;
-        record.n_instruments = item->subscription.pattern_count;
-        record.lease_end = (uint64_t)item->lease_end_ns;
-        record.private_lane = item->lane != NULL;
-    }
-    if (item != NULL && item->lane != NULL) {
-        record.throttle_ms = item->lane->throttle_ms;
-        record.filter = filter;
-        record.n_filter = mlt_live_comparisons(item->lane, comparisons, filter);
+        fill_record(item, &record, comparisons, filter);
     }
     mlt_buf_clear(&c->bytes);
     enum mlt_status status =
@@ -540,6 +643,11 @@ static bool expire(struct mlt_control *c, int64_t *next_ns)
         status = mlt_stream_append(c->store, subject, request, &expected, mlt_buf_view(&c->bytes),
                                    &sequence, &duplicate, &err);
     }
+    if (status == MLT_E_CONFLICT) { /* renewed, or somebody emptied the log */
+        expected = 0;
+        status = mlt_stream_append(c->store, subject, request, &expected, mlt_buf_view(&c->bytes),
+                                   &sequence, &duplicate, &err);
+    }
     *next_ns = mlt_clock_mono_ns() + LOOK_NS;
     if (status != MLT_OK && status != MLT_E_CONFLICT) {
         mlt_log(MLT_LOG_WARN, "lease_not_ended", err.text, MLT_S("subscription", id));
@@ -557,7 +665,7 @@ static bool expire(struct mlt_control *c, int64_t *next_ns)
         const struct outcome outcome = { .word = "EXPIRED", .reason = "its lease was over" };
         (void)write_applied(c, &w, &outcome); /* it is said; the log has the truth */
     }
-    return true;
+    return status == MLT_OK; /* a renewal is read with the next look */
 }
 
 /* ---- requests ---- */
@@ -638,10 +746,11 @@ static int64_t turn(struct mlt_control *c, int64_t grace_ns)
 {
     const int64_t now_ns = mlt_clock_mono_ns();
     int64_t lease_ns = INT64_MAX;
-    if (someone_ahead(c) || now_ns >= c->look_ns) {
+    const bool look = now_ns >= c->look_ns;
+    if (look || someone_ahead(c)) {
         bool again = true;
         while (again) { /* leases end only by what the log says now */
-            again = read_log(c) == MLT_OK && expire(c, &lease_ns);
+            again = read_log(c, look) == MLT_OK && expire(c, &lease_ns);
         }
         c->look_ns = mlt_clock_mono_ns() + LOOK_NS;
     }

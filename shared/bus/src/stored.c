@@ -194,6 +194,7 @@ enum mlt_status mlt_stored_inspect(struct mlt_store *store, enum mlt_stored whic
     report->messages = info->State.Msgs;
     report->bytes = info->State.Bytes;
     report->last_sequence = info->State.LastSeq;
+    report->created_ns = info->Created;
     jsStreamInfo_Destroy(info);
     return MLT_OK;
 }

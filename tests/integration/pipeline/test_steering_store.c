@@ -185,10 +185,129 @@ static void test_without_jetstream_nothing_changes_and_data_flows(void **state)
     rig_stop(&rig);
 }
 
+/* ---- a log that is lost ---- */
+
+static uint64_t log_sequence(const char *service)
+{
+    return strcmp(service, "dispatcher") == 0
+               ? mlt_stack_metric(&rig.stack, service, "meltica_dispatcher_log_sequence", "")
+               : mlt_stack_metric(&rig.stack, service, "meltica_control_log_sequence", "");
+}
+
+static bool both_stand_at(struct rig *r, void *ctx)
+{
+    const uint64_t *wanted = ctx;
+    (void)r;
+    return log_sequence("dispatcher") == *wanted && log_sequence("control-bus") == *wanted;
+}
+
+static void lose_log(void)
+{
+    struct mlt_buf answer;
+    struct mlt_error err = MLT_ERROR_INIT;
+    mlt_buf_init(&answer, 1u << 16);
+    assert_int_equal(mlt_bus_request(rig.client, "$JS.API.STREAM.DELETE.MELTICA_CONTROL",
+                                     MLT_SLICE_EMPTY, 5 * MLT_NS_PER_S, &answer, &err),
+                     MLT_OK);
+    mlt_buf_fini(&answer);
+}
+
+/* What is listed, but for what a log and a run of the Dispatcher number anew; to free. */
+static char *what_is_live(void)
+{
+    char *text = table();
+    cJSON *tree = cJSON_Parse(text);
+    cJSON_free(text);
+    assert_non_null(tree);
+    cJSON_DeleteItemFromObjectCaseSensitive(tree, "revision");
+    for (cJSON *one = cJSON_GetObjectItemCaseSensitive(tree, "subscriptions")->child; one != NULL;
+         one = one->next) {
+        cJSON_DeleteItemFromObjectCaseSensitive(one, "log_sequence");
+    }
+    text = cJSON_PrintUnformatted(tree);
+    assert_non_null(text);
+    cJSON_Delete(tree);
+    return text;
+}
+
+/* Without it the next Dispatcher would know nothing, and commands would look old to this one. */
+static void test_a_log_that_was_lost_is_written_anew_and_followed(void **state)
+{
+    (void)state;
+    static const char kept[] =
+        "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}";
+    static const char other[] =
+        "{\"consumer\":\"b\",\"type\":\"BBO\",\"instruments\":[\"SYM0002-USDT\"]}";
+    static const char lane[] =
+        "{\"consumer\":\"a\",\"type\":\"BBO\",\"instruments\":[\"SYM0001-USDT\"],\"throttle_ms\":"
+        "200,\"filter\":[{\"field\":\"bid_price\",\"op\":\"gt\",\"value\":\"0\"}],\"ttl_s\":600}";
+    uint64_t stands = 0;
+    rig_start(&rig, "3", "600");
+    rig_confirm(&rig, "subscribe", kept, NULL);
+    rig_confirm(&rig, "subscribe", lane, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_confirm(&rig, "subscribe", other, NULL);
+        rig_confirm(&rig, "unsubscribe", other, NULL);
+    }
+    stands = 8;
+    assert_true(both_stand_at(&rig, &stands));
+    char *before = what_is_live();
+
+    lose_log();
+    stands = 2; /* of what is live one record each */
+    assert_true(rig_until(both_stand_at, &rig, &stands, 20));
+    rig_confirm(&rig, "subscribe", other, NULL);
+    stands = 3;
+    assert_true(rig_until(both_stand_at, &rig, &stands, 20));
+    rig_confirm(&rig, "unsubscribe", other, NULL);
+
+    /* All of it is what the next one reads. */
+    mlt_stack_kill(&rig.stack, "dispatcher");
+    mlt_stack_run(&rig.stack, "dispatcher");
+    rig_wait_ready(&rig);
+    assert_int_equal(listed("a"), 2);
+    assert_int_equal(listed("b"), 0);
+    char *after = what_is_live();
+    assert_string_equal(after, before);
+    cJSON_free(before);
+    cJSON_free(after);
+    rig_stop(&rig);
+}
+
+static void empty_log(void)
+{
+    struct mlt_buf answer;
+    struct mlt_error err = MLT_ERROR_INIT;
+    mlt_buf_init(&answer, 1u << 16);
+    assert_int_equal(mlt_bus_request(rig.client, "$JS.API.STREAM.PURGE.MELTICA_CONTROL",
+                                     MLT_SLICE_EMPTY, 5 * MLT_NS_PER_S, &answer, &err),
+                     MLT_OK);
+    mlt_buf_fini(&answer);
+}
+
+/* The Dispatcher once tried for ever, and answered nobody. */
+static void test_a_lease_whose_record_is_gone_ends(void **state)
+{
+    (void)state;
+    static char leased[] = "leased";
+    rig_start(&rig, "3", "600");
+    rig_confirm(&rig, "subscribe",
+                "{\"consumer\":\"leased\",\"type\":\"BBO\",\"instruments\":[\"SYM0002-USDT\"],"
+                "\"ttl_s\":1}",
+                NULL);
+    empty_log();
+    assert_true(rig_until(lease_has_ended, &rig, leased, 20));
+    rig_confirm(&rig, "subscribe",
+                "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}", NULL);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_jetstream_nothing_changes_and_data_flows),
+        cmocka_unit_test(test_a_log_that_was_lost_is_written_anew_and_followed),
+        cmocka_unit_test(test_a_lease_whose_record_is_gone_ends),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -44,6 +44,7 @@ struct mlt_stored_report {
     char differs[320]; /* settings that are not what its maker asks for, and may be meant */
     char command[512]; /* of the nats CLI, which makes it as it should be */
     uint64_t messages, bytes, last_sequence;
+    int64_t created_ns; /* since 1970: one that was lost and made anew has another */
 };
 /* Looks at what exists and changes nothing; 1 s at most. E_NOT_FOUND: it is not there (command is
  * filled); E_AUTH, E_UNAVAILABLE (no JetStream). */

@@ -13,11 +13,13 @@
 
 #define HELD_BYTES_MAX ((size_t)4 << 20)
 
-const char *const sim_fault_names[SIM_FAULT_COUNT] = { "drop", "duplicate", "reorder", "delay",
-                                                       "cut",  "shorten",   "corrupt", "stale",
-                                                       "slow", "fail",      "busy",    "truncate" };
+const char *const sim_fault_names[SIM_FAULT_COUNT] = { "drop",    "duplicate", "reorder", "delay",
+                                                       "cut",     "shorten",   "corrupt", "falsify",
+                                                       "stale",   "slow",      "fail",    "busy",
+                                                       "truncate" };
 
-static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 2, 2, 3, 3, 3, 1, 3 };
+/* No falsify: who follows the stream cannot see it, and is wrong until a snapshot tells. */
+static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 2, 2, 0, 3, 3, 3, 1, 3 };
 
 /* What is remembered of a symbol. */
 struct subject {
@@ -215,7 +217,7 @@ static enum sim_verdict hold(struct subject *subject, const struct sim_outgoing 
     return SIM_PIECES; /* none now */
 }
 
-/* A number that is another one would be a lie that nobody can see: a sign of the grammar it is. */
+/* A sign of the grammar: a number that is another one would be falsify. */
 static enum sim_verdict corrupt(struct dice *dice, struct mlt_buf *out)
 {
     size_t at = roll(dice, out->len);
@@ -226,9 +228,61 @@ static enum sim_verdict corrupt(struct dice *dice, struct mlt_buf *out)
     return SIM_REPLACE;
 }
 
+/* The first digit of a level's quantity that is not 0; NULL: there is none, the level ends. */
+static const uint8_t *digit_of(struct mlt_slice level)
+{
+    struct mlt_slice price, quantity, text;
+    size_t position = 0;
+    if (!sim_json_next(level, &position, &price) || !sim_json_next(level, &position, &quantity) ||
+        !sim_json_plain(quantity, &text)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] >= '1' && text.data[i] <= '9') {
+            return &text.data[i];
+        }
+    }
+    return NULL;
+}
+
+/* That digit of the n-th level that has one; NULL: there are fewer. *count: how many were seen. */
+static const uint8_t *nth_digit(struct mlt_slice data, uint64_t n, uint64_t *count)
+{
+    static const char *const sides[] = { "b", "a" };
+    struct mlt_slice levels, level;
+    *count = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        size_t position = 0;
+        while (sim_json_member(data, sides[i], &levels) &&
+               sim_json_next(levels, &position, &level)) {
+            const uint8_t *digit = digit_of(level);
+            if (digit != NULL && (*count)++ == n) {
+                return digit;
+            }
+        }
+    }
+    return NULL;
+}
+
+static enum sim_verdict falsify(struct dice *dice, struct mlt_slice payload, struct mlt_slice data,
+                                struct mlt_buf *out)
+{
+    uint64_t count, seen;
+    (void)nth_digit(data, UINT64_MAX, &count);
+    if (count == 0) {
+        return SIM_PASS; /* levels that end have no quantity */
+    }
+    const uint8_t *digit = nth_digit(data, roll(dice, count), &seen);
+    if (digit == NULL || mlt_buf_append(out, payload.data, payload.len) != MLT_OK) {
+        return SIM_DROP;
+    }
+    out->data[digit - payload.data] = (uint8_t)(*digit == '9' ? '1' : *digit + 1);
+    return SIM_REPLACE;
+}
+
 static enum sim_verdict make(struct subject *subject, struct dice *dice,
-                             const struct sim_outgoing *frame, struct sim_fault_entry *entry,
-                             struct mlt_buf *out)
+                             const struct sim_outgoing *frame, struct mlt_slice data,
+                             struct sim_fault_entry *entry, struct mlt_buf *out)
 {
     switch (entry->kind) {
     case SIM_FAULT_DUPLICATE:
@@ -251,6 +305,8 @@ static enum sim_verdict make(struct subject *subject, struct dice *dice,
         return mlt_buf_append(out, frame->payload.data, frame->payload.len) == MLT_OK
                    ? corrupt(dice, out)
                    : SIM_DROP;
+    case SIM_FAULT_FALSIFY:
+        return falsify(dice, frame->payload, data, out);
     case SIM_FAULT_CUT:
         return roll(dice, 2) == 0 ? SIM_CLOSE : SIM_KILL;
     default:
@@ -286,7 +342,10 @@ static enum sim_verdict filter_frame(void *ctx, const struct sim_outgoing *frame
     if (entry.kind == SIM_FAULT_COUNT || sim_book_ids(data, &entry.first, &entry.last) != MLT_OK) {
         return SIM_PASS;
     }
-    const enum sim_verdict verdict = make(subject, &dice, frame, &entry, out);
+    const enum sim_verdict verdict = make(subject, &dice, frame, data, &entry, out);
+    if (verdict == SIM_PASS) { /* there was nothing to do it to */
+        return SIM_PASS;
+    }
     name_symbol(&entry, symbol);
     sim_faults_log(faults, &entry);
     return verdict;

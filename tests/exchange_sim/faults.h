@@ -15,6 +15,7 @@ enum sim_fault {
     SIM_FAULT_CUT,       /* the line ends in its place, with a close frame or without */
     SIM_FAULT_SHORTEN,   /* a frame's text ends early */
     SIM_FAULT_CORRUPT,   /* one sign of its grammar is another byte: no JSON any more */
+    SIM_FAULT_FALSIFY,   /* one quantity is another one; ids and all else are right */
     SIM_FAULT_STALE,     /* a snapshot as of up to 5,000 changes ago */
     SIM_FAULT_SLOW,      /* answered 0.2 to 3 s late, as of the time of the question */
     SIM_FAULT_FAIL,      /* 500 */
@@ -57,7 +58,8 @@ struct sim_faults {
     struct mlt_map subjects; /* symbol -> what the script remembers of it */
 };
 
-/* "all", or kinds with weights: "drop:5,cut". False: that is no such list. */
+/* "all" (all that can be seen: not falsify), or kinds with weights: "drop:5,cut". False: that is no
+ * such list. */
 bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT]);
 
 void sim_faults_init(struct sim_faults *faults, const struct sim_faults_options *options);

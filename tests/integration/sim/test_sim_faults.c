@@ -149,6 +149,49 @@ static void test_each_kind_does_to_frames_what_it_says(void **state)
     sim_faults_fini(&faults);
 }
 
+/* One quantity, and nothing else. */
+static void test_a_falsified_frame_has_another_quantity_and_is_right_otherwise(void **state)
+{
+    (void)state;
+    static const char stream[] = "sym0001usdt@depth";
+    static const char text[] =
+        "{\"stream\":\"sym0001usdt@depth\",\"data\":{\"U\":3,\"u\":4,\"b\":[[\"7.10\",\"0.0\"],"
+        "[\"7.00\",\"0.091\"]],\"a\":[[\"8.00\",\"2.5\"],[\"9.00\",\"0\"]]}}";
+    const char *const quantities[] = { strstr(text, "91\"]"), strstr(text, "2.5") };
+    const struct sim_faults_options options = options_of("falsify", 1000000);
+    struct sim_faults faults;
+    struct mlt_buf out;
+    unsigned met[2] = { 0, 0 };
+    sim_faults_init(&faults, &options);
+    mlt_buf_init(&out, 4096);
+    for (uint64_t n = 1; n <= FRAMES; n++) {
+        const struct sim_outgoing frame = { mlt_slice_of_string(stream), mlt_slice_of_string(text),
+                                            1, n };
+        mlt_buf_clear(&out);
+        assert_int_equal(faults.filter.frame(faults.filter.ctx, &frame, &out), SIM_REPLACE);
+        assert_int_equal(out.len, sizeof text - 1);
+        const unsigned side = out.data[quantities[0] - text] != '9' ? 0 : 1;
+        const size_t at = (size_t)(quantities[side] - text);
+        assert_int_equal(out.data[at], side == 0 ? '1' : '3');
+        assert_memory_equal(out.data, text, at);
+        assert_memory_equal(out.data + at + 1, text + at + 1, out.len - at - 1);
+        met[side]++;
+    }
+    assert_true(met[0] > FRAMES / 3 && met[1] > FRAMES / 3);
+    assert_int_equal(faults.count, FRAMES);
+    assert_int_equal(faults.entries[0].kind, SIM_FAULT_FALSIFY);
+    assert_int_equal(faults.entries[0].first, 3);
+    mlt_buf_fini(&out);
+    sim_faults_fini(&faults);
+
+    /* Where there is no quantity there is no lie, and none is logged. */
+    struct outcome o;
+    run("falsify", 1000000, &faults, &o);
+    assert_int_equal(o.sent, FRAMES);
+    assert_int_equal(faults.count, 0);
+    sim_faults_fini(&faults);
+}
+
 static void test_what_is_not_depth_passes_and_lines_do_not_mix(void **state)
 {
     (void)state;
@@ -208,6 +251,11 @@ static void test_lists_of_faults(void **state)
     assert_int_equal(weights[SIM_FAULT_DROP], 7);
     assert_int_equal(weights[SIM_FAULT_BUSY], 1);
     assert_int_equal(weights[SIM_FAULT_CUT], 0);
+    /* Of all kinds it is the one that nobody who follows the stream can see. */
+    assert_true(sim_faults_parse("all", weights));
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        assert_int_equal(weights[i] == 0, i == SIM_FAULT_FALSIFY);
+    }
     static const char *const wrong[] = { "dro",   "drops",    "drop:",     "drop:x",
                                          "drop,", "drop cut", "drop:99999" };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -384,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_kind_does_to_frames_what_it_says),
+        cmocka_unit_test(test_a_falsified_frame_has_another_quantity_and_is_right_otherwise),
         cmocka_unit_test(test_what_is_not_depth_passes_and_lines_do_not_mix),
         cmocka_unit_test(test_the_same_seed_makes_the_same_faults_and_the_count_ends_them),
         cmocka_unit_test(test_lists_of_faults),

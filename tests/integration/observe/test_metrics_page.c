@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/rt/metrics.h"
 #include "mlt_consumer.h"
 #include "mlt_stack.h"
 #include "server.h"
@@ -141,6 +142,31 @@ static void test_what_is_promised_is_there(void **state)
             }
         }
         mlt_buf_fini(&page);
+    }
+}
+
+/* Each series has a line at least. What a service makes after its start: Adapter: two of each line,
+ * and failures of REST by function and status word; Dispatcher: what is rejected. */
+static void test_no_service_can_come_near_the_bound_on_series(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SERVICE_COUNT; i++) {
+        struct mlt_buf page;
+        size_t series = strcmp(services[i], "adapter") == 0 ? 2 * 72 + 6 * (size_t)MLT_STATUS_COUNT
+                        : strcmp(services[i], "dispatcher") == 0 ? 48
+                                                                 : 0;
+        page_of(services[i], &page);
+        for (const char *line = (const char *)page.data; line != NULL; line = strchr(line, '\n')) {
+            line += *line == '\n';
+            series += *line != '#' && *line != '\0';
+        }
+        mlt_buf_fini(&page);
+        if (series > MLT_METRICS_SERIES_MAX / 2) {
+            fail_msg("%s could have %zu series, its registry takes %u", services[i], series,
+                     MLT_METRICS_SERIES_MAX);
+        }
+        assert_int_equal(
+            mlt_stack_metric(&stack, services[i], "meltica_metrics_overflow_total", ""), 0);
     }
 }
 
@@ -293,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_promtool_has_nothing_to_complain_of),
         cmocka_unit_test(test_what_is_promised_is_there),
+        cmocka_unit_test(test_no_service_can_come_near_the_bound_on_series),
         cmocka_unit_test(test_a_book_has_series_of_its_own_up_to_the_bound),
         cmocka_unit_test(test_commands_are_counted_and_each_subscription_has_its_state),
         cmocka_unit_test(test_an_answer_that_would_go_astray_is_counted),

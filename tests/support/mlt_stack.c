@@ -121,6 +121,7 @@ static void *read_words(void *ctx)
         keep_last_words(p, line, (size_t)len);
         look_for_port(p, line);
         count_error(p, line);
+        p->reloads += strstr(line, "Reloaded server configuration") != NULL;
         if (strstr(line, " Violation - ") != NULL && strstr(line, "\"meltica-") != NULL) {
             (void)snprintf(p->violation, sizeof p->violation, "%s", line);
         }
@@ -316,12 +317,39 @@ static void start_nats(struct mlt_stack *stack)
     write_nats_config(stack, config, p->port); /* one that is started again is found again */
 }
 
-void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream)
+/* For the next start, and for a reload. */
+static void rewrite_nats_config(const struct mlt_stack *stack)
 {
     char config[128];
-    stack->jetstream = jetstream;
     (void)snprintf(config, sizeof config, "%s/nats.conf", stack->folder);
     write_nats_config(stack, config, strrchr(stack->nats_url, ':') + 1);
+}
+
+void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream)
+{
+    stack->jetstream = jetstream;
+    rewrite_nats_config(stack);
+}
+
+void mlt_stack_reload_nats(struct mlt_stack *stack, const char *users)
+{
+    struct mlt_stack_process *p = process_of(stack, "nats");
+    struct timespec until;
+    stack->nats_users = users;
+    rewrite_nats_config(stack);
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += START_NS / MLT_NS_PER_S;
+    (void)pthread_mutex_lock(&p->lock);
+    const unsigned before = p->reloads;
+    assert_int_equal(kill(p->pid, SIGHUP), 0);
+    while (p->reloads == before && !p->ended &&
+           pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0) {
+    }
+    const bool done = p->reloads > before;
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!done) {
+        fail_msg("nats did not read its configuration again; its last words:\n%s", p->last_words);
+    }
 }
 
 void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *options)

@@ -33,6 +33,7 @@ struct mlt_stack_process {
     size_t last_words_len;
     uint64_t error_lines, warning_lines; /* by their level, since the first start */
     char first_error[512], warnings[MLT_STACK_WARNINGS][512]; /* a ring of the last ones */
+    unsigned reloads;    /* of nats: how often it read its configuration again */
     char violation[512]; /* of nats: last line about a right that a service lacked; "": none */
 };
 
@@ -62,6 +63,10 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
 void mlt_stack_run(struct mlt_stack *stack, const char *name);
 /* Whether NATS has JetStream when it is started next. */
 void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream);
+/* Other users for the running NATS, as of struct mlt_stack_options: it reads its configuration
+ * again, and when this returns all connections have the rights that it says. The text is not
+ * copied. */
+void mlt_stack_reload_nats(struct mlt_stack *stack, const char *users);
 /* All services, receivers before senders, the Dispatcher last. */
 void mlt_stack_run_services(struct mlt_stack *stack);
 /* SIGKILL, and gone when it returns. */

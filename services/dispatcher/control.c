@@ -1,4 +1,4 @@
-#include "control.h"
+#include "log_restore.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -132,82 +132,27 @@ static enum mlt_status provision(struct mlt_control *c, struct mlt_error *err)
     return status;
 }
 
-/* The wanted state of one that is live. `item` is not copied. */
-static void fill_record(const struct mlt_live_item *item, Meltica__V1__ControlRecord *record,
-                        Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX],
-                        Meltica__V1__Comparison *filter[MLT_LIVE_FILTERS_MAX])
-{
-    record->principal = unconst(item->principal);
-    record->consumer = unconst(item->consumer);
-    record->request = unconst(item->request);
-    record->type = (Meltica__V1__EventType)item->subscription.type;
-    record->instruments = item->subscription.patterns;
-    record->n_instruments = item->subscription.pattern_count;
-    record->lease_end = (uint64_t)item->lease_end_ns;
-    record->private_lane = item->lane != NULL;
-    if (item->lane != NULL) {
-        record->throttle_ms = item->lane->throttle_ms;
-        record->filter = filter;
-        record->n_filter = mlt_live_comparisons(item->lane, comparisons, filter);
-    }
-}
-
-/* The n-th that is live as a record in c->bytes; false: there are fewer. */
-static bool pack_live(struct mlt_control *c, size_t n, char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1],
-                      enum mlt_status *status)
-{
-    Meltica__V1__ControlRecord record;
-    Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX], *filter[MLT_LIVE_FILTERS_MAX];
-    const struct mlt_table *table = NULL;
-    meltica__v1__control_record__init(&record);
-    mlt_buf_clear(&c->bytes);
-    const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
-    const struct mlt_live_item *item = n < live->count ? live->items[n] : NULL;
-    if (item != NULL) {
-        fill_record(item, &record, comparisons, filter);
-        record.subscription = unconst(item->subscription.id);
-        record.active = true;
-        record.verb = unconst("restore");
-        record.time = (uint64_t)mlt_clock_wall_ns();
-        (void)snprintf(subject, MLT_BUS_SUBJECT_BYTES_MAX + 1, "meltica.int.control.%s.%s",
-                       item->principal, item->subscription.id);
-        *status = mlt_buf_reserve(&c->bytes, meltica__v1__control_record__get_packed_size(&record));
-        if (*status == MLT_OK) {
-            c->bytes.len = meltica__v1__control_record__pack(&record, c->bytes.data);
-        }
-    }
-    c->ports.unlock(c->ports.ctx);
-    return item != NULL;
-}
-
-/* Writes into a new log what the lost one said. Where it has a word on a subscription already, that
- * counts. */
+/* Writes into a new log what the lost one said. */
 static enum mlt_status restore(struct mlt_control *c, struct mlt_error *err)
 {
-    static const uint64_t nothing = 0;
-    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
     enum mlt_status status = MLT_OK;
-    uint64_t sequence = 0, written = 0;
-    for (size_t n = 0; status == MLT_OK && pack_live(c, n, subject, &status); n++) {
-        bool duplicate = false;
-        if (status == MLT_OK) {
-            status = mlt_stream_append(c->store, subject, NULL, &nothing, mlt_buf_view(&c->bytes),
-                                       &sequence, &duplicate, err);
-            written += status == MLT_OK;
-        }
+    uint64_t written = 0;
+    for (size_t n = 0; status == MLT_OK; n++) {
+        status = mlt_log_restore_one(c->store, &c->ports, n, &c->bytes, err);
+        written += status == MLT_OK;
         lock(c);
         status = c->stop ? MLT_E_CLOSED : status == MLT_E_CONFLICT ? MLT_OK : status;
         unlock(c);
     }
-    c->restoring = status != MLT_OK;
-    if (status == MLT_OK) {
-        mlt_log(MLT_LOG_INFO, "log_restored", "what is live is in the log again",
-                MLT_U("records", written));
-    } else {
+    c->restoring = status != MLT_E_EMPTY;
+    if (c->restoring) {
         mlt_log(MLT_LOG_WARN, "log_not_restored", err->text, MLT_U("records", written),
                 MLT_S("reason", mlt_status_word(status)));
+        return status;
     }
-    return status;
+    mlt_log(MLT_LOG_INFO, "log_restored", "what is live is in the log again",
+            MLT_U("records", written));
+    return MLT_OK;
 }
 
 static void take_record(struct mlt_control *c, uint64_t sequence)
@@ -452,7 +397,7 @@ static enum mlt_status write_applied(struct mlt_control *c, const struct waiter 
     const struct mlt_live_item *item = mlt_live_find(live, w->id);
     Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX], *filter[MLT_LIVE_FILTERS_MAX];
     if (item != NULL) {
-        fill_record(item, &record, comparisons, filter);
+        mlt_live_record(item, &record, comparisons, filter);
     }
     mlt_buf_clear(&c->bytes);
     enum mlt_status status =

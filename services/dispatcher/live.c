@@ -221,6 +221,25 @@ size_t mlt_live_comparisons(const struct mlt_live_lane *lane, Meltica__V1__Compa
     return lane->filter_count;
 }
 
+void mlt_live_record(const struct mlt_live_item *item, Meltica__V1__ControlRecord *record,
+                     Meltica__V1__Comparison *comparisons, Meltica__V1__Comparison **filter)
+{
+    record->subscription = unconst(item->subscription.id);
+    record->principal = unconst(item->principal);
+    record->consumer = unconst(item->consumer);
+    record->request = unconst(item->request);
+    record->type = (Meltica__V1__EventType)item->subscription.type;
+    record->instruments = item->subscription.patterns;
+    record->n_instruments = item->subscription.pattern_count;
+    record->lease_end = (uint64_t)item->lease_end_ns;
+    record->private_lane = item->lane != NULL;
+    if (item->lane != NULL) {
+        record->throttle_ms = item->lane->throttle_ms;
+        record->filter = filter;
+        record->n_filter = mlt_live_comparisons(item->lane, comparisons, filter);
+    }
+}
+
 static bool same_lane(const struct mlt_live_lane *lane, const Meltica__V1__ControlRecord *record)
 {
     if (lane == NULL || !record->private_lane) {

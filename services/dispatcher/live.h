@@ -42,6 +42,10 @@ struct mlt_live_item {
  * `list`; both have room for MLT_LIVE_FILTERS_MAX. Views of the lane. How many. */
 size_t mlt_live_comparisons(const struct mlt_live_lane *lane, Meltica__V1__Comparison *out,
                             Meltica__V1__Comparison **list);
+/* A live subscription as a record of the log says it, but for active, verb and time; all of it are
+ * views, of the item and of comparisons and filter, which hold MLT_LIVE_FILTERS_MAX each. */
+void mlt_live_record(const struct mlt_live_item *item, Meltica__V1__ControlRecord *record,
+                     Meltica__V1__Comparison *comparisons, Meltica__V1__Comparison **filter);
 
 struct mlt_live {
     size_t count, capacity, patterns;

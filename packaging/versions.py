@@ -26,8 +26,8 @@ OTHERS = [("docs/asyncapi.yaml", r"^  version: (\d+)\.\d+\.\d+$", "1"),  # as me
           ("services/console/web/package.json", r'^  "version": "(.*)"', "0.0.0")]
 NATS = [("helm/meltica/values.yaml", rf'^      # nats\.bundled\.image\.tag .*\n      tag: "{N}"$'),
         ("tests/k8s/build.sh", rf"^kubernetes=.* nats=v{N} ")]
-# History, fixtures that stand for any version, and what others number.
-EXEMPT = re.compile(r"CHANGELOG\.md|helm/meltica/UPGRADING\.md|clients/.*|tests/unit/.*|tests/fuzz/.*|services/console/web/test/.*|"
+# History, pictures and reports of one day among it; fixtures that stand for any version, and what others number.
+EXEMPT = re.compile(r"CHANGELOG\.md|docs/images/.*|docs/reports/.*|helm/meltica/UPGRADING\.md|clients/.*|tests/unit/.*|tests/fuzz/.*|services/console/web/test/.*|"
                     r".*package-lock\.json")
 SKIPPED = {".git", "build", "dist", "node_modules", "__pycache__", "gen"}
 

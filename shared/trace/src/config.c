@@ -238,10 +238,11 @@ enum mlt_status mlt_trace_config_load(char *const *environment, const char *serv
     if (status == MLT_OK && config->endpoint[0] == '\0' && wanted) {
         memcpy(config->endpoint, DEFAULT_ENDPOINT, sizeof DEFAULT_ENDPOINT);
     }
-    config->enabled = status == MLT_OK && config->endpoint[0] != '\0';
-    if (config->enabled) {
-        trace_endpoint_shown(config->endpoint, config->shown);
+    if (status == MLT_OK && config->endpoint[0] != '\0' &&
+        !trace_endpoint_shown(config->endpoint, config->shown)) {
+        status = mlt_error_set(err, MLT_E_NOMEM, "no memory for the endpoint of traces");
     }
+    config->enabled = status == MLT_OK && config->endpoint[0] != '\0';
     return status;
 }
 

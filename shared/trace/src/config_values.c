@@ -187,11 +187,10 @@ static bool good_url(const char *text)
     return good;
 }
 
-void trace_endpoint_shown(const char *endpoint, char out[MLT_TRACE_TEXT_BYTES_MAX])
+bool trace_endpoint_shown(const char *endpoint, char out[MLT_TRACE_TEXT_BYTES_MAX])
 {
     CURLU *url = curl_url();
     char *whole = NULL;
-    out[0] = '\0';
     if (url != NULL && curl_url_set(url, CURLUPART_URL, endpoint, 0) == CURLUE_OK &&
         curl_url_set(url, CURLUPART_USER, NULL, 0) == CURLUE_OK &&
         curl_url_set(url, CURLUPART_PASSWORD, NULL, 0) == CURLUE_OK &&
@@ -200,8 +199,10 @@ void trace_endpoint_shown(const char *endpoint, char out[MLT_TRACE_TEXT_BYTES_MA
         curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
         (void)snprintf(out, MLT_TRACE_TEXT_BYTES_MAX, "%s", whole);
     }
+    const bool shown = whole != NULL;
     curl_free(whole);
     curl_url_cleanup(url);
+    return shown;
 }
 
 enum mlt_status trace_endpoint(char *const *environment, char out[MLT_TRACE_TEXT_BYTES_MAX],

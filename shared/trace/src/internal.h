@@ -21,8 +21,8 @@ enum mlt_status trace_pair_set(struct mlt_trace_pair *pairs, size_t *count, cons
                                size_t key_len, const char *value, struct mlt_error *err);
 enum mlt_status trace_endpoint(char *const *environment, char out[MLT_TRACE_TEXT_BYTES_MAX],
                                struct mlt_error *err);
-/* A good URL without user, password, query and fragment; "" where there is no memory. */
-void trace_endpoint_shown(const char *endpoint, char out[MLT_TRACE_TEXT_BYTES_MAX]);
+/* A good URL without user, password, query and fragment. False: no memory. */
+bool trace_endpoint_shown(const char *endpoint, char out[MLT_TRACE_TEXT_BYTES_MAX]);
 
 /* ---- encode.c ---- */
 

@@ -203,6 +203,7 @@ def make(allowed):
         run(os.path.join(ROOT, "docker/build.sh"), shown=True)
         path = os.path.join(out, f"meltica-images-{version}.tar")
         run(program, "save", "--output", path, *(f"{name}:{version}" for name in IMAGES))
+        os.chmod(path, 0o644)
         say(f"{os.path.basename(path)}, {os.path.getsize(path)} bytes")
     else:
         missing.append("images")

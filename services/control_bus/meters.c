@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-static const int codes[MLT_CONTROL_CODES - 1] = { 400, 401, 403, 404, 409, 429, 500, 503 };
+static const int codes[MLT_CONTROL_CODES - 1] = { 400, 401, 403, 404, 409, 429, 500, 502, 503 };
 
 static void make_by_word(struct mlt_control_meters *to, struct mlt_metrics *m)
 {

@@ -7,7 +7,7 @@
 #include "meltica/rt/metrics.h"
 #include "workers.h"
 
-#define MLT_CONTROL_CODES 9u /* of refusals, the last one for all others */
+#define MLT_CONTROL_CODES 10u /* of refusals, the last one for all others */
 
 struct mlt_control_meters {
     struct mlt_counter *refused, *unavailable, *commands_refused, *reply_refused;

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "mutate.h"
 #include "rest.h"
+#include "told.h"
 
 static const char *yes_no(bool value)
 {
@@ -66,7 +67,7 @@ static enum mlt_status put_mutations(const struct sim_mutator *mutator, struct m
     return status == MLT_OK ? mlt_buf_append_byte(out, '}') : status;
 }
 
-static enum mlt_status status_page(const struct sim_server *server, struct mlt_buf *out)
+static enum mlt_status status_page(struct sim_server *server, struct mlt_buf *out)
 {
     const struct sim_market *market = server->market;
     const struct sim_hub *hub = &server->hub;
@@ -81,14 +82,15 @@ static enum mlt_status status_page(const struct sim_server *server, struct mlt_b
         "\"symbols\":%zu,\"frames_total\":%llu,\"frames_passed\":%llu,\"frames_sent\":%llu,"
         "\"frames_dropped\":%llu,\"passes\":%llu,\"records_skipped\":%llu,\"connections\":%zu,"
         "\"connections_opened\":%llu,\"subscriptions\":%zu,\"messages_received\":%llu,"
-        "\"bytes_waiting\":%zu",
+        "\"bytes_waiting\":%zu,\"half_open\":%zu",
         market->mode, yes_no(server->started), yes_no(market->finished),
         (long long)server->started_wall_ns, (long long)server->finished_wall_ns,
         market->symbol_count, (unsigned long long)market->frames_total,
         (unsigned long long)market->frames_passed, (unsigned long long)hub->frames_sent,
         (unsigned long long)hub->frames_dropped, (unsigned long long)market->passes,
         (unsigned long long)market->skipped, hub->line_count, (unsigned long long)hub->lines_opened,
-        subscriptions, (unsigned long long)hub->messages_received, waiting);
+        subscriptions, (unsigned long long)hub->messages_received, waiting,
+        sim_server_frozen(server));
     if (status == MLT_OK) {
         status = put_mutations(server->mutator, out);
     }
@@ -237,41 +239,6 @@ static enum mlt_status heads_page(struct sim_server *server, struct mlt_buf *out
     return status == MLT_OK ? mlt_buf_append_byte(out, '}') : status;
 }
 
-/* A fault that is told to happen now. */
-static enum mlt_status fault_now(struct sim_server *server, const struct sim_request *request,
-                                 struct sim_answer *answer)
-{
-    int64_t number = 0;
-    if (strcmp(request->path, "/sim/end-lines") == 0) {
-        if (!number_argument(request, "code", 0, &number) ||
-            (number != 0 && (number < 1000 || number > 4999))) {
-            return problem(answer, 400, "code is 0 or that of a close frame");
-        }
-        const size_t lines = server->hub.line_count;
-        sim_server_end_lines(server, (uint16_t)number);
-        return mlt_buf_printf(&answer->body, "{\"lines\":%zu}", lines);
-    }
-    if (strcmp(request->path, "/sim/stall") == 0) {
-        if (!number_argument(request, "ms", 1000, &number) || number > 600000) {
-            return problem(answer, 400, "ms is no number up to 600000");
-        }
-        sim_server_stall(server, number);
-        return mlt_buf_printf(&answer->body, "{\"lines\":%zu}", server->hub.line_count);
-    }
-    if (strcmp(request->path, "/sim/unheard") == 0) {
-        if (!number_argument(request, "messages", 1, &number)) {
-            return problem(answer, 400, "messages is no number");
-        }
-        server->unheard = (uint64_t)number;
-        return mlt_buf_printf(&answer->body, "{\"unheard\":%lld}", (long long)number);
-    }
-    if (server->faults == NULL) {
-        return problem(answer, 404, "there is no script of faults");
-    }
-    sim_faults_end(server->faults);
-    return mlt_buf_append_string(&answer->body, "{\"ended\":true}");
-}
-
 enum mlt_status sim_admin_answer(struct sim_server *server, const struct sim_request *request,
                                  struct sim_answer *answer)
 {
@@ -292,18 +259,16 @@ enum mlt_status sim_admin_answer(struct sim_server *server, const struct sim_req
     if (strcmp(request->path, "/sim/heads") == 0) {
         return heads_page(server, &answer->body);
     }
-    if (strcmp(request->path, "/sim/end-lines") == 0 || strcmp(request->path, "/sim/stall") == 0 ||
-        strcmp(request->path, "/sim/unheard") == 0 ||
-        strcmp(request->path, "/sim/faults-end") == 0) {
-        return fault_now(server, request, answer);
+    if (strcmp(request->path, "/sim/told") == 0) {
+        answer->type = "text/plain;charset=UTF-8";
+        return sim_told_write(server->told, &answer->body);
+    }
+    if (sim_told_knows(request->path)) {
+        return sim_told_answer(server, request, answer);
     }
     if (strcmp(request->path, "/sim/start") == 0) {
         sim_server_start(server);
         return mlt_buf_append_string(&answer->body, "{\"started\":true}");
-    }
-    if (strcmp(request->path, "/sim/shutdown-notice") == 0) {
-        sim_server_shutdown_notice(server);
-        return mlt_buf_printf(&answer->body, "{\"lines\":%zu}", server->hub.line_count);
     }
     return problem(answer, 404, "no such page");
 }

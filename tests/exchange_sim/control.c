@@ -17,7 +17,17 @@ struct request {
     struct mlt_slice params;
     size_t param_count;
     size_t text_len;
+    bool unanswered;
+    struct sim_control_faults *faults;
 };
+
+/* Takes one of those that are left. */
+static bool take(uint64_t *left)
+{
+    const bool some = *left > 0;
+    *left -= some ? 1 : 0;
+    return some;
+}
 
 static void send(struct request *request, enum mlt_status status)
 {
@@ -31,6 +41,9 @@ static void send(struct request *request, enum mlt_status status)
     }
     if (status == MLT_OK) {
         status = mlt_buf_append_byte(request->out, '}');
+    }
+    if (status == MLT_OK && request->unanswered) {
+        return;
     }
     if (status == MLT_OK) {
         sim_line_put(request->hub, request->line, 1, mlt_buf_view(request->out));
@@ -93,6 +106,10 @@ static void change_subscriptions(struct request *request, bool add)
     size_t position = 0;
     struct mlt_slice value;
     struct mlt_buf name;
+    if (status == MLT_OK && add && take(&request->faults->hollow)) {
+        send_result(request, "null");
+        return;
+    }
     mlt_buf_init(&name, (size_t)1 << 16);
     while (status == MLT_OK && sim_json_next(request->params, &position, &value)) {
         mlt_buf_clear(&name);
@@ -249,11 +266,17 @@ static bool read_params(struct request *request, struct mlt_slice text)
 }
 
 void sim_control_handle(struct sim_hub *hub, struct sim_line *line, struct mlt_slice text,
-                        struct mlt_buf *scratch)
+                        struct sim_control_faults *faults, struct mlt_buf *scratch)
 {
-    struct request request = { .hub = hub, .line = line, .out = scratch, .text_len = text.len };
+    struct request request = {
+        .hub = hub, .line = line, .out = scratch, .text_len = text.len, .faults = faults
+    };
     struct mlt_slice id, method, word;
     size_t at = 0;
+    if (take(&faults->unheard)) {
+        return;
+    }
+    request.unanswered = take(&faults->unanswered);
     if (!sim_json_valid(text, &at)) {
         send_invalid_json(&request, text, at);
         return;

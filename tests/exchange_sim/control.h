@@ -4,10 +4,17 @@
 
 #include "hub.h"
 
+/* Of the next messages, whatever line they come on; 0: none. */
+struct sim_control_faults {
+    uint64_t unheard;    /* neither carried out nor answered */
+    uint64_t unanswered; /* carried out, not answered */
+    uint64_t hollow;     /* SUBSCRIBE: acknowledged, not carried out */
+};
+
 /* Handles one text message. Answers go to the line; a malformed stream name or too many streams
  * also end it. `scratch` is working space. */
 void sim_control_handle(struct sim_hub *hub, struct sim_line *line, struct mlt_slice text,
-                        struct mlt_buf *scratch);
+                        struct sim_control_faults *faults, struct mlt_buf *scratch);
 
 /* Streams of a URL, separated by '/'. E_PARSE for a malformed name, E_LIMIT, E_NOMEM. */
 enum mlt_status sim_control_subscribe_path(struct sim_hub *hub, struct sim_line *line,

@@ -67,21 +67,73 @@ static enum mlt_status put_made(struct sim_rest *rest, const struct sim_symbol *
                : status;
 }
 
-/* A recorded object; its permissionSets are emptied when they are not wanted. */
-static enum mlt_status put_recorded(struct sim_rest *rest, struct mlt_slice object,
-                                    bool permission_sets)
+/* A value in a recorded object, and what stands there instead. */
+struct piece {
+    struct mlt_slice old;
+    const char *text;
+};
+
+#define PIECES_MAX 3
+
+static void add_piece(struct piece *pieces, size_t *count, struct mlt_slice old, const char *text)
 {
-    struct mlt_slice sets;
-    if (permission_sets || !sim_json_member(object, "permissionSets", &sets)) {
-        return mlt_buf_append(rest->out, object.data, object.len);
+    size_t at = (*count)++;
+    for (; at > 0 && pieces[at - 1].old.data > old.data; at--) {
+        pieces[at] = pieces[at - 1];
     }
-    const size_t before = (size_t)(sets.data - object.data);
-    enum mlt_status status = mlt_buf_append(rest->out, object.data, before);
-    if (status == MLT_OK) {
-        status = mlt_buf_append_string(rest->out, "[]");
+    pieces[at] = (struct piece){ old, text };
+}
+
+static bool find_tick(struct mlt_slice object, struct mlt_slice *tick)
+{
+    struct mlt_slice filters, filter, type, word;
+    size_t position = 0;
+    if (!sim_json_member(object, "filters", &filters)) {
+        return false;
+    }
+    while (sim_json_next(filters, &position, &filter)) {
+        if (sim_json_member(filter, "filterType", &type) && sim_json_plain(type, &word) &&
+            mlt_slice_equal_string(word, "PRICE_FILTER")) {
+            return sim_json_member(filter, "tickSize", tick);
+        }
+    }
+    return false;
+}
+
+/* A recorded object, as it is listed now; its permissionSets are emptied when they are not wanted.
+ */
+static enum mlt_status put_recorded(struct sim_rest *rest, struct mlt_slice object,
+                                    const struct sim_listing *listing, bool permission_sets)
+{
+    struct piece pieces[PIECES_MAX];
+    size_t count = 0;
+    struct mlt_slice old;
+    char word[32], tick[32];
+    if (!permission_sets && sim_json_member(object, "permissionSets", &old)) {
+        add_piece(pieces, &count, old, "[]");
+    }
+    if (listing->status[0] != '\0' && sim_json_member(object, "status", &old)) {
+        (void)snprintf(word, sizeof word, "\"%s\"", listing->status);
+        add_piece(pieces, &count, old, word);
+    }
+    if (listing->tick_e8 > 0 && find_tick(object, &old)) {
+        char *p = SIM_PUT(tick, "\"");
+        p = sim_put_e8(p, listing->tick_e8, SIM_DECIMALS);
+        p = SIM_PUT(p, "\"");
+        *p = '\0';
+        add_piece(pieces, &count, old, tick);
+    }
+    enum mlt_status status = MLT_OK;
+    const uint8_t *from = object.data;
+    for (size_t i = 0; status == MLT_OK && i < count; i++) {
+        status = mlt_buf_append(rest->out, from, (size_t)(pieces[i].old.data - from));
+        if (status == MLT_OK) {
+            status = mlt_buf_append_string(rest->out, pieces[i].text);
+        }
+        from = pieces[i].old.data + pieces[i].old.len;
     }
     return status == MLT_OK
-               ? mlt_buf_append(rest->out, sets.data + sets.len, object.len - before - sets.len)
+               ? mlt_buf_append(rest->out, from, (size_t)(object.data + object.len - from))
                : status;
 }
 
@@ -174,14 +226,15 @@ enum mlt_status sim_rest_exchange_info(struct sim_rest *rest, size_t unused)
         const size_t index = selection.all ? i : selection.symbols[i];
         struct sim_symbol symbol;
         struct mlt_slice object = MLT_SLICE_EMPTY;
-        rest->market->ops->symbol(rest->market, index, &symbol);
+        const struct sim_listing *listing = sim_server_listing(rest->server, index);
+        sim_server_symbol(rest->server, index, &symbol);
         (void)rest->market->ops->listing(rest->market, index, &object);
-        if (!passes(&filter, object, &symbol)) {
+        if (listing->unlisted || !passes(&filter, object, &symbol)) {
             continue;
         }
         status = first ? MLT_OK : mlt_buf_append_byte(rest->out, ',');
         if (status == MLT_OK) {
-            status = object.len > 0 ? put_recorded(rest, object, filter.permission_sets)
+            status = object.len > 0 ? put_recorded(rest, object, listing, filter.permission_sets)
                                     : put_made(rest, &symbol, filter.permission_sets);
         }
         first = false;

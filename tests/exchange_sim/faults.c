@@ -13,13 +13,14 @@
 
 #define HELD_BYTES_MAX ((size_t)4 << 20)
 
-const char *const sim_fault_names[SIM_FAULT_COUNT] = { "drop",    "duplicate", "reorder", "delay",
-                                                       "cut",     "shorten",   "corrupt", "falsify",
-                                                       "stale",   "slow",      "fail",    "busy",
-                                                       "truncate" };
+const char *const sim_fault_names[SIM_FAULT_COUNT] = {
+    "drop",  "duplicate", "reorder", "delay", "cut",      "shorten", "corrupt", "falsify",     "stale",
+    "slow",  "fail",      "busy",    "truncate", "banned", "huge",    "html",    "wrong_symbol"
+};
 
 /* No falsify: who follows the stream cannot see it, and is wrong until a snapshot tells. */
-static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 2, 2, 0, 3, 3, 3, 1, 3 };
+static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 2, 2, 0, 3,
+                                                       3, 3, 1, 3, 1, 1, 2, 2 };
 
 /* What is remembered of a symbol. */
 struct subject {
@@ -40,6 +41,15 @@ static uint64_t roll(struct dice *dice, uint64_t sides)
     return mlt_mix64(dice->state) % sides;
 }
 
+enum sim_fault sim_fault_of(struct mlt_slice name)
+{
+    unsigned kind = 0;
+    while (kind < SIM_FAULT_COUNT && !mlt_slice_equal_string(name, sim_fault_names[kind])) {
+        kind++;
+    }
+    return (enum sim_fault)kind;
+}
+
 bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT])
 {
     if (strcmp(spec, "all") == 0) {
@@ -49,11 +59,7 @@ bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT])
     memset(weights, 0, SIM_FAULT_COUNT * sizeof weights[0]);
     while (*spec != '\0') {
         const size_t len = strcspn(spec, ",:");
-        unsigned kind = 0;
-        while (kind < SIM_FAULT_COUNT && (strlen(sim_fault_names[kind]) != len ||
-                                          memcmp(sim_fault_names[kind], spec, len) != 0)) {
-            kind++;
-        }
+        const enum sim_fault kind = sim_fault_of(mlt_slice_of(spec, len));
         if (kind == SIM_FAULT_COUNT) {
             return false;
         }
@@ -94,6 +100,13 @@ static struct subject *subject_of(struct sim_faults *faults, struct mlt_slice sy
 void sim_faults_end(struct sim_faults *faults)
 {
     faults->ended = true;
+}
+
+void sim_faults_change(struct sim_faults *faults, const struct sim_faults_options *options)
+{
+    faults->options = *options;
+    faults->options.count_max += options->count_max > 0 ? faults->count : 0;
+    faults->ended = false;
 }
 
 static bool at_end(const struct sim_faults *faults)
@@ -366,6 +379,27 @@ static void line_closed(void *ctx, uint64_t line)
     }
 }
 
+static uint64_t extent_of(enum sim_fault kind, struct dice *dice)
+{
+    switch (kind) {
+    case SIM_FAULT_STALE:
+        return 1 + roll(dice, 5000);
+    case SIM_FAULT_SLOW:
+        return 200 + roll(dice, 2801);
+    case SIM_FAULT_BUSY:
+    case SIM_FAULT_BANNED:
+        return 1 + roll(dice, 2);
+    case SIM_FAULT_TRUNCATE:
+        return roll(dice, UINT32_MAX);
+    case SIM_FAULT_HUGE:
+        return SIM_FAULT_HUGE_BYTES + roll(dice, SIM_FAULT_HUGE_BYTES);
+    case SIM_FAULT_HTML:
+        return roll(dice, 2) == 0 ? 200 : 502;
+    default:
+        return 0;
+    }
+}
+
 enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice symbol,
                                    uint64_t *extent)
 {
@@ -379,23 +413,14 @@ enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice s
         return SIM_FAULT_COUNT;
     }
     const enum sim_fault kind = pick(faults, &dice, SIM_FAULT_FRAME_KINDS, SIM_FAULT_COUNT);
-    switch (kind) {
-    case SIM_FAULT_STALE:
-        *extent = 1 + roll(&dice, 5000);
-        break;
-    case SIM_FAULT_SLOW:
-        *extent = 200 + roll(&dice, 2801);
-        break;
-    case SIM_FAULT_BUSY:
-        *extent = 1 + roll(&dice, 2);
-        break;
-    case SIM_FAULT_TRUNCATE:
-        *extent = roll(&dice, UINT32_MAX);
-        break;
-    default:
-        break;
-    }
+    *extent = extent_of(kind, &dice);
     return kind;
+}
+
+uint64_t sim_faults_extent(struct sim_faults *faults, enum sim_fault kind)
+{
+    struct dice dice = { mlt_mix64(faults->options.seed) ^ mlt_mix64(++faults->told) };
+    return extent_of(kind, &dice);
 }
 
 enum mlt_status sim_faults_write(const struct sim_faults *faults, size_t from, size_t limit,

@@ -8,19 +8,23 @@
 #include "meltica/base/map.h"
 
 enum sim_fault {
-    SIM_FAULT_DROP,      /* a frame is not sent */
-    SIM_FAULT_DUPLICATE, /* sent twice */
-    SIM_FAULT_REORDER,   /* comes behind 1 to 4 later ones */
-    SIM_FAULT_DELAY,     /* it and the next 1 to 20 wait, then come at once, in order */
-    SIM_FAULT_CUT,       /* the line ends in its place, with a close frame or without */
-    SIM_FAULT_SHORTEN,   /* a frame's text ends early */
-    SIM_FAULT_CORRUPT,   /* one sign of its grammar is another byte: no JSON any more */
-    SIM_FAULT_FALSIFY,   /* one quantity is another one; ids and all else are right */
-    SIM_FAULT_STALE,     /* a snapshot as of up to 5,000 changes ago */
-    SIM_FAULT_SLOW,      /* answered 0.2 to 3 s late, as of the time of the question */
-    SIM_FAULT_FAIL,      /* 500 */
-    SIM_FAULT_BUSY,      /* 429, Retry-After 1 or 2 s */
-    SIM_FAULT_TRUNCATE,  /* the text ends early: with its Content-Length, or before it */
+    SIM_FAULT_DROP,         /* a frame is not sent */
+    SIM_FAULT_DUPLICATE,    /* sent twice */
+    SIM_FAULT_REORDER,      /* comes behind 1 to 4 later ones */
+    SIM_FAULT_DELAY,        /* it and the next 1 to 20 wait, then come at once, in order */
+    SIM_FAULT_CUT,          /* the line ends in its place, with a close frame or without */
+    SIM_FAULT_SHORTEN,      /* a frame's text ends early */
+    SIM_FAULT_CORRUPT,      /* one sign of its grammar is another byte: no JSON any more */
+    SIM_FAULT_FALSIFY,      /* one quantity is another one; ids and all else are right */
+    SIM_FAULT_STALE,        /* a snapshot as of up to 5,000 changes ago */
+    SIM_FAULT_SLOW,         /* answered 0.2 to 3 s late, as of the time of the question */
+    SIM_FAULT_FAIL,         /* 500 */
+    SIM_FAULT_BUSY,         /* 429, Retry-After 1 or 2 s */
+    SIM_FAULT_TRUNCATE,     /* the text ends early: with its Content-Length, or before it */
+    SIM_FAULT_BANNED,       /* 418, Retry-After 1 or 2 s */
+    SIM_FAULT_HUGE,         /* blanks behind it, more than anybody should take */
+    SIM_FAULT_HTML,         /* a page of something in between: with 200, or with 502 */
+    SIM_FAULT_WRONG_SYMBOL, /* the next symbol's answer */
     SIM_FAULT_COUNT
 };
 #define SIM_FAULT_FRAME_KINDS                                                                      \
@@ -28,6 +32,7 @@ enum sim_fault {
                                  */
 #define SIM_FAULTS_MAX 1048576u /* logged; then no more are made */
 #define SIM_FAULT_SYMBOL_BYTES 24u
+#define SIM_FAULT_HUGE_BYTES (UINT64_C(33) << 20) /* at least */
 
 extern const char *const sim_fault_names[SIM_FAULT_COUNT];
 
@@ -53,7 +58,8 @@ struct sim_faults {
     struct sim_faults_options options;
     struct sim_fault_entry *entries; /* count */
     size_t count, capacity;
-    bool ended; /* told so */
+    bool ended;    /* told so */
+    uint64_t told; /* extents that were asked for */
     uint64_t by_kind[SIM_FAULT_COUNT];
     struct mlt_map subjects; /* symbol -> what the script remembers of it */
 };
@@ -61,6 +67,8 @@ struct sim_faults {
 /* "all" (all that can be seen: not falsify), or kinds with weights: "drop:5,cut". False: that is no
  * such list. */
 bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT]);
+/* SIM_FAULT_COUNT: no kind has that name. */
+enum sim_fault sim_fault_of(struct mlt_slice name);
 
 void sim_faults_init(struct sim_faults *faults, const struct sim_faults_options *options);
 void sim_faults_fini(struct sim_faults *faults);
@@ -70,6 +78,10 @@ void sim_faults_fini(struct sim_faults *faults);
 enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice symbol,
                                    uint64_t *extent);
 void sim_faults_log(struct sim_faults *faults, const struct sim_fault_entry *entry);
+/* Of a fault of REST of that kind. */
+uint64_t sim_faults_extent(struct sim_faults *faults, enum sim_fault kind);
+/* Other options from now on, `count_max` more faults; what was counted and logged stays. */
+void sim_faults_change(struct sim_faults *faults, const struct sim_faults_options *options);
 /* No more from now on; what waits still leaves. */
 void sim_faults_end(struct sim_faults *faults);
 

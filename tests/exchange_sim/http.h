@@ -30,6 +30,7 @@ struct sim_answer {
     unsigned retry_after_s; /* 0: no header */
     unsigned delay_ms;      /* before it is sent */
     size_t missing;         /* announced bytes that never come: the line is hung up on instead */
+    uint64_t padding;       /* blanks behind the body */
     struct mlt_buf body;
 };
 

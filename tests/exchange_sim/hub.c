@@ -220,7 +220,7 @@ void sim_line_put(struct sim_hub *hub, struct sim_line *line, unsigned opcode,
             head[i] = (uint8_t)(payload.len >> (8 * (head_len - 1 - i)));
         }
     }
-    if (line->closing) {
+    if (line->closing || line->frozen || line->mute) {
         return;
     }
     if (mlt_buf_reserve(&line->out, head_len + payload.len) != MLT_OK) {
@@ -314,7 +314,9 @@ static void put_data(struct sim_hub *hub, struct sim_topic *topic, struct sim_li
                      const struct sim_frame *frame)
 {
     const struct mlt_slice payload = line->combined ? frame->combined : frame->inner;
-    if (hub->filter != NULL) {
+    if (line->silent || line->frozen) {
+        hub->frames_dropped++;
+    } else if (hub->filter != NULL) {
         put_filtered(hub, topic, line, payload);
     } else {
         send_data(hub, topic, line, payload);

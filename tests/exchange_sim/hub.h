@@ -37,6 +37,9 @@ struct sim_line {
     bool full, armed; /* armed: the server knows that there is something to write */
     bool closing;     /* send what waits, then close with close_code */
     bool killed;      /* closing without that: the server hangs up */
+    bool frozen;      /* half-open: nothing is sent or read any more, and the socket stays */
+    bool silent;      /* data frames do not come, and are lost */
+    bool mute;        /* nor does anything else: pings, answers, notices */
     uint16_t close_code;
     const char *close_text;
     struct sim_topic **topics; /* in order of subscription */

@@ -1,4 +1,4 @@
-/* A Binance-compatible exchange simulator; see README.md. */
+/* A Binance-compatible exchange simulator; see docs/simulator.md. */
 #include <stdio.h>
 #include <string.h>
 

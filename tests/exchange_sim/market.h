@@ -57,6 +57,8 @@ struct sim_market_ops {
     /* State for REST. Symbols by index. */
     bool (*find)(struct sim_market *market, struct mlt_slice name, size_t *symbol);
     void (*symbol)(struct sim_market *market, size_t symbol, struct sim_symbol *out);
+    /* Nothing happens to the symbol from now on, or again; NULL: this market cannot. */
+    void (*halt)(struct sim_market *market, size_t symbol, bool halted);
     /* The exchange's own object for exchangeInfo; false: it has none and one is made. */
     bool (*listing)(struct sim_market *market, size_t symbol, struct mlt_slice *object);
     const struct sim_book *(*book)(struct sim_market *market, size_t symbol);

@@ -32,6 +32,7 @@ static const char usage[] =
     "                              N levels or more, or no control message came for 5 s; 0: "
     "no\n"
     "                              need (0)\n"
+    "  --unlisted N                the last N symbols are in exchangeInfo when it is told so (0)\n"
     "  --send-all                  frames that nobody subscribed go out on the oldest line\n"
     "synthetic:\n"
     "  --symbols N                 symbols, SYM0001USDT and so on (10)\n"
@@ -39,6 +40,7 @@ static const char usage[] =
     "  --seed S                    (1)\n"
     "  --rate N                    frames a second over trade, bookTicker and depth@100ms of all\n"
     "                              symbols (1000)\n"
+    "  --unicode N                 the last N symbols have names beyond ASCII (0)\n"
     "  --seconds N                 market seconds; 0 is for ever (0)\n"
     "  --clock-start MS            market time of the first event, ms since 1970 (now)\n"
     "  --clock-skew-ms MS          the exchange's clock is so much ahead; below zero: behind (0)\n"
@@ -49,7 +51,9 @@ static const char usage[] =
     "  --faults all|KIND[:W],...   a script of faults in market depth, each kind W times as "
     "often:\n"
     "                              drop, duplicate, reorder, delay, cut, shorten, corrupt,\n"
-    "                              falsify (not in all); stale, slow, fail, busy, truncate\n"
+    "                              falsify (not in all); stale, slow, fail, busy, truncate,\n"
+    "                              banned, huge, html, wrong_symbol\n"
+    "  --fault-file FILE           what happens when, a line each: docs/simulator.md\n"
     "  --fault-seed S              (1)\n"
     "  --fault-rate N              of a million depth frames (10000)\n"
     "  --fault-snapshot-rate N     of a thousand depth snapshots (100)\n"
@@ -90,11 +94,14 @@ static const struct option_entry entries[] = {
     ENTRY("seed", U64, seed, UINT64_MAX),
     ENTRY("rate", UNSIGNED, rate, 10000000),
     ENTRY("seconds", UNSIGNED, seconds, 1000000000),
+    ENTRY("unlisted", UNSIGNED, unlisted, 9999),
+    ENTRY("unicode", UNSIGNED, unicode, 9999),
     ENTRY("clock-start", I64, clock_start_ms, UINT64_C(4102444800000)),
     ENTRY("start-depth", UNSIGNED, start_depth, 5000),
     ENTRY("send-all", FLAG, send_all, 0),
     ENTRY("mutate-count", U64, mutate_count, UINT64_MAX),
     ENTRY("faults", TEXT, faults, 0),
+    ENTRY("fault-file", TEXT, fault_file, 0),
     ENTRY("fault-seed", U64, script.seed, UINT64_MAX),
     ENTRY("fault-rate", UNSIGNED, script.frame_rate, 1000000),
     ENTRY("fault-snapshot-rate", UNSIGNED, script.snapshot_rate, 1000),
@@ -267,6 +274,9 @@ static enum sim_options_result check(struct sim_options *options)
     }
     if (options->synthetic && (options->symbols == 0 || options->rate == 0)) {
         return complain("--symbols and --rate are at least 1", "");
+    }
+    if (options->unicode > options->symbols) {
+        return complain("--unicode is at most --symbols", "");
     }
     if (options->levels < 20) {
         return complain("--levels is at least 20", "");

@@ -21,6 +21,7 @@ struct sim_options {
     bool synthetic;
     bool healthcheck;
     unsigned symbols, levels, rate;
+    unsigned unlisted, unicode; /* of the last symbols */
     uint64_t seed;
     unsigned seconds;       /* 0: for ever */
     int64_t clock_start_ms; /* 0: now */
@@ -31,6 +32,7 @@ struct sim_options {
     bool mutate;
     uint64_t mutate_seed, mutate_count; /* count 0: no end */
     const char *faults;                 /* as it was given; NULL: none */
+    const char *fault_file;             /* NULL: none */
     struct sim_faults_options script;
     unsigned weight_limit, ban_after, messages_per_second, streams_per_connection;
     unsigned connections_per_5min, ping_interval_s, pong_timeout_s, line_life_s, stall_limit_s;

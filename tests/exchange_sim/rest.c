@@ -1,5 +1,5 @@
 /* REST: admission by weight, parameters, errors. Bodies are made in rest_market.c, rest_ticker.c
- * and exchange_info.c. */
+ * and exchange_info.c, and damaged in rest_faults.c. */
 #include "rest.h"
 
 #include <stdarg.h>
@@ -22,7 +22,7 @@ struct function {
     unsigned weight;        /* base; see weight_of */
     bool symbol;            /* takes and needs parameter symbol */
     const char *parameters; /* known ones, each between blanks */
-    enum mlt_status (*make)(struct sim_rest *rest, size_t symbol);
+    sim_rest_make_fn make;
 };
 
 static enum mlt_status make_ping(struct sim_rest *rest, size_t unused)
@@ -118,10 +118,12 @@ static bool find_symbol(struct sim_rest *rest, struct mlt_slice name, size_t *sy
         *status = illegal(rest, "symbol", "^[\\w\\-._&&[^a-z]]{1,50}$");
         return false;
     }
-    if (!rest->market->ops->find(rest->market, name, symbol)) {
+    if (!rest->market->ops->find(rest->market, name, symbol) ||
+        sim_server_listing(rest->server, *symbol)->unlisted) {
         *status = sim_rest_error(rest, -1121, "Invalid symbol.");
         return false;
     }
+    *symbol = (*symbol + rest->shift) % rest->market->symbol_count;
     return true;
 }
 
@@ -221,7 +223,7 @@ static bool check_status(struct sim_rest *rest, const struct sim_selection *sele
     }
     struct sim_symbol symbol;
     if (selection->one) {
-        rest->market->ops->symbol(rest->market, selection->symbols[0], &symbol);
+        sim_server_symbol(rest->server, selection->symbols[0], &symbol);
         if (!mlt_slice_equal(wanted, symbol.status)) {
             *status = sim_rest_error(rest, -1220,
                                      "The symbol's status does not match the "
@@ -385,7 +387,11 @@ enum mlt_status sim_rest_answer(struct sim_server *server, const struct sim_requ
                    : MLT_OK;
     }
     answer->type = "application/json;charset=UTF-8";
-    struct sim_rest rest = { server, server->market, request, answer, &answer->body, false };
+    struct sim_rest rest = { .server = server,
+                             .market = server->market,
+                             .request = request,
+                             .answer = answer,
+                             .out = &answer->body };
     const struct function *function = &functions[which];
     int64_t until_ns = 0;
     enum mlt_status status = MLT_OK;
@@ -406,5 +412,5 @@ enum mlt_status sim_rest_answer(struct sim_server *server, const struct sim_requ
         (function->symbol && !sim_rest_symbol(&rest, &symbol, &status))) {
         return status;
     }
-    return function->make(&rest, symbol);
+    return sim_rest_befall(&rest, (enum sim_function)which, function->make, symbol);
 }

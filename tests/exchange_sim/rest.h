@@ -13,7 +13,16 @@ struct sim_rest {
     struct sim_answer *answer;
     struct mlt_buf *out; /* answer->body */
     bool micros;         /* times in microseconds */
+    uint64_t ago;        /* depth: as of so many changes ago, as far as they are known */
+    size_t shift;        /* another symbol answers: the one so many places behind */
 };
+
+typedef enum mlt_status (*sim_rest_make_fn)(struct sim_rest *rest, size_t symbol);
+
+/* rest_faults.c: the answer as a fault that was told, or the script, wants it; as it is where none
+ * does. */
+enum mlt_status sim_rest_befall(struct sim_rest *rest, enum sim_function function,
+                                sim_rest_make_fn make, size_t symbol) MLT_MUST_CHECK;
 
 /* Error object with status 400; the text may hold formats. */
 enum mlt_status sim_rest_error(struct sim_rest *rest, int code, const char *format, ...)

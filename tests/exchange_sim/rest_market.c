@@ -1,8 +1,6 @@
 /* Bodies of depth, trades, historicalTrades, aggTrades, klines and avgPrice. */
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "faults.h"
 #include "format.h"
 #include "json.h"
 #include "rest.h"
@@ -28,72 +26,19 @@ static char *put_bool(char *p, bool value)
     return value ? SIM_PUT(p, "true") : SIM_PUT(p, "false");
 }
 
-/* The book as it was `changes` changes ago, or as many as are known; NULL: the market has no past.
- */
-static const struct sim_book *older_book(struct sim_rest *rest, size_t symbol, int64_t id,
-                                         uint64_t *changes)
+/* The book as it was rest->ago changes ago, or as many as are known (rest->ago: so many). */
+static const struct sim_book *older_book(struct sim_rest *rest, size_t symbol,
+                                         const struct sim_book *now)
 {
     const struct sim_book *book = NULL;
-    for (; *changes > 0; *changes /= 2) {
-        if (rest->market->ops->book_at(rest->market, symbol, id - (int64_t)*changes, &book) ==
+    const int64_t id = now->id;
+    for (; rest->ago > 0; rest->ago /= 2) {
+        if (rest->market->ops->book_at(rest->market, symbol, id - (int64_t)rest->ago, &book) ==
             MLT_OK) {
             return book;
         }
     }
-    return NULL;
-}
-
-/* The text ends before its time: half of the time the head says so, half of the time the line is
- * hung up on. */
-static void truncate_body(struct sim_answer *answer, struct sim_fault_entry *fault)
-{
-    const bool told = fault->extent % 2 == 0;
-    const size_t len = (size_t)(fault->extent / 2 % answer->body.len);
-    fault->extent = answer->body.len - len;
-    answer->missing = told ? 0 : answer->body.len - len;
-    answer->body.len = len;
-}
-
-/* The answer as the script of faults wants it. */
-static enum mlt_status faulty_depth(struct sim_rest *rest, size_t symbol, size_t limit)
-{
-    struct sim_symbol described;
-    struct sim_fault_entry fault = { 0 };
-    const struct sim_book *book = rest->market->ops->book(rest->market, symbol), *older = NULL;
-    rest->market->ops->symbol(rest->market, symbol, &described);
-    fault.kind = sim_faults_snapshot(rest->server->faults, described.name, &fault.extent);
-    if (fault.kind == SIM_FAULT_STALE) {
-        older = older_book(rest, symbol, book->id, &fault.extent);
-    }
-    if (fault.kind == SIM_FAULT_COUNT || (fault.kind == SIM_FAULT_STALE && older == NULL)) {
-        return sim_book_write(book, limit, "", rest->out);
-    }
-    fault.first = fault.last = book->id;
-    (void)snprintf(fault.symbol, sizeof fault.symbol, "%.*s", MLT_SLICE_FMT(described.name));
-    enum mlt_status status = MLT_OK;
-    switch (fault.kind) {
-    case SIM_FAULT_FAIL:
-        rest->answer->status = 500;
-        status = sim_rest_error(rest, -1000,
-                                "An unknown error occurred while processing the "
-                                "request.");
-        break;
-    case SIM_FAULT_BUSY:
-        rest->answer->status = 429;
-        rest->answer->retry_after_s = (unsigned)fault.extent;
-        status = sim_rest_error(rest, -1003, "Too many requests; this one by a script of faults.");
-        break;
-    default:
-        status = sim_book_write(older != NULL ? older : book, limit, "", rest->out);
-        if (status == MLT_OK && fault.kind == SIM_FAULT_SLOW) {
-            rest->answer->delay_ms = (unsigned)fault.extent;
-        } else if (status == MLT_OK && fault.kind == SIM_FAULT_TRUNCATE) {
-            truncate_body(rest->answer, &fault);
-        }
-        break;
-    }
-    sim_faults_log(rest->server->faults, &fault);
-    return status;
+    return now;
 }
 
 enum mlt_status sim_rest_depth(struct sim_rest *rest, size_t symbol)
@@ -111,8 +56,8 @@ enum mlt_status sim_rest_depth(struct sim_rest *rest, size_t symbol)
                               "request.");
     }
     sim_server_depth_answered(rest->server, symbol, limit);
-    return rest->server->faults != NULL ? faulty_depth(rest, symbol, (size_t)limit)
-                                        : sim_book_write(book, (size_t)limit, "", rest->out);
+    return sim_book_write(rest->ago > 0 ? older_book(rest, symbol, book) : book, (size_t)limit, "",
+                          rest->out);
 }
 
 static enum mlt_status put_trade(struct sim_rest *rest, const struct sim_trade *trade, bool first)

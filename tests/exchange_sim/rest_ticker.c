@@ -140,8 +140,14 @@ static enum mlt_status put_selection(struct sim_rest *rest, enum ticker kind)
     if (!selection.one) {
         status = mlt_buf_append_byte(rest->out, '[');
     }
+    bool first = true;
     for (size_t i = 0; status == MLT_OK && i < selection.count; i++) {
-        status = put_ticker(rest, kind, selection.all ? i : selection.symbols[i], i == 0);
+        const size_t symbol = selection.all ? i : selection.symbols[i];
+        if (selection.all && sim_server_listing(rest->server, symbol)->unlisted) {
+            continue;
+        }
+        status = put_ticker(rest, kind, symbol, first);
+        first = false;
     }
     if (status == MLT_OK && !selection.one) {
         status = mlt_buf_append_byte(rest->out, ']');

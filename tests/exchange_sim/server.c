@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <libwebsockets.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -20,6 +23,7 @@
 #include "session.h"
 #include "synthetic.h"
 #include "tls.h"
+#include "told.h"
 
 #define QUIET_NS (2 * MLT_NS_PER_S) /* of control messages, before the market begins */
 /* After the last answer that the market waited for, so that it is there first; without it. */
@@ -113,6 +117,7 @@ void sim_server_start(struct sim_server *server)
     server->started = true;
     server->started_wall_ns = mlt_clock_wall_ns();
     server->market->ops->begin(server->market, mlt_clock_mono_ns());
+    sim_told_begin(server->told);
     mlt_log(MLT_LOG_INFO, "started", "the market begins",
             MLT_U("subscribed", server->hub.market_topics_subscribed));
     sim_server_pump(server);
@@ -184,6 +189,44 @@ void sim_server_depth_answered(struct sim_server *server, size_t symbol, int64_t
     start_when_due(server);
 }
 
+void sim_server_symbol(struct sim_server *server, size_t symbol, struct sim_symbol *out)
+{
+    const struct sim_listing *listing = &server->listings[symbol];
+    server->market->ops->symbol(server->market, symbol, out);
+    out->status = listing->status[0] != '\0' ? mlt_slice_of_string(listing->status) : out->status;
+    out->tick_e8 = listing->tick_e8 > 0 ? listing->tick_e8 : out->tick_e8;
+}
+
+const struct sim_listing *sim_server_listing(const struct sim_server *server, size_t symbol)
+{
+    return &server->listings[symbol];
+}
+
+void sim_server_list(struct sim_server *server, size_t symbol, const struct sim_listing *listing)
+{
+    server->listings[symbol] = *listing;
+    if (server->market->ops->halt != NULL) {
+        server->market->ops->halt(server->market, symbol,
+                                  listing->unlisted || strcmp(listing->status, "BREAK") == 0);
+    }
+}
+
+bool sim_server_script(struct sim_server *server, const struct sim_faults_options *options)
+{
+    static struct sim_faults faults;
+    if (server->mutator != NULL) {
+        return false;
+    }
+    if (server->faults != NULL) {
+        sim_faults_change(server->faults, options);
+        return true;
+    }
+    sim_faults_init(&faults, options);
+    server->faults = &faults;
+    server->hub.filter = &faults.filter;
+    return true;
+}
+
 void sim_server_shutdown_notice(struct sim_server *server)
 {
     char inner[96], combined[160];
@@ -213,6 +256,9 @@ static void check_line(struct sim_server *server, struct sim_line *line, int64_t
 {
     const struct sim_options *options = server->options;
     struct sim_hub *hub = &server->hub;
+    if (line->frozen) {
+        return;
+    }
     if (options->line_life_s > 0 && now - line->opened_ns >= options->line_life_s * MLT_NS_PER_S) {
         sim_line_finish(hub, line, 1001, "24 hours");
         return;
@@ -229,7 +275,7 @@ static void check_line(struct sim_server *server, struct sim_line *line, int64_t
         sim_line_finish(hub, line, 1008, "Pong timeout");
         return;
     }
-    if (options->ping_interval_s > 0 &&
+    if (options->ping_interval_s > 0 && !line->mute &&
         now - line->ping_sent_ns >= options->ping_interval_s * MLT_NS_PER_S) {
         (void)snprintf(line->ping_text, sizeof line->ping_text, "%lld",
                        (long long)(mlt_clock_wall_ns() / MLT_NS_PER_MS));
@@ -253,6 +299,7 @@ static void each_second(lws_sorted_usec_list_t *sul)
     for (struct sim_line *line = ticker->server->hub.oldest; line != NULL; line = line->newer) {
         check_line(ticker->server, line, now);
     }
+    (void)sim_server_frozen(ticker->server);
     lws_sul_schedule(ticker->server->context, 0, sul, each_second, LWS_US_PER_SEC);
 }
 
@@ -275,6 +322,59 @@ void sim_server_stall(struct sim_server *server, int64_t ms)
         line->stalled_until_ns = until_ns;
     }
     lws_sul_schedule(server->context, 0, &stall.sul, stall_is_over, (ms + 1) * LWS_US_PER_MS);
+}
+
+static void silence_is_over(lws_sorted_usec_list_t *sul)
+{
+    const struct ticker *silence = lws_container_of(sul, struct ticker, sul);
+    for (struct sim_line *line = silence->server->hub.oldest; line != NULL; line = line->newer) {
+        line->silent = line->mute = false;
+    }
+}
+
+void sim_server_silence(struct sim_server *server, int64_t ms, bool pings)
+{
+    static struct ticker silence;
+    silence.server = server;
+    for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
+        line->silent = true;
+        line->mute = line->mute || !pings;
+    }
+    if (ms > 0) {
+        lws_sul_schedule(server->context, 0, &silence.sul, silence_is_over, ms * LWS_US_PER_MS);
+    }
+}
+
+void sim_server_freeze(struct sim_server *server)
+{
+    for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
+        line->frozen = true;
+        (void)lws_rx_flow_control(line->wsi, 0);
+        mlt_buf_clear(&line->out); /* it would hold the market up */
+        server->hub.full_count -= line->full ? 1 : 0;
+        line->full = false;
+    }
+}
+
+/* Nothing is read, so that the library does not hear of the end: the kernel has. */
+size_t sim_server_frozen(struct sim_server *server)
+{
+    size_t held = 0;
+    for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
+        struct tcp_info info = { 0 };
+        socklen_t len = sizeof info;
+        if (!line->frozen || line->killed) {
+            continue;
+        }
+        if (getsockopt(lws_get_socket_fd(line->wsi), IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+            info.tcpi_state == TCP_ESTABLISHED) {
+            held++;
+        } else {
+            line->killed = true;
+            lws_set_timeout(line->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        }
+    }
+    return held;
 }
 
 /* Before the market has begun, the timer is for its beginning. */
@@ -402,8 +502,31 @@ static bool open_files(struct sim_server *server)
     return server->signal_fd >= 0 && server->timer_fd >= 0;
 }
 
-static bool open_market(struct sim_server *server, struct sim_mutator *mutator,
-                        struct sim_faults *faults)
+/* All are listed but the last ones, by option. */
+static bool open_listings(struct sim_server *server)
+{
+    const size_t count = server->market->symbol_count;
+    const struct sim_listing unlisted = { .unlisted = true };
+    server->listings = calloc(count + 1, sizeof *server->listings);
+    for (size_t i = 0; server->listings != NULL && i < server->options->unlisted && i < count;
+         i++) {
+        sim_server_list(server, count - 1 - i, &unlisted);
+    }
+    return server->listings != NULL;
+}
+
+static bool open_told(struct sim_server *server)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    if (sim_told_create(server, server->options->fault_file, &server->told, &err) == MLT_OK) {
+        return true;
+    }
+    mlt_log(MLT_LOG_ERROR, "fault_file", err.text,
+            MLT_S("file", server->options->fault_file != NULL ? server->options->fault_file : ""));
+    return false;
+}
+
+static bool open_market(struct sim_server *server, struct sim_mutator *mutator)
 {
     const struct sim_options *options = server->options;
     struct mlt_error err = MLT_ERROR_INIT;
@@ -413,9 +536,7 @@ static bool open_market(struct sim_server *server, struct sim_mutator *mutator,
         server->hub.filter = &mutator->filter;
     }
     if (options->faults != NULL) {
-        sim_faults_init(faults, &options->script);
-        server->faults = faults;
-        server->hub.filter = &faults->filter;
+        (void)sim_server_script(server, &options->script);
     }
     if (options->synthetic) {
         server->market = sim_synthetic_create(&server->hub, options, &err);
@@ -447,6 +568,8 @@ static void close_all(struct sim_server *server)
     sim_limits_fini(&server->limits);
     mlt_buf_fini(&server->scratch);
     free(server->depth_waits);
+    free(server->listings);
+    sim_told_destroy(server->told);
     if (server->tls_dir[0] != '\0' && server->options->tls_dir == NULL) {
         sim_tls_remove(server->tls_dir);
     }
@@ -456,7 +579,6 @@ int sim_server_run(const struct sim_options *options)
 {
     static struct sim_server storage;
     static struct sim_mutator mutator;
-    static struct sim_faults faults;
     static struct ticker ticker;
     struct sim_server *server = &storage;
     int result = 1;
@@ -472,9 +594,9 @@ int sim_server_run(const struct sim_options *options)
     sim_limits_init(&server->limits, options->weight_limit, options->ban_after,
                     options->connections_per_5min);
     mlt_buf_init(&server->scratch, (size_t)1 << 20);
-    if (open_files(server) && open_market(server, &mutator, &faults) && await_depth(server) &&
-        open_context(server) && adopt(server, server->signal_fd) &&
-        adopt(server, server->timer_fd)) {
+    if (open_files(server) && open_market(server, &mutator) && open_listings(server) &&
+        open_told(server) && await_depth(server) && open_context(server) &&
+        adopt(server, server->signal_fd) && adopt(server, server->timer_fd)) {
         (void)printf("}\n");
         (void)fflush(stdout);
         ticker.server = server;

@@ -6,6 +6,7 @@
 #define SIM_SERVER_H
 
 #include "budget.h"
+#include "control.h"
 #include "market.h"
 #include "options.h"
 
@@ -31,12 +32,29 @@ enum sim_function {
     SIM_REST_FUNCTION_COUNT
 };
 
+struct sim_told;
+
+/* What the next answers of a REST function meet. */
+struct sim_answer_fault {
+    uint64_t left; /* 0: nothing */
+    unsigned kind; /* enum sim_fault */
+    uint64_t extent;
+};
+
+/* How a symbol is listed, where it is otherwise than the market says. */
+struct sim_listing {
+    bool unlisted;
+    char status[24]; /* empty: the market's */
+    int64_t tick_e8; /* 0: the market's */
+};
+
 struct sim_server {
     const struct sim_options *options;
     struct sim_hub hub;
     struct sim_market *market;
     struct sim_mutator *mutator; /* or NULL */
-    struct sim_faults *faults;   /* or NULL */
+    struct sim_faults *faults;   /* NULL: there is no script */
+    struct sim_told *told;       /* told.h */
     struct sim_limits limits;
     struct lws_context *context;
     struct lws_vhost *vhost;
@@ -51,8 +69,10 @@ struct sim_server {
     int64_t last_depth_ns;                     /* last answer that it waited for; monotonic */
     int64_t started_wall_ns, finished_wall_ns; /* 0: not yet */
     uint64_t rest_requests[SIM_REST_FUNCTION_COUNT], rest_refused;
-    uint64_t unheard;       /* control messages that are neither carried out nor answered */
-    struct mlt_buf scratch; /* of control messages */
+    struct sim_control_faults control_faults;
+    struct sim_answer_fault answer_faults[SIM_REST_FUNCTION_COUNT];
+    struct sim_listing *listings; /* by symbol */
+    struct mlt_buf scratch;       /* of control messages */
 };
 
 /* Runs until SIGTERM or SIGINT; returns the exit status of the process. */
@@ -73,6 +93,16 @@ void sim_server_timer(struct sim_server *server);
 /* Lets the market send what is due. */
 void sim_server_pump(struct sim_server *server);
 
+/* The symbol as it is listed now. */
+void sim_server_symbol(struct sim_server *server, size_t symbol, struct sim_symbol *out);
+const struct sim_listing *sim_server_listing(const struct sim_server *server, size_t symbol);
+/* Lists it otherwise from now on. One that is not listed, or in BREAK, has no market, where the
+ * market can be without it. */
+void sim_server_list(struct sim_server *server, size_t symbol, const struct sim_listing *listing);
+
+/* A script from now on. False: frames go through another filter. */
+bool sim_server_script(struct sim_server *server, const struct sim_faults_options *options);
+
 /* {"e":"serverShutdown",…} on every line. */
 void sim_server_shutdown_notice(struct sim_server *server);
 
@@ -81,5 +111,15 @@ void sim_server_end_lines(struct sim_server *server, uint16_t code);
 
 /* Nothing is sent on the lines of now for so long; what is to be sent waits. */
 void sim_server_stall(struct sim_server *server, int64_t ms);
+
+/* Data of the lines of now does not come for so long (0: as long as they last) and is lost; without
+ * pings nothing else comes either. */
+void sim_server_silence(struct sim_server *server, int64_t ms, bool pings);
+
+/* The lines of now are half-open from now on: nothing is sent or read, the sockets stay until the
+ * clients have ended theirs. */
+void sim_server_freeze(struct sim_server *server);
+/* Half-open lines that their clients still hold; those that they let go are ended. */
+size_t sim_server_frozen(struct sim_server *server);
 
 #endif

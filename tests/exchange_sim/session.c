@@ -149,10 +149,9 @@ static void received(struct sim_server *server, struct lws *wsi, struct sim_line
     if (!lws_is_final_fragment(wsi) || lws_remaining_packet_payload(wsi) > 0) {
         return;
     }
-    if (count_message(server, line) && server->unheard > 0) {
-        server->unheard--;
-    } else if (!line->closing) {
-        sim_control_handle(&server->hub, line, mlt_buf_view(&line->in), &server->scratch);
+    if (count_message(server, line)) {
+        sim_control_handle(&server->hub, line, mlt_buf_view(&line->in), &server->control_faults,
+                           &server->scratch);
         sim_server_control_seen(server);
     }
     mlt_buf_clear(&line->in);
@@ -174,6 +173,9 @@ static int writable(struct sim_server *server, struct lws *wsi, struct sim_line 
 {
     if (line->killed) {
         return -1;
+    }
+    if (line->frozen) {
+        return 0;
     }
     if (mlt_clock_mono_ns() < line->stalled_until_ns) {
         return 0; /* it stays armed, and is woken then */

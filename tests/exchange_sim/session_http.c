@@ -120,10 +120,11 @@ static enum mlt_status make_answer(struct sim_server *server, struct lws *wsi,
 int sim_session_http_timer(struct lws *wsi, struct sim_session *session)
 {
     const struct sim_answer *answer = &session->answer;
-    if (!write_head(wsi, answer, answer->body.len + answer->missing)) {
+    const size_t announced = answer->body.len + answer->missing + answer->padding;
+    if (!write_head(wsi, answer, announced)) {
         return -1;
     }
-    if (answer->body.len + answer->missing == 0) {
+    if (announced == 0) {
         return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
     }
     (void)lws_callback_on_writable(wsi);
@@ -148,8 +149,26 @@ int sim_session_http(struct sim_server *server, struct lws *wsi, struct sim_sess
     return sim_session_http_timer(wsi, session);
 }
 
+/* Once more where the body is at its end. */
+static void pad(struct sim_session *session)
+{
+    struct sim_answer *answer = &session->answer;
+    if (session->sent < answer->body.len || answer->padding == 0) {
+        return;
+    }
+    const size_t n = answer->padding < CHUNK_BYTES ? (size_t)answer->padding : CHUNK_BYTES;
+    mlt_buf_clear(&answer->body);
+    session->sent = 0;
+    if (mlt_buf_reserve(&answer->body, n) == MLT_OK) {
+        memset(answer->body.data, ' ', n);
+        answer->body.len = n;
+    }
+    answer->padding -= n;
+}
+
 int sim_session_http_writable(struct lws *wsi, struct sim_session *session)
 {
+    pad(session);
     struct mlt_buf *body = &session->answer.body;
     const size_t left = body->len - session->sent;
     const bool hang_up = session->answer.missing > 0;
@@ -157,7 +176,7 @@ int sim_session_http_writable(struct lws *wsi, struct sim_session *session)
         return hang_up ? -1 : 0;
     }
     const size_t n = left < CHUNK_BYTES ? left : CHUNK_BYTES;
-    const bool last = n == left;
+    const bool last = n == left && session->answer.padding == 0;
     if (lws_write(wsi, body->data + session->sent, n,
                   last && !hang_up ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0) {
         return -1;

@@ -66,6 +66,9 @@ static void run_slot(struct synthetic *market)
     struct synthetic_symbol *symbol = &market->symbols[market->slots % count];
     const uint64_t turn = market->slots / count;
     market->slots++;
+    if (symbol->halted) {
+        return;
+    }
     synthetic_send_depth(market, symbol, true);
     synthetic_send_partial(market, symbol, true);
     if (turn % 10 != 9) {
@@ -176,6 +179,7 @@ static const struct sim_market_ops ops = {
     .pump = pump,
     .find = synthetic_find,
     .symbol = synthetic_describe,
+    .halt = synthetic_halt,
     .listing = synthetic_listing,
     .book = synthetic_book,
     .book_at = synthetic_book_at,

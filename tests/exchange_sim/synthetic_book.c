@@ -164,6 +164,9 @@ void synthetic_act(struct synthetic *market)
     struct synthetic_symbol *symbol =
         &market->symbols[synthetic_roll(market, market->market.symbol_count)];
     const uint64_t what = synthetic_roll(market, 4);
+    if (symbol->halted) {
+        return;
+    }
     if (what == 0) {
         take(market, symbol);
     } else if (what == 1) {
@@ -194,7 +197,9 @@ static enum mlt_status fill_book(struct synthetic *market, struct synthetic_symb
 enum mlt_status synthetic_open_symbol(struct synthetic *market, size_t index)
 {
     struct synthetic_symbol *symbol = &market->symbols[index];
-    (void)snprintf(symbol->name, sizeof symbol->name, "SYM%04zuUSDT", index + 1);
+    const bool unicode = index >= market->market.symbol_count - market->options->unicode;
+    (void)snprintf(symbol->name, sizeof symbol->name, "%s%04zuUSDT",
+                   unicode ? SYNTHETIC_UNICODE : "SYM", index + 1);
     sim_book_init(&symbol->book);
     /* 500.00 to 50499.99: room for the book below, products far from 64 bits */
     symbol->base_price_e8 = (int64_t)(50000 + synthetic_roll(market, 5000000)) * SYNTHETIC_TICK_E8;

@@ -6,6 +6,7 @@
 #define SYNTHETIC_TICK_E8 INT64_C(1000000) /* 0.01 */
 #define SYNTHETIC_LOT_E8 INT64_C(1000)     /* 0.00001 */
 #define SYNTHETIC_NAME_BYTES 16
+#define SYNTHETIC_UNICODE "\u5e01" /* 3 bytes, in the place of SYM */
 #define SYNTHETIC_TRADES_KEPT 1024u
 #define SYNTHETIC_CANDLES_KEPT 100u
 
@@ -58,6 +59,7 @@ struct synthetic_symbol {
     struct sim_candle day;
     int64_t last_quantity_e8, last_trade_us;
     bool day_changed, array_changed; /* since the last ticker, the last !miniTicker@arr */
+    bool halted;                     /* nothing happens to it */
     struct sim_topic *topics[SYNTHETIC_KIND_COUNT];
 };
 
@@ -107,6 +109,7 @@ void synthetic_send_array(struct synthetic *market);
 int64_t synthetic_attach(struct sim_market *market, struct sim_topic *topic);
 bool synthetic_find(struct sim_market *market, struct mlt_slice name, size_t *symbol);
 void synthetic_describe(struct sim_market *market, size_t symbol, struct sim_symbol *out);
+void synthetic_halt(struct sim_market *market, size_t symbol, bool halted);
 bool synthetic_listing(struct sim_market *market, size_t symbol, struct mlt_slice *object);
 const struct sim_book *synthetic_book(struct sim_market *market, size_t symbol);
 enum mlt_status synthetic_book_at(struct sim_market *market, size_t symbol, int64_t id,

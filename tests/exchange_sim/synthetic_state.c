@@ -8,12 +8,14 @@ static struct synthetic_symbol *symbol_at(struct sim_market *market, size_t symb
     return &((struct synthetic *)market)->symbols[symbol];
 }
 
-/* "SYM0001USDT", or its lower-case form -> 0. */
+/* "SYM0001USDT", or its lower-case form -> 0; the last ones have another head. */
 static bool parse_name(const struct sim_market *market, struct mlt_slice name, const char *head,
                        const char *tail, size_t *symbol)
 {
     size_t number = 0;
-    if (name.len != 11 || memcmp(name.data, head, 3) != 0 || memcmp(name.data + 7, tail, 4) != 0) {
+    const bool unicode = name.len == 11 && memcmp(name.data, SYNTHETIC_UNICODE, 3) == 0;
+    if (name.len != 11 || (!unicode && memcmp(name.data, head, 3) != 0) ||
+        memcmp(name.data + 7, tail, 4) != 0) {
         return false;
     }
     for (size_t i = 3; i < 7; i++) {
@@ -23,7 +25,9 @@ static bool parse_name(const struct sim_market *market, struct mlt_slice name, c
         number = number * 10 + (size_t)(name.data[i] - '0');
     }
     *symbol = number - 1;
-    return number > 0 && number <= market->symbol_count;
+    return number > 0 && number <= market->symbol_count &&
+           unicode == (*symbol >=
+                       market->symbol_count - ((const struct synthetic *)market)->options->unicode);
 }
 
 static int kind_of(struct mlt_slice suffix)
@@ -81,6 +85,11 @@ void synthetic_describe(struct sim_market *market, size_t symbol, struct sim_sym
                                 .quantity_decimals = SIM_DECIMALS,
                                 .tick_e8 = SYNTHETIC_TICK_E8,
                                 .lot_e8 = SYNTHETIC_LOT_E8 };
+}
+
+void synthetic_halt(struct sim_market *market, size_t symbol, bool halted)
+{
+    symbol_at(market, symbol)->halted = halted;
 }
 
 bool synthetic_listing(struct sim_market *market, size_t symbol, struct mlt_slice *object)

@@ -19,6 +19,9 @@ static void on_second(void *ctx)
         mlt_log(MLT_LOG_INFO, "topics_silent", "topics were acknowledged and send nothing",
                 MLT_I("silent_after_ms", adapter->config->silent_after_ms));
     }
+    if (mlt_lines_remind(&adapter->lines, adapter->config->silent_after_ms * MLT_NS_PER_MS, now)) {
+        mlt_adapter_lines_turn(adapter);
+    }
     if (adapter->trim) {
         adapter->trim = false;
         (void)malloc_trim(0);

@@ -23,7 +23,7 @@
 
 #define MLT_ADAPTER_MAIL_MAX 128u /* requests that wait for the loop */
 #define MLT_ADAPTER_HOLD_MAX_NS INT64_C(2000000000)
-#define MLT_ADAPTER_REASON_COUNT 11u
+#define MLT_ADAPTER_REASON_COUNT 12u
 #define MLT_ADAPTER_ASKED_MAX 16u /* requests of commands that wait for their answer */
 
 struct mlt_adapter_config {
@@ -137,8 +137,9 @@ struct mlt_adapter {
     char plan_reason[48]; /* why the last plan was not applied; "": it was */
     bool mail_posted;     /* under mail_lock */
     bool listed;
-    bool trim;         /* give memory back at the next second */
-    bool held, forced; /* reading is stopped; it goes on although there is no room */
+    bool listing_doubted; /* the last answer lacked most of what is listed */
+    bool trim;            /* give memory back at the next second */
+    bool held, forced;    /* reading is stopped; it goes on although there is no room */
     bool draining, drained;
     bool stopped; /* only what lines that are still open refer to is left */
     atomic_bool room_posted;

@@ -133,15 +133,15 @@ static enum mlt_status decode(struct answer *answer, struct mlt_error *err)
     if (call->function == MLT_REST_TIME) {
         return take_time(adapter, response, err);
     }
-    if (call->function == MLT_REST_TICKER_24HR) {
-        return mlt_binance_decode_ticker_24hr(
-            adapter->decoder, adapter->symbols, call->token[0] != '\0' ? call->token : "all",
-            response->body, response->body_len, response->completed_ns, on_instance, answer, err);
-    }
     const struct mlt_binance_symbol *symbol =
         mlt_binance_symbol_by_token(adapter->symbols, mlt_slice_of_string(call->token));
-    if (symbol == NULL) {
+    if (symbol == NULL && call->token[0] != '\0') {
         return mlt_error_set(err, MLT_E_NOT_FOUND, "%s is not listed any more", call->token);
+    }
+    if (call->function == MLT_REST_TICKER_24HR) {
+        return mlt_binance_decode_ticker_24hr(adapter->decoder, adapter->symbols, symbol,
+                                              response->body, response->body_len,
+                                              response->completed_ns, on_instance, answer, err);
     }
     if (mlt_rest_by_id(call->function)) {
         return mlt_binance_decode_trades(

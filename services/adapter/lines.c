@@ -7,6 +7,7 @@
 #define STEADY_NS INT64_C(10000000000) /* up for so long: its back-off begins anew */
 #define BACKOFF_FLOOR_NS INT64_C(50000000)
 #define ROLLOVER_RETRY_NS INT64_C(60000000000)
+#define REMIND_MAX_NS INT64_C(86400000000000)
 #define TEXT_BYTES_MAX (64u << 10)
 
 void mlt_lines_init(struct mlt_lines *lines, const struct mlt_lines_options *options,
@@ -43,6 +44,7 @@ bool mlt_lines_take_changed(struct mlt_lines *lines)
 void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic)
 {
     topic->seen = true;
+    topic->reminded = 0;
     mlt_lines_topic_set(lines, topic, MLT_TOPIC_LIVE, NULL);
 }
 
@@ -113,7 +115,7 @@ static uint32_t open_slot(struct mlt_lines *lines, int64_t now_ns)
         }
         memset(line, 0, sizeof *line);
         line->state = MLT_LINE_WAITING;
-        line->replaces = MLT_LINE_NONE;
+        line->replaces = line->handed_to = MLT_LINE_NONE;
         line->retry_at_ns = now_ns;
         line->roll_at_ns = line->change_at_ns = MLT_LINES_NEVER;
         mlt_lines_reset_pace(line);
@@ -309,6 +311,7 @@ static void promote(struct mlt_lines *lines, uint32_t number, const char *down_r
         }
     }
     lines->lines[number].replaces = MLT_LINE_NONE;
+    lines->lines[old].handed_to = number;
     lines->placed = false;
     lines->counters.rollovers++;
     lines->lines[old].close_at_ns = now_ns + lines->options.linger_ns;
@@ -369,6 +372,7 @@ static void vacate(struct mlt_lines *lines, uint32_t number, const char *reason)
         const bool was_on = seat->state == MLT_SEAT_ON;
         seat->state = MLT_SEAT_OFF;
         seat->request = 0;
+        seat->again = false;
         if (seat->retry_at_ns != MLT_LINES_NEVER) { /* refused for good stays refused */
             seat->failed = false;
             seat->retry_at_ns = 0;
@@ -377,6 +381,7 @@ static void vacate(struct mlt_lines *lines, uint32_t number, const char *reason)
             continue;
         }
         topic->seen = false;
+        topic->reminded = 0;
         mlt_lines_topic_set(lines, topic, MLT_TOPIC_PENDING, reason);
         if (was_on) {
             source_down(lines, topic, reason);
@@ -410,6 +415,48 @@ static void move_to_spare(struct mlt_lines *lines, uint32_t number, int64_t now_
     mlt_lines_want_by(&lines->lines[spare], now_ns);
 }
 
+/* What came until now came on the line before it as well, and proves nothing of this one. */
+static void watch_anew(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
+{
+    if (number == MLT_LINE_NONE) {
+        return;
+    }
+    EACH_SEAT(lines, number, topic, k)
+    {
+        if (k == 0 && topic->seats[k].state == MLT_SEAT_ON) {
+            topic->seen = false;
+            topic->reminded = 0;
+            topic->acked_at_ns = now_ns;
+        }
+    }
+}
+
+bool mlt_lines_remind(struct mlt_lines *lines, int64_t silent_ns, int64_t now_ns)
+{
+    const uint64_t before = lines->counters.reminders;
+    for (size_t i = 0; i < lines->topics->count; i++) {
+        struct mlt_topic *topic = lines->topics->items[i];
+        struct mlt_seat *seat = &topic->seats[0];
+        if (topic->state != MLT_TOPIC_SILENT || topic->seen || topic->halted ||
+            !mlt_topic_wanted(topic) || topic->unlisted || seat->state != MLT_SEAT_ON ||
+            seat->again || topic->seats[1].line != MLT_LINE_NONE ||
+            lines->lines[seat->line].state != MLT_LINE_UP) {
+            continue;
+        }
+        int64_t after_ns = silent_ns;
+        for (unsigned n = 0; n < topic->reminded && after_ns < REMIND_MAX_NS; n++) {
+            after_ns *= 2;
+        }
+        if (now_ns - topic->acked_at_ns >= (after_ns < REMIND_MAX_NS ? after_ns : REMIND_MAX_NS)) {
+            topic->reminded++;
+            seat->again = true;
+            mlt_lines_want_by(&lines->lines[seat->line], now_ns);
+            lines->counters.reminders++;
+        }
+    }
+    return lines->counters.reminders > before;
+}
+
 void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reason, int64_t now_ns)
 {
     struct mlt_line *line = &lines->lines[number];
@@ -423,6 +470,8 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reaso
         promote(lines, successor, reason, now_ns);
     }
     vacate(lines, number, reason);
+    watch_anew(lines, line->handed_to, now_ns);
+    line->handed_to = MLT_LINE_NONE;
     mlt_lines_forget_requests(line);
     lines->counters.ended++;
     lines->placed = false;

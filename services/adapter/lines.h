@@ -69,9 +69,10 @@ struct mlt_line_request {
 
 struct mlt_line {
     enum mlt_line_state state;
-    uint32_t topics;   /* seats on it, counted at each turn that needs it */
-    uint32_t replaces; /* line that this one takes over from, or MLT_LINE_NONE */
-    bool retiring;     /* somebody takes over, or it has handed over: no new topics */
+    uint32_t topics;    /* seats on it, counted at each turn that needs it */
+    uint32_t replaces;  /* line that this one takes over from, or MLT_LINE_NONE */
+    uint32_t handed_to; /* line that has taken over from this one, or MLT_LINE_NONE */
+    bool retiring;      /* somebody takes over, or it has handed over: no new topics */
     int64_t opened_at_ns, roll_at_ns;
     int64_t retry_at_ns;  /* WAITING */
     int64_t close_at_ns;  /* handed over: closed then; 0: not */
@@ -88,7 +89,7 @@ struct mlt_line {
 
 struct mlt_lines_counters {
     uint64_t attempts, opened, ended, requests, resent, acks, unknown_acks, refusals, no_acks;
-    uint64_t rollovers, held_by_attempts;
+    uint64_t rollovers, held_by_attempts, reminders;
 };
 
 struct mlt_lines {
@@ -128,6 +129,10 @@ void mlt_lines_server_shutdown(struct mlt_lines *lines, uint32_t line, int64_t n
 void mlt_lines_resumed(struct mlt_lines *lines, int64_t now_ns);
 /* First message of a topic since it was subscribed. */
 void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic);
+/* An acknowledgement does not prove a stream: topics that are SILENT are subscribed once more,
+ * after silent_ns, then after twice as long each time, a day at most. Asking for what is there
+ * changes nothing. True: some are, at the next turn. */
+bool mlt_lines_remind(struct mlt_lines *lines, int64_t silent_ns, int64_t now_ns);
 /* Closes everything; nothing is connected any more. */
 void mlt_lines_stop(struct mlt_lines *lines);
 

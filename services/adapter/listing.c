@@ -6,9 +6,10 @@
 
 #define STEP_MAX 256u /* instances between two looks at the hop and at the sockets */
 #define STEP_PAUSE_NS (2 * MLT_NS_PER_MS)
+#define DELISTED "DELISTED" /* status of ours, for what exchangeInfo no longer has */
 
 static void announce(struct mlt_adapter *adapter, const struct mlt_binance_symbol *symbol,
-                     int64_t adapted_ns)
+                     const char *status, int64_t adapted_ns)
 {
     struct mlt_native_event event = {
         .instrument = mlt_slice_of_string(symbol->token),
@@ -21,7 +22,7 @@ static void announce(struct mlt_adapter *adapter, const struct mlt_binance_symbo
         .u.instrument = { .native_symbol = mlt_slice_of_string(symbol->native),
                           .base = mlt_slice_of_string(symbol->base),
                           .quote = mlt_slice_of_string(symbol->quote),
-                          .status = mlt_slice_of_string(symbol->status),
+                          .status = mlt_slice_of_string(status),
                           .tick_size = symbol->tick_size,
                           .lot_size = symbol->lot_size,
                           .minimum_notional = symbol->minimum_notional,
@@ -40,7 +41,9 @@ void mlt_adapter_listing_step(void *ctx)
         if (mlt_hop_congested(adapter->sender)) {
             break; /* room, or the next second, goes on */
         }
-        announce(adapter, mlt_binance_symbols_at(adapter->symbols, adapter->listing_next), now);
+        const struct mlt_binance_symbol *symbol =
+            mlt_binance_symbols_at(adapter->symbols, adapter->listing_next);
+        announce(adapter, symbol, symbol->status, now);
         adapter->listing_next++;
     }
     if (adapter->listing_next < count && !mlt_hop_congested(adapter->sender)) {
@@ -56,6 +59,37 @@ void mlt_adapter_listing_announce(struct mlt_adapter *adapter)
     }
 }
 
+/* Symbols of `before` that `after` does not have; told: as INSTRUMENT. */
+static size_t count_gone(struct mlt_adapter *adapter, const struct mlt_binance_symbols *before,
+                         const struct mlt_binance_symbols *after, bool tell)
+{
+    const int64_t now = mlt_clock_wall_ns();
+    size_t gone = 0;
+    for (size_t i = 0; i < mlt_binance_symbols_count(before); i++) {
+        const struct mlt_binance_symbol *symbol = mlt_binance_symbols_at(before, i);
+        if (mlt_binance_symbol_by_token(after, mlt_slice_of_string(symbol->token)) != NULL) {
+            continue;
+        }
+        gone++;
+        if (tell) {
+            announce(adapter, symbol, DELISTED, now);
+        }
+    }
+    return gone;
+}
+
+/* An exchange does not take half of what it lists off at once; an answer that is not whole does. It
+ * has to be said twice, and nothing at all is never believed. */
+static bool plausible(struct mlt_adapter *adapter, const struct mlt_binance_symbols *symbols)
+{
+    const size_t before = mlt_binance_symbols_count(adapter->symbols);
+    const size_t gone = count_gone(adapter, adapter->symbols, symbols, false);
+    const bool odd = gone > before / 2;
+    const bool again = adapter->listing_doubted && mlt_binance_symbols_count(symbols) > 0;
+    adapter->listing_doubted = odd;
+    return !odd || again;
+}
+
 enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt_slice body,
                                          int64_t completed_ns, struct mlt_error *err)
 {
@@ -67,6 +101,15 @@ enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt
     if (status != MLT_OK) {
         return status;
     }
+    if (!plausible(adapter, symbols)) {
+        const size_t count = mlt_binance_symbols_count(symbols);
+        mlt_binance_symbols_destroy(symbols);
+        return mlt_error_set(err, MLT_E_AGAIN,
+                             "exchangeInfo: %zu symbols, and most of the %zu before are gone",
+                             count, mlt_binance_symbols_count(adapter->symbols));
+    }
+    const size_t gone = count_gone(adapter, adapter->symbols, symbols, true);
+    adapter->listing_doubted = false;
     /* No frame is in hand here, and topics keep names of their own: nothing looks at the old ones.
      */
     mlt_binance_symbols_destroy(adapter->symbols);
@@ -77,7 +120,7 @@ enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt
     mlt_counter_add(adapter->meters.listings, 1);
     mlt_log(MLT_LOG_INFO, "listing_read", "exchangeInfo was read",
             MLT_U("symbols", mlt_binance_symbols_count(symbols)), MLT_U("skipped", skipped),
-            MLT_U("weight_limit", weight_limit));
+            MLT_U("delisted", gone), MLT_U("weight_limit", weight_limit));
     mlt_adapter_plans_again(adapter);
     mlt_adapter_listing_announce(adapter);
     return MLT_OK;

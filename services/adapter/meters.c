@@ -8,8 +8,9 @@
 static const char rest_failures_help[] = "REST calls without a usable answer.";
 
 static const char *const reasons[MLT_ADAPTER_REASON_COUNT] = {
-    "parse",          "missing_field", "wrong_type",     "out_of_range", "precision", "unmapped",
-    "unknown_symbol", "too_big",       "exchange_error", "limit",        "internal",
+    "parse",          "missing_field", "wrong_type",     "out_of_range",
+    "precision",      "unmapped",      "unknown_symbol", "too_big",
+    "exchange_error", "limit",         "internal",       "wrong_symbol",
 };
 
 /* From the start, so that the first failure is a step from 0. The others are words of enum
@@ -241,6 +242,9 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
            c->resent);
     mirror(adapter, "meltica_adapter_acks_total", "Requests acknowledged.", NULL, c->acks);
     mirror(adapter, "meltica_adapter_refusals_total", "Requests refused.", NULL, c->refusals);
+    mirror(adapter, "meltica_adapter_reminders_total",
+           "Topics that were acknowledged, sent nothing, and were subscribed once more.", NULL,
+           c->reminders);
     mirror(adapter, "meltica_adapter_no_acks_total", "Requests given up.", NULL, c->no_acks);
     mlt_gauge_set(adapter->meters.lines_up, mlt_lines_up_count(&adapter->lines));
     note_lines(adapter);

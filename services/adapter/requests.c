@@ -67,8 +67,10 @@ void mlt_lines_forget_requests(struct mlt_line *line)
 
 static bool candidate(const struct mlt_topic *topic, const struct mlt_seat *seat, bool subscribe)
 {
-    return subscribe ? mlt_topic_wanted(topic) && !topic->unlisted && seat->state == MLT_SEAT_OFF
-                     : !mlt_topic_wanted(topic) && seat->state == MLT_SEAT_ON;
+    return subscribe
+               ? mlt_topic_wanted(topic) && !topic->unlisted &&
+                     (seat->state == MLT_SEAT_OFF || (seat->state == MLT_SEAT_ON && seat->again))
+               : !mlt_topic_wanted(topic) && seat->state == MLT_SEAT_ON;
 }
 
 static bool begin_text(struct mlt_buf *text, bool subscribe)
@@ -132,7 +134,8 @@ static void take_back(struct mlt_lines *lines, uint32_t number, int64_t id)
         struct mlt_seat *seat = &topic->seats[k];
         if (seat->request == id) {
             seat->request = 0;
-            seat->state = seat->state == MLT_SEAT_SUBSCRIBING ? MLT_SEAT_OFF : MLT_SEAT_ON;
+            seat->state =
+                seat->state == MLT_SEAT_SUBSCRIBING && !seat->again ? MLT_SEAT_OFF : MLT_SEAT_ON;
         }
     }
 }
@@ -236,11 +239,14 @@ static void seat_acknowledged(struct mlt_lines *lines, struct mlt_topic *topic, 
         return;
     }
     seat->state = MLT_SEAT_ON;
+    seat->again = false;
     topic->batch = 0;
     if (k == 0) {
         topic->acked_at_ns = now_ns;
         if (topic->halted && !topic->seen) {
             mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "not_trading");
+        } else if (topic->reminded > 0 && !topic->seen) { /* another one of the same worth */
+            mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "no_message");
         } else {
             mlt_lines_topic_set(lines, topic, MLT_TOPIC_LIVE, NULL);
         }
@@ -253,6 +259,7 @@ static void seat_failed(struct mlt_lines *lines, struct mlt_topic *topic, unsign
 {
     struct mlt_seat *seat = &topic->seats[k];
     seat->state = subscribe ? MLT_SEAT_OFF : MLT_SEAT_ON;
+    seat->again = false;
     seat->failed = true;
     seat->retry_at_ns = retry_at_ns;
     if (k == 0 && subscribe) {
@@ -268,6 +275,7 @@ static void seat_refused(struct mlt_lines *lines, struct mlt_topic *topic, unsig
     if (request->subscribe && request->names > 1) {
         topic->batch = (request->names + 1) / 2;
         topic->seats[k].state = MLT_SEAT_OFF;
+        topic->seats[k].again = false;
     } else {
         seat_failed(lines, topic, k, request->subscribe, reason, MLT_LINES_NEVER);
     }

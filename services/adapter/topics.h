@@ -37,6 +37,7 @@ struct mlt_seat {
     uint32_t line; /* MLT_LINE_NONE: no place */
     enum mlt_seat_state state;
     bool failed;         /* the last request about it was refused or not answered */
+    bool again;          /* ON, and to be subscribed once more */
     int64_t request;     /* id, while SUBSCRIBING or UNSUBSCRIBING */
     int64_t retry_at_ns; /* after a failure */
 };
@@ -62,6 +63,7 @@ struct mlt_topic {
     bool unlisted;  /* its symbol is not in exchangeInfo: never subscribed */
     uint32_t batch; /* at most so many names in its request; halved after a refusal, 0: no limit */
     int64_t acked_at_ns;
+    unsigned reminded; /* how often it was subscribed once more since data came */
     size_t index;
     struct mlt_seat seats[2];
 };

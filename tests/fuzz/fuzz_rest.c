@@ -64,8 +64,8 @@ static enum mlt_status decode(unsigned kind, char *copy, size_t len, unsigned *i
         return mlt_binance_decode_trades(decoder, symbol, kind == 'a', copy, len, TIME_NS,
                                          on_instance, instances, err);
     }
-    return mlt_binance_decode_ticker_24hr(decoder, symbols, "BTC-USDT", copy, len, TIME_NS,
-                                          on_instance, instances, err);
+    return mlt_binance_decode_ticker_24hr(decoder, symbols, len % 2 == 0 ? symbol : NULL, copy, len,
+                                          TIME_NS, on_instance, instances, err);
 }
 
 static void body(struct mlt_slice bytes, unsigned kind)

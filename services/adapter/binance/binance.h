@@ -120,12 +120,14 @@ enum mlt_status mlt_binance_decode_trades(struct mlt_binance_decoder *decoder,
 /* Body of GET /api/v3/ticker/24hr (type FULL), one object or an array of them: emits one TICKER an
  * element, with rest_function "ticker/24hr" and the closing time of its window as source position
  * (the answer has no event time, and unlike the time of completion this one is equal on every
- * retry). The rest as mlt_binance_decode_depth; context names the call in err. */
+ * retry). asked: whose it is to be, NULL: anybody's; another symbol's is refused (wrong_symbol).
+ * The rest as mlt_binance_decode_depth. */
 enum mlt_status mlt_binance_decode_ticker_24hr(struct mlt_binance_decoder *decoder,
                                                const struct mlt_binance_symbols *symbols,
-                                               const char *context, char *body, size_t len,
-                                               int64_t completed_ns, mlt_binance_emit_fn emit,
-                                               void *ctx, struct mlt_error *err) MLT_MUST_CHECK;
+                                               const struct mlt_binance_symbol *asked, char *body,
+                                               size_t len, int64_t completed_ns,
+                                               mlt_binance_emit_fn emit, void *ctx,
+                                               struct mlt_error *err) MLT_MUST_CHECK;
 
 /* Body of GET /api/v3/time: the exchange's time, in steps of 1 ms, since 1970. E_PARSE, E_MISSING
  * (no serverTime, or none that is a time). */

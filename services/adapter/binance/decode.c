@@ -399,8 +399,9 @@ static void emit_unparsed(struct mlt_binance_decoder *d, const struct target *ta
     if (symbol != NULL) {
         e.instrument = mlt_slice_of_string(symbol->token);
     }
-    e.u.unparsed.reason =
-        mlt_slice_of_string(status == MLT_E_NOT_FOUND ? "unknown_symbol" : mlt_status_word(status));
+    e.u.unparsed.reason = mlt_slice_of_string(status == MLT_E_NOT_FOUND  ? "unknown_symbol"
+                                              : status == MLT_E_CONFLICT ? "wrong_symbol"
+                                                                         : mlt_status_word(status));
     e.u.unparsed.original = mlt_slice_of(d->original, d->original_len);
     e.u.unparsed.original_bytes = d->frame_len > UINT32_MAX ? UINT32_MAX : (uint32_t)d->frame_len;
     e.u.unparsed.topic = stream;
@@ -583,6 +584,7 @@ static enum mlt_status refusal(yyjson_val *root, const char *what, const char *w
 struct rest_answer {
     struct target target;                    /* symbols: where elements name theirs */
     const struct mlt_binance_symbol *symbol; /* whose it is; NULL: each element says it */
+    const struct mlt_binance_symbol *asked;  /* whom they have to name; NULL: anybody */
     struct mlt_slice function;               /* static text */
     bool array;
     read_fn read;
@@ -605,6 +607,10 @@ static void rest_instance(struct mlt_binance_decoder *decoder, yyjson_val *objec
         if (r.status == MLT_OK) {
             r.symbol = mlt_binance_symbol_by_native(answer->target.symbols, native);
             r.status = r.symbol != NULL ? MLT_OK : MLT_E_NOT_FOUND;
+        }
+        if (r.status == MLT_OK && answer->asked != NULL && r.symbol != answer->asked) {
+            r.symbol = answer->asked;
+            r.status = MLT_E_CONFLICT;
         }
     }
     if (r.status == MLT_OK) {
@@ -659,9 +665,11 @@ enum mlt_status mlt_binance_decode_depth(struct mlt_binance_decoder *decoder,
                                          size_t len, int64_t completed_ns, mlt_binance_emit_fn emit,
                                          void *ctx, struct mlt_error *err)
 {
-    const struct rest_answer answer = {
-        { NULL, emit, ctx }, symbol, MLT_SLICE_LITERAL("depth"), false, read_snapshot, completed_ns
-    };
+    const struct rest_answer answer = { .target = { NULL, emit, ctx },
+                                        .symbol = symbol,
+                                        .function = MLT_SLICE_LITERAL("depth"),
+                                        .read = read_snapshot,
+                                        .completed_ns = completed_ns };
     return decode_rest(decoder, &answer, symbol->native, body, len, err);
 }
 
@@ -695,15 +703,18 @@ static void read_ticker_24hr(struct reader *r, struct mlt_native_event *e)
 
 enum mlt_status mlt_binance_decode_ticker_24hr(struct mlt_binance_decoder *decoder,
                                                const struct mlt_binance_symbols *symbols,
-                                               const char *context, char *body, size_t len,
-                                               int64_t completed_ns, mlt_binance_emit_fn emit,
-                                               void *ctx, struct mlt_error *err)
+                                               const struct mlt_binance_symbol *asked, char *body,
+                                               size_t len, int64_t completed_ns,
+                                               mlt_binance_emit_fn emit, void *ctx,
+                                               struct mlt_error *err)
 {
-    const struct rest_answer answer = {
-        { symbols, emit, ctx }, NULL,        MLT_SLICE_LITERAL("ticker/24hr"), true,
-        read_ticker_24hr,       completed_ns
-    };
-    return decode_rest(decoder, &answer, context, body, len, err);
+    const struct rest_answer answer = { .target = { symbols, emit, ctx },
+                                        .asked = asked,
+                                        .function = MLT_SLICE_LITERAL("ticker/24hr"),
+                                        .array = true,
+                                        .read = read_ticker_24hr,
+                                        .completed_ns = completed_ns };
+    return decode_rest(decoder, &answer, asked != NULL ? asked->token : "all", body, len, err);
 }
 
 static void read_historical_trade(struct reader *r, struct mlt_native_event *e)
@@ -724,12 +735,14 @@ enum mlt_status mlt_binance_decode_trades(struct mlt_binance_decoder *decoder,
                                           mlt_binance_emit_fn emit, void *ctx,
                                           struct mlt_error *err)
 {
-    const struct rest_answer answer = { { NULL, emit, ctx },
-                                        symbol,
-                                        aggregates ? MLT_SLICE_LITERAL("aggTrades")
-                                                   : MLT_SLICE_LITERAL("historicalTrades"),
-                                        true,
-                                        aggregates ? read_agg_trade_body : read_historical_trade,
-                                        completed_ns };
+    const struct rest_answer answer = { .target = { NULL, emit, ctx },
+                                        .symbol = symbol,
+                                        .function = aggregates
+                                                        ? MLT_SLICE_LITERAL("aggTrades")
+                                                        : MLT_SLICE_LITERAL("historicalTrades"),
+                                        .array = true,
+                                        .read = aggregates ? read_agg_trade_body
+                                                           : read_historical_trade,
+                                        .completed_ns = completed_ns };
     return decode_rest(decoder, &answer, symbol->native, body, len, err);
 }

@@ -219,6 +219,59 @@ static void test_missing_ack_is_asked_once_more_then_reported(void **state)
     assert_int_equal(named("c000usdt@trade")->state, MLT_TOPIC_LIVE);
 }
 
+/* An ack proves nothing: what stays silent is subscribed again, less and less often. */
+static void test_silent_topic_is_subscribed_again_until_it_speaks(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    run(5 * S);
+    assert_int_equal(x.sent_count, 1);
+    mlt_lines_seen(&x.lines, named("c000usdt@trade"));
+    assert_true(mlt_topics_watch(&x.topics, x.now));
+    const struct mlt_topic *silent = named("c001usdt@trade");
+    int64_t since = x.now;
+    for (unsigned round = 1; round <= 3; round++) { /* 10 s, 20 s, 40 s after the ack */
+        while (x.sent_count == round) {
+            (void)mlt_lines_remind(&x.lines, 10 * S, x.now);
+            run(S);
+            assert_true(x.now < since + 60 * S);
+        }
+        assert_int_equal(x.sent_count, 1 + round);
+        assert_int_equal(x.sent[round].names, 1);
+        assert_true(x.sent[round].subscribe);
+        assert_non_null(strstr(x.sent[round].text, "c001usdt@trade"));
+        assert_true(x.sent[round].at - silent->acked_at_ns <= S);
+        assert_int_equal(silent->state, MLT_TOPIC_SILENT); /* that ack proves nothing either */
+        const int64_t waited = x.sent[round].at - x.sent[round - 1].at;
+        assert_true(waited >= (10 << (round - 1)) * S && waited <= ((10 << (round - 1)) + 6) * S);
+        since = x.now;
+    }
+    mlt_lines_seen(&x.lines, named("c001usdt@trade"));
+    assert_int_equal(silent->state, MLT_TOPIC_LIVE);
+    assert_false(mlt_lines_remind(&x.lines, 10 * S, x.now + HOUR));
+    run(10 * S);
+    assert_int_equal(x.sent_count, 4);
+    assert_int_equal(x.source_count, 0);
+}
+
+static void test_halted_or_unwanted_topics_are_not_subscribed_again(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 998, 2); /* c999 is in BREAK */
+    run(5 * S);
+    (void)mlt_topics_watch(&x.topics, x.now);
+    struct plan *none = make_plan(0, 2, 7);
+    assert_int_equal(mlt_topics_apply(&x.topics, &none->message, x.symbols), MLT_OK);
+    free(none);
+    assert_false(mlt_lines_remind(&x.lines, S, x.now + HOUR));
+    assert_int_equal(x.lines.counters.reminders, 0);
+    plan(0, "{symbol}@trade", 999, 1);
+    assert_false(mlt_lines_remind(&x.lines, S, x.now + HOUR));
+    assert_int_equal(x.lines.counters.reminders, 0);
+}
+
 static void test_data_before_the_ack_makes_it_live(void **state)
 {
     (void)state;
@@ -460,6 +513,7 @@ static void test_rollover_before_the_cut_has_no_hole(void **state)
     plan(0, "{symbol}@trade", 0, 2);
     run(5 * S);
     const unsigned before = x.sent_count;
+    mlt_lines_seen(&x.lines, named("c000usdt@trade"));
     x.now += 23 * HOUR;
     x.auto_ack = false;
     (void)mlt_lines_turn(&x.lines, x.now);
@@ -478,6 +532,7 @@ static void test_rollover_before_the_cut_has_no_hole(void **state)
     assert_int_equal(mlt_lines_open_count(&x.lines), 1);
     assert_int_equal(in_state(MLT_TOPIC_LIVE), 2);
     assert_int_equal(x.source_count, 0);
+    assert_false(named("c000usdt@trade")->seen); /* on the new line nothing has come yet */
     assert_int_equal(x.lines.counters.rollovers, 1);
 }
 
@@ -530,6 +585,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_subscribes_and_is_acknowledged),
         TEST(test_missing_ack_is_asked_once_more_then_reported),
+        TEST(test_silent_topic_is_subscribed_again_until_it_speaks),
+        TEST(test_halted_or_unwanted_topics_are_not_subscribed_again),
         TEST(test_data_before_the_ack_makes_it_live),
         TEST(test_shards_leave_a_tenth_free_and_batch_by_two_hundred),
         TEST(test_names_of_one_request_are_bounded),

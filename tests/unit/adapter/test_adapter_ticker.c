@@ -53,16 +53,22 @@ static int tear_down(void **state)
     return 0;
 }
 
-static enum mlt_status decode(const char *text, struct mlt_error *err)
+static enum mlt_status decode_of(const struct mlt_binance_symbol *asked, const char *text,
+                                 struct mlt_error *err)
 {
     const size_t len = strlen(text);
     char *body = calloc(1, len + 16);
     assert_non_null(body);
     memcpy(body, text, len + 1);
     const enum mlt_status status = mlt_binance_decode_ticker_24hr(
-        decoder, symbols, "C000-USDT", body, len, 1700000000000000000, on_emit, NULL, err);
+        decoder, symbols, asked, body, len, 1700000000000000000, on_emit, NULL, err);
     free(body);
     return status;
+}
+
+static enum mlt_status decode(const char *text, struct mlt_error *err)
+{
+    return decode_of(NULL, text, err);
 }
 
 static void test_object_is_one_ticker(void **state)
@@ -87,6 +93,20 @@ static void test_object_is_one_ticker(void **state)
     assert_int_equal(t->first_trade_id, 28385);
     assert_int_equal(t->last_trade_id, 28460);
     assert_int_equal(t->trade_count, 76);
+}
+
+/* Another symbol's answer is nobody's: not its own either, who did not ask. */
+static void test_another_symbols_answer_is_refused(void **state)
+{
+    (void)state;
+    const struct mlt_binance_symbol *asked = mlt_binance_symbols_at(symbols, 0);
+    assert_int_equal(decode_of(asked, TICKER("C001USDT", "\"100.0\""), NULL), MLT_OK);
+    assert_int_equal(got.events, 0);
+    assert_int_equal(got.unparsed, 1);
+    assert_string_equal(got.reason, "wrong_symbol");
+    assert_int_equal(decode_of(asked, TICKER("C000USDT", "\"100.0\""), NULL), MLT_OK);
+    assert_int_equal(got.events, 1);
+    assert_string_equal(got.tokens[0], "C000-USDT");
 }
 
 static void test_array_is_one_ticker_an_element(void **state)
@@ -128,7 +148,7 @@ static void test_error_object_is_said(void **state)
     struct mlt_error err = MLT_ERROR_INIT;
     assert_int_equal(decode("{\"code\":-1121,\"msg\":\"Invalid symbol.\"}", &err), MLT_E_PROTOCOL);
     assert_int_equal(err.code, -1121);
-    assert_string_equal(err.text, "ticker/24hr of C000-USDT: Invalid symbol.");
+    assert_string_equal(err.text, "ticker/24hr of all: Invalid symbol.");
     assert_int_equal(got.events + got.unparsed, 0);
 }
 
@@ -137,7 +157,7 @@ static void test_damaged_bodies_are_refused(void **state)
     (void)state;
     struct mlt_error err = MLT_ERROR_INIT;
     assert_int_equal(decode("{\"symbol\":", &err), MLT_E_PARSE);
-    assert_string_equal(err.text, "ticker/24hr of C000-USDT: not JSON");
+    assert_string_equal(err.text, "ticker/24hr of all: not JSON");
     assert_string_equal(got.reason, "parse");
     assert_int_equal(decode("7", NULL), MLT_OK);
     assert_string_equal(got.reason, "wrong_type");
@@ -151,11 +171,9 @@ static void test_damaged_bodies_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_object_is_one_ticker),
-        TEST(test_array_is_one_ticker_an_element),
-        TEST(test_one_odd_price_is_refused_by_itself),
-        TEST(test_error_object_is_said),
-        TEST(test_damaged_bodies_are_refused),
+        TEST(test_object_is_one_ticker),           TEST(test_another_symbols_answer_is_refused),
+        TEST(test_array_is_one_ticker_an_element), TEST(test_one_odd_price_is_refused_by_itself),
+        TEST(test_error_object_is_said),           TEST(test_damaged_bodies_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

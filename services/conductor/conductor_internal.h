@@ -45,6 +45,7 @@ struct conductor_metrics {
     struct mlt_counter *unsent, *undecodable;
     struct mlt_counter *books, *books_merged, *books_late, *books_fenced, *uncached, *digests;
     struct mlt_counter *gaps, *stales, *crossed, *resynced, *requests, *snapshots, *unused, *kept;
+    struct mlt_counter *doubted;
     struct mlt_counter *audits_right, *audits_wrong, *books_refused, *hold_overruns;
     struct mlt_counter *level_changes, *unknown_deletes;
     struct mlt_counter *restored, *rejoined, *replayed, *conflated;

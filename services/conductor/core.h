@@ -102,7 +102,8 @@ struct mlt_conductor_counts {
     uint64_t conflated;    /* that left later than their window said, for want of room */
     uint64_t digests;      /* on BOOK_DELTA */
     uint64_t crossed, gaps, stales, resyncs, requests, snapshots, unused_snapshots;
-    uint64_t snapshots_kept; /* changed nothing, and nobody subscribed to them */
+    uint64_t snapshots_kept;    /* changed nothing, and nobody subscribed to them */
+    uint64_t snapshots_doubted; /* may be another instrument's */
     uint64_t audits_right, audits_wrong;
     uint64_t books_refused;   /* deltas, snapshots and trades that a book cannot use */
     uint64_t level_changes;   /* applied to books, those without effect included */

@@ -235,11 +235,12 @@ static void take_delta(struct mlt_conductor_core *core, struct instrument *i,
     core->counts.books_refused += status != MLT_OK;
 }
 
-static void take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
+/* False: it may be another instrument's, and goes nowhere. */
+static bool take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
                           struct mlt_event *event)
 {
     const struct mlt_book_snapshot *snapshot = &event->u.book_snapshot;
-    struct mlt_sync_counts before, after;
+    struct mlt_sync_counts before = { 0 }, after = { 0 };
     bool used = false;
     enum mlt_status status = mlt_conductor_fuse_for(core, i, &snapshot->bids, &snapshot->asks);
     if (status == MLT_OK) {
@@ -253,6 +254,8 @@ static void take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
     core->counts.books_refused += status != MLT_OK;
     core->counts.snapshots += used;
     core->counts.unused_snapshots += !used;
+    core->counts.snapshots_doubted += after.doubted - before.doubted;
+    return after.doubted == before.doubted;
 }
 
 void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *event)
@@ -295,14 +298,18 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
             mlt_conductor_announce(core, i->fused);
         }
         break;
-    case MLT_EVENT_BOOK_SNAPSHOT:
-        take_snapshot(core, i, event);
+    case MLT_EVENT_BOOK_SNAPSHOT: {
+        const bool own = take_snapshot(core, i, event);
         mlt_conductor_take_wants(i, event);
+        if (!own) {
+            return false;
+        }
         if (!event->u.book_snapshot.reset && (event->quality & MLT_QUALITY_WANTS_SNAPSHOT) == 0) {
             core->counts.snapshots_kept++;
             return false;
         }
         break;
+    }
     case MLT_EVENT_TRADE:
         if (i->fused != NULL && i->channels[MLT_EVENT_TRADE].after_gap) {
             mlt_fusion_trades_missed(i->fused->fusion);

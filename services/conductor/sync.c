@@ -5,6 +5,10 @@
 #include "delta_buffer.h"
 #include "meltica/rt/backoff.h"
 
+struct range {
+    int64_t low, high; /* prices */
+};
+
 struct mlt_sync {
     struct mlt_sync_options options;
     struct mlt_sync_ports ports;
@@ -13,8 +17,12 @@ struct mlt_sync {
     enum mlt_sync_state state;
     bool continuous; /* the book has missed nothing up to its last id: LIVE, or only silent */
     bool source_down, was_live;
-    bool restored;       /* by an owner before, and no delta or snapshot since */
-    int64_t needed;      /* a snapshot below this id lacks what was seen and is no longer held */
+    bool restored;     /* by an owner before, and no delta or snapshot since */
+    int64_t needed;    /* a snapshot below this id lacks what was seen and is no longer held */
+    struct range left; /* best bid to best ask of the book that was last given up */
+    bool was_left;
+    struct range doubt; /* what the last snapshot showed, which was doubted */
+    bool doubted;
     uint32_t seed_depth; /* asked for by the snapshot that the book is from */
     bool in_flight;
     bool outdated; /* in flight since before something was missed: its answer may lack that */
@@ -178,10 +186,23 @@ static void settle_restored(struct mlt_sync *sync)
     }
 }
 
+/* Best bid and best ask; false: it has not both. */
+static bool top_of(const struct mlt_sync *sync, struct range *top)
+{
+    int64_t quantity = 0;
+    return mlt_orderbook_level(sync->book, MLT_ORDERBOOK_BIDS, 0, &top->low, &quantity) &&
+           mlt_orderbook_level(sync->book, MLT_ORDERBOOK_ASKS, 0, &top->high, &quantity);
+}
+
 static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
 {
+    struct range top;
     settle_restored(sync);
     break_off(sync);
+    if (reason != MLT_SYNC_CROSSED && top_of(sync, &top)) {
+        sync->left = top;
+        sync->was_left = true;
+    }
     mlt_orderbook_clear(sync->book);
     if (reason == MLT_SYNC_LOST || reason == MLT_SYNC_MALFORMED) {
         sync->outdated = sync->in_flight; /* no delta that is held tells what it must reach */
@@ -482,6 +503,75 @@ static bool joins(const struct mlt_sync *sync, int64_t id)
     return !sync->continuous && id >= sync->needed;
 }
 
+/* Prices that a snapshot shows, without bound on a side that it has whole. */
+static struct range shown_by(const struct mlt_book_snapshot *s)
+{
+    struct range shown = { INT64_MIN, INT64_MAX };
+    if (s->bids.count > 0 && s->bids.count >= s->requested_depth) {
+        shown.low = s->bids.prices[s->bids.count - 1];
+    }
+    if (s->asks.count > 0 && s->asks.count >= s->requested_depth) {
+        shown.high = s->asks.prices[s->asks.count - 1];
+    }
+    return shown;
+}
+
+static bool inside(const struct range *shown, int64_t price)
+{
+    return price >= shown->low && price <= shown->high;
+}
+
+static bool any_inside(const struct range *shown, const struct mlt_levels *levels)
+{
+    for (size_t i = 0; i < levels->count; i++) {
+        if (inside(shown, levels->prices[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether something is known of the instrument's prices, and none of it is among those. A LIVE book
+ * that has run out of its window knows nothing, and what was before it is no word of now. */
+static bool foreign(const struct mlt_sync *sync, const struct range *shown)
+{
+    struct range top;
+    const bool live = sync->state == MLT_SYNC_LIVE, has_top = top_of(sync, &top);
+    const bool was_left = sync->was_left && !live;
+    if ((live && !has_top) || (has_top && (inside(shown, top.low) || inside(shown, top.high))) ||
+        (was_left && (inside(shown, sync->left.low) || inside(shown, sync->left.high)))) {
+        return false;
+    }
+    for (size_t i = 0; i < sync->buffer.count; i++) {
+        struct mlt_levels bids, asks;
+        mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
+                            sync->options.book.quantity_exponent, &bids, &asks);
+        if (any_inside(shown, &bids) || any_inside(shown, &asks)) {
+            return false;
+        }
+    }
+    return has_top || was_left || sync->buffer.count > 0;
+}
+
+/* A second one in a row that shows the same prices is believed. */
+static bool doubtful(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    const struct range shown = shown_by(snapshot);
+    if (snapshot->bids.price_exponent != sync->options.book.price_exponent ||
+        !foreign(sync, &shown)) {
+        sync->doubted = false;
+        return false;
+    }
+    if (sync->state == MLT_SYNC_LIVE) { /* its deltas say otherwise, however often it is said */
+        return true;
+    }
+    const bool again =
+        sync->doubted && shown.low <= sync->doubt.high && sync->doubt.low <= shown.high;
+    sync->doubt = shown;
+    sync->doubted = !again;
+    return sync->doubted;
+}
+
 /* The book is whole again at its last id; L is the snapshot's. */
 static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
 {
@@ -530,6 +620,13 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
     }
     if (id < 0 || id == INT64_MAX || !joins(sync, id)) {
         sync->counts.too_old++;
+        if (asked || !sync->continuous) {
+            failed(sync);
+        }
+        return MLT_OK;
+    }
+    if (doubtful(sync, snapshot)) {
+        sync->counts.doubted++;
         if (asked || !sync->continuous) {
             failed(sync);
         }

@@ -19,6 +19,10 @@
  * may be long in coming, and proves itself when it comes. So a snapshot that was asked for before
  * the line ended or something was lost is used only where a buffered delta joins it: nothing else
  * says that it has what was missed, and a quiet book would stay without it.
+ *
+ * A snapshot does not say whose it is. One that shows none of the prices that are known of the
+ * instrument (of its book, and of what is buffered) is doubted: it is asked for again, and believed
+ * when the next one shows the same prices. Where nothing is known it is believed.
  */
 #ifndef MELTICA_CONDUCTOR_SYNC_H
 #define MELTICA_CONDUCTOR_SYNC_H
@@ -89,7 +93,7 @@ enum mlt_sync_outcome {
     MLT_SYNC_BUFFERED,  /* waits for a snapshot; also the one that showed a gap */
     MLT_SYNC_DUPLICATE, /* nothing new in it */
     MLT_SYNC_IGNORED,   /* IDLE, source down, or refused: see counts */
-    MLT_SYNC_UNUSED     /* a snapshot too old, or refused */
+    MLT_SYNC_UNUSED     /* a snapshot too old, doubted, or refused */
 };
 
 struct mlt_sync_counts {
@@ -104,6 +108,7 @@ struct mlt_sync_counts {
     uint64_t too_old;                    /* snapshots from before the buffer, or asked for before
                                             something was missed */
     uint64_t shallow;                    /* snapshots ahead that show less than is known */
+    uint64_t doubted;                    /* snapshots that may be another instrument's */
     uint64_t refused;                    /* malformed deltas and snapshots */
     uint64_t overflows;                  /* deltas dropped from a full buffer */
     uint64_t audits_right, audits_wrong; /* snapshots that met the book at one id: top 20 equal? */

@@ -602,6 +602,84 @@ static void test_waits_begin_anew_when_a_snapshot_joined(void **state)
     assert_true(mlt_sync_due_ns(f.sync) - f.now_ns <= plain.backoff_base_ns);
 }
 
+/* ---- whose is it ---- */
+
+/* As deep as asked for, so that it shows bid_price to ask_price and says nothing of the rest. */
+static enum mlt_sync_outcome snapshot_at(int64_t id, int64_t low)
+{
+    const int64_t bid = bid_price, ask = ask_price;
+    bid_price = low;
+    ask_price = low + 100;
+    const enum mlt_sync_outcome outcome = snapshot_of(id, id, 1);
+    bid_price = bid;
+    ask_price = ask;
+    return outcome;
+}
+
+static void test_a_snapshot_of_other_prices_is_another_instruments(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(delta(11, 12), MLT_SYNC_BUFFERED);
+    assert_int_equal(snapshot_at(11, 7000), MLT_SYNC_UNUSED); /* of 100 to 200 a delta told */
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_SYNCING);
+    assert_int_equal(counts().doubted, 1);
+    const uint64_t requests = f.requests;
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, requests + 1);
+    assert_int_equal(snapshot_at(11, 100), MLT_SYNC_APPLIED);
+    assert_book(12);
+
+    /* A book that is LIVE goes on. */
+    for (unsigned i = 0; i < 3; i++) { /* however often it is said */
+        assert_int_equal(snapshot_at(20, 7000), MLT_SYNC_UNUSED);
+        assert_book(12);
+    }
+    assert_int_equal(delta(13, 13), MLT_SYNC_APPLIED);
+    assert_int_equal(counts().doubted, 4);
+
+    /* What it showed when it was given up is known, too. */
+    assert_int_equal(delta(15, 15), MLT_SYNC_BUFFERED);
+    mlt_sync_lost(f.sync);
+    assert_int_equal(snapshot_at(16, 7000), MLT_SYNC_UNUSED); /* asked for before that */
+    assert_int_equal(snapshot_at(17, 7000), MLT_SYNC_UNUSED);
+    assert_int_equal(counts().doubted, 5);
+}
+
+/* A price can be far away after a while without any delta: two that say so are right. */
+static void test_prices_that_are_said_twice_are_believed(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(snapshot_at(10, 100), MLT_SYNC_APPLIED); /* nothing is known before */
+    mlt_sync_source(f.sync, false);
+    mlt_sync_source(f.sync, true);
+    assert_int_equal(snapshot_at(500, 7000), MLT_SYNC_UNUSED);
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(snapshot_at(501, 3000), MLT_SYNC_UNUSED); /* others again */
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(snapshot_at(502, 3050), MLT_SYNC_APPLIED);
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
+    assert_int_equal(counts().doubted, 2);
+}
+
+/* A side that is shown whole says of every price that it has no level there. */
+static void test_a_small_book_shown_whole_is_not_doubted(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(snapshot_of(10, 10, 10), MLT_SYNC_APPLIED);
+    bid_price = 7000;
+    ask_price = 7100;
+    assert_int_equal(snapshot_of(11, 11, 10), MLT_SYNC_APPLIED);
+    bid_price = 100;
+    ask_price = 200;
+    assert_int_equal(counts().doubted, 0);
+}
+
 static void test_a_live_book_that_is_about_to_show_too_little_asks_urgently(void **state)
 {
     (void)state;
@@ -695,6 +773,9 @@ int main(void)
         TEST(test_deltas_keep_a_book_from_being_silent),
         TEST(test_a_buffered_delta_that_crosses_the_snapshot_makes_no_book_live),
         TEST(test_waits_begin_anew_when_a_snapshot_joined),
+        TEST(test_a_snapshot_of_other_prices_is_another_instruments),
+        TEST(test_prices_that_are_said_twice_are_believed),
+        TEST(test_a_small_book_shown_whole_is_not_doubted),
         TEST(test_a_live_book_that_is_about_to_show_too_little_asks_urgently),
         TEST(test_while_nothing_is_asked_for_little_is_buffered),
         TEST(test_options_that_cannot_work_are_refused),

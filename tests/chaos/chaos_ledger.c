@@ -338,6 +338,7 @@ static void on_heads(struct chaos_ledger *l, struct chaos_instrument *i, const s
         }
         c->sequence = head->sequence; /* once */
         c->gap_said = true;
+        c->missed = true;
     }
 }
 
@@ -425,7 +426,7 @@ static void take(struct chaos_ledger *l, struct chaos_instrument *i, const struc
         return;
     }
     if (e->sequence > 0 && has_contiguous_ids(e->type)) {
-        check_ids(l, i, c, e, jumped);
+        check_ids(l, i, c, e, jumped || c->missed); /* by the next number, or before it by HEADS */
     }
     if (e->type == MLT_EVENT_BOOK_SNAPSHOT && e->u.book_snapshot.reset) {
         i->snapshot_id = e->u.book_snapshot.last_update_id;
@@ -445,6 +446,7 @@ static void take(struct chaos_ledger *l, struct chaos_instrument *i, const struc
     c->published_ns = e->stamps.published;
     c->lost_said = false;
     c->gap_said = false;
+    c->missed = false;
     l->events++;
 }
 

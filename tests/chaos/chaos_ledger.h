@@ -43,6 +43,7 @@ struct chaos_channel {
     int64_t came_ns, published_ns; /* wall clock; of its last event */
     bool lost_said;                /* a LOST notice since its last event */
     bool gap_said;                 /* something that names missing ids, since its last event */
+    bool missed;                   /* HEADS have said so, since its last event */
     struct chaos_range ranges[CHAOS_RANGES_MAX]; /* missing trades, ascending */
     unsigned range_count;
     struct {

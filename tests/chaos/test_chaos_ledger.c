@@ -127,6 +127,27 @@ static void test_numbers_are_lost_only_while_nats_is_away(void **state)
     assert_counts(1, 0);
 }
 
+/* Those that the consumer missed itself do not come again, however it was told. */
+static void test_events_of_an_outage_that_heads_name_are_not_awaited(void **state)
+{
+    (void)state;
+    const struct mlt_status_event heads = { .kind = MLT_STATUS_HEADS,
+                                            .head_count = 1,
+                                            .heads = { { MLT_EVENT_TRADE, 3, 102 } } };
+    trade(1, 100, 0);
+    chaos_ledger_outage(&ledger, now_ns);
+    chaos_ledger_outage_over(&ledger, now_ns + S);
+    now_ns += S;
+    status(&heads, 5, 0);
+    trade(4, 103, 0);
+    assert_int_equal(ledger.named[CHAOS_BY_OUTAGE], 1);
+    assert_int_equal(ledger.named[CHAOS_BY_SEQUENCE], 1);
+    assert_int_equal(ledger.named[CHAOS_BY_MISSING], 0);
+    assert_int_equal(chaos_ledger_awaited(&ledger), 0);
+    trade(5, 105, 0); /* it names no second one */
+    assert_counts(1, 0);
+}
+
 static void test_a_last_event_that_heads_names(void **state)
 {
     (void)state;
@@ -349,6 +370,7 @@ int main(void)
         LEDGER_TEST(test_numbers_that_nobody_names_are_a_silent_hole),
         LEDGER_TEST(test_numbers_that_lost_names_are_not),
         LEDGER_TEST(test_numbers_are_lost_only_while_nats_is_away),
+        LEDGER_TEST(test_events_of_an_outage_that_heads_name_are_not_awaited),
         LEDGER_TEST(test_a_last_event_that_heads_names),
         LEDGER_TEST(test_an_epoch_has_to_be_announced),
         LEDGER_TEST(test_trades_that_are_missing),

@@ -20,6 +20,7 @@
 #include "store_internal.h"
 
 #define CREATE_NS (5 * MLT_NS_PER_S)
+#define RAISE_NS MLT_NS_PER_S
 #define CLAIM_BYTES_MAX 1024u
 #define SERVICE_BYTES_MAX 64u
 #define INSTANCE_BYTES_MAX 256u
@@ -112,6 +113,40 @@ static enum mlt_status put_claims(struct mlt_claims *c, struct mlt_error *err)
     mlt_log(MLT_LOG_INFO, "slots_claimed", "claims are written", MLT_S("service", c->service),
             MLT_U("slots", count), MLT_I("us", (mlt_clock_mono_ns() - begin) / MLT_NS_PER_US));
     return MLT_OK;
+}
+
+/* A memory stream of a cluster whose servers all ended at once is there again, empty and with the
+ * first sequence of the day when it was made: revisions, which are epochs, would come twice. Empty
+ * is also one that was just made, which begins with the time already. */
+static enum mlt_status raise_revisions(struct mlt_claims *c, struct mlt_error *err)
+{
+    const char *stream = mlt_stored[MLT_STORED_OWNERS].stream.name;
+    const uint64_t now = (uint64_t)mlt_clock_wall_ns();
+    jsOptions options;
+    (void)jsOptions_Init(&options);
+    options.Wait = RAISE_NS / MLT_NS_PER_MS;
+    jsStreamInfo *info = NULL;
+    jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
+    natsStatus status = js_GetStreamInfo(&info, c->store->js, stream, &options, &code);
+    if (status != NATS_OK) {
+        return mlt_store_read_status(c->store->bus, status, (int)code, err, "look for stream",
+                                     stream);
+    }
+    const bool raise = info->State.Msgs == 0 && info->State.LastSeq < now - MLT_NS_PER_S;
+    jsStreamInfo_Destroy(info);
+    if (!raise) {
+        return MLT_OK;
+    }
+    code = JSBadRequestErr;
+    options.Stream.Purge.Sequence = now; /* the next revision */
+    status = js_PurgeStream(c->store->js, stream, &options, &code);
+    if (status == NATS_OK) {
+        mlt_log(MLT_LOG_WARN, "owners_emptied",
+                "the owners bucket was empty: its revisions go on with the time",
+                MLT_U("revision", now));
+    }
+    return mlt_store_read_status(c->store->bus, status, (int)code, err, "raise the revisions of",
+                                 stream);
 }
 
 /* ---- watching ---- */
@@ -288,6 +323,9 @@ static enum mlt_status start(struct mlt_claims *c, struct mlt_error *err)
     /* Before the puts, so that nobody's claim after ours is missed. */
     const struct mlt_bus_subscribe_options options = { .subject = subject };
     status = mlt_bus_subscribe(c->store->bus, &options, on_claim, c, &c->subscription, err);
+    if (status == MLT_OK) {
+        status = raise_revisions(c, err);
+    }
     if (status == MLT_OK) {
         status = put_claims(c, err);
     }

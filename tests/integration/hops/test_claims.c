@@ -49,7 +49,7 @@ static void instance_connect(struct instance *i, const char *url)
     (void)pthread_mutex_init(&i->mutex, NULL);
     latch_init(&i->outbid);
     i->bus = url_connect(url, NULL);
-    assert_int_equal(mlt_store_create(i->bus, true, &i->store, NULL), MLT_OK);
+    assert_int_equal(mlt_store_create(i->bus, 1, &i->store, NULL), MLT_OK);
 }
 
 static void instance_claim(struct instance *i, const char *service, uint64_t boot, uint64_t slots)
@@ -169,6 +169,30 @@ static void test_epochs_grow_although_the_memory_bucket_was_lost(void **state)
     instance_end(&after);
 }
 
+/* As a cluster makes it again when all its servers had ended, or an operator without the time. */
+static void test_epochs_grow_although_the_bucket_was_emptied(void **state)
+{
+    (void)state;
+    static const uint64_t firsts[] = { UINT64_C(1700000000000000000), 0 };
+    for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
+        struct instance before, after;
+        struct mlt_error err = MLT_ERROR_INIT;
+        server_restart(&server); /* the memory bucket is gone */
+        instance_connect(&before, server.url);
+        instance_connect(&after, server.url);
+        const uint64_t now = (uint64_t)mlt_clock_wall_ns();
+        assert_int_equal(
+            mlt_store_ensure_bucket(before.store, "meltica-owners", true, 0, firsts[i], &err),
+            MLT_OK);
+        instance_claim(&before, "conductor", 31, 3);
+        assert_true(before.epochs[0] >= now && before.epochs[1] > before.epochs[0]);
+        instance_claim(&after, "conductor", 32, 1); /* not empty any more: it goes on from there */
+        assert_true(after.epochs[0] == before.epochs[1] + 1);
+        instance_end(&before);
+        instance_end(&after);
+    }
+}
+
 static void test_without_jetstream_it_is_unavailable(void **state)
 {
     (void)state;
@@ -203,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_other_slots_and_other_services_are_no_business_of_ours),
         cmocka_unit_test(test_claims_made_during_an_outage_are_found_after_it),
         cmocka_unit_test(test_epochs_grow_although_the_memory_bucket_was_lost),
+        cmocka_unit_test(test_epochs_grow_although_the_bucket_was_emptied),
         cmocka_unit_test(test_without_jetstream_it_is_unavailable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -82,7 +82,8 @@ struct mlt_claims_options {
     void *ctx;
 };
 /* Writes the claim of every wanted slot; epochs[s] is the revision, which is the epoch (the
- * bucket's first sequence is the time of its creation in ns, so that epochs grow over its loss).
+ * bucket's first sequence is the time of its creation in ns, and one that is found empty goes on with
+ * the time, so that epochs grow over its loss).
  * Then watches the keys. E_UNAVAILABLE without JetStream: the caller uses the start time in ns as
  * epoch. E_NOT_FOUND (external and no bucket), E_AUTH. */
 enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_claims_options *options,

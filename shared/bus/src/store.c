@@ -75,6 +75,14 @@ static bool not_permitted(struct mlt_bus *bus, const char *about, char *text, si
            strstr(text, about) != NULL;
 }
 
+/* Before the answer came. A request that began just as it ended is not failed by nats.c, it times
+ * out. */
+static bool connection_ended(struct mlt_bus *bus, natsStatus status)
+{
+    return status == NATS_CONNECTION_DISCONNECTED || status == NATS_CONNECTION_CLOSED ||
+           (status == NATS_TIMEOUT && !mlt_bus_connected(bus));
+}
+
 enum mlt_status mlt_store_status(struct mlt_bus *bus, natsStatus status, int code,
                                  struct mlt_error *err, const char *what, const char *about)
 {
@@ -99,10 +107,7 @@ enum mlt_status mlt_store_status(struct mlt_bus *bus, natsStatus status, int cod
                                      "%s %s: JetStream does not answer: is it enabled?", what,
                                      about);
     }
-    /* A request that began just as the connection ended is not failed by nats.c, it times out. */
-    const bool ended = status == NATS_CONNECTION_DISCONNECTED || status == NATS_CONNECTION_CLOSED ||
-                       (status == NATS_TIMEOUT && !mlt_bus_connected(bus));
-    if (ended) {
+    if (connection_ended(bus, status)) {
         return mlt_error_set_foreign(err, MLT_E_UNAVAILABLE, "nats", (int)status,
                                      "%s %s: the connection to NATS ended before the answer came",
                                      what, about);
@@ -272,6 +277,19 @@ enum mlt_status mlt_stream_append(struct mlt_store *store, const char *subject,
     jsErrCode code = JSBadRequestErr; /* any: nats.c sets it, 0 is none of its values */
     const natsStatus status =
         js_Publish(&ack, store->js, subject, payload.data, (int)payload.len, &options, &code);
+    if (status == NATS_NO_RESPONDERS) { /* which nats.c takes for a JetStream that is not enabled */
+        return mlt_error_set_foreign(
+            err, MLT_E_UNAVAILABLE, "nats", (int)status,
+            "append %s: nobody takes it: JetStream is not enabled (-js), or "
+            "its stream is not there or has no leader at present",
+            subject);
+    }
+    if (connection_ended(store->bus, status)) { /* another server of a cluster may have stored it */
+        return mlt_error_set_foreign(err, MLT_E_TIMEOUT, "nats", (int)status,
+                                     "append %s: the connection to NATS ended before the "
+                                     "acknowledgement came",
+                                     subject);
+    }
     if (status != NATS_OK) {
         return mlt_store_status(store->bus, status, (int)code, err, "append", subject);
     }

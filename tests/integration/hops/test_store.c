@@ -518,6 +518,45 @@ static void test_a_jetstream_that_lies_is_not_believed(void **state)
     server_end(&plain);
 }
 
+static void *append_one(void *arg)
+{
+    enum mlt_status *status = arg;
+    struct mlt_error err = MLT_ERROR_INIT;
+    uint64_t sequence = 0;
+    bool duplicate = false;
+    *status =
+        mlt_stream_append(store, "mute.a", NULL, NULL, text("x"), &sequence, &duplicate, &err);
+    return NULL;
+}
+
+static void on_mute(void *ctx, const struct mlt_bus_message *message)
+{
+    (void)message;
+    latch_add(ctx, 1);
+}
+
+/* What was handed over may be stored, by a server of a cluster that lives on. */
+static void test_an_append_whose_connection_ends_may_be_stored(void **state)
+{
+    (void)state;
+    struct latch taken;
+    struct mlt_bus_subscription *sub = NULL;
+    const struct mlt_bus_subscribe_options options = { .subject = "mute.*" };
+    enum mlt_status status = MLT_OK;
+    pthread_t thread;
+    latch_init(&taken);
+    assert_int_equal(mlt_bus_subscribe(bus, &options, on_mute, &taken, &sub, NULL), MLT_OK);
+    assert_int_equal(pthread_create(&thread, NULL, append_one, &status), 0);
+    assert_true(latch_wait(&taken, 1, 5 * MLT_NS_PER_S));
+    server_restart(&server);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(status, MLT_E_TIMEOUT);
+    mlt_bus_unsubscribe(sub);
+    assert_int_equal(mlt_bus_wait_connected(bus, 5 * MLT_NS_PER_S), MLT_OK);
+    append_one(&status); /* nobody takes it: it is stored nowhere */
+    assert_int_equal(status, MLT_E_UNAVAILABLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -536,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_jetstream_that_hangs_is_unavailable_within_a_second),
         cmocka_unit_test(test_missing_permission_is_unauthorized),
         cmocka_unit_test(test_a_jetstream_that_lies_is_not_believed),
+        cmocka_unit_test(test_an_append_whose_connection_ends_may_be_stored),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -345,8 +345,8 @@ enum mlt_status mlt_conductor_cache_load(struct mlt_conductor_cache *cache, uint
     enum mlt_status status = ensure_bucket(cache, err);
     while (status == MLT_OK) {
         mlt_buf_clear(&value);
-        status =
-            mlt_stream_next(cache->store, STREAM, RECORDS, revision + 1, &value, &revision, err);
+        status = mlt_stream_next_current(cache->store, STREAM, RECORDS, revision + 1, &value,
+                                         &revision, err);
         if (status == MLT_OK && value.len > 0) { /* empty: the marker of a deletion */
             load_one(cache, mlt_buf_view(&value), revision, slots, &arena, visit, ctx);
         } else if (status == MLT_E_NOT_FOUND) {

@@ -132,8 +132,8 @@ static enum mlt_status take_logged(struct run *r, const char *subject, uint64_t 
     struct mlt_buf bytes;
     uint64_t found = 0;
     mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
-    const enum mlt_status status =
-        mlt_stream_next(r->c->store, MLT_STREAM_CONTROL, subject, sequence, &bytes, &found, &err);
+    const enum mlt_status status = mlt_stream_next_current(r->c->store, MLT_STREAM_CONTROL, subject,
+                                                           sequence, &bytes, &found, &err);
     Meltica__V1__ControlRecord *record =
         status == MLT_OK && found == sequence
             ? meltica__v1__control_record__unpack(NULL, bytes.len, bytes.data)

@@ -52,6 +52,7 @@ struct mlt_control {
     bool provisioned, bucket, opened;
     bool restoring;                     /* not all that is live is in the log that there is now */
     int64_t created_ns;                 /* of the log that is read; 0: none so far */
+    enum mlt_status told;               /* to the log, of the log */
     uint64_t cursor;                    /* last sequence read */
     uint64_t last_revision;             /* of the table, after the last record */
     uint64_t marked_revision;           /* that the Data Bus judges by */
@@ -200,8 +201,8 @@ static enum mlt_status read_log(struct mlt_control *c, bool look)
     while (status == MLT_OK && !stop) {
         uint64_t sequence = 0;
         mlt_buf_clear(&c->bytes);
-        status = mlt_stream_next(c->store, STREAM, "meltica.int.control.>", c->cursor + 1,
-                                 &c->bytes, &sequence, &err);
+        status = mlt_stream_next_current(c->store, STREAM, "meltica.int.control.>", c->cursor + 1,
+                                         &c->bytes, &sequence, &err);
         if (status == MLT_OK) {
             take_record(c, sequence);
         }
@@ -212,7 +213,7 @@ static enum mlt_status read_log(struct mlt_control *c, bool look)
     status = status == MLT_E_NOT_FOUND && c->provisioned ? MLT_OK : status;
     c->provisioned = status == MLT_OK;
     lock(c);
-    const bool was = c->stats.available, first = status == MLT_OK && !c->stats.log_read && !stop;
+    const bool first = status == MLT_OK && !c->stats.log_read && !stop;
     c->stats.available = status == MLT_OK;
     c->stats.log_read = c->stats.log_read || first;
     unlock(c);
@@ -220,9 +221,10 @@ static enum mlt_status read_log(struct mlt_control *c, bool look)
         c->ports.log_read(c->ports.ctx);
         mlt_log(MLT_LOG_INFO, "log_read", "live subscriptions are as the log has them",
                 MLT_U("sequence", c->cursor));
-    } else if (was && status != MLT_OK) {
+    } else if (status != MLT_OK && status != c->told) { /* also at the start: why it is not ready */
         mlt_log(MLT_LOG_WARN, "log_away", err.text, MLT_S("reason", mlt_status_word(status)));
     }
+    c->told = status;
     return status;
 }
 

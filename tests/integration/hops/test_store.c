@@ -518,6 +518,93 @@ static void test_a_jetstream_that_lies_is_not_believed(void **state)
     server_end(&plain);
 }
 
+/* A cluster whose nearest replica is behind: direct reads find nothing until the leader was asked
+ * so many times. */
+static struct {
+    unsigned direct, leader; /* asked */
+    unsigned behind;         /* direct reads that find nothing */
+    bool empty, no_leader;   /* what the leader says */
+} replica;
+
+static void on_replica(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
+{
+    natsMsg *reply = NULL;
+    const char *to = natsMsg_GetReply(msg);
+    (void)sub, (void)closure;
+    if (strstr(natsMsg_GetSubject(msg), ".DIRECT.GET.") == NULL) {
+        replica.leader++;
+        const char *said =
+            replica.no_leader
+                ? "{\"error\":{\"code\":503,\"err_code\":10008,\"description\":\"x\"}}"
+            : replica.empty
+                ? "{\"error\":{\"code\":404,\"err_code\":10037,\"description\":\"no message\"}}"
+                : "{\"message\":{\"subject\":\"s.a\",\"seq\":8,\"data\":\"eA==\"}}";
+        assert_int_equal(natsConnection_PublishString(nc, to, said), NATS_OK);
+    } else {
+        const bool found = ++replica.direct > replica.behind && !replica.empty;
+        assert_int_equal(natsMsg_Create(&reply, to, NULL, found ? "x" : "", found ? 1 : 0),
+                         NATS_OK);
+        if (found) {
+            assert_int_equal(natsMsgHeader_Set(reply, "Nats-Stream", "S"), NATS_OK);
+            assert_int_equal(natsMsgHeader_Set(reply, "Nats-Subject", "s.a"), NATS_OK);
+            assert_int_equal(natsMsgHeader_Set(reply, "Nats-Sequence", "8"), NATS_OK);
+            assert_int_equal(natsMsgHeader_Set(reply, "Nats-Time-Stamp", "2026-01-01T00:00:00Z"),
+                             NATS_OK);
+        } else {
+            assert_int_equal(natsMsgHeader_Set(reply, "Status", "404"), NATS_OK);
+        }
+        assert_int_equal(natsConnection_PublishMsg(nc, reply), NATS_OK);
+        natsMsg_Destroy(reply);
+    }
+    natsMsg_Destroy(msg);
+}
+
+static enum mlt_status read_replica(struct mlt_store *s, unsigned behind, bool empty,
+                                    bool no_leader)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf got;
+    uint64_t sequence = 0;
+    replica.direct = replica.leader = 0;
+    replica.behind = behind;
+    replica.empty = empty;
+    replica.no_leader = no_leader;
+    mlt_buf_init(&got, 64);
+    const enum mlt_status status = mlt_stream_next_current(s, "S", "s.*", 8, &got, &sequence, &err);
+    assert_true(status != MLT_OK || (sequence == 8 && got.len == 1));
+    mlt_buf_fini(&got);
+    return status;
+}
+
+static void test_a_replica_that_is_behind_is_not_the_end(void **state)
+{
+    (void)state;
+    struct server plain;
+    natsConnection *cluster = NULL;
+    natsSubscription *sub = NULL;
+    server_start(&plain, false, "");
+    assert_int_equal(natsConnection_ConnectTo(&cluster, plain.url), NATS_OK);
+    assert_int_equal(natsConnection_Subscribe(&sub, cluster, "$JS.API.>", on_replica, NULL),
+                     NATS_OK);
+    assert_int_equal(natsConnection_Flush(cluster), NATS_OK);
+    struct mlt_bus *b = server_connect(&plain, NULL);
+    struct mlt_store *s = NULL;
+    assert_int_equal(mlt_store_create(b, 1, &s, NULL), MLT_OK);
+    assert_int_equal(read_replica(s, 0, false, false), MLT_OK);
+    assert_int_equal(replica.leader, 0);
+    assert_int_equal(read_replica(s, 2, false, false), MLT_OK);
+    assert_int_equal(replica.direct, 3);
+    assert_int_equal(read_replica(s, 0, true, false), MLT_E_NOT_FOUND);
+    assert_int_equal(replica.leader, 1);
+    assert_int_equal(read_replica(s, 1, false, true), MLT_E_UNAVAILABLE);
+    assert_int_equal(read_replica(s, UINT32_MAX, false, false), MLT_E_UNAVAILABLE); /* for ever */
+    mlt_store_destroy(s);
+    mlt_bus_destroy(b, 0);
+    natsSubscription_Destroy(sub);
+    natsConnection_Destroy(cluster);
+    server_end(&plain);
+}
+
 static void *append_one(void *arg)
 {
     enum mlt_status *status = arg;
@@ -575,6 +662,7 @@ int main(void)
         cmocka_unit_test(test_jetstream_that_hangs_is_unavailable_within_a_second),
         cmocka_unit_test(test_missing_permission_is_unauthorized),
         cmocka_unit_test(test_a_jetstream_that_lies_is_not_believed),
+        cmocka_unit_test(test_a_replica_that_is_behind_is_not_the_end),
         cmocka_unit_test(test_an_append_whose_connection_ends_may_be_stored),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

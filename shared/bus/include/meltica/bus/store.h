@@ -45,6 +45,12 @@ enum mlt_status mlt_stream_append(struct mlt_store *store, const char *subject,
 enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, const char *subject,
                                 uint64_t from, struct mlt_buf *payload, uint64_t *sequence,
                                 struct mlt_error *err) MLT_MUST_CHECK;
+/* The same for who decides by what there is: any replica of a cluster may answer a read, and be
+ * behind, so E_NOT_FOUND is asked of the leader. E_UNAVAILABLE: also without a leader. Three
+ * seconds at most. */
+enum mlt_status mlt_stream_next_current(struct mlt_store *store, const char *stream,
+                                        const char *subject, uint64_t from, struct mlt_buf *payload,
+                                        uint64_t *sequence, struct mlt_error *err) MLT_MUST_CHECK;
 /* Key-value bucket as stream KV_<name>; max_age_ns 0: for ever. */
 enum mlt_status mlt_store_ensure_bucket(struct mlt_store *store, const char *name, bool memory,
                                         int64_t max_age_ns, uint64_t first_sequence,

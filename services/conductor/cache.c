@@ -414,7 +414,7 @@ enum mlt_status mlt_conductor_cache_create(const struct mlt_conductor_cache_opti
                                                   .in_flight_max = PUTS_MAX,
                                                   .bytes_max = PUT_BYTES_MAX };
     enum mlt_status status =
-        mlt_store_create(options->bus, options->may_provision, &cache->store, err);
+        mlt_store_create(options->bus, options->provision_replicas, &cache->store, err);
     if (status == MLT_OK) {
         status = mlt_kv_writer_create(options->data, &writer, &cache->writer, err);
     }

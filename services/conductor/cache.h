@@ -29,7 +29,7 @@ struct mlt_conductor_cache;
 struct mlt_conductor_cache_options {
     struct mlt_bus *bus;  /* a CONTROL one, for what is read; both outlive the cache */
     struct mlt_bus *data; /* a DATA one, for puts */
-    bool may_provision;
+    uint32_t provision_replicas;
     uint32_t levels_max; /* kept a side in a book */
     uint32_t throttle_ms;
     int64_t refresh_ns; /* between snapshots; 0: none is planned */

@@ -191,7 +191,7 @@ enum mlt_status mlt_conductor_start_cache(struct conductor *c, const struct cond
     const struct mlt_conductor_cache_options options = {
         .bus = c->control,
         .data = c->data,
-        .may_provision = mlt_service_may_provision(c->service),
+        .provision_replicas = mlt_service_provision_replicas(c->service),
         .levels_max = (uint32_t)cfg->book_levels,
         .throttle_ms = (uint32_t)cfg->throttle_ms,
         .refresh_ns = cfg->refresh_ms * MLT_NS_PER_MS,

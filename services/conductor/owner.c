@@ -125,8 +125,8 @@ static enum mlt_status try_claims(struct conductor *c, uint64_t epochs[MLT_SLOT_
         }
     }
     if (c->store == NULL) {
-        const enum mlt_status status =
-            mlt_store_create(c->control, mlt_service_may_provision(c->service), &c->store, err);
+        const enum mlt_status status = mlt_store_create(
+            c->control, mlt_service_provision_replicas(c->service), &c->store, err);
         if (status != MLT_OK) {
             return status;
         }

@@ -512,7 +512,7 @@ enum mlt_status mlt_commands_create(struct mlt_bus *control,
     (void)pthread_mutex_init(&c->lock, NULL);
     enum mlt_status status = mlt_quota_create(&c->quota);
     if (status == MLT_OK) {
-        status = mlt_store_create(control, options->may_provision, &c->store, err);
+        status = mlt_store_create(control, options->provision_replicas, &c->store, err);
     } else {
         (void)mlt_error_set(err, status, "no memory for quotas");
     }

@@ -12,7 +12,7 @@
 struct mlt_commands;
 
 struct mlt_commands_options {
-    bool may_provision;
+    uint32_t provision_replicas;
     const char *instance;
     struct mlt_command_limits limits;
     const struct mlt_authority *authority; /* lives longer */

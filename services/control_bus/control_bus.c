@@ -457,7 +457,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     mlt_control_meters_make(&c->meters, mlt_service_metrics(c->service));
     c->authority.required = strcmp(options->auth, "required") == 0;
     const struct mlt_commands_options commands = {
-        .may_provision = mlt_service_may_provision(service),
+        .provision_replicas = mlt_service_provision_replicas(service),
         .instance = mlt_service_instance(service),
         .limits = { options->max_subscriptions, options->max_instruments },
         .authority = &c->authority,

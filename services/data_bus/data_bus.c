@@ -376,7 +376,7 @@ static void stop(void *state)
 static enum mlt_status open_journal(struct data_bus *d, struct mlt_error *err)
 {
     struct mlt_journal_options options = {
-        .may_provision = mlt_service_may_provision(d->service),
+        .provision_replicas = mlt_service_provision_replicas(d->service),
         .partitions = d->partitions,
         .max_age_ns = d->config->journal_max_age_s * MLT_NS_PER_S,
         .max_bytes = d->config->journal_max_bytes,

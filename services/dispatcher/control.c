@@ -774,7 +774,7 @@ void mlt_control_destroy(struct mlt_control *control)
     free(control);
 }
 
-enum mlt_status mlt_control_create(struct mlt_bus *bus, bool may_provision, uint64_t boot,
+enum mlt_status mlt_control_create(struct mlt_bus *bus, uint32_t provision_replicas, uint64_t boot,
                                    const struct mlt_control_ports *ports, struct mlt_control **out,
                                    struct mlt_error *err)
 {
@@ -792,7 +792,7 @@ enum mlt_status mlt_control_create(struct mlt_bus *bus, bool may_provision, uint
     (void)pthread_cond_init(&c->wake, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     (void)pthread_mutex_init(&c->lock, NULL);
-    const enum mlt_status status = mlt_store_create(bus, may_provision, &c->store, err);
+    const enum mlt_status status = mlt_store_create(bus, provision_replicas, &c->store, err);
     if (status != MLT_OK) {
         mlt_control_destroy(c);
         return status;

@@ -477,7 +477,7 @@ static enum mlt_status create_flow(struct dispatcher *d, struct mlt_error *err)
 {
     struct mlt_bus *data = mlt_service_data_bus(d->service);
     struct mlt_bus *control = mlt_service_control_bus(d->service);
-    const bool may_provision = mlt_service_may_provision(d->service);
+    const uint32_t provision_replicas = mlt_service_provision_replicas(d->service);
     const struct mlt_hop_sender_options sender = { .service = "dispatcher",
                                                    .subject = SUBJECT_CANONICAL,
                                                    .partitions = d->partitions,
@@ -489,16 +489,16 @@ static enum mlt_status create_flow(struct dispatcher *d, struct mlt_error *err)
     };
     enum mlt_status status = mlt_hop_sender_create(data, &sender, &d->sender, err);
     if (status == MLT_OK) {
-        status = mlt_instruments_create(control, may_provision, &d->instruments, err);
+        status = mlt_instruments_create(control, provision_replicas, &d->instruments, err);
     }
     if (status == MLT_OK) {
         status = mlt_timer_create(mlt_service_loop(d->service), on_announce_time, d, &d->announce);
     }
     if (status == MLT_OK) {
-        status = mlt_control_create(control, may_provision, d->boot, &log, &d->control, err);
+        status = mlt_control_create(control, provision_replicas, d->boot, &log, &d->control, err);
     }
     if (status == MLT_OK) {
-        status = mlt_reconciler_create(control, d->partitions, may_provision, &ports,
+        status = mlt_reconciler_create(control, d->partitions, provision_replicas, &ports,
                                        &d->reconciler, err);
     }
     return status == MLT_OK ? mlt_control_start(d->control, err) : status;

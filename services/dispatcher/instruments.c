@@ -22,7 +22,7 @@ struct item {
 
 struct mlt_instruments {
     struct mlt_bus *control;
-    bool may_provision;
+    uint32_t provision_replicas;
     pthread_t thread;
 
     /* Of the thread. */
@@ -143,7 +143,7 @@ static enum mlt_status ensure(struct mlt_instruments *s, struct mlt_error *err)
 {
     enum mlt_status status = MLT_OK;
     if (s->store == NULL) {
-        status = mlt_store_create(s->control, s->may_provision, &s->store, err);
+        status = mlt_store_create(s->control, s->provision_replicas, &s->store, err);
     }
     if (status == MLT_OK && !s->bucket) {
         status = mlt_stored_ensure(s->store, MLT_STORED_INSTRUMENTS, err);
@@ -236,7 +236,7 @@ static void free_all(struct mlt_instruments *s)
     free(s);
 }
 
-enum mlt_status mlt_instruments_create(struct mlt_bus *control, bool may_provision,
+enum mlt_status mlt_instruments_create(struct mlt_bus *control, uint32_t provision_replicas,
                                        struct mlt_instruments **instruments, struct mlt_error *err)
 {
     struct mlt_instruments *s = calloc(1, sizeof *s);
@@ -244,7 +244,7 @@ enum mlt_status mlt_instruments_create(struct mlt_bus *control, bool may_provisi
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for the instruments' bucket");
     }
     s->control = control;
-    s->may_provision = may_provision;
+    s->provision_replicas = provision_replicas;
     mlt_map_init(&s->map, MLT_INSTRUMENTS_MAX);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);

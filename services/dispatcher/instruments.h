@@ -22,7 +22,7 @@ struct mlt_instruments_stats {
 };
 
 /* Starts the thread. control must outlive it. E_NOMEM, E_INTERNAL. */
-enum mlt_status mlt_instruments_create(struct mlt_bus *control, bool may_provision,
+enum mlt_status mlt_instruments_create(struct mlt_bus *control, uint32_t provision_replicas,
                                        struct mlt_instruments **instruments,
                                        struct mlt_error *err) MLT_MUST_CHECK;
 /* Waits for a put in hand, a second at most; what waits is left. NULL is fine. */

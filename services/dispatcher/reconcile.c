@@ -17,7 +17,7 @@
 struct mlt_reconciler {
     struct mlt_bus *control;
     uint32_t partitions;
-    bool may_provision;
+    uint32_t provision_replicas;
     struct mlt_reconciler_ports ports;
     struct mlt_bus_subscription *statuses;
     struct mlt_store *store;
@@ -201,7 +201,7 @@ static void ensure_stream(struct mlt_reconciler *r)
     struct mlt_error err = MLT_ERROR_INIT;
     enum mlt_status status = MLT_OK;
     if (r->store == NULL) {
-        status = mlt_store_create(r->control, r->may_provision, &r->store, &err);
+        status = mlt_store_create(r->control, r->provision_replicas, &r->store, &err);
     }
     if (status == MLT_OK) {
         status = mlt_stored_ensure(r->store, MLT_STORED_REJECTED, &err);
@@ -291,7 +291,8 @@ static void free_all(struct mlt_reconciler *r)
 }
 
 enum mlt_status mlt_reconciler_create(struct mlt_bus *control, uint32_t partitions,
-                                      bool may_provision, const struct mlt_reconciler_ports *ports,
+                                      uint32_t provision_replicas,
+                                      const struct mlt_reconciler_ports *ports,
                                       struct mlt_reconciler **reconciler, struct mlt_error *err)
 {
     struct mlt_reconciler *r = calloc(1, sizeof *r);
@@ -300,7 +301,7 @@ enum mlt_status mlt_reconciler_create(struct mlt_bus *control, uint32_t partitio
     }
     r->control = control;
     r->partitions = partitions;
-    r->may_provision = may_provision;
+    r->provision_replicas = provision_replicas;
     r->ports = *ports;
     r->settling = true;
     r->settle_at_ns = NEVER;

@@ -46,7 +46,8 @@ struct mlt_reconciler_stats {
 /* Starts the thread, which sends no plan before mlt_reconciler_begin. control must outlive it.
  * E_NOMEM, E_INTERNAL, and what subscribing says. */
 enum mlt_status mlt_reconciler_create(struct mlt_bus *control, uint32_t partitions,
-                                      bool may_provision, const struct mlt_reconciler_ports *ports,
+                                      uint32_t provision_replicas,
+                                      const struct mlt_reconciler_ports *ports,
                                       struct mlt_reconciler **reconciler,
                                       struct mlt_error *err) MLT_MUST_CHECK;
 /* The table is complete, as far as it can be: plans may leave. Any thread. */

@@ -18,7 +18,7 @@ MANAGED = {
     "common": {
         "nats_url", "nats_creds_file", "nats_nkey_file", "nats_user", "nats_password_file", "nats_token_file",
         "tls_ca_file", "tls_cert_file", "tls_key_file", "instance", "replica", "replicas", "partitions", "provision",
-        "http_host", "http_port",
+        "stream_replicas", "http_host", "http_port",
     },
     "adapter": {"ca_file"},
     "dispatcher": {"table"},

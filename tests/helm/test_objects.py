@@ -104,6 +104,15 @@ class Settings(unittest.TestCase):
         self.assertEqual(workload["spec"]["replicas"], 3)
         self.assertEqual(workload["spec"]["podManagementPolicy"], "Parallel")
 
+    def test_every_service_makes_the_same_replicas(self):
+        objects = with_values({"nats": {"url": "nats://a:4222,nats://b:4222", "bundled": {"enabled": False}}, "provisioning": {"replicas": 3}})
+        found = {
+            component(labels): environment(spec)["MELTICA_STREAM_REPLICAS"]["value"]
+            for _, spec, labels, _ in pods(objects)
+            if component(labels) in SERVICES
+        }
+        self.assertEqual(found, dict.fromkeys(SERVICES, "3"))
+
     def test_files_that_variables_name_are_mounted(self):
         for path in CI:
             for name, spec, labels, _ in pods(of_ci(path)):

@@ -145,6 +145,7 @@ class Values(unittest.TestCase):
             ({"nats": {"tls": {"existingSecret": "s"}}}, "the bundled one has no TLS"),
             ({"nats": {"tls": {"clientCertificate": True}}}, "needs nats.tls.existingSecret"),
             ({"conductor": {"replicas": 5}}, "raise partitions or lower the replicas"),
+            ({"provisioning": {"replicas": 3}}, "the bundled NATS is one server"),
             ({"dispatcher": {"existingConfigMap": "m", "tableFile": "/t"}}, "remove it"),
             ({"dispatcher": {"existingConfigMap": "m", "table": {"version": 1, "routes": [{"type": "TRADE", "ws": "{symbol}@trade"}]}}}, "one table"),
             ({"controlBus": {"existingConfigMap": "m", "policy": {"version": 1, "roles": {}, "principals": {}}}}, "one policy"),

@@ -307,7 +307,7 @@ static int run(struct audit *a, struct mlt_bus *bus)
     struct mlt_bus_subscription *subscription = NULL;
     const struct mlt_bus_subscribe_options options = { .subject = a->subject };
     bool any = false;
-    enum mlt_status status = mlt_store_create(bus, false, &a->store, &err);
+    enum mlt_status status = mlt_store_create(bus, 0, &a->store, &err);
     if (status == MLT_OK && a->follow) { /* before the first look: nothing falls in between */
         status = mlt_bus_subscribe(bus, &options, on_record, a, &subscription, &err);
     }

@@ -71,6 +71,7 @@ static void examine(struct mlt_doctor *d)
     mlt_doctor_nats(d);
     mlt_doctor_rights(d);
     mlt_doctor_jetstream(d);
+    mlt_doctor_ask(d); /* what is configured, too */
     mlt_doctor_stored(d);
     mlt_doctor_services(d);
     mlt_doctor_control(d);
@@ -227,7 +228,7 @@ int mlt_command_doctor(int argc, char **argv)
     }
     struct mlt_error err = MLT_ERROR_INIT;
     d->bus = mlt_tool_try_connect(&d->connection, "doctor", d->why_away, sizeof d->why_away);
-    if (d->bus != NULL && mlt_store_create(d->bus, false, &d->store, &err) != MLT_OK) {
+    if (d->bus != NULL && mlt_store_create(d->bus, 0, &d->store, &err) != MLT_OK) {
         (void)fprintf(stderr, "meltica doctor: %s\n", err.text);
     }
     examine(d);

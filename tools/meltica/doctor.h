@@ -65,7 +65,9 @@ void mlt_doctor_rights(struct mlt_doctor *d);
 void mlt_doctor_jetstream(struct mlt_doctor *d);
 void mlt_doctor_stored(struct mlt_doctor *d);
 void mlt_doctor_nats_clock(struct mlt_doctor *d);
-/* doctor_services.c: the five services, their versions and clocks, the control table. */
+/* doctor_services.c: the five services, their versions and clocks, the control table. ask before
+ * anything that is looked at by what they say. */
+void mlt_doctor_ask(struct mlt_doctor *d);
 void mlt_doctor_services(struct mlt_doctor *d);
 void mlt_doctor_control(struct mlt_doctor *d);
 /* doctor_exchange.c: the exchange and its clock. */

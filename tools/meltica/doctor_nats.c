@@ -250,12 +250,30 @@ static void say_found(struct mlt_doctor *d, const char *check, const struct mlt_
                           "and restart %s, which makes it again",
                           spec->stream.name, spec->maker);
     } else if (report->differs[0] != '\0') {
-        mlt_doctor_say(d, MLT_VERDICT_WARN, check, "%s", report->differs);
-        mlt_doctor_advise(d, "unless that is meant: nats stream edit %s", spec->stream.name);
+        mlt_doctor_say(d, MLT_VERDICT_WARN, check, "%s%s%.150s", report->differs,
+                       report->lacking[0] != '\0' ? ", " : "", report->lacking);
+        mlt_doctor_advise(d, "unless that is meant: nats stream edit %s%s", spec->stream.name,
+                          report->options);
+    } else if (report->lacking[0] != '\0') {
+        mlt_doctor_say(d, MLT_VERDICT_WARN, check, "%s", report->lacking);
+        mlt_doctor_advise(d, "start that server again, or see its log and its disk: until it is "
+                             "current, the next one that ends may stop writes");
     } else {
         mlt_doctor_say(d, MLT_VERDICT_OK, check, "as %s makes it; %" PRIu64 " messages, %.1f MiB",
                        spec->maker, report->messages, (double)report->bytes / (1 << 20));
     }
+}
+
+/* 0: nobody tells, or the operator makes them. */
+static uint32_t replicas_of(const struct mlt_inside *inside, const char *maker)
+{
+    for (size_t i = 0; i < inside->count; i++) {
+        const struct mlt_inside_service *s = &inside->services[i];
+        if (strcmp(s->name, maker) == 0 && s->stream_replicas > 0 && s->stream_replicas <= 5) {
+            return (uint32_t)s->stream_replicas;
+        }
+    }
+    return 0;
 }
 
 static void say_stored(struct mlt_doctor *d, enum mlt_stored which, uint64_t *commands)
@@ -273,7 +291,8 @@ static void say_stored(struct mlt_doctor *d, enum mlt_stored which, uint64_t *co
                                        : "this user may not ask");
         return;
     }
-    const enum mlt_status status = mlt_stored_inspect(d->store, which, &report, &err);
+    const enum mlt_status status =
+        mlt_stored_inspect(d->store, which, replicas_of(&d->inside, spec->maker), &report, &err);
     if (which == MLT_STORED_CONTROL) {
         *commands = report.last_sequence;
     }

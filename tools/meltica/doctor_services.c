@@ -123,6 +123,41 @@ static void say_partitions(struct mlt_doctor *d)
     }
 }
 
+static bool makes_streams(const char *name)
+{
+    bool makes = false;
+    for (size_t i = 0; i < MLT_STORED_COUNT; i++) {
+        makes = makes || strcmp(mlt_stored[i].maker, name) == 0;
+    }
+    return makes;
+}
+
+/* Of those that make something: whoever is restarted first would decide. */
+static void say_replicas(struct mlt_doctor *d)
+{
+    static const char check[] = "stream replicas";
+    int64_t first = MLT_INSIDE_UNKNOWN;
+    bool agree = true;
+    for (size_t i = 0; i < d->inside.count; i++) {
+        const struct mlt_inside_service *s = &d->inside.services[i];
+        if (makes_streams(s->name) && s->stream_replicas != MLT_INSIDE_UNKNOWN) {
+            agree = agree && (first == MLT_INSIDE_UNKNOWN || first == s->stream_replicas);
+            first = s->stream_replicas;
+        }
+    }
+    if (first == MLT_INSIDE_UNKNOWN) {
+        mlt_doctor_say(d, MLT_VERDICT_UNKNOWN, check, "%s",
+                       d->asked ? "no service tells how many it makes" : why_not(d));
+    } else if (!agree) {
+        mlt_doctor_say(d, MLT_VERDICT_WARN, check, "services would make different numbers of them");
+        mlt_doctor_advise(d, "give every service the same --stream-replicas and --provision");
+    } else if (first == 0) {
+        mlt_doctor_say(d, MLT_VERDICT_OK, check, "yours: provision is external");
+    } else {
+        mlt_doctor_say(d, MLT_VERDICT_OK, check, "%" PRId64 " of what services make", first);
+    }
+}
+
 /* The one that is farthest away counts. */
 static void say_clocks(struct mlt_doctor *d)
 {
@@ -144,18 +179,23 @@ static void say_clocks(struct mlt_doctor *d)
     mlt_doctor_clock(d, "clocks of services", whose, worst->clock_ns, worst->half_ns, true);
 }
 
-void mlt_doctor_services(struct mlt_doctor *d)
+void mlt_doctor_ask(struct mlt_doctor *d)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     d->asked = d->bus != NULL && !d->denied[MLT_RIGHT_MICRO] && !d->denied[MLT_RIGHT_INBOX];
     if (d->asked && mlt_inside_ask(d->bus, &d->inside, &err) != MLT_OK) {
         d->inside.count = 0; /* that nobody is there is said of each */
     }
+}
+
+void mlt_doctor_services(struct mlt_doctor *d)
+{
     for (size_t i = 0; i < MLT_INSIDE_NAMES; i++) {
         say_service(d, mlt_inside_names[i]);
     }
     say_versions(d);
     say_partitions(d);
+    say_replicas(d);
     say_clocks(d);
 }
 

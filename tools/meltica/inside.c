@@ -110,6 +110,7 @@ void mlt_inside_take(struct mlt_inside *inside, struct mlt_slice answer, int64_t
         copy_text(tree, "version", s.version, sizeof s.version);
         copy_text(metadata, "instance", s.instance, sizeof s.instance);
         s.partitions = number(metadata, "partitions");
+        s.stream_replicas = number(metadata, "stream_replicas");
         take_state(&s, member(data, "service"), asked_ns, now_ns);
         s.in = number(data, strcmp(s.name, "meltica-adapter") == 0 ? "frames" : "in");
         s.out = number(data, "out");

@@ -26,6 +26,7 @@ struct mlt_inside_service {
     bool told;                    /* it says how it is: what follows is known */
     bool ready;
     int64_t uptime_ms, partitions; /* or UNKNOWN */
+    int64_t stream_replicas;       /* of what it makes; 0: it makes nothing; or UNKNOWN */
     struct mlt_inside_link data, control;
     /* Its clock minus ours, at the middle of the request; off by at most half_ns. */
     bool has_clock;

@@ -161,9 +161,9 @@ static enum mlt_status search_journal(struct seek *s, struct mlt_bus *bus, int64
     struct mlt_store *store = NULL;
     struct mlt_stored_report report = { .messages = 0 };
     journal_subject(s, bus, subject, sizeof subject);
-    enum mlt_status status = mlt_store_create(bus, false, &store, err);
+    enum mlt_status status = mlt_store_create(bus, 0, &store, err);
     if (status == MLT_OK) {
-        status = mlt_stored_inspect(store, MLT_STORED_JOURNAL, &report, err);
+        status = mlt_stored_inspect(store, MLT_STORED_JOURNAL, 0, &report, err);
     }
     uint64_t end = report.last_sequence + 1;
     const uint64_t first = end - report.messages;

@@ -232,7 +232,7 @@ static enum mlt_status check(struct verify *v, struct mlt_verify_result *r, stru
     struct mlt_store *store = NULL;
     struct mlt_bus_stats before, after;
     mlt_bus_get_stats(v->options->bus, &before);
-    enum mlt_status status = mlt_store_create(v->options->bus, false, &store, err);
+    enum mlt_status status = mlt_store_create(v->options->bus, 0, &store, err);
     if (status == MLT_OK) {
         status = mlt_bus_subscribe(v->options->bus, &subscribe, on_event, v, &subscription, err);
     }

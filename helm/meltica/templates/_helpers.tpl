@@ -119,6 +119,9 @@ nats://{{ include "meltica.fullname" . }}-nats.{{ .Release.Namespace }}.svc:4222
 {{- if and $nats.bundled.usersSecret (eq $nats.auth.mode "none") -}}
 {{- fail "nats.bundled.usersSecret gives the server users, so the services need nats.auth too" -}}
 {{- end -}}
+{{- if and $nats.bundled.enabled (gt (int .Values.provisioning.replicas) 1) -}}
+{{- fail (printf "provisioning.replicas is %d, and the bundled NATS is one server: set it to 1, or nats.url to the servers of a cluster" (int .Values.provisioning.replicas)) -}}
+{{- end -}}
 {{- if gt (int .Values.conductor.replicas) (int .Values.partitions) -}}
 {{- fail (printf "conductor.replicas is %d, and there are only %d partitions to share: raise partitions or lower the replicas" (int .Values.conductor.replicas) (int .Values.partitions)) -}}
 {{- end -}}

@@ -250,6 +250,8 @@ containers:
         value: {{ include "meltica.scalar" $v.partitions | quote }}
       - name: MELTICA_PROVISION
         value: {{ include "meltica.provision" .root }}
+      - name: MELTICA_STREAM_REPLICAS
+        value: {{ include "meltica.scalar" $v.provisioning.replicas | quote }}
       - name: MELTICA_HTTP_PORT
         value: {{ include "meltica.scalar" $v.httpPort | quote }}
       {{- include "meltica.natsEnv" $nats | nindent 6 }}

@@ -524,7 +524,7 @@ static enum mlt_status connect_bus(struct mlt_journal *j, const struct mlt_journ
     bus.ctx = j;
     enum mlt_status status = mlt_bus_connect(&bus, &j->bus, err);
     if (status == MLT_OK) {
-        status = mlt_store_create(j->bus, options->may_provision, &j->store, err);
+        status = mlt_store_create(j->bus, options->provision_replicas, &j->store, err);
     }
     if (status == MLT_OK) {
         jsOptions js;

@@ -6,11 +6,13 @@
  */
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/log.h"
 #include "store_internal.h"
 
 #define REQUEST_NS MLT_NS_PER_S /* one call, with all requests it is made of */
@@ -34,6 +36,12 @@ static const struct {
     { JSNotEnabledForAccountErr, MLT_E_UNAVAILABLE,
       "JetStream is not enabled for this account: enable it in the server's configuration" },
     { JSClusterNotAvailErr, MLT_E_UNAVAILABLE, "the JetStream cluster has no leader at present" },
+    { JSClusterNotLeaderErr, MLT_E_UNAVAILABLE, "the JetStream cluster has no leader at present" },
+    { JSClusterNoPeersErr, MLT_E_UNAVAILABLE,
+      "the cluster has too few servers with room for its replicas: start them, or lower "
+      "stream_replicas" },
+    { JSStreamReplicasNotSupportedErr, MLT_E_CONFIG,
+      "a server alone keeps 1 replica: set stream_replicas to 1, or name a cluster" },
     { JSStreamOfflineErr, MLT_E_UNAVAILABLE, "the servers that hold it are away" },
     { JSInsufficientResourcesErr, MLT_E_LIMIT, "raise the limits of JetStream" },
     { JSMaximumStreamsLimitErr, MLT_E_LIMIT, "raise the account's number of streams" },
@@ -149,7 +157,7 @@ enum mlt_status mlt_store_check_connected(struct mlt_store *store, struct mlt_er
     return mlt_error_set(err, MLT_E_UNAVAILABLE, "%s %s: not connected to NATS", what, about);
 }
 
-enum mlt_status mlt_store_create(struct mlt_bus *control, bool may_provision,
+enum mlt_status mlt_store_create(struct mlt_bus *control, uint32_t provision_replicas,
                                  struct mlt_store **store, struct mlt_error *err)
 {
     struct mlt_store *s = calloc(1, sizeof *s);
@@ -157,7 +165,7 @@ enum mlt_status mlt_store_create(struct mlt_bus *control, bool may_provision,
         return mlt_error_set(err, MLT_E_NOMEM, "store");
     }
     s->bus = control;
-    s->may_provision = may_provision;
+    s->provision_replicas = provision_replicas;
     const natsStatus status = natsConnection_JetStream(&s->js, mlt_bus_nats(control), NULL);
     if (status != NATS_OK) {
         free(s);
@@ -177,6 +185,28 @@ void mlt_store_destroy(struct mlt_store *store)
 
 /* ---- streams ---- */
 
+/* What exists is not changed, since its replicas may be meant: whoever reads the log decides. */
+static void tell_replicas(struct mlt_store *store, const jsStreamConfig *found)
+{
+    uint32_t bit = 0;
+    for (unsigned i = 0; i < MLT_STORED_COUNT; i++) {
+        bit |= strcmp(mlt_stored[i].stream.name, found->Name) == 0 ? UINT32_C(1) << i : 0;
+    }
+    const int64_t wanted = store->provision_replicas;
+    if (wanted == 0 || found->Replicas == wanted ||
+        (atomic_fetch_or(&store->told_replicas, bit) & bit) != 0) {
+        return;
+    }
+    char advice[MLT_STORE_NAME_BYTES_MAX + 160];
+    (void)snprintf(
+        advice, sizeof advice,
+        "it is used with the replicas that it has; unless that is meant: nats stream edit "
+        "%s --replicas %" PRId64,
+        found->Name, wanted);
+    mlt_log(MLT_LOG_WARN, "stream_replicas", advice, MLT_S("stream", found->Name),
+            MLT_I("replicas", found->Replicas), MLT_I("stream_replicas", wanted));
+}
+
 static enum mlt_status bind_stream(struct mlt_store *store, const jsStreamConfig *wanted,
                                    int64_t deadline, struct mlt_error *err)
 {
@@ -188,6 +218,9 @@ static enum mlt_status bind_stream(struct mlt_store *store, const jsStreamConfig
     const natsStatus status = js_GetStreamInfo(&info, store->js, wanted->Name, &options, &code);
     if (status == NATS_OK) {
         const enum mlt_status result = mlt_stream_check(wanted, info->Config, err);
+        if (result == MLT_OK) {
+            tell_replicas(store, info->Config);
+        }
         jsStreamInfo_Destroy(info);
         return result;
     }
@@ -199,6 +232,7 @@ static enum mlt_status ensure(struct mlt_store *store, jsStreamConfig *wanted,
                               struct mlt_error *err)
 {
     const int64_t deadline = mlt_clock_mono_ns() + REQUEST_NS;
+    wanted->Replicas = store->provision_replicas > 0 ? store->provision_replicas : 1;
     enum mlt_status result = mlt_store_check_connected(store, err, "look for stream", wanted->Name);
     if (result == MLT_OK) {
         result = bind_stream(store, wanted, deadline, err);
@@ -206,7 +240,7 @@ static enum mlt_status ensure(struct mlt_store *store, jsStreamConfig *wanted,
     if (result != MLT_E_NOT_FOUND) {
         return result;
     }
-    if (!store->may_provision) {
+    if (store->provision_replicas == 0) {
         return mlt_stream_refuse_missing(wanted, err);
     }
     jsOptions options;

@@ -2,6 +2,8 @@
 #ifndef MELTICA_BUS_STORE_INTERNAL_H
 #define MELTICA_BUS_STORE_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "internal.h"
 #include "meltica/bus/stored.h"
 
@@ -11,7 +13,8 @@
 
 struct mlt_store {
     struct mlt_bus *bus;
-    bool may_provision;
+    uint32_t provision_replicas; /* 0: nothing is made */
+    atomic_uint told_replicas;   /* bits by enum mlt_stored: the log knows of them */
     jsCtx *js;
 };
 

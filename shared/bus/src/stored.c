@@ -81,6 +81,7 @@ static void say(char *out, size_t size, const char *format, ...)
 
 #define WRONG report->wrong, sizeof report->wrong
 #define DIFFERS report->differs, sizeof report->differs
+#define LACKING report->lacking, sizeof report->lacking
 
 static const char *storage_word(jsStorageType storage)
 {
@@ -127,6 +128,32 @@ static void compare_flags(const jsStreamConfig *wanted, const jsStreamConfig *fo
     }
 }
 
+/* wanted 0: nobody said how many. */
+static void compare_replicas(uint32_t wanted, const jsStreamInfo *found,
+                             struct mlt_stored_report *report)
+{
+    const int64_t is = found->Config->Replicas;
+    const jsClusterInfo *cluster = found->Cluster;
+    const bool clustered = cluster != NULL && cluster->Name != NULL && cluster->Name[0] != '\0';
+    if (wanted != 0 && is != wanted) {
+        say(DIFFERS, "num_replicas is %" PRId64 ", not %" PRIu32, is, wanted);
+        (void)snprintf(report->options, sizeof report->options, " --replicas %" PRIu32, wanted);
+    } else if (clustered && is == 1) {
+        say(DIFFERS, "num_replicas is 1, so that it is away with one server of the cluster");
+        (void)snprintf(report->options, sizeof report->options, " --replicas 3");
+    }
+    for (int i = 0; clustered && i < cluster->ReplicasLen; i++) {
+        const jsPeerInfo *peer = cluster->Replicas[i];
+        const char *name = peer->Name != NULL ? peer->Name : "one";
+        if (peer->Offline) {
+            say(LACKING, "the replica on %.64s is away", name);
+        } else if (!peer->Current) {
+            say(LACKING, "the replica on %.64s is not current (%" PRIu64 " behind)", name,
+                peer->Lag);
+        }
+    }
+}
+
 static void compare(const struct mlt_stored_spec *spec, const jsStreamConfig *wanted,
                     const jsStreamConfig *found, struct mlt_stored_report *report)
 {
@@ -156,20 +183,22 @@ static void compare(const struct mlt_stored_spec *spec, const jsStreamConfig *wa
 }
 
 enum mlt_status mlt_stored_inspect(struct mlt_store *store, enum mlt_stored which,
-                                   struct mlt_stored_report *report, struct mlt_error *err)
+                                   uint32_t replicas, struct mlt_stored_report *report,
+                                   struct mlt_error *err)
 {
     const struct mlt_stored_spec *spec = &mlt_stored[which];
     const char *subjects[MLT_STREAM_SUBJECTS_MAX];
     const uint64_t first = spec->dated ? (uint64_t)mlt_clock_wall_ns() : 0;
     struct mlt_bucket_config bucket;
     jsStreamConfig stream;
-    const jsStreamConfig *wanted = spec->bucket != NULL ? &bucket.stream : &stream;
+    jsStreamConfig *wanted = spec->bucket != NULL ? &bucket.stream : &stream;
     memset(report, 0, sizeof *report);
     if (spec->bucket != NULL) {
         mlt_bucket_config(spec->bucket, spec->stream.memory, 0, first, &bucket);
     } else {
         mlt_stream_config(&spec->stream, subjects, &stream);
     }
+    wanted->Replicas = replicas > 0 ? replicas : 1;
     mlt_stream_add_command(wanted, report->command, sizeof report->command);
     const enum mlt_status connected =
         mlt_store_check_connected(store, err, "look for stream", wanted->Name);
@@ -191,6 +220,7 @@ enum mlt_status mlt_stored_inspect(struct mlt_store *store, enum mlt_stored whic
         return mlt_stream_check(wanted, NULL, err);
     }
     compare(spec, wanted, info->Config, report);
+    compare_replicas(replicas, info, report);
     report->messages = info->State.Msgs;
     report->bytes = info->State.Bytes;
     report->last_sequence = info->State.LastSeq;

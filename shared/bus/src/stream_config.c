@@ -125,6 +125,10 @@ void mlt_stream_add_command(const jsStreamConfig *c, char *out, size_t size)
                        " --max-msgs-per-subject %" PRId64 "%s --allow-direct", c->MaxMsgsPerSubject,
                        c->AllowRollup ? " --allow-rollup" : "");
     }
+    if (c->Replicas > 1) {
+        used = strlen(limits);
+        (void)snprintf(limits + used, sizeof limits - used, " --replicas %" PRId64, c->Replicas);
+    }
     (void)snprintf(out, size,
                    "nats stream add %s --subjects '%s' --storage %s --discard %s%s --defaults",
                    c->Name, subjects, c->Storage == js_MemoryStorage ? "memory" : "file",

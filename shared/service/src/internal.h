@@ -19,7 +19,7 @@
 struct service_config {
     char *nats_url, *nats_creds_file, *nats_nkey_file, *nats_user, *nats_password_file,
         *nats_token_file, *tls_ca_file, *tls_cert_file, *tls_key_file;
-    char *instance, *provision, *http_host, *log_level;
+    char *instance, *provision, *stream_replicas, *http_host, *log_level;
     int64_t replica, replicas, partitions, http_port, drain_timeout_ms;
 };
 

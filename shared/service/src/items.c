@@ -29,6 +29,10 @@ const struct mlt_config_item mlt_service_items[] = {
       "Subjects that the instruments are spread over; the same in all five services." },
     { "provision", MLT_CONFIG_CHOICE, AT(provision), "app", 0, 0, "app|external", "", false,
       "Who makes missing streams and buckets: the services (app) or the operator (external)." },
+    { "stream_replicas", MLT_CONFIG_CHOICE, AT(stream_replicas), "1", 0, 0, "1|3|5", "", false,
+      "Servers of a NATS cluster that hold each stream and bucket which the services make; the "
+      "same "
+      "in all five. What exists keeps its own number." },
     /* In a container the probes and the scraper come from outside of it: loopback would hide
      * health from them. It serves health and counters only, and nothing can be changed through it.
      */

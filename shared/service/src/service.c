@@ -122,15 +122,17 @@ static void start_micro(void *ctx)
 {
     struct mlt_service *service = ctx;
     struct mlt_error err = MLT_ERROR_INIT;
-    char partitions[8];
+    char partitions[8], replicas[8];
     if (service->micro != NULL || service->phase != PHASE_RUNNING ||
         !mlt_bus_connected(service->buses[BUS_CONTROL].bus)) {
         return; /* a change of the connection brings it here again */
     }
     (void)snprintf(partitions, sizeof partitions, "%" PRId64, service->config.partitions);
+    (void)snprintf(replicas, sizeof replicas, "%" PRIu32, mlt_service_provision_replicas(service));
     const struct mlt_micro_pair metadata[] = { { "instance", service->instance },
                                                { "boot", service->boot_text },
-                                               { "partitions", partitions } };
+                                               { "partitions", partitions },
+                                               { "stream_replicas", replicas } };
     const struct mlt_micro_options options = {
         .name = micro_name(service),
         .version = MELTICA_VERSION,
@@ -656,7 +658,9 @@ uint32_t mlt_service_replicas(const struct mlt_service *service)
     return (uint32_t)service->config.replicas;
 }
 
-bool mlt_service_may_provision(const struct mlt_service *service)
+uint32_t mlt_service_provision_replicas(const struct mlt_service *service)
 {
-    return strcmp(service->config.provision, "app") == 0;
+    return strcmp(service->config.provision, "app") == 0
+               ? (uint32_t)(service->config.stream_replicas[0] - '0') /* 1|3|5 */
+               : 0;
 }

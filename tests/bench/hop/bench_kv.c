@@ -139,7 +139,7 @@ int main(int argc, char **argv)
     bus_options.kind = MLT_BUS_DATA;
     MLT_CHECK(mlt_bus_connect(&bus_options, &data, &err) == MLT_OK);
     MLT_CHECK(mlt_bus_wait_connected(data, 5 * MLT_NS_PER_S) == MLT_OK);
-    MLT_CHECK(mlt_store_create(bus, true, &store, &err) == MLT_OK);
+    MLT_CHECK(mlt_store_create(bus, 1, &store, &err) == MLT_OK);
     MLT_CHECK(mlt_store_ensure_bucket(store, BUCKET, true, 0, 0, &err) == MLT_OK);
     MLT_CHECK(mlt_kv_writer_create(data, &options, &writer, &err) == MLT_OK);
     const int64_t run_id = mlt_clock_wall_ns() / MLT_NS_PER_S; /* keys of its own */

@@ -88,14 +88,14 @@ static void owner_open(struct owner *o, uint64_t epoch)
     latch_init(&o->answered);
     o->bus = server_connect(&server, NULL);
     o->data = server_connect_data(&server);
-    assert_int_equal(mlt_store_create(o->bus, true, &o->store, NULL), MLT_OK);
+    assert_int_equal(mlt_store_create(o->bus, 1, &o->store, NULL), MLT_OK);
     const struct mlt_orderbook_options book = { .levels_max = 64,
                                                 .price_exponent = -2,
                                                 .quantity_exponent = -3 };
     assert_int_equal(mlt_orderbook_create(&book, &o->levels), MLT_OK);
     const struct mlt_conductor_cache_options options = { .bus = o->bus,
                                                          .data = o->data,
-                                                         .may_provision = true,
+                                                         .provision_replicas = 1,
                                                          .levels_max = 64,
                                                          .throttle_ms = 100,
                                                          .refresh_ns = 60 * MLT_NS_PER_S,

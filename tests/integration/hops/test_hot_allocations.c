@@ -164,7 +164,7 @@ static void test_publish_and_journal_allocate_nothing_for_a_message(void **state
     struct mlt_journal *journal = NULL;
     struct mlt_bus_subscription *subscription = NULL;
     const struct mlt_journal_options options = { .bus = { .url = server.url, .name = "journal" },
-                                                 .may_provision = true,
+                                                 .provision_replicas = 1,
                                                  .partitions = PARTITIONS };
     const struct mlt_bus_subscribe_options all = { .subject = "meltica.>" };
     uint64_t count = 0;

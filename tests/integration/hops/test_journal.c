@@ -66,11 +66,12 @@ static void append(struct writer *w, uint32_t partition, size_t bytes)
     }
 }
 
-static void writer_open(struct writer *w, const char *url, size_t queue_bytes, bool may_provision)
+static void writer_open(struct writer *w, const char *url, size_t queue_bytes,
+                        uint32_t provision_replicas)
 {
     *w = (struct writer){ 0 };
     const struct mlt_journal_options options = { .bus = { .url = url, .name = "test" },
-                                                 .may_provision = may_provision,
+                                                 .provision_replicas = provision_replicas,
                                                  .partitions = PARTITIONS,
                                                  .queue_bytes = queue_bytes };
     struct mlt_error err = MLT_ERROR_INIT;
@@ -237,7 +238,7 @@ static void test_all_events_are_in_the_stream_in_order(void **state)
     (void)state;
     struct writer w;
     struct reader r = { .bus = server_connect(&server, NULL) };
-    writer_open(&w, server.url, 64u << 20, true);
+    writer_open(&w, server.url, 64u << 20, 1);
     const int64_t begin = mlt_clock_mono_ns();
     for (uint32_t i = 0; i < EVENTS; i++) {
         append(&w, i % PARTITIONS, EVENT_BYTES + i % 7);
@@ -264,7 +265,7 @@ static void test_stopped_server_makes_counted_holes_and_blocks_nobody(void **sta
     server_restart(&server); /* an empty stream: it was in memory */
     struct writer w;
     struct reader r = { .bus = server_connect(&server, NULL) };
-    writer_open(&w, server.url, 8u << 20, true); /* more than may be in flight */
+    writer_open(&w, server.url, 8u << 20, 1); /* more than may be in flight */
     mark = 100;
     append_until(&w, flows_again);
     server_pause(&server);
@@ -291,7 +292,7 @@ static void test_journal_comes_back_after_a_restart_of_the_server(void **state)
 {
     (void)state;
     struct writer w;
-    writer_open(&w, server.url, 0, true);
+    writer_open(&w, server.url, 0, 1);
     mark = 0;
     append_until(&w, flows_again);
     server_restart(&server);
@@ -319,7 +320,7 @@ static void test_stream_removed_under_it_is_made_again(void **state)
     struct mlt_buf answer;
     mlt_buf_init(&answer, 65536);
     struct reader r = { .bus = server_connect(&server, NULL) };
-    writer_open(&w, server.url, 0, true);
+    writer_open(&w, server.url, 0, 1);
     mark = 0;
     append_until(&w, flows_again);
     assert_int_equal(mlt_bus_request(r.bus, "$JS.API.STREAM.DELETE." MLT_JOURNAL_STREAM,
@@ -349,7 +350,7 @@ static void test_external_mode_waits_for_the_operator(void **state)
     struct mlt_buf answer;
     mlt_buf_init(&answer, 65536);
     struct reader r = { .bus = server_connect(&server, NULL) };
-    writer_open(&w, server.url, 4096, false);
+    writer_open(&w, server.url, 4096, 0);
     for (int i = 0; i < 1000; i++) {
         append(&w, 1, EVENT_BYTES);
     }
@@ -377,7 +378,7 @@ static void test_destroy_ends_in_time_without_a_server(void **state)
     (void)state;
     struct writer w;
     server_stop(&server);
-    writer_open(&w, server.url, 1u << 20, true);
+    writer_open(&w, server.url, 1u << 20, 1);
     for (int i = 0; i < 20000; i++) {
         append(&w, 2, EVENT_BYTES);
     }

@@ -45,7 +45,7 @@ static void rig_open(struct rig *rig, const struct server *at, const char *bucke
     latch_init(&rig->answered);
     rig->bus = server_connect(at, NULL);
     rig->data = server_connect_data(at);
-    assert_int_equal(mlt_store_create(rig->bus, true, &rig->store, NULL), MLT_OK);
+    assert_int_equal(mlt_store_create(rig->bus, 1, &rig->store, NULL), MLT_OK);
     const struct mlt_kv_writer_options options = { .bucket = bucket,
                                                    .on_answer = on_answer,
                                                    .ctx = rig,

@@ -293,7 +293,7 @@ static void test_monitoring_answers_inboxes_only(void **state)
     bool duplicate = false;
     struct mlt_buf bytes;
     mlt_buf_init(&bytes, 4096);
-    assert_int_equal(mlt_store_create(root, true, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(root, 1, &store, &err), MLT_OK);
     assert_int_equal(mlt_store_ensure_stream(store, &kept, &err), MLT_OK);
     assert_int_equal(mlt_stream_append(store, "kept.a", NULL, NULL, MLT_SLICE_LITERAL("1"),
                                        &sequence, &duplicate, &err),

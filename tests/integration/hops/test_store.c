@@ -20,7 +20,7 @@ static int set_up(void **state)
     (void)state;
     server_start(&server, true, "");
     bus = server_connect(&server, NULL);
-    return mlt_store_create(bus, true, &store, NULL) == MLT_OK ? 0 : -1;
+    return mlt_store_create(bus, 1, &store, NULL) == MLT_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -189,7 +189,7 @@ static void test_stream_external_mode_never_creates_and_says_what_to_create(void
     (void)state;
     struct mlt_store *external = NULL;
     struct mlt_error err = MLT_ERROR_INIT;
-    assert_int_equal(mlt_store_create(bus, false, &external, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(bus, 0, &external, &err), MLT_OK);
     const struct mlt_stream_spec spec = { .name = "ABSENT",
                                           .subjects = { "absent.*", NULL },
                                           .memory = true,
@@ -391,7 +391,7 @@ static void test_jetstream_disabled_is_unavailable_at_once(void **state)
     server_start(&plain, false, "");
     struct mlt_bus *b = server_connect(&plain, NULL);
     struct mlt_store *s = NULL;
-    assert_int_equal(mlt_store_create(b, true, &s, NULL), MLT_OK);
+    assert_int_equal(mlt_store_create(b, 1, &s, NULL), MLT_OK);
     struct attempt a;
     attempt_all(s, &a);
     assert_int_equal(a.stream, MLT_E_UNAVAILABLE);
@@ -448,7 +448,7 @@ static void test_missing_permission_is_unauthorized(void **state)
                  "\"$JS.API.STREAM.MSG.GET.>\"] } } } ] }");
     struct mlt_bus *b = server_connect(&guarded, "reader");
     struct mlt_store *s = NULL;
-    assert_int_equal(mlt_store_create(b, true, &s, NULL), MLT_OK);
+    assert_int_equal(mlt_store_create(b, 1, &s, NULL), MLT_OK);
     struct attempt a;
     attempt_all(s, &a);
     assert_int_equal(a.stream, MLT_E_AUTH);
@@ -497,13 +497,13 @@ static void test_a_jetstream_that_lies_is_not_believed(void **state)
     assert_int_equal(natsConnection_Flush(liar), NATS_OK);
     struct mlt_bus *b = server_connect(&plain, NULL);
     struct mlt_store *s = NULL;
-    assert_int_equal(mlt_store_create(b, true, &s, NULL), MLT_OK);
+    assert_int_equal(mlt_store_create(b, 1, &s, NULL), MLT_OK);
     const struct mlt_stream_spec there = { .name = "S", .subjects = { "s.*", NULL } };
     struct mlt_error err = MLT_ERROR_INIT;
     assert_int_equal(mlt_store_ensure_stream(s, &there, &err), MLT_E_PROTOCOL);
     assert_has(err.text, "S");
     struct mlt_stored_report report;
-    assert_int_equal(mlt_stored_inspect(s, MLT_STORED_AUDIT, &report, &err), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_stored_inspect(s, MLT_STORED_AUDIT, 0, &report, &err), MLT_E_PROTOCOL);
     struct mlt_buf bytes;
     uint64_t sequence = 0;
     mlt_buf_init(&bytes, 64);
@@ -644,6 +644,29 @@ static void test_an_append_whose_connection_ends_may_be_stored(void **state)
     assert_int_equal(status, MLT_E_UNAVAILABLE);
 }
 
+/* A server alone keeps one replica of everything. */
+static void test_replicas_want_a_cluster_and_what_exists_keeps_its_own(void **state)
+{
+    (void)state;
+    struct mlt_store *three = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_stored_report report;
+    assert_int_equal(mlt_store_create(bus, 3, &three, NULL), MLT_OK);
+    assert_int_equal(mlt_stored_ensure(three, MLT_STORED_REJECTED, &err), MLT_E_CONFIG);
+    assert_has(err.text, "stream_replicas");
+    assert_int_equal(mlt_stored_inspect(three, MLT_STORED_REJECTED, 3, &report, &err),
+                     MLT_E_NOT_FOUND);
+    assert_has(report.command, "--replicas 3");
+    assert_int_equal(mlt_stored_ensure(store, MLT_STORED_REJECTED, &err), MLT_OK);
+    assert_int_equal(mlt_stored_ensure(three, MLT_STORED_REJECTED, &err), MLT_OK);
+    assert_int_equal(mlt_stored_inspect(three, MLT_STORED_REJECTED, 3, &report, &err), MLT_OK);
+    assert_has(report.differs, "num_replicas is 1, not 3");
+    assert_has(report.options, "--replicas 3");
+    assert_int_equal(mlt_stored_inspect(three, MLT_STORED_REJECTED, 0, &report, &err), MLT_OK);
+    assert_string_equal(report.differs, "");
+    mlt_store_destroy(three);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -664,6 +687,7 @@ int main(void)
         cmocka_unit_test(test_a_jetstream_that_lies_is_not_believed),
         cmocka_unit_test(test_a_replica_that_is_behind_is_not_the_end),
         cmocka_unit_test(test_an_append_whose_connection_ends_may_be_stored),
+        cmocka_unit_test(test_replicas_want_a_cluster_and_what_exists_keeps_its_own),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

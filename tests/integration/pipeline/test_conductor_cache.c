@@ -236,7 +236,7 @@ static void rig_start(void)
     }
     rig.bus = url_connect(rig.server.url, NULL);
     struct mlt_error err = MLT_ERROR_INIT;
-    assert_int_equal(mlt_store_create(rig.bus, true, &rig.store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(rig.bus, 1, &rig.store, &err), MLT_OK);
     const struct mlt_bus_subscribe_options options = { .subject = "meltica.data.>" };
     assert_int_equal(mlt_bus_subscribe(rig.bus, &options, on_data, NULL, &rig.sub, &err), MLT_OK);
     feeder_start(&rig.feeder, rig.server.url);

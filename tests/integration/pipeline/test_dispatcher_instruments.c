@@ -69,7 +69,7 @@ static int start(void **state)
     struct mlt_error err = MLT_ERROR_INIT;
     rig_start(&rig, true, TABLE);
     rig_run_dispatcher(&rig);
-    assert_int_equal(mlt_store_create(rig.control, false, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(rig.control, 0, &store, &err), MLT_OK);
     return 0;
 }
 

@@ -135,7 +135,7 @@ static int set_up(void **state)
                                         .name = "test-book" };
     assert_int_equal(mlt_bus_connect(&to, &bus, &err), MLT_OK);
     assert_int_equal(mlt_bus_wait_connected(bus, 10 * MLT_NS_PER_S), MLT_OK);
-    assert_int_equal(mlt_store_create(bus, true, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(bus, 1, &store, &err), MLT_OK);
     assert_int_equal(mlt_store_ensure_bucket(store, MLT_VERIFY_BUCKET, true, 0, 0, &err), MLT_OK);
     for (unsigned i = 0; i < MARKETS; i++) {
         market_init(&markets[i], 10 + i);

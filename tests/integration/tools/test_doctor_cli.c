@@ -151,7 +151,7 @@ static void test_a_stream_that_is_gone_is_found(void **state)
     expect(json, "stream MELTICA_CONTROL", "ok", "", "");
     cJSON_Delete(json);
     struct mlt_store *store = NULL;
-    assert_int_equal(mlt_store_create(rig.client, true, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(rig.client, 1, &store, &err), MLT_OK);
     assert_int_equal(mlt_stored_ensure(store, MLT_STORED_AUDIT, &err), MLT_OK);
     mlt_store_destroy(store);
 }
@@ -187,18 +187,20 @@ static void on_request(void *ctx, const struct mlt_bus_message *request,
     assert_int_equal(mlt_micro_respond(to, MLT_SLICE_EMPTY, 0, NULL), MLT_OK);
 }
 
-/* One more Adapter of that version, which says of itself what data has. */
-static struct mlt_micro *one_more(const char *version, const char *partitions, char *data)
+/* One more service of that version, which says of itself what data has. */
+static struct mlt_micro *one_more(const char *name, const char *version, const char *partitions,
+                                  char *data)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_micro *micro = NULL;
     const struct mlt_micro_pair metadata[] = { { "instance", "adapter-9" },
-                                               { "partitions", partitions } };
-    const struct mlt_micro_options options = { .name = "meltica-adapter",
+                                               { "partitions", partitions },
+                                               { "stream_replicas", "5" } };
+    const struct mlt_micro_options options = { .name = name,
                                                .version = version,
                                                .description = "for a test",
                                                .metadata = metadata,
-                                               .metadata_count = 2,
+                                               .metadata_count = 3,
                                                .stats = other_stats,
                                                .ctx = data };
     const struct mlt_micro_endpoint endpoint = { .name = "status",
@@ -208,7 +210,7 @@ static struct mlt_micro *one_more(const char *version, const char *partitions, c
     return micro;
 }
 
-static void test_versions_partitions_and_clocks_that_differ_are_found(void **state)
+static void test_versions_settings_and_clocks_that_differ_are_found(void **state)
 {
     (void)state;
     char data[256];
@@ -216,7 +218,7 @@ static void test_versions_partitions_and_clocks_that_differ_are_found(void **sta
                    "{\"service\":{\"ready\":false,\"missing\":\"its lines\",\"time_ns\":\"%" PRId64
                    "\"}}",
                    mlt_clock_wall_ns() + 60 * MLT_NS_PER_S);
-    struct mlt_micro *micro = one_more("99.0.0", "7", data);
+    struct mlt_micro *micro = one_more("meltica-adapter", "99.0.0", "7", data);
     cJSON *json = examine(ARGS(WHOLE), 1);
     expect(json, "versions", "fail", "adapter-9 99.0.0", "one version");
     expect(json, "partitions", "fail", "", "--partitions");
@@ -226,9 +228,20 @@ static void test_versions_partitions_and_clocks_that_differ_are_found(void **sta
     mlt_micro_stop(micro);
     /* One that does not say how it is, is not taken for well. */
     char nothing[] = "{}";
-    micro = one_more(MELTICA_VERSION, "4", nothing);
+    micro = one_more("meltica-adapter", MELTICA_VERSION, "4", nothing);
     json = examine(ARGS(WHOLE), 0);
     expect(json, "service adapter", "unknown", "does not say how it is", "");
+    expect(json, "stream replicas", "ok", "1 of what services make",
+           ""); /* an Adapter makes none */
+    cJSON_Delete(json);
+    mlt_micro_stop(micro);
+    /* One that makes streams, and would make them with five replicas. */
+    micro = one_more("meltica-dispatcher", MELTICA_VERSION, "4", nothing);
+    json = examine(ARGS(WHOLE), 0);
+    expect(json, "stream replicas", "warn", "different numbers", "--stream-replicas");
+    expect(json, "stream MELTICA_CONTROL", "warn", "num_replicas is 1, not 5",
+           "nats stream edit MELTICA_CONTROL --replicas 5");
+    expect(json, "stream MELTICA_JOURNAL", "ok", "", "");
     cJSON_Delete(json);
     mlt_micro_stop(micro);
 }
@@ -284,7 +297,7 @@ static void test_wrong_settings_are_found(void **state)
     struct mlt_store *store = NULL;
     start_server(true, "");
     struct mlt_bus *bus = server_connect(&server, NULL);
-    assert_int_equal(mlt_store_create(bus, true, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(bus, 1, &store, &err), MLT_OK);
     make_wrong(store);
     cJSON *json = examine(ARGS(ALONE), 1);
     expect(json, "stream MELTICA_CONTROL", "fail", "storage is memory, not file", "remove it");
@@ -445,7 +458,7 @@ int main(void)
         cmocka_unit_test(test_it_is_readable_for_people),
         cmocka_unit_test(test_an_exchange_that_is_away_is_found),
         cmocka_unit_test(test_a_stream_that_is_gone_is_found),
-        cmocka_unit_test(test_versions_partitions_and_clocks_that_differ_are_found),
+        cmocka_unit_test(test_versions_settings_and_clocks_that_differ_are_found),
         cmocka_unit_test(test_a_service_that_is_missing_is_found),
         cmocka_unit_test(test_no_jetstream_is_found),
     };

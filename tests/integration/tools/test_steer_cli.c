@@ -300,7 +300,7 @@ static int begin(void **state)
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_store *store = NULL;
     rig_start_policed(&rig, "3", "100", "9", "9", POLICY);
-    assert_int_equal(mlt_store_create(rig.client, true, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(rig.client, 1, &store, &err), MLT_OK);
     put_old_records(store);
     mlt_store_destroy(store);
     return 0;

@@ -273,7 +273,7 @@ static int begin_alone(void **state)
     struct mlt_error err = MLT_ERROR_INIT;
     server_start(&server, true, "");
     bus = server_connect(&server, NULL);
-    assert_int_equal(mlt_store_create(bus, true, &store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(bus, 1, &store, &err), MLT_OK);
     assert_int_equal(mlt_stored_ensure(store, MLT_STORED_JOURNAL, &err), MLT_OK);
     return 0;
 }

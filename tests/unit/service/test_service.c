@@ -293,8 +293,9 @@ static void test_lives_without_nats_and_says_what_is_missing(void **state)
     START(&c, "--nats-url", nowhere, "--http-host", "127.0.0.1");
     wait_listening(&c);
     const char *started = wait_event(&c, "tiny_started");
-    assert_non_null(strstr(started, "\"instance_name\":\"tiny-one-0\",\"partition_count\":4,"
-                                    "\"provision\":true,\"boot_is_set\":true,\"buses\":true"));
+    assert_non_null(strstr(started,
+                           "\"instance_name\":\"tiny-one-0\",\"partition_count\":4,"
+                           "\"provision_replicas\":1,\"boot_is_set\":true,\"buses\":true"));
     assert_non_null(strstr(wait_event(&c, "not_ready"), "\"missing\":\"nats\""));
     expect_page(&c, "/livez", 200, "live\n");
     expect_page(&c, "/healthz", 200, "live\n");
@@ -332,7 +333,7 @@ static void test_options_reach_the_service(void **state)
     wait_listening(&c);
     assert_non_null(
         strstr(wait_event(&c, "tiny_started"),
-               "\"instance_name\":\"my_own-7\",\"partition_count\":64,\"provision\":false"));
+               "\"instance_name\":\"my_own-7\",\"partition_count\":64,\"provision_replicas\":0"));
     expect_page(&c, "/livez", 200, "live\n"); /* "" listens on IPv4 too */
     end(&c);
 }

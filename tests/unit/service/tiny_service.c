@@ -66,7 +66,7 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     mlt_log(MLT_LOG_INFO, "tiny_started", "start",
             MLT_S("instance_name", mlt_service_instance(service)),
             MLT_U("partition_count", mlt_service_partitions(service)),
-            MLT_B("provision", mlt_service_may_provision(service)),
+            MLT_U("provision_replicas", mlt_service_provision_replicas(service)),
             MLT_B("boot_is_set", mlt_service_boot(service) != 0),
             MLT_B("buses", mlt_service_data_bus(service) != NULL &&
                                mlt_service_control_bus(service) != NULL));

@@ -2,7 +2,8 @@
  * JetStream: streams and buckets, claims of ownership, and the journal. Everything here runs on
  * CONTROL connections and may block for up to its timeout: never on a data path.
  * Provisioning: bind first, create only what is missing, never change what exists (an operator may
- * own it). Mode "external" never creates.
+ * own it), but a log line tells where its replicas are not as many as are asked for. Mode
+ * "external" never creates.
  */
 #ifndef MELTICA_BUS_STORE_H
 #define MELTICA_BUS_STORE_H
@@ -12,8 +13,9 @@
 
 struct mlt_store; /* a JetStream context on a bus */
 
-/* E_UNAVAILABLE is not said here: JetStream may come later. */
-enum mlt_status mlt_store_create(struct mlt_bus *control, bool may_provision,
+/* provision_replicas: servers that hold each stream and bucket which is missing and is made; 0:
+ * none is made. E_UNAVAILABLE is not said here: JetStream may come later. */
+enum mlt_status mlt_store_create(struct mlt_bus *control, uint32_t provision_replicas,
                                  struct mlt_store **store, struct mlt_error *err) MLT_MUST_CHECK;
 void mlt_store_destroy(struct mlt_store *store);
 
@@ -26,7 +28,9 @@ struct mlt_stream_spec {
     int64_t duplicates_ns;                   /* window of message ids; 0: the server's default */
     uint64_t first_sequence;                 /* 0: 1 */
 };
-/* E_UNAVAILABLE (no JetStream), E_NOT_FOUND (external and missing), E_AUTH. */
+/* E_UNAVAILABLE (no JetStream, or too few servers for the replicas at present), E_NOT_FOUND
+ * (external and missing), E_AUTH, E_CONFIG (replicas without a cluster, or what exists is of no
+ * use). */
 enum mlt_status mlt_store_ensure_stream(struct mlt_store *store, const struct mlt_stream_spec *spec,
                                         struct mlt_error *err) MLT_MUST_CHECK;
 /* Appends one message to whatever stream captures the subject and waits for its acknowledgement, a
@@ -89,10 +93,10 @@ struct mlt_claims_options {
     void *ctx;
 };
 /* Writes the claim of every wanted slot; epochs[s] is the revision, which is the epoch (the
- * bucket's first sequence is the time of its creation in ns, and one that is found empty goes on with
- * the time, so that epochs grow over its loss).
- * Then watches the keys. E_UNAVAILABLE without JetStream: the caller uses the start time in ns as
- * epoch. E_NOT_FOUND (external and no bucket), E_AUTH. */
+ * bucket's first sequence is the time of its creation in ns, and one that is found empty goes on
+ * with the time, so that epochs grow over its loss). Then watches the keys. E_UNAVAILABLE without
+ * JetStream: the caller uses the start time in ns as epoch. E_NOT_FOUND (external and no bucket),
+ * E_AUTH. */
 enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_claims_options *options,
                                   uint64_t epochs[MLT_SLOT_COUNT], struct mlt_claims **claims,
                                   struct mlt_error *err) MLT_MUST_CHECK;
@@ -107,8 +111,8 @@ void mlt_claims_destroy(struct mlt_claims *claims);
 struct mlt_journal;
 
 struct mlt_journal_options {
-    struct mlt_bus_options bus; /* a connection of its own is made from it (kind is ignored) */
-    bool may_provision;
+    struct mlt_bus_options bus;  /* a connection of its own is made from it (kind is ignored) */
+    uint32_t provision_replicas; /* of the stream; 0: it is not made */
     uint32_t partitions;
     int64_t max_age_ns; /* of the stream, when it is created; 0: 15 min */
     int64_t max_bytes;  /* 0: 1 GiB */

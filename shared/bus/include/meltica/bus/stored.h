@@ -42,14 +42,17 @@ enum mlt_status mlt_stored_ensure(struct mlt_store *store, enum mlt_stored which
 struct mlt_stored_report {
     char wrong[320];   /* settings with which the services cannot work, in words; "": none */
     char differs[320]; /* settings that are not what its maker asks for, and may be meant */
+    char lacking[320]; /* replicas of it that are away or behind */
     char command[512]; /* of the nats CLI, which makes it as it should be */
+    char options[32];  /* of `nats stream edit`, where the replicas differ */
     uint64_t messages, bytes, last_sequence;
     int64_t created_ns; /* since 1970: one that was lost and made anew has another */
 };
-/* Looks at what exists and changes nothing; 1 s at most. E_NOT_FOUND: it is not there (command is
+/* Looks at what exists and changes nothing; 1 s at most. replicas: that its maker gives it; 0: not
+ * known, then one replica in a cluster is told. E_NOT_FOUND: it is not there (command is
  * filled); E_AUTH, E_UNAVAILABLE (no JetStream). */
 enum mlt_status mlt_stored_inspect(struct mlt_store *store, enum mlt_stored which,
-                                   struct mlt_stored_report *report,
+                                   uint32_t replicas, struct mlt_stored_report *report,
                                    struct mlt_error *err) MLT_MUST_CHECK;
 
 #endif

@@ -77,7 +77,8 @@ uint64_t mlt_service_boot(const struct mlt_service *service);        /* random, 
 uint32_t mlt_service_partitions(const struct mlt_service *service);
 uint32_t mlt_service_replica(const struct mlt_service *service);  /* below replicas */
 uint32_t mlt_service_replicas(const struct mlt_service *service); /* at least 1 */
-bool mlt_service_may_provision(const struct mlt_service *service);
+/* Of each stream and bucket that is missing; 0: it makes none (provision external). */
+uint32_t mlt_service_provision_replicas(const struct mlt_service *service);
 /* Options for further connections of the service (credentials and TLS as configured); name must be
  * set by the caller. Strings live as long as the service. */
 void mlt_service_bus_options(const struct mlt_service *service, struct mlt_bus_options *out);

@@ -346,35 +346,6 @@ static bool run_on(struct script *script, int64_t until_ns)
     return stopped;
 }
 
-/* What the exchange has sent: the last ids of each symbol. */
-static bool read_heads(unsigned symbols, struct chaos_heads *heads)
-{
-    struct mlt_buf body;
-    mlt_buf_init(&body, 1u << 20);
-    cJSON *page = mlt_stack_try_get(&stack, "exchange", "/sim/heads", &body)
-                      ? cJSON_ParseWithLength((const char *)body.data, body.len)
-                      : NULL;
-    mlt_buf_fini(&body);
-    const bool read = cJSON_GetArraySize(page) >= (int)symbols;
-    for (unsigned i = 0; read && i < symbols; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "SYM%04uUSDT", i + 1);
-        const cJSON *of = cJSON_GetObjectItemCaseSensitive(page, name);
-        static const struct {
-            enum mlt_event_type type;
-            const char *member;
-        } members[] = { { MLT_EVENT_TRADE, "trade" },
-                        { MLT_EVENT_AGG_TRADE, "aggTrade" },
-                        { MLT_EVENT_BOOK_DELTA, "depth" } };
-        for (unsigned m = 0; m < 3; m++) {
-            const cJSON *id = cJSON_GetObjectItemCaseSensitive(of, members[m].member);
-            heads[i].last[members[m].type] = cJSON_IsNumber(id) ? (int64_t)id->valuedouble : 0;
-        }
-    }
-    cJSON_Delete(page);
-    return read;
-}
-
 /* Each subscription that was CONFIRMED is listed, and no other. */
 static void end_steering(void)
 {
@@ -404,7 +375,7 @@ static void settle(const struct chaos_plan *plan)
     end_steering();
     (void)tell_exchange("/sim/faults-end");
     bool stopped = pass_time(mlt_clock_mono_ns() + DELIVERED_NS);
-    const bool known = read_heads(plan->symbols, heads);
+    const bool known = chaos_read_heads(&stack, plan->symbols, heads);
     read_faults();
     while (!stopped && mlt_clock_mono_ns() < until_ns &&
            (chaos_group_judge(&group) > 0 || !chaos_group_caught_up(&group, heads))) {

@@ -326,3 +326,31 @@ bool chaos_group_caught_up(struct chaos_group *group, const struct chaos_heads *
     }
     return all;
 }
+
+bool chaos_read_heads(struct mlt_stack *stack, unsigned symbols, struct chaos_heads *heads)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, 1u << 20);
+    cJSON *page = mlt_stack_try_get(stack, "exchange", "/sim/heads", &body)
+                      ? cJSON_ParseWithLength((const char *)body.data, body.len)
+                      : NULL;
+    mlt_buf_fini(&body);
+    const bool read = cJSON_GetArraySize(page) >= (int)symbols;
+    for (unsigned i = 0; read && i < symbols; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "SYM%04uUSDT", i + 1);
+        const cJSON *of = cJSON_GetObjectItemCaseSensitive(page, name);
+        static const struct {
+            enum mlt_event_type type;
+            const char *member;
+        } members[] = { { MLT_EVENT_TRADE, "trade" },
+                        { MLT_EVENT_AGG_TRADE, "aggTrade" },
+                        { MLT_EVENT_BOOK_DELTA, "depth" } };
+        for (unsigned m = 0; m < 3; m++) {
+            const cJSON *id = cJSON_GetObjectItemCaseSensitive(of, members[m].member);
+            heads[i].last[members[m].type] = cJSON_IsNumber(id) ? (int64_t)id->valuedouble : 0;
+        }
+    }
+    cJSON_Delete(page);
+    return read;
+}

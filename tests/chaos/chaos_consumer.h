@@ -51,6 +51,8 @@ void chaos_group_fault(struct chaos_group *group, const struct chaos_fault *faul
 unsigned chaos_group_judge(struct chaos_group *group);
 bool chaos_group_live(struct chaos_group *group, int64_t came_ns, int64_t received_ns);
 void chaos_group_outage(struct chaos_group *group, int64_t at_ns, bool over);
+/* What the exchange has sent: the last ids of each of its symbols; false: it does not answer. */
+bool chaos_read_heads(struct mlt_stack *stack, unsigned symbols, struct chaos_heads *heads);
 /* Whether all have all that the exchange had sent (symbols), and every trade that was missed. */
 bool chaos_group_caught_up(struct chaos_group *group, const struct chaos_heads *heads);
 /* Subscriptions that are not listed any more, and channels of them of which nothing came since. */

@@ -21,13 +21,16 @@
 #define START_NS (20 * MLT_NS_PER_S)
 #define BODY_BYTES_MAX (16u << 20)
 
-static const char *const names[MLT_STACK_PROCESSES] = { "nats",      "exchange", "adapter",
-                                                        "conductor", "data-bus", "control-bus",
-                                                        "dispatcher" };
+#define ALL_PROCESSES (MLT_STACK_PROCESSES + MLT_STACK_NATS_MAX - 1)
+#define FIRST_SERVICE 2u
+
+static const char *const names[ALL_PROCESSES] = { "nats",       "exchange", "adapter",
+                                                  "conductor",  "data-bus", "control-bus",
+                                                  "dispatcher", "nats-2",   "nats-3" };
 
 static struct mlt_stack_process *process_of(struct mlt_stack *stack, const char *name)
 {
-    for (unsigned i = 0; i < MLT_STACK_PROCESSES; i++) {
+    for (unsigned i = 0; i < ALL_PROCESSES; i++) {
         if (strcmp(stack->processes[i].name, name) == 0) {
             return &stack->processes[i];
         }
@@ -71,6 +74,17 @@ static void count_error(struct mlt_stack_process *p, const char *line)
     }
 }
 
+static void take_port(const char *line, const char *before, char port[16])
+{
+    const char *at = strstr(line, before);
+    if (at != NULL) {
+        at += strlen(before);
+        at += *at == '"' ? 1 : 0;
+        const size_t digits = strspn(at, "0123456789");
+        (void)snprintf(port, 16, "%.*s", (int)digits, at);
+    }
+}
+
 static void look_for_port(struct mlt_stack_process *p, const char *line)
 {
     static const struct {
@@ -81,15 +95,11 @@ static void look_for_port(struct mlt_stack_process *p, const char *line)
         { "Listening for client connections on", "connections on 127.0.0.1:" }, /* nats */
     };
     for (unsigned i = 0; p->port[0] == '\0' && i < 3; i++) {
-        const char *at =
-            strstr(line, shapes[i].marker) != NULL ? strstr(line, shapes[i].before) : NULL;
-        if (at != NULL) {
-            at += strlen(shapes[i].before);
-            at += *at == '"' ? 1 : 0;
-            const size_t digits = strspn(at, "0123456789");
-            (void)snprintf(p->port, sizeof p->port, "%.*s", (int)digits, at);
+        if (strstr(line, shapes[i].marker) != NULL) {
+            take_port(line, shapes[i].before, p->port);
         }
     }
+    take_port(line, "Starting http monitor on 127.0.0.1:", p->monitor); /* before it listens */
 }
 
 /* Where all that it says is kept, too; NULL: nowhere. */
@@ -147,7 +157,7 @@ static void *read_words(void *ctx)
 static const char *binary_of(const char *name, char *out, size_t size)
 {
     const char *build = getenv("MELTICA_BINARY_DIR");
-    if (strcmp(name, "nats") == 0) {
+    if (strncmp(name, "nats", 4) == 0) {
         return "nats-server";
     }
     (void)snprintf(out, size, "%s/bin/meltica-%s", build != NULL ? build : "build/dev",
@@ -162,6 +172,7 @@ static void spawn(struct mlt_stack_process *p)
     assert_int_equal(pipe2(said, O_CLOEXEC), 0);
     p->arguments[0] = binary_of(p->name, path, sizeof path);
     p->port[0] = '\0';
+    p->monitor[0] = '\0';
     p->ended = false;
     p->last_words_len = 0;
     p->pid = fork();
@@ -276,17 +287,54 @@ static void add_arguments(struct mlt_stack_process *p, const char *const *words,
     }
 }
 
-static void write_nats_config(const struct mlt_stack *stack, const char *path, const char *port)
+static struct mlt_stack_process *nats_of(struct mlt_stack *stack, unsigned server)
 {
-    FILE *to = fopen(path, "w");
+    return &stack->processes[server == 0 ? 0 : MLT_STACK_PROCESSES + server - 1];
+}
+
+/* Every server must know the others' ports before any runs. A bound socket that does not listen
+ * keeps a port from everybody but who asks for it by number, as nats-server does. */
+static void hold_routes(struct mlt_stack *stack)
+{
+    for (unsigned i = 0; i < stack->nats_servers; i++) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t len = sizeof a;
+        const int yes = 1;
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_true(fd >= 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+        assert_int_equal(bind(fd, (const struct sockaddr *)&a, len), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+        stack->routes[i].held = fd;
+        stack->routes[i].port = ntohs(a.sin_port);
+    }
+}
+
+static void write_cluster(struct mlt_stack *stack, FILE *to, unsigned server)
+{
+    (void)fprintf(to,
+                  "server_name: %s\ncluster { name: meltica, listen: \"127.0.0.1:%u\", routes: [",
+                  nats_of(stack, server)->name, stack->routes[server].port);
+    for (unsigned i = 0; i < stack->nats_servers; i++) {
+        (void)fprintf(to, "%s\"nats://127.0.0.1:%u\"", i > 0 ? ", " : "", stack->routes[i].port);
+    }
+    (void)fprintf(to, "] }\nhttp: \"127.0.0.1:-1\"\n");
+}
+
+static void write_nats_config(struct mlt_stack *stack, unsigned server, const char *port)
+{
+    FILE *to = fopen(stack->nats_config[server], "w");
     assert_non_null(to);
     (void)fprintf(to, "listen: \"127.0.0.1:%s\"\nwrite_deadline: \"1s\"\nmax_pending: 256MB\n",
                   port);
     if (stack->jetstream) {
         (void)fprintf(to,
-                      "jetstream { store_dir: \"%s/store\", max_memory_store: 2GB, "
+                      "jetstream { store_dir: \"%s/store-%u\", max_memory_store: 2GB, "
                       "max_file_store: 4GB }\n",
-                      stack->folder);
+                      stack->folder, server + 1);
+    }
+    if (stack->nats_servers > 1) {
+        write_cluster(stack, to, server);
     }
     if (stack->nats_users != NULL) {
         (void)fprintf(to, "%s\n", stack->nats_users);
@@ -304,25 +352,42 @@ static void add_credentials(struct mlt_stack *stack, unsigned i, const char *fol
     add_arguments(&stack->processes[i], words, 4);
 }
 
+static void start_one_nats(struct mlt_stack *stack, unsigned server)
+{
+    struct mlt_stack_process *p = nats_of(stack, server);
+    char *config = stack->nats_config[server];
+    (void)snprintf(config, sizeof stack->nats_config[0], "%s/%s.conf", stack->folder, p->name);
+    write_nats_config(stack, server, "-1");
+    const char *const words[] = { "-c", config, NULL };
+    add_arguments(p, words, 2);
+    spawn(p);
+}
+
 static void start_nats(struct mlt_stack *stack)
 {
-    static char config[128];
-    (void)snprintf(config, sizeof config, "%s/nats.conf", stack->folder);
-    write_nats_config(stack, config, "-1");
-    struct mlt_stack_process *p = process_of(stack, "nats");
-    static const char *const words[] = { "-c", config, NULL };
-    add_arguments(p, words, 2);
-    mlt_stack_run(stack, "nats");
-    (void)snprintf(stack->nats_url, sizeof stack->nats_url, "nats://127.0.0.1:%s", p->port);
-    write_nats_config(stack, config, p->port); /* one that is started again is found again */
+    if (stack->nats_servers > 1) {
+        hold_routes(stack);
+    }
+    for (unsigned i = 0; i < stack->nats_servers; i++) {
+        start_one_nats(stack, i);
+    }
+    for (unsigned i = 0; i < stack->nats_servers; i++) {
+        struct mlt_stack_process *p = nats_of(stack, i);
+        const size_t used = strlen(stack->nats_url);
+        wait_listening(p);
+        (void)snprintf(stack->nats_url + used, sizeof stack->nats_url - used,
+                       "%snats://127.0.0.1:%s", i > 0 ? "," : "", p->port);
+        write_nats_config(stack, i, p->port); /* one that is started again is found again */
+    }
+    if (stack->nats_servers > 1) {
+        (void)mlt_stack_meta_leader(stack);
+    }
 }
 
 /* For the next start, and for a reload. */
 static void rewrite_nats_config(const struct mlt_stack *stack)
 {
-    char config[128];
-    (void)snprintf(config, sizeof config, "%s/nats.conf", stack->folder);
-    write_nats_config(stack, config, strrchr(stack->nats_url, ':') + 1);
+    write_nats_config(stack, 0, strrchr(stack->nats_url, ':') + 1);
 }
 
 void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream)
@@ -357,9 +422,10 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     memset(stack, 0, sizeof *stack);
     stack->jetstream = !options->without_jetstream;
     stack->nats_users = options->nats_users;
+    stack->nats_servers = options->nats_cluster ? MLT_STACK_NATS_MAX : 1;
     (void)snprintf(stack->folder, sizeof stack->folder, "/tmp/meltica-stack.XXXXXX");
     assert_non_null(mkdtemp(stack->folder));
-    for (unsigned i = 0; i < MLT_STACK_PROCESSES; i++) {
+    for (unsigned i = 0; i < ALL_PROCESSES; i++) {
         struct mlt_stack_process *p = &stack->processes[i];
         p->name = names[i];
         assert_int_equal(pthread_mutex_init(&p->lock, NULL), 0);
@@ -378,9 +444,11 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     const char *source = getenv("MELTICA_SOURCE_DIR");
     (void)snprintf(stack->table, sizeof stack->table, "%s/services/dispatcher/dispatch-all.json",
                    source != NULL ? source : ".");
-    const char *const common[] = { "--nats-url", stack->nats_url, "--http-host",
-                                   "127.0.0.1",  "--http-port",   "0" };
-    for (unsigned i = 2; i < MLT_STACK_PROCESSES; i++) {
+    const char *const common[] = { "--nats-url",        stack->nats_url,
+                                   "--http-host",       "127.0.0.1",
+                                   "--http-port",       "0",
+                                   "--stream-replicas", options->nats_cluster ? "3" : "1" };
+    for (unsigned i = FIRST_SERVICE; i < MLT_STACK_PROCESSES; i++) {
         add_arguments(&stack->processes[i], common, sizeof common / sizeof common[0]);
         if (options->password_folder != NULL) {
             add_credentials(stack, i, options->password_folder);
@@ -400,7 +468,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
 
 void mlt_stack_run_services(struct mlt_stack *stack)
 {
-    for (unsigned i = 2; i < MLT_STACK_PROCESSES; i++) {
+    for (unsigned i = FIRST_SERVICE; i < MLT_STACK_PROCESSES; i++) {
         mlt_stack_run(stack, names[i]);
     }
 }
@@ -429,8 +497,16 @@ void mlt_stack_stop(struct mlt_stack *stack)
 {
     for (unsigned i = MLT_STACK_PROCESSES; i-- > 0;) {
         (void)mlt_stack_terminate(stack, names[i]);
+    }
+    for (unsigned i = MLT_STACK_PROCESSES; i < ALL_PROCESSES; i++) {
+        (void)mlt_stack_terminate(stack, names[i]);
+    }
+    for (unsigned i = 0; i < ALL_PROCESSES; i++) {
         (void)pthread_mutex_destroy(&stack->processes[i].lock);
         (void)pthread_cond_destroy(&stack->processes[i].changed);
+    }
+    for (unsigned i = 0; stack->nats_servers > 1 && i < stack->nats_servers; i++) {
+        (void)close(stack->routes[i].held);
     }
     remove_folder(stack->folder);
 }
@@ -509,11 +585,10 @@ static int connect_to(const char *port)
     return fd;
 }
 
-bool mlt_stack_try_get(struct mlt_stack *stack, const char *name, const char *path,
-                       struct mlt_buf *body)
+static bool get(const char *port, const char *path, struct mlt_buf *body)
 {
     mlt_buf_clear(body);
-    const int fd = connect_to(process_of(stack, name)->port);
+    const int fd = connect_to(port);
     if (fd < 0) {
         return false;
     }
@@ -533,6 +608,59 @@ bool mlt_stack_try_get(struct mlt_stack *stack, const char *name, const char *pa
     }
     mlt_buf_consume(body, (size_t)(end - body->data) + 4);
     return true;
+}
+
+bool mlt_stack_try_get(struct mlt_stack *stack, const char *name, const char *path,
+                       struct mlt_buf *body)
+{
+    return get(process_of(stack, name)->port, path, body);
+}
+
+/* Whom a server takes for the leader of JetStream; NULL: for nobody that runs. */
+static const char *leader_by(struct mlt_stack *stack, const struct mlt_stack_process *server,
+                             struct mlt_buf *body)
+{
+    static const char meta[] = "\"meta_cluster\"", leader[] = "\"leader\": \"";
+    if (!get(server->monitor, "/jsz", body) || mlt_buf_append_byte(body, 0) != MLT_OK) {
+        return NULL;
+    }
+    const char *at = strstr((const char *)body->data, meta);
+    at = at != NULL ? strstr(at, leader) : NULL;
+    for (unsigned i = 0; at != NULL && i < stack->nats_servers; i++) {
+        const struct mlt_stack_process *of = nats_of(stack, i);
+        const size_t len = strlen(of->name);
+        const char *name = at + sizeof leader - 1;
+        if (of->pid > 0 && strncmp(name, of->name, len) == 0 && name[len] == '"') {
+            return of->name;
+        }
+    }
+    return NULL;
+}
+
+const char *mlt_stack_meta_leader(struct mlt_stack *stack)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + START_NS;
+    const char *leader = NULL;
+    bool agreed = false;
+    struct mlt_buf body;
+    mlt_buf_init(&body, BODY_BYTES_MAX);
+    while (!agreed && mlt_clock_mono_ns() < until_ns) {
+        leader = NULL;
+        agreed = true;
+        for (unsigned i = 0; agreed && i < stack->nats_servers; i++) {
+            const struct mlt_stack_process *server = nats_of(stack, i);
+            if (server->pid > 0) {
+                const char *said = leader_by(stack, server, &body);
+                agreed = said != NULL && (leader == NULL || said == leader);
+                leader = said;
+            }
+        }
+    }
+    mlt_buf_fini(&body);
+    if (!agreed) {
+        fail_msg("no leader of the cluster that all its servers know");
+    }
+    return leader;
 }
 
 void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,

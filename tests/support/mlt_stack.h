@@ -1,8 +1,8 @@
 /*
- * A whole Meltica for a test: nats-server with JetStream, the exchange simulator and the five
- * services, each a process of its own with free ports and a temporary folder. Everything ends with
- * mlt_stack_stop, and with the test itself should it die. What they say is appended to
- * $MELTICA_STACK_LOGS/<name>.log where that is set. One thread.
+ * A whole Meltica for a test: nats-server with JetStream (or a cluster of three), the exchange
+ * simulator and the five services, each a process of its own with free ports and a temporary
+ * folder. Everything ends with mlt_stack_stop, and with the test itself should it die. What they
+ * say is appended to $MELTICA_STACK_LOGS/<name>.log where that is set. One thread.
  */
 #ifndef MELTICA_TEST_STACK_H
 #define MELTICA_TEST_STACK_H
@@ -16,10 +16,12 @@
 
 #define MLT_STACK_ARGUMENTS_MAX 32u
 #define MLT_STACK_PROCESSES 7u
+#define MLT_STACK_NATS_MAX 3u /* servers of a cluster; the others stand behind the seven */
 #define MLT_STACK_WARNINGS 10u
 
 struct mlt_stack_process {
-    const char *name; /* nats, exchange, adapter, dispatcher, conductor, data-bus, control-bus */
+    /* nats, exchange, adapter, dispatcher, conductor, data-bus, control-bus; nats-2, nats-3 */
+    const char *name;
     const char *arguments[MLT_STACK_ARGUMENTS_MAX + 1];
     pid_t pid; /* 0: does not run */
     int said;  /* read end of its stdout and stderr */
@@ -35,12 +37,20 @@ struct mlt_stack_process {
     char first_error[512], warnings[MLT_STACK_WARNINGS][512]; /* a ring of the last ones */
     unsigned reloads;    /* of nats: how often it read its configuration again */
     char violation[512]; /* of nats: last line about a right that a service lacked; "": none */
+    char monitor[16];    /* of a server of a cluster: port of its monitoring */
 };
 
 struct mlt_stack {
-    struct mlt_stack_process processes[MLT_STACK_PROCESSES];
+    struct mlt_stack_process processes[MLT_STACK_PROCESSES + MLT_STACK_NATS_MAX - 1];
     char folder[64];
-    char nats_url[64], exchange_http[64], exchange_ws[64], table[512];
+    char nats_url[192]; /* of all servers */
+    char exchange_http[64], exchange_ws[64], table[512];
+    unsigned nats_servers; /* 1, or MLT_STACK_NATS_MAX: a cluster */
+    struct {
+        int held; /* a socket that keeps the port for the whole test */
+        unsigned port;
+    } routes[MLT_STACK_NATS_MAX];
+    char nats_config[MLT_STACK_NATS_MAX][96];
     bool jetstream;
     const char *nats_users;
     char credentials[MLT_STACK_PROCESSES][2][160]; /* user, password file */
@@ -51,6 +61,9 @@ struct mlt_stack_options {
     const char *adapter[8], *conductor[8], *data_bus[8], *control_bus[8]; /* more options */
     const char *table; /* dispatch table; NULL: the one that is shipped */
     bool without_jetstream;
+    /* Three nats-servers, named as their processes, and services that know them all and make
+     * streams with three replicas. */
+    bool nats_cluster;
     /* Text added to the configuration of the NATS server; the five services then connect as users
      * meltica-<name>, each with the password in the file of its name in the folder. NULL: none. */
     const char *nats_users, *password_folder;
@@ -61,7 +74,10 @@ struct mlt_stack_options {
 void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *options);
 /* Starts (again) one process by name and waits until it listens; nats where it listened before. */
 void mlt_stack_run(struct mlt_stack *stack, const char *name);
-/* Whether NATS has JetStream when it is started next. */
+/* Of a cluster: the server that leads what JetStream knows of itself, as soon as every server that
+ * runs says the same one; fails the test after 20 s. */
+const char *mlt_stack_meta_leader(struct mlt_stack *stack);
+/* Whether NATS has JetStream when it is started next; not of a cluster. */
 void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream);
 /* Other users for the running NATS, as of struct mlt_stack_options: it reads its configuration
  * again, and when this returns all connections have the rights that it says. The text is not

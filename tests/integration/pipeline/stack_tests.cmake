@@ -56,6 +56,13 @@ get_test_property(test_storm ENVIRONMENT storm_environment)
 add_test(NAME test_storm_long COMMAND test_storm CONFIGURATIONS long)
 set_tests_properties(test_storm_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 3600
     ENVIRONMENT "${storm_environment};MELTICA_TEST_STORM=long")
+# Judged as tests/chaos judges. Three servers beside the whole stack: heavy.
+mlt_add_test(NAME test_nats_cluster SOURCES test_nats_cluster.c steer_rig.c ../tools/command.c LIBS mlt_chaos mlt_test_stack mlt_proto
+    PkgConfig::CJSON LABELS integration heavy TIMEOUT 900)
+target_include_directories(test_nats_cluster PRIVATE ../tools)
+set_tests_properties(test_nats_cluster PROPERTIES RUN_SERIAL ON)
+add_dependencies(test_nats_cluster meltica meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
+    meltica-data-bus meltica-control-bus)
 # Minutes under a sanitizer, and nothing that shorter ones do not show it; .ci/run leaves them out there.
 foreach(name storm steering_killed steering_store steering_model books_recorded recordings)
     set_property(TEST test_${name} APPEND PROPERTY LABELS heavy)

@@ -103,7 +103,8 @@ cJSON *rig_exchange(struct rig *rig, const cJSON **streams)
     return tree;
 }
 
-bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *held)
+/* NULL: no answer. */
+static cJSON *stream_info(struct rig *rig, const char *stream)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf bytes;
@@ -116,6 +117,12 @@ bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *h
                       ? cJSON_ParseWithLength((const char *)bytes.data, bytes.len)
                       : NULL;
     mlt_buf_fini(&bytes);
+    return tree;
+}
+
+bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *held)
+{
+    cJSON *tree = stream_info(rig, stream);
     const cJSON *state = cJSON_GetObjectItemCaseSensitive(tree, "state");
     const bool there = state != NULL;
     if (there) {
@@ -124,6 +131,16 @@ bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *h
     }
     cJSON_Delete(tree);
     return there;
+}
+
+bool rig_leader(struct rig *rig, const char *stream, char *name, size_t size)
+{
+    cJSON *tree = stream_info(rig, stream);
+    const char *leader = rig_text(cJSON_GetObjectItemCaseSensitive(tree, "cluster"), "leader");
+    const bool known = leader[0] != '\0';
+    (void)snprintf(name, size, "%s", leader);
+    cJSON_Delete(tree);
+    return known;
 }
 
 uint64_t rig_seed(const char *what)
@@ -214,7 +231,7 @@ void rig_start_policed(struct rig *rig, const char *symbols, const char *rate,
                                          .name = "test" };
     assert_int_equal(mlt_bus_connect(&bus, &rig->client, &err), MLT_OK);
     assert_int_equal(mlt_bus_wait_connected(rig->client, 5 * MLT_NS_PER_S), MLT_OK);
-    assert_int_equal(mlt_store_create(rig->client, false, &rig->store, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(rig->client, 0, &rig->store, &err), MLT_OK);
     mlt_stack_run_services(&rig->stack);
     rig_wait_ready(rig);
 }

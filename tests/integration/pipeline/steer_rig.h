@@ -70,6 +70,8 @@ cJSON *rig_exchange(struct rig *rig, const cJSON **streams);
 /* Number of messages that a stream ever took (state.last_seq), and that it holds; false: there is
  * none. */
 bool rig_stream(struct rig *rig, const char *stream, uint64_t *last, uint64_t *held);
+/* The server of a cluster that leads a stream; false: none at present, or it cannot be asked. */
+bool rig_leader(struct rig *rig, const char *stream, char *name, size_t size);
 /* seed from the environment (MELTICA_TEST_SEED) or the clock; printed. */
 uint64_t rig_seed(const char *what);
 

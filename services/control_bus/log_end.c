@@ -34,7 +34,7 @@ static void look(struct mlt_log_end *end)
     end->stored = 0;
     (void)pthread_mutex_unlock(&end->lock);
     const enum mlt_status status =
-        mlt_stored_inspect(end->store, MLT_STORED_CONTROL, &report, &err);
+        mlt_stored_inspect(end->store, MLT_STORED_CONTROL, 0, &report, &err);
     if (status != MLT_OK && status != MLT_E_NOT_FOUND) {
         return;
     }

@@ -118,12 +118,12 @@ static enum mlt_status provision(struct mlt_control *c, struct mlt_error *err)
     struct mlt_stored_report found;
     enum mlt_status status = MLT_E_NOT_FOUND;
     if (c->provisioned) {
-        status = mlt_stored_inspect(c->store, MLT_STORED_CONTROL, &found, err);
+        status = mlt_stored_inspect(c->store, MLT_STORED_CONTROL, 0, &found, err);
     }
     if (status == MLT_E_NOT_FOUND) {
         status = mlt_stored_ensure(c->store, MLT_STORED_CONTROL, err);
         if (status == MLT_OK) {
-            status = mlt_stored_inspect(c->store, MLT_STORED_CONTROL, &found, err);
+            status = mlt_stored_inspect(c->store, MLT_STORED_CONTROL, 0, &found, err);
         }
     }
     c->provisioned = status == MLT_OK;

@@ -385,7 +385,7 @@ static void start_nats(struct mlt_stack *stack)
 }
 
 /* For the next start, and for a reload. */
-static void rewrite_nats_config(const struct mlt_stack *stack)
+static void rewrite_nats_config(struct mlt_stack *stack)
 {
     write_nats_config(stack, 0, strrchr(stack->nats_url, ':') + 1);
 }

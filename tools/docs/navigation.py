@@ -6,15 +6,15 @@ SECTIONS = [
     ("Control", ["docs/control.md", "docs/dispatch-table.md"]),
     ("Operations", ["docs/operation.md", "docs/observability.md", "docs/configuration.md", "docs/console.md", "docs/security.md",
                     "SECURITY.md"]),
-    ("Deployment", ["docs/deployment.md", "helm/meltica/README.md", "helm/meltica/UPGRADING.md"]),
+    ("Deployment", ["docs/deployment.md", "helm/meltica/README.md", "helm/meltica/UPGRADING.md", "docs/releasing.md"]),
     ("Performance", ["docs/benchmarks.md", "docs/report.md", "docs/soak.md", "docs/chaos.md"]),
     ("Comparison", ["docs/comparison.md"]),
-    ("Inside", ["docs/architecture.md", "tests/exchange_sim/README.md"]),
+    ("Inside", ["docs/architecture.md", "docs/simulator.md"]),
     ("Project", ["CHANGELOG.md", "CONTRIBUTING.md"]),
 ]
 FOLDERS = [("Services", "services/"), ("Clients", "clients/"), ("Decisions", "docs/decisions/"), ("More", "")]
 LABELS = {"README.md": "Meltica", "proto/meltica/v1/README.md": "The contract's rules", "SECURITY.md": "Security policy",
-          "helm/meltica/README.md": "Helm chart", "tests/exchange_sim/README.md": "Exchange simulator"}
+          "helm/meltica/README.md": "Helm chart"}
 
 
 def sections(pages):

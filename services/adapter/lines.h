@@ -67,6 +67,12 @@ struct mlt_line_request {
     int64_t first_sent_ns, sent_ns;
 };
 
+/* A message that counts until ends_ns. */
+struct mlt_line_place {
+    int64_t id; /* of the request; 0: acknowledged, or free */
+    int64_t ends_ns;
+};
+
 struct mlt_line {
     enum mlt_line_state state;
     uint32_t topics;    /* seats on it, counted at each turn that needs it */
@@ -77,9 +83,9 @@ struct mlt_line {
     int64_t retry_at_ns;  /* WAITING */
     int64_t close_at_ns;  /* handed over: closed then; 0: not */
     int64_t change_at_ns; /* when its gathered changes leave; MLT_LINES_NEVER: none */
-    int64_t own_sent_ns[MLT_LINE_OWN_PER_SECOND]; /* ring of times, oldest overwritten */
-    int64_t all_sent_ns[MLT_LINE_ALL_PER_SECOND];
-    uint32_t own_next, all_next;
+    /* Places of the exchange's second: of our requests, and of what answers its pings. */
+    struct mlt_line_place own[MLT_LINE_OWN_PER_SECOND];
+    int64_t pong_ends_ns[MLT_LINE_ALL_PER_SECOND];
     /* Before that no new request of the kind begins, so that new streams never wait for a second
      * that earlier changes used up. */
     int64_t subscribe_at_ns, unsubscribe_at_ns;

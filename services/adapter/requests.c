@@ -15,36 +15,71 @@
 void mlt_lines_reset_pace(struct mlt_line *line)
 {
     for (unsigned i = 0; i < MLT_LINE_OWN_PER_SECOND; i++) {
-        line->own_sent_ns[i] = LONG_AGO_NS;
+        line->own[i] = (struct mlt_line_place){ .ends_ns = LONG_AGO_NS };
     }
     for (unsigned i = 0; i < MLT_LINE_ALL_PER_SECOND; i++) {
-        line->all_sent_ns[i] = LONG_AGO_NS;
+        line->pong_ends_ns[i] = LONG_AGO_NS;
     }
-    line->own_next = line->all_next = 0;
     line->subscribe_at_ns = line->unsubscribe_at_ns = LONG_AGO_NS;
 }
 
-static void count_message(struct mlt_line *line, bool own, int64_t now_ns)
+static struct mlt_line_place *first_place(struct mlt_line *line)
 {
-    line->all_sent_ns[line->all_next] = now_ns;
-    line->all_next = (line->all_next + 1) % MLT_LINE_ALL_PER_SECOND;
-    if (own) {
-        line->own_sent_ns[line->own_next] = now_ns;
-        line->own_next = (line->own_next + 1) % MLT_LINE_OWN_PER_SECOND;
+    struct mlt_line_place *first = &line->own[0];
+    for (unsigned i = 1; i < MLT_LINE_OWN_PER_SECOND; i++) {
+        first = line->own[i].ends_ns < first->ends_ns ? &line->own[i] : first;
+    }
+    return first;
+}
+
+/* The exchange counts when it reads, and what a network or a busy host held back it reads at once.
+ * So a request counts until a window after its answer, which is the first sign that it was read;
+ * one without an answer until it is given up. */
+static void count_request(struct mlt_lines *lines, uint32_t number, int64_t id, int64_t now_ns)
+{
+    *first_place(&lines->lines[number]) =
+        (struct mlt_line_place){ .id = id,
+                                 .ends_ns = now_ns + 2 * lines->options.ack_ns + PACE_WINDOW_NS };
+}
+
+/* The answer of one that was sent twice is of the first. */
+static void count_answer(struct mlt_line *line, int64_t id, int64_t now_ns)
+{
+    struct mlt_line_place *of = NULL;
+    for (unsigned i = 0; id != 0 && i < MLT_LINE_OWN_PER_SECOND; i++) {
+        struct mlt_line_place *place = &line->own[i];
+        of = place->id == id && (of == NULL || place->ends_ns < of->ends_ns) ? place : of;
+    }
+    if (of != NULL) {
+        of->id = 0;
+        of->ends_ns = now_ns + PACE_WINDOW_NS < of->ends_ns ? now_ns + PACE_WINDOW_NS : of->ends_ns;
     }
 }
 
-/* When the next request may leave. */
-static int64_t pace_at(const struct mlt_line *line)
+/* When the next request may leave, if no answer comes before; it is to be asked again then. */
+static int64_t pace_at(struct mlt_line *line, int64_t now_ns)
 {
-    const int64_t own = line->own_sent_ns[line->own_next] + PACE_WINDOW_NS;
-    const int64_t all = line->all_sent_ns[line->all_next] + PACE_WINDOW_NS;
-    return own > all ? own : all;
+    const int64_t own_ns = first_place(line)->ends_ns;
+    int64_t first_ns = MLT_LINES_NEVER;
+    unsigned counted = 0;
+    for (unsigned i = 0; i < MLT_LINE_OWN_PER_SECOND + MLT_LINE_ALL_PER_SECOND; i++) {
+        const int64_t ends_ns = i < MLT_LINE_OWN_PER_SECOND
+                                    ? line->own[i].ends_ns
+                                    : line->pong_ends_ns[i - MLT_LINE_OWN_PER_SECOND];
+        counted += ends_ns > now_ns;
+        first_ns = ends_ns > now_ns && ends_ns < first_ns ? ends_ns : first_ns;
+    }
+    return counted >= MLT_LINE_ALL_PER_SECOND && first_ns > own_ns ? first_ns : own_ns;
 }
 
 void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
 {
-    count_message(&lines->lines[line], false, now_ns);
+    int64_t *ends_ns = lines->lines[line].pong_ends_ns;
+    unsigned first = 0;
+    for (unsigned i = 1; i < MLT_LINE_ALL_PER_SECOND; i++) {
+        first = ends_ns[i] < ends_ns[first] ? i : first;
+    }
+    ends_ns[first] = now_ns + PACE_WINDOW_NS;
 }
 
 void mlt_lines_want_by(struct mlt_line *line, int64_t at_ns)
@@ -195,7 +230,7 @@ static bool ask(struct mlt_lines *lines, uint32_t number, bool subscribe, int64_
                                           .tries = 1,
                                           .first_sent_ns = now_ns,
                                           .sent_ns = now_ns };
-    count_message(line, true, now_ns);
+    count_request(lines, number, id, now_ns);
     if (*next_ns > now_ns) { /* else there are more names for another one at once */
         *at_ns = now_ns + (subscribe ? SUBSCRIBE_EACH_NS : UNSUBSCRIBE_EACH_NS);
     }
@@ -219,7 +254,7 @@ static void ask_again(struct mlt_lines *lines, uint32_t number, struct mlt_line_
     request->sent_ns = now_ns;
     if (fits && end_text(&lines->text, request->id) &&
         lines->ports.send(lines->ports.ctx, number, mlt_buf_view(&lines->text))) {
-        count_message(&lines->lines[number], true, now_ns);
+        count_request(lines, number, request->id, now_ns);
         lines->counters.resent++;
     }
 }
@@ -326,11 +361,13 @@ void mlt_lines_answer(struct mlt_lines *lines, uint32_t number, bool has_id, int
     struct mlt_line *line = &lines->lines[number];
     struct mlt_line_request *request = NULL;
     if (has_id) {
+        count_answer(line, id, now_ns);
         for (unsigned i = 0; id != 0 && i < MLT_LINE_REQUESTS_MAX && request == NULL; i++) {
             request = line->requests[i].id == id ? &line->requests[i] : NULL;
         }
     } else if (error != NULL) {
         request = oldest_request(line); /* an id that could not be read comes back as null */
+        count_answer(line, request != NULL ? request->id : 0, now_ns);
     }
     if (request == NULL) {
         lines->counters.unknown_acks++;
@@ -363,11 +400,11 @@ static int64_t expire_requests(struct mlt_lines *lines, uint32_t number, int64_t
             close_request(lines, number, request, "", now_ns);
             continue;
         }
-        if (now_ns >= due && pace_at(line) <= now_ns) {
+        if (now_ns >= due && pace_at(line, now_ns) <= now_ns) {
             ask_again(lines, number, request, now_ns);
             due = now_ns + lines->options.ack_ns;
         } else if (now_ns >= due) {
-            due = pace_at(line);
+            due = pace_at(line, now_ns);
         }
         next = due < next ? due : next;
     }
@@ -379,7 +416,7 @@ int64_t mlt_lines_converse(struct mlt_lines *lines, uint32_t number, int64_t now
     struct mlt_line *line = &lines->lines[number];
     int64_t next = expire_requests(lines, number, now_ns);
     while (line->change_at_ns <= now_ns) {
-        const int64_t pace = pace_at(line);
+        const int64_t pace = pace_at(line, now_ns);
         if (pace > now_ns) {
             return pace < next ? pace : next;
         }

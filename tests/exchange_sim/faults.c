@@ -14,8 +14,9 @@
 #define HELD_BYTES_MAX ((size_t)4 << 20)
 
 const char *const sim_fault_names[SIM_FAULT_COUNT] = {
-    "drop",  "duplicate", "reorder", "delay", "cut",      "shorten", "corrupt", "falsify",     "stale",
-    "slow",  "fail",      "busy",    "truncate", "banned", "huge",    "html",    "wrong_symbol"
+    "drop",     "duplicate", "reorder", "delay", "cut",         "shorten",
+    "corrupt",  "falsify",   "stale",   "slow",  "fail",        "busy",
+    "truncate", "banned",    "huge",    "html",  "wrong_symbol"
 };
 
 /* No falsify: who follows the stream cannot see it, and is wrong until a snapshot tells. */

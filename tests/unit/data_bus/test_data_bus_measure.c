@@ -125,7 +125,8 @@ static void tell(const char *instance, bool known, int64_t offset_ns, uint64_t u
                  int64_t second)
 {
     char name[32];
-    Meltica__V1__PlanStatus status = MELTICA__V1__PLAN_STATUS__INIT;
+    Meltica__V1__PlanStatus status;
+    meltica__v1__plan_status__init(&status);
     (void)snprintf(name, sizeof name, "%s", instance);
     status.instance = name;
     status.clock_known = known;

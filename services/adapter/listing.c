@@ -108,6 +108,7 @@ enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt
                              "exchangeInfo: %zu symbols, and most of the %zu before are gone",
                              count, mlt_binance_symbols_count(adapter->symbols));
     }
+    adapter->listed_at_ns = completed_ns; /* what is told now is newer than what was told before */
     const size_t gone = count_gone(adapter, adapter->symbols, symbols, true);
     adapter->listing_doubted = false;
     /* No frame is in hand here, and topics keep names of their own: nothing looks at the old ones.
@@ -115,7 +116,6 @@ enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt
     mlt_binance_symbols_destroy(adapter->symbols);
     adapter->symbols = symbols;
     adapter->listed = true;
-    adapter->listed_at_ns = completed_ns;
     mlt_governor_set_limit(&adapter->governor, weight_limit);
     mlt_counter_add(adapter->meters.listings, 1);
     mlt_log(MLT_LOG_INFO, "listing_read", "exchangeInfo was read",

@@ -24,6 +24,7 @@
 #define PATIENCE_NS (10 * MLT_NS_PER_S) /* for all books after a kill; then it goes on */
 #define SETTLE_NS (40 * MLT_NS_PER_S)   /* at the end, for the last of everything */
 #define DELIVERED_NS (2 * MLT_NS_PER_S) /* from the last fault to where what comes is proof */
+#define NOTICE_NS (15 * MLT_NS_PER_S)   /* for the Adapter, of what it has to find out itself */
 #define ATTEMPTS_S 300u
 
 static struct mlt_stack stack;
@@ -43,7 +44,7 @@ static const char table[] =
     "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"
     "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100,"
     "\"interval_ms\":10000}},"
-    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}],"
+    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":2000}}],"
     "\"subscriptions\":["
     "{\"id\":\"books\",\"type\":\"BOOK\",\"instruments\":[\"*\"]},"
     "{\"id\":\"snapshots\",\"type\":\"BOOK_SNAPSHOT\",\"instruments\":[\"*\"]}]}";
@@ -90,57 +91,6 @@ static bool tell_exchange(const char *target)
     return done;
 }
 
-/* Does it, and says when it was over: a service listens again. */
-static void hurt(enum chaos_kind kind, struct script *script)
-{
-    char target[64];
-    struct chaos_fault fault = { .kind = kind, .symbol = CHAOS_ALL };
-    const uint64_t dice = mlt_mix64_next(&script->dice);
-    static const unsigned codes[] = { 1000, 1001, 1006, 1008, 1011, 1012 };
-    fault.begin_ns = mlt_clock_wall_ns();
-    switch (kind) {
-    case CHAOS_SHUTDOWN_NOTICE:
-        (void)tell_exchange("/sim/shutdown-notice");
-        break;
-    case CHAOS_RESET:
-        (void)tell_exchange("/sim/end-lines?code=0");
-        break;
-    case CHAOS_UNHEARD:
-        (void)tell_exchange("/sim/unheard?messages=1");
-        (void)tell_exchange("/sim/end-lines?code=0");
-        break;
-    case CHAOS_CLOSE:
-        (void)snprintf(target, sizeof target, "/sim/end-lines?code=%u",
-                       codes[dice % (sizeof codes / sizeof codes[0])]);
-        (void)tell_exchange(target);
-        break;
-    case CHAOS_STALL:
-        (void)snprintf(target, sizeof target, "/sim/stall?ms=%u", 200 + (unsigned)(dice % 1801));
-        (void)tell_exchange(target);
-        fault.begin_ns = mlt_clock_wall_ns();
-        fault.end_ns = fault.begin_ns + (int64_t)(200 + dice % 1801) * MLT_NS_PER_MS;
-        break;
-    default:
-        if (kind == CHAOS_KILL_NATS) {
-            chaos_group_outage(&group, fault.begin_ns, false);
-        }
-        mlt_stack_kill(&stack, victims[kind]);
-        mlt_stack_run(&stack, victims[kind]);
-        if (kind == CHAOS_KILL_NATS) {
-            chaos_group_outage(&group, mlt_clock_wall_ns(), true);
-        }
-        result.kills++;
-        break;
-    }
-    if (fault.end_ns == 0) {
-        fault.end_ns = mlt_clock_wall_ns();
-    }
-    (void)fprintf(stderr, "chaos: %" PRId64 " %s, %.0f ms\n", fault.begin_ns,
-                  chaos_kind_names[kind], (double)(fault.end_ns - fault.begin_ns) / MLT_NS_PER_MS);
-    chaos_group_fault(&group, &fault);
-    result.steps++;
-}
-
 /* ---- what is asked each second ---- */
 
 struct watch {
@@ -161,6 +111,7 @@ static int64_t fault_end_ns(enum chaos_kind kind, int64_t begin_ns, int64_t exte
     case CHAOS_SLOW:
         return begin_ns + extent * MLT_NS_PER_MS;
     case CHAOS_BUSY:
+    case CHAOS_BANNED:
         return begin_ns + extent * MLT_NS_PER_S;
     default:
         return begin_ns;
@@ -180,12 +131,15 @@ static void take_fault(const cJSON *one)
         fault.kind = strcmp(kind, chaos_kind_names[k]) == 0 ? (enum chaos_kind)k : fault.kind;
     }
     assert_true(fault.kind < CHAOS_KINDS);
-    assert_true(chaos_symbol_of(mlt_slice_of_string(symbol), CHAOS_SYMBOLS_MAX, &fault.symbol));
+    if (!chaos_symbol_of(mlt_slice_of_string(symbol), group.recovery.symbols, &fault.symbol)) {
+        return; /* of the visitor: nobody waits for its book */
+    }
     fault.begin_ns = strtoll(time, NULL, 10);
     fault.end_ns = fault_end_ns(fault.kind, fault.begin_ns, (int64_t)extent->valuedouble);
     /* No usable answer, and the Adapter waits with all its calls. */
-    fault.felt_by_all =
-        fault.kind == CHAOS_BUSY || fault.kind == CHAOS_FAIL || fault.kind == CHAOS_TRUNCATE;
+    fault.felt_by_all = fault.kind == CHAOS_BUSY || fault.kind == CHAOS_FAIL ||
+                        fault.kind == CHAOS_TRUNCATE || fault.kind == CHAOS_BANNED ||
+                        fault.kind == CHAOS_HUGE || fault.kind == CHAOS_HTML;
     if (fault.kind == CHAOS_CUT) {
         fault.symbol = CHAOS_ALL; /* the line has them all */
     } else {
@@ -300,12 +254,140 @@ static bool await_books(int64_t begin_ns, int64_t end_ns, int64_t until_ns)
     return stopped;
 }
 
+/* ---- what the Adapter has to notice itself: its watches are some seconds (docs/chaos.md) ---- */
+
+static int64_t exchange_number(const char *member)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, 16u << 20);
+    const int64_t number = mlt_stack_try_get(&stack, "exchange", "/sim/status", &body)
+                               ? mlt_scrape_member(mlt_buf_view(&body), member)
+                               : -1;
+    mlt_buf_fini(&body);
+    return number;
+}
+
+static bool lines_let_go(const char *member)
+{
+    return exchange_number(member) == 0;
+}
+
+static uint64_t reminders(void)
+{
+    return mlt_stack_metric(&stack, "adapter", "meltica_adapter_reminders_total", "");
+}
+
+/* False: it did not within its patience, and it is over all the same. */
+static bool await_noticed(enum chaos_kind kind, uint64_t reminded)
+{
+    const int64_t began_ns = mlt_clock_mono_ns();
+    const int64_t until_ns = began_ns + NOTICE_NS;
+    bool noticed = false, stopped = false;
+    while (!noticed && !stopped && mlt_clock_mono_ns() < until_ns) {
+        stopped = pass_time(mlt_clock_mono_ns() + 20 * MLT_NS_PER_MS);
+        noticed = kind == CHAOS_HOLLOW_ACKS
+                      ? reminders() > reminded
+                      : lines_let_go(kind == CHAOS_MUTE ? "silent" : "half_open");
+    }
+    if (noticed) {
+        mlt_latency_record(&result.noticed[kind], mlt_clock_mono_ns() - began_ns);
+    }
+    return noticed;
+}
+
+/* The last symbol comes, is halted, stands still, has another tick size, and goes: a step each
+ * time. Nobody follows it; what the others have must not notice. */
+static void change_listing(void)
+{
+    static const char *const steps[] = { "listed=1&status=TRADING", "status=HALT", "status=BREAK",
+                                         "status=TRADING&tick=0.5", "listed=0" };
+    static unsigned step;
+    char target[128];
+    (void)snprintf(target, sizeof target, "/sim/listing?symbol=%%E5%%B8%%81%04uUSDT&%s",
+                   result.plan->symbols + 1, steps[step++ % (sizeof steps / sizeof steps[0])]);
+    (void)tell_exchange(target);
+}
+
+/* Does it, and says when it was over: a service listens again. */
+static void hurt(enum chaos_kind kind, struct script *script)
+{
+    const uint64_t reminded = kind == CHAOS_HOLLOW_ACKS ? reminders() : 0;
+    char target[64];
+    struct chaos_fault fault = { .kind = kind, .symbol = CHAOS_ALL };
+    const uint64_t dice = mlt_mix64_next(&script->dice);
+    static const unsigned codes[] = { 1000, 1001, 1006, 1008, 1011, 1012 };
+    fault.begin_ns = mlt_clock_wall_ns();
+    switch (kind) {
+    case CHAOS_SHUTDOWN_NOTICE:
+        (void)tell_exchange("/sim/shutdown-notice");
+        break;
+    case CHAOS_RESET:
+        (void)tell_exchange("/sim/end-lines?code=0");
+        break;
+    case CHAOS_UNHEARD:
+        (void)tell_exchange("/sim/unheard?messages=1");
+        (void)tell_exchange("/sim/end-lines?code=0");
+        break;
+    case CHAOS_UNANSWERED:
+        (void)tell_exchange("/sim/unanswered?messages=1");
+        (void)tell_exchange("/sim/end-lines?code=0");
+        break;
+    case CHAOS_HOLLOW_ACKS:
+        (void)tell_exchange("/sim/hollow-acks?messages=1");
+        (void)tell_exchange("/sim/end-lines?code=0");
+        (void)await_noticed(kind, reminded);
+        break;
+    case CHAOS_HALF_OPEN:
+        (void)tell_exchange("/sim/half-open");
+        (void)await_noticed(kind, 0);
+        break;
+    case CHAOS_MUTE:
+        (void)tell_exchange("/sim/silence?ms=0&pings=0");
+        (void)await_noticed(kind, 0);
+        break;
+    case CHAOS_LISTING:
+        change_listing();
+        break;
+    case CHAOS_CLOSE:
+        (void)snprintf(target, sizeof target, "/sim/end-lines?code=%u",
+                       codes[dice % (sizeof codes / sizeof codes[0])]);
+        (void)tell_exchange(target);
+        break;
+    case CHAOS_STALL:
+    case CHAOS_SILENCE:
+        (void)snprintf(target, sizeof target, "/sim/%s?ms=%u",
+                       kind == CHAOS_STALL ? "stall" : "silence", 200 + (unsigned)(dice % 1801));
+        (void)tell_exchange(target);
+        fault.begin_ns = mlt_clock_wall_ns();
+        fault.end_ns = fault.begin_ns + (int64_t)(200 + dice % 1801) * MLT_NS_PER_MS;
+        break;
+    default:
+        if (kind == CHAOS_KILL_NATS) {
+            chaos_group_outage(&group, fault.begin_ns, false);
+        }
+        mlt_stack_kill(&stack, victims[kind]);
+        mlt_stack_run(&stack, victims[kind]);
+        if (kind == CHAOS_KILL_NATS) {
+            chaos_group_outage(&group, mlt_clock_wall_ns(), true);
+        }
+        result.kills++;
+        break;
+    }
+    if (fault.end_ns == 0) {
+        fault.end_ns = mlt_clock_wall_ns();
+    }
+    (void)fprintf(stderr, "chaos: %" PRId64 " %s, %.0f ms\n", fault.begin_ns,
+                  chaos_kind_names[kind], (double)(fault.end_ns - fault.begin_ns) / MLT_NS_PER_MS);
+    chaos_group_fault(&group, &fault);
+    result.steps++;
+}
+
 /* ---- run ---- */
 
 static void start(const struct chaos_plan *plan, const char *table_path)
 {
     static char symbols[16], rate[16], seed[24], fault_seed[24], fault_rate[16], weight[16];
-    (void)snprintf(symbols, sizeof symbols, "%u", plan->symbols);
+    (void)snprintf(symbols, sizeof symbols, "%u", plan->symbols + 1); /* and a visitor */
     (void)snprintf(rate, sizeof rate, "%u", plan->rate);
     (void)snprintf(seed, sizeof seed, "%" PRIu64, plan->seed);
     (void)snprintf(fault_seed, sizeof fault_seed, "%" PRIu64, plan->seed + 1);
@@ -315,10 +397,32 @@ static void start(const struct chaos_plan *plan, const char *table_path)
         (uint64_t)plan->faults_per_minute * 1000000 / (600 * (uint64_t)plan->symbols);
     (void)snprintf(fault_rate, sizeof fault_rate, "%" PRIu64, million < 500000 ? million : 500000);
     const struct mlt_stack_options options = {
-        .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", seed,
-                      "--levels", "300", "--weight-limit", weight, "--faults", "all",
-                      "--fault-seed", fault_seed, "--fault-rate", fault_rate,
-                      "--fault-snapshot-rate", plan->faults_per_minute > 0 ? "100" : "0" },
+        .exchange = { "--synthetic",
+                      "--symbols",
+                      symbols,
+                      "--rate",
+                      rate,
+                      "--seed",
+                      seed,
+                      "--levels",
+                      "300",
+                      "--ping-interval-s",
+                      "1",
+                      "--unlisted",
+                      "1",
+                      "--unicode",
+                      "1",
+                      "--weight-limit",
+                      weight,
+                      "--faults",
+                      "all",
+                      "--fault-seed",
+                      fault_seed,
+                      "--fault-rate",
+                      fault_rate,
+                      "--fault-snapshot-rate",
+                      plan->faults_per_minute > 0 ? "100" : "0" },
+        .adapter = { "--ws-silence-ms", "3000", "--silent-after-ms", "3000" },
         .table = table_path,
     };
     mlt_stack_start(&stack, &options);

@@ -19,6 +19,12 @@ const char *const chaos_kind_names[CHAOS_KINDS] = { "kill_adapter",
                                                     "unheard",
                                                     "close",
                                                     "stall",
+                                                    "half_open",
+                                                    "silence",
+                                                    "mute",
+                                                    "unanswered",
+                                                    "hollow_acks",
+                                                    "listing",
                                                     "drop",
                                                     "duplicate",
                                                     "reorder",
@@ -30,7 +36,11 @@ const char *const chaos_kind_names[CHAOS_KINDS] = { "kill_adapter",
                                                     "slow",
                                                     "fail",
                                                     "busy",
-                                                    "truncate" };
+                                                    "truncate",
+                                                    "banned",
+                                                    "huge",
+                                                    "html",
+                                                    "wrong_symbol" };
 
 void chaos_recovery_open(struct chaos_recovery *recovery, unsigned symbols)
 {

@@ -29,6 +29,12 @@ enum chaos_kind {
     CHAOS_UNHEARD, /* and the next control message is neither carried out nor answered */
     CHAOS_CLOSE,
     CHAOS_STALL,
+    CHAOS_HALF_OPEN,
+    CHAOS_SILENCE,     /* without data; pings come */
+    CHAOS_MUTE,        /* without anything */
+    CHAOS_UNANSWERED,  /* and the next control message is carried out, not answered */
+    CHAOS_HOLLOW_ACKS, /* and the next SUBSCRIBE is answered, not carried out */
+    CHAOS_LISTING,
     CHAOS_SCRIPT_KINDS, /* above: the plan's; below: the simulator's own script */
     CHAOS_DROP = CHAOS_SCRIPT_KINDS,
     CHAOS_DUPLICATE,
@@ -42,6 +48,10 @@ enum chaos_kind {
     CHAOS_FAIL,
     CHAOS_BUSY,
     CHAOS_TRUNCATE,
+    CHAOS_BANNED,
+    CHAOS_HUGE,
+    CHAOS_HTML,
+    CHAOS_WRONG_SYMBOL,
     CHAOS_KINDS
 };
 extern const char *const chaos_kind_names[CHAOS_KINDS]; /* from CHAOS_DROP on the simulator's */

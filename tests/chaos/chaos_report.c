@@ -196,6 +196,16 @@ static void put_recovery(struct report *r)
             put(one, "count", (double)l->count);
         }
     }
+    cJSON *noticed = cJSON_AddObjectToObject(r->json, "noticed_ms");
+    for (unsigned k = 0; k < CHAOS_SCRIPT_KINDS; k++) {
+        const struct mlt_latency *l = &c->noticed[k];
+        if (l->count > 0) {
+            cJSON *one = cJSON_AddObjectToObject(noticed, chaos_kind_names[k]);
+            put(one, "p50", ms(mlt_latency_at(l, 500)));
+            put(one, "max", ms(l->max_ns));
+            put(one, "count", (double)l->count);
+        }
+    }
     check(r, "recovered", c->unrecovered == 0 && c->recovery->forgotten == 0 && took->count > 0,
           "%" PRIu64 " faults recovered from, %u not", took->count, c->unrecovered);
     check(r, "recovery_in_time",
@@ -316,13 +326,18 @@ static bool write_markdown(const char *path, const cJSON *json)
                       cJSON_IsTrue(member(one, "pass")) ? "ok" : "**FAIL**",
                       member(one, "measured")->valuestring);
     }
-    (void)fprintf(to, "\n## Faults\n\n| kind | number | recovery p50 ms | max ms |\n|---|---|---|"
-                      "---|\n");
+    (void)fprintf(to, "\n## Faults\n\n| kind | number | noticed max ms | recovery p50 ms | max ms |"
+                      "\n|---|---|---|---|---|\n");
     cJSON_ArrayForEach(one, member(json, "faults_by_kind"))
     {
         const cJSON *took = member(kinds, one->string);
-        (void)fprintf(to, "| %s | %.0f | %.0f | %.0f |\n", one->string, one->valuedouble,
-                      took != NULL ? number(took, "p50") : 0,
+        const cJSON *noticed = member(member(json, "noticed_ms"), one->string);
+        char since[24] = "";
+        if (noticed != NULL) {
+            (void)snprintf(since, sizeof since, "%.0f", number(noticed, "max"));
+        }
+        (void)fprintf(to, "| %s | %.0f | %s | %.0f | %.0f |\n", one->string, one->valuedouble,
+                      since, took != NULL ? number(took, "p50") : 0,
                       took != NULL ? number(took, "max") : 0);
     }
     return fclose(to) == 0;

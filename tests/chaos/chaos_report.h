@@ -39,6 +39,7 @@ struct chaos_result {
     uint64_t ended_unasked, bad_exits, error_lines;
     char first_bad_end[512], first_error[512];
     uint64_t steps, kills;
+    struct mlt_latency noticed[CHAOS_SCRIPT_KINDS]; /* until the Adapter found out by itself */
 };
 
 /* The report; the caller deletes it. *passed: every check. */

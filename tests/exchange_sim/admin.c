@@ -71,9 +71,10 @@ static enum mlt_status status_page(struct sim_server *server, struct mlt_buf *ou
 {
     const struct sim_market *market = server->market;
     const struct sim_hub *hub = &server->hub;
-    size_t subscriptions = 0, waiting = 0;
+    size_t subscriptions = 0, waiting = 0, silent = 0;
     for (const struct sim_line *line = hub->oldest; line != NULL; line = line->newer) {
         subscriptions += line->topic_count;
+        silent += line->silent;
         waiting += line->out.len;
     }
     enum mlt_status status = mlt_buf_printf(
@@ -82,7 +83,7 @@ static enum mlt_status status_page(struct sim_server *server, struct mlt_buf *ou
         "\"symbols\":%zu,\"frames_total\":%llu,\"frames_passed\":%llu,\"frames_sent\":%llu,"
         "\"frames_dropped\":%llu,\"passes\":%llu,\"records_skipped\":%llu,\"connections\":%zu,"
         "\"connections_opened\":%llu,\"subscriptions\":%zu,\"messages_received\":%llu,"
-        "\"bytes_waiting\":%zu,\"half_open\":%zu",
+        "\"bytes_waiting\":%zu,\"half_open\":%zu,\"silent\":%zu",
         market->mode, yes_no(server->started), yes_no(market->finished),
         (long long)server->started_wall_ns, (long long)server->finished_wall_ns,
         market->symbol_count, (unsigned long long)market->frames_total,
@@ -90,7 +91,7 @@ static enum mlt_status status_page(struct sim_server *server, struct mlt_buf *ou
         (unsigned long long)hub->frames_dropped, (unsigned long long)market->passes,
         (unsigned long long)market->skipped, hub->line_count, (unsigned long long)hub->lines_opened,
         subscriptions, (unsigned long long)hub->messages_received, waiting,
-        sim_server_frozen(server));
+        sim_server_frozen(server), silent);
     if (status == MLT_OK) {
         status = put_mutations(server->mutator, out);
     }

@@ -503,14 +503,14 @@ static bool joins(const struct mlt_sync *sync, int64_t id)
     return !sync->continuous && id >= sync->needed;
 }
 
-/* Prices that a snapshot shows, without bound on a side that it has whole. */
+/* Prices that a snapshot shows, without bound on a side that is empty. */
 static struct range shown_by(const struct mlt_book_snapshot *s)
 {
     struct range shown = { INT64_MIN, INT64_MAX };
-    if (s->bids.count > 0 && s->bids.count >= s->requested_depth) {
+    if (s->bids.count > 0) {
         shown.low = s->bids.prices[s->bids.count - 1];
     }
-    if (s->asks.count > 0 && s->asks.count >= s->requested_depth) {
+    if (s->asks.count > 0) {
         shown.high = s->asks.prices[s->asks.count - 1];
     }
     return shown;

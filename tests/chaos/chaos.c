@@ -386,42 +386,15 @@ static void hurt(enum chaos_kind kind, struct script *script)
 
 static void start(const struct chaos_plan *plan, const char *table_path)
 {
-    static char symbols[16], rate[16], seed[24], fault_seed[24], fault_rate[16], weight[16];
+    static char symbols[16], rate[16], seed[24], weight[16];
     (void)snprintf(symbols, sizeof symbols, "%u", plan->symbols + 1); /* and a visitor */
     (void)snprintf(rate, sizeof rate, "%u", plan->rate);
     (void)snprintf(seed, sizeof seed, "%" PRIu64, plan->seed);
-    (void)snprintf(fault_seed, sizeof fault_seed, "%" PRIu64, plan->seed + 1);
     (void)snprintf(weight, sizeof weight, "%u", plan->weight_limit);
-    /* Each symbol has ten depth frames a second. */
-    const uint64_t million =
-        (uint64_t)plan->faults_per_minute * 1000000 / (600 * (uint64_t)plan->symbols);
-    (void)snprintf(fault_rate, sizeof fault_rate, "%" PRIu64, million < 500000 ? million : 500000);
     const struct mlt_stack_options options = {
-        .exchange = { "--synthetic",
-                      "--symbols",
-                      symbols,
-                      "--rate",
-                      rate,
-                      "--seed",
-                      seed,
-                      "--levels",
-                      "300",
-                      "--ping-interval-s",
-                      "1",
-                      "--unlisted",
-                      "1",
-                      "--unicode",
-                      "1",
-                      "--weight-limit",
-                      weight,
-                      "--faults",
-                      "all",
-                      "--fault-seed",
-                      fault_seed,
-                      "--fault-rate",
-                      fault_rate,
-                      "--fault-snapshot-rate",
-                      plan->faults_per_minute > 0 ? "100" : "0" },
+        .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", seed,
+                      "--levels", "300", "--ping-interval-s", "1", "--unlisted", "1", "--unicode",
+                      "1", "--weight-limit", weight },
         .adapter = { "--ws-silence-ms", "3000", "--silent-after-ms", "3000" },
         .table = table_path,
     };
@@ -431,6 +404,21 @@ static void start(const struct chaos_plan *plan, const char *table_path)
     chaos_group_start(&group, &stack, plan->symbols, &result);
     group.recovery.slow_ns = (int64_t)plan->recovery_ms * MLT_NS_PER_MS;
     mlt_stack_run_services(&stack);
+}
+
+/* Not before every book was LIVE: of an instrument of which nothing is known, another one's
+ * snapshot is believed (services/conductor/sync.h). */
+static void begin_script(const struct chaos_plan *plan)
+{
+    char target[160];
+    /* Each symbol has ten depth frames a second. */
+    const uint64_t million =
+        (uint64_t)plan->faults_per_minute * 1000000 / (600 * (uint64_t)plan->symbols);
+    (void)snprintf(target, sizeof target,
+                   "/sim/script?faults=all&seed=%" PRIu64 "&rate=%" PRIu64 "&snapshot-rate=%u",
+                   (plan->seed + 1) & INT64_MAX, million < 500000 ? million : 500000,
+                   plan->faults_per_minute > 0 ? 100 : 0);
+    (void)tell_exchange(target);
 }
 
 static bool run_on(struct script *script, int64_t until_ns)
@@ -535,6 +523,7 @@ static int chaos(const void *ctx, const char *table_path)
         (void)fprintf(stderr, "chaos: every book is LIVE, it begins\n");
         const int64_t began_ns = mlt_clock_mono_ns();
         result.began_wall_ns = mlt_clock_wall_ns();
+        begin_script(plan);
         soak_watch_open(&unused, plan->symbols);
         soak_steer_start(&steer, &unused, stack.nats_url, CHAOS_CONSUMERS, plan->seed);
         result.interrupted = run_on(&script, began_ns + plan->seconds * MLT_NS_PER_S);

@@ -666,17 +666,22 @@ static void test_prices_that_are_said_twice_are_believed(void **state)
     assert_int_equal(counts().doubted, 2);
 }
 
-/* A side that is shown whole says of every price that it has no level there. */
-static void test_a_small_book_shown_whole_is_not_doubted(void **state)
+/* Of a side that is empty nothing can be said. */
+static void test_a_side_without_levels_shows_every_price(void **state)
 {
     (void)state;
     mlt_sync_start(f.sync);
     assert_int_equal(snapshot_of(10, 10, 10), MLT_SYNC_APPLIED);
-    bid_price = 7000;
-    ask_price = 7100;
-    assert_int_equal(snapshot_of(11, 11, 10), MLT_SYNC_APPLIED);
-    bid_price = 100;
-    ask_price = 200;
+    mlt_sync_lost(f.sync);
+    const int64_t price = 50, quantity = 11;
+    const struct mlt_book_snapshot s = {
+        11, { -2, -5, 1, &price, &quantity }, { -2, -5, 0, NULL, NULL }, 10, false
+    };
+    enum mlt_sync_outcome outcome;
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(mlt_sync_snapshot(f.sync, &s, &outcome), MLT_OK);
+    assert_int_equal(outcome, MLT_SYNC_APPLIED);
     assert_int_equal(counts().doubted, 0);
 }
 
@@ -775,7 +780,7 @@ int main(void)
         TEST(test_waits_begin_anew_when_a_snapshot_joined),
         TEST(test_a_snapshot_of_other_prices_is_another_instruments),
         TEST(test_prices_that_are_said_twice_are_believed),
-        TEST(test_a_small_book_shown_whole_is_not_doubted),
+        TEST(test_a_side_without_levels_shows_every_price),
         TEST(test_a_live_book_that_is_about_to_show_too_little_asks_urgently),
         TEST(test_while_nothing_is_asked_for_little_is_buffered),
         TEST(test_options_that_cannot_work_are_refused),

@@ -606,8 +606,8 @@ static void test_a_snapshot_deeper_than_the_book_goes_out_as_deep_as_the_book(vo
     fixture_forget(&f);
     int64_t bids[80], asks[80], quantities[80];
     for (int i = 0; i < 80; i++) {
-        bids[i] = 1000 - i;
-        asks[i] = 1001 + i;
+        bids[i] = 150 - i;
+        asks[i] = 151 + i;
         quantities[i] = 1 + i;
     }
     struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
@@ -623,7 +623,7 @@ static void test_a_snapshot_deeper_than_the_book_goes_out_as_deep_as_the_book(vo
     assert_int_equal(out->bids.count, MLT_ORDERBOOK_LEVELS_MIN);
     assert_int_equal(out->asks.count, MLT_ORDERBOOK_LEVELS_MIN);
     assert_int_equal(out->requested_depth, MLT_ORDERBOOK_LEVELS_MIN); /* not whole */
-    assert_int_equal(out->bids.prices[MLT_ORDERBOOK_LEVELS_MIN - 1], 1000 - 63);
+    assert_int_equal(out->bids.prices[MLT_ORDERBOOK_LEVELS_MIN - 1], 150 - 63);
     fixture_close(&f);
 }
 

@@ -93,6 +93,8 @@ static bool all_is_current(struct rig *r, void *ctx)
     return true;
 }
 
+/* Not where all are elected anew: of a stream that nothing is written to the new leader may not say
+ * so for minutes. */
 static void await_current(void)
 {
     char lacking[512] = "";
@@ -326,6 +328,24 @@ static void make_with_one_replica(void)
     mlt_store_destroy(one);
 }
 
+/* Before the Conductor wants it: one that does not get it within a second, which a busy machine may
+ * need longer for, takes the time as epoch and makes it no more. */
+static void make_owners(void)
+{
+    struct mlt_store *three = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    const int64_t until_ns = mlt_clock_mono_ns() + READY_S * MLT_NS_PER_S;
+    enum mlt_status status = MLT_E_UNAVAILABLE;
+    assert_int_equal(mlt_store_create(rig.client, 3, &three, &err), MLT_OK);
+    while (status == MLT_E_UNAVAILABLE && mlt_clock_mono_ns() < until_ns) {
+        status = mlt_stored_ensure(three, MLT_STORED_OWNERS, &err);
+    }
+    if (status != MLT_OK) {
+        fail_msg("%s", err.text);
+    }
+    mlt_store_destroy(three);
+}
+
 static bool is_told(struct rig *r, void *ctx)
 {
     char line[512];
@@ -395,6 +415,7 @@ static void start(void)
     assert_int_equal(mlt_bus_wait_connected(rig.client, 5 * MLT_NS_PER_S), MLT_OK);
     assert_int_equal(mlt_store_create(rig.client, 0, &rig.store, &err), MLT_OK);
     make_with_one_replica();
+    make_owners();
     memset(&result, 0, sizeof result);
     chaos_group_start(&group, &rig.stack, SYMBOLS, &result);
     memset(&clock_tick, 0, sizeof clock_tick);
@@ -525,7 +546,6 @@ static void test_without_a_quorum_data_flows(void **state)
         mlt_stack_run(&rig.stack, victims[i]);
     }
     (void)mlt_stack_meta_leader(&rig.stack);
-    await_current();
     steer("two of three");
     await_stores(&since, "two of three");
     finish();
@@ -544,7 +564,6 @@ static void test_all_servers_at_once(void **state)
     }
     await_books(&since, "all three");
     (void)mlt_stack_meta_leader(&rig.stack);
-    await_current();
     steer("all three");
     await_stores(&since, "all three");
     struct moment killed = { .received_ns = mlt_clock_wall_ns() };

@@ -280,15 +280,14 @@ static void count_silence(struct soak_watch *w)
 }
 
 /* How long a stream was silent that had to flow since its last event, and since it was asked for. A
- * STATUS and an INSTRUMENT come when there is something to say, a BOOK_SNAPSHOT when there is
- * weight for its poll: those are counted. */
+ * STATUS and an INSTRUMENT come when there is something to say. */
 static void count_stream_silence(struct soak_watch *w, unsigned symbol, enum mlt_event_type type,
                                  int64_t now_ns)
 {
     const struct soak_channel *c = &w->instruments[symbol].channels[type];
     const struct soak_demand *d = &w->instruments[symbol].demands[type];
     if (!w->warm || d->in_force_ns == 0 || type == MLT_EVENT_STATUS ||
-        type == MLT_EVENT_INSTRUMENT || type == MLT_EVENT_BOOK_SNAPSHOT) {
+        type == MLT_EVENT_INSTRUMENT) {
         return;
     }
     int64_t since_ns = c->came_ns > d->in_force_ns ? c->came_ns : d->in_force_ns;

@@ -38,7 +38,7 @@ static struct {
     struct mlt_decimal tick;
     uint64_t live_books, trades;
     uint64_t others_live, others_unwell; /* STATUS that says that something is wrong */
-} seen;
+} seen;                                  /* under the consumer's lock */
 
 static void look(void *ctx, const struct mlt_event *event, struct mlt_slice bytes)
 {
@@ -139,10 +139,11 @@ static void test_listing_changes_are_told_and_touch_nobody_else(void **state)
     mlt_stack_run_services(&stack);
     await_books(false, 30, "books of the others");
     assert_int_equal(own_books(), 0);
-    assert_string_equal(seen.status, "");
     (void)pthread_mutex_lock(&consumer.lock);
+    const bool listed = seen.status[0] != '\0';
     seen.others_unwell = 0;
     (void)pthread_mutex_unlock(&consumer.lock);
+    assert_false(listed);
 
     tell("listed=1"); /* new: the patterns of all three subscriptions cover it */
     await(has_status, trading, "INSTRUMENT of the new one");
@@ -177,8 +178,11 @@ static void test_listing_changes_are_told_and_touch_nobody_else(void **state)
     mlt_consumer_totals(&consumer, &totals);
     assert_int_equal(totals.sequence_holes, 0);
     assert_int_equal(totals.duplicates, 0);
-    assert_int_equal(seen.others_unwell, 0);
-    assert_true(seen.trades > 0);
+    (void)pthread_mutex_lock(&consumer.lock);
+    const uint64_t unwell = seen.others_unwell, trades = seen.trades;
+    (void)pthread_mutex_unlock(&consumer.lock);
+    assert_int_equal(unwell, 0);
+    assert_true(trades > 0);
     static const char *const services[] = { "dispatcher", "control-bus", "data-bus", "conductor",
                                             "adapter" };
     for (unsigned i = 0; i < 5; i++) {

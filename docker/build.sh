@@ -3,7 +3,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-all=(adapter dispatcher conductor control-bus data-bus meltica exchange-sim nats)
+all=(adapter dispatcher conductor control-bus data-bus meltica exchange-sim nats console)
 targets=()
 options=()
 prefix=${MELTICA_REGISTRY:-}
@@ -13,6 +13,7 @@ usage() {
     cat <<TEXT
 usage: docker/build.sh [--again] [TARGET...]   (${all[*]})
   --again   take nothing from earlier builds
+console is built of the page, which ./dev console build makes first: node 20 with npm on the host, or root.
 Environment: BASE_IMAGE (debian:trixie-slim; made by docker/base-image.sh where it is not here and cannot be pulled),
 MELTICA_REGISTRY (before the names, with a slash at its end), JOBS (compilers at a time, 1), SOURCE_DATE_EPOCH (the commit's), DOCKER (docker).
 TEXT
@@ -65,6 +66,18 @@ if [ -z "${DOCKER_BUILDKIT:-}" ]; then
     fi
 fi
 export DOCKER_BUILDKIT
+
+# What the image of the console has of the page: itself, and the licences of what is in it.
+page() {
+    local from=$here/services/console/web/node_modules to=$here/build/console-image
+    "$here/dev" console build >&2 || die "no page for the console: see above, or name the other targets"
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp -r "$here/build/console" "$to/console"
+    sed -E 's#usr/share/(doc/)?meltica#usr/local/share/meltica#g' "$here/packaging/deb/copyright" >"$to/console-copyright"
+    cp "$from/@fontsource-variable/inter/LICENSE" "$to/console-font-license"
+}
+[[ " ${targets[*]} " != *" console "* ]] || page
 
 for target in "${targets[@]}"; do
     image=${prefix}meltica-$target

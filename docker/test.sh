@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 docker=${DOCKER:-docker}
 registry=${MELTICA_REGISTRY:-}
-services=(adapter dispatcher conductor control-bus data-bus)
+services=(adapter dispatcher conductor control-bus data-bus console)
 images=("${services[@]}" meltica exchange-sim nats)
 size_max=120000000
 again=meltica-test-again/ # no registry: a name before the images of the second build
@@ -57,9 +57,10 @@ pass() {
 
 # A project of its own and any free port: nothing that runs is disturbed.
 export MELTICA_REGISTRY="$registry" MELTICA_TAG=local MELTICA_NATS_PORT=0 MELTICA_NATS_MONITOR_PORT=0 PROMETHEUS_PORT=0
-unset MELTICA_NATS_URL
+export MELTICA_NATS_WS_PORT=0 MELTICA_CONSOLE_PORT=0 MELTICA_NATS_WS_URL=ws://127.0.0.1:9222
+unset MELTICA_NATS_URL MELTICA_CONSOLE_CONTROL
 compose() {
-    "$docker" compose -p meltica-test -f "$here/docker/compose.yaml" --profile simulator "$@"
+    "$docker" compose -p meltica-test -f "$here/docker/compose.yaml" --profile simulator --profile console "$@"
 }
 
 work=$(mktemp -d)
@@ -165,7 +166,7 @@ timeout 60 "$docker" compose -p meltica-test -f "$here/docker/compose.yaml" --pr
 pass "200 events $((SECONDS - begun)) s after docker compose up"
 
 containers=$(compose ps -q)
-[ "$(wc -l <<<"$containers")" = 7 ] || fail "not seven containers: $(compose ps)"
+[ "$(wc -l <<<"$containers")" = 8 ] || fail "not eight containers: $(compose ps)"
 for id in $containers; do
     name=$("$docker" inspect --format '{{.Name}}' "$id")
     limits=$("$docker" inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.Config.User}} {{.HostConfig.SecurityOpt}}' "$id")
@@ -176,7 +177,7 @@ for id in $containers; do
     done
     ! "$docker" exec "$id" touch /written 2>/dev/null || fail "$name: its root can be written"
 done
-pass "seven containers: read-only, no capabilities, user 65532, no new privileges"
+pass "eight containers: read-only, no capabilities, user 65532, no new privileges"
 
 answer=$(tool sub TRADE SYM0002-USDT --consumer docker-test) || fail "meltica sub: $answer"
 grep -q CONFIRMED <<<"$answer" || fail "not confirmed: $answer"
@@ -195,6 +196,10 @@ if command -v nats >/dev/null; then
 else
     printf 'left out: nats, the command line of NATS, is not installed here\n'
 fi
+page=$(compose port console 8080)
+answer=$(python3 "$here/docker/console_check.py" "http://$page" "$(compose port nats 9222)" http://127.0.0.1:0 2>&1) ||
+    fail "$answer"
+pass "$answer"
 tool verify SYM0001-USDT --seconds 5 >"$work/verify" || fail "verify: $(cat "$work/verify")"
 pass "a late joiner's book is right: $(sed -n 's/^ *digests: //p' "$work/verify")"
 
@@ -228,12 +233,12 @@ timeout 60 "$docker" compose -p meltica-test -f "$here/docker/compose.yaml" --pr
     tail --json --count 200 >"$work/events" || fail "no events after NATS came back"
 pass "NATS stopped and started: ill, well again, events"
 
-compose stop --timeout 15 adapter-simulator dispatcher-simulator conductor data-bus control-bus >/dev/null 2>&1
-for service in adapter-simulator dispatcher-simulator conductor data-bus control-bus; do
+compose stop --timeout 15 adapter-simulator dispatcher-simulator conductor data-bus control-bus console >/dev/null 2>&1
+for service in adapter-simulator dispatcher-simulator conductor data-bus control-bus console; do
     status=$("$docker" inspect --format '{{.State.ExitCode}}' "$(compose ps -aq "$service")")
     [ "$status" = 0 ] || fail "$service ended with $status, not 0"
 done
-pass "all five drain on SIGTERM and end with 0"
+pass "all six drain on SIGTERM and end with 0"
 
 compose --profile observability --profile tools down --volumes --timeout 10 >/dev/null 2>&1
 [ -z "$("$docker" ps -aq --filter label=com.docker.compose.project=meltica-test)" ] || fail "containers are left behind"

@@ -24,7 +24,7 @@ import versions
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 IMAGES = ["meltica-adapter", "meltica-dispatcher", "meltica-conductor", "meltica-control-bus", "meltica-data-bus", "meltica",
-          "meltica-exchange-sim", "meltica-nats"]
+          "meltica-exchange-sim", "meltica-nats", "meltica-console"]
 PROGRAMS = ["meltica", "meltica-adapter", "meltica-conductor", "meltica-console", "meltica-control-bus",
             "meltica-data-bus", "meltica-dispatcher", "meltica-exchange-sim"]
 PARTS = ("chart", "images")

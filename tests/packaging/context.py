@@ -12,7 +12,10 @@ import tempfile
 
 def main(cmake, source):
     with open(os.path.join(source, ".dockerignore"), encoding="utf-8") as file:
-        kept = [line[1:].strip() for line in file if line.startswith("!")]
+        lines = [line.strip() for line in file]
+    # What lies in build/ is made by docker/build.sh, for one image alone.
+    kept = [line[1:] for line in lines if line.startswith("!") and not line.startswith("!build/")]
+    left_out = [line for line in lines if line and line[0] not in "!#*"]
     with tempfile.TemporaryDirectory() as folder:
         context = os.path.join(folder, "context")
         for path in kept:
@@ -22,6 +25,8 @@ def main(cmake, source):
                 shutil.copytree(at, to, ignore=shutil.ignore_patterns("node_modules"))
             else:
                 shutil.copy(at, to)
+        for path in left_out:
+            shutil.rmtree(os.path.join(context, path))
         answer = subprocess.run([cmake, "-S", context, "-B", os.path.join(folder, "build"), "-DBUILD_TESTING=OFF"],
                                 capture_output=True, text=True, timeout=110)
         if answer.returncode != 0:

@@ -14,6 +14,7 @@ import configuration
 from chart import CHART, CI, NAMESPACE, component, environment, helm, load, of_ci, one, pods, rendered, tool
 
 SERVICES = {"adapter": "adapter", "dispatcher": "dispatcher", "conductor": "conductor", "data-bus": "dataBus", "control-bus": "controlBus"}
+WITH_CONSOLE = {**SERVICES, "console": "console"}
 OTEL = {
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -45,11 +46,11 @@ class Settings(unittest.TestCase):
             seen = set()
             for name, spec, labels, _ in pods(of_ci(path)):
                 own = component(labels)
-                if own not in SERVICES:
+                if own not in WITH_CONSOLE:
                     self.assertEqual(environment(spec), {}, f"{path.name}: {name}")
                     continue
                 seen.add(own)
-                known = {row["variable"] for row in rows["common"] + rows[SERVICES[own]]}
+                known = {row["variable"] for row in rows["common"] + rows[WITH_CONSOLE[own]]}
                 entries = [entry["name"] for entry in spec["containers"][0]["env"]]
                 self.assertEqual(len(entries), len(set(entries)), f"{path.name}: {name} has a variable twice")
                 for entry in entries:
@@ -60,13 +61,13 @@ class Settings(unittest.TestCase):
                         self.assertIn(f"`{entry}`", observability)
                     else:
                         self.assertIn(entry, known, f"{path.name}: {name}")
-            self.assertEqual(seen, set(SERVICES), path.name)
+            self.assertEqual(seen, set(WITH_CONSOLE if path.name == "console-values.yaml" else SERVICES), path.name)
 
     def test_every_setting_reaches_its_service_as_it_is_written(self):
         rows = configuration.documented()
         schema = json.loads(configuration.SCHEMA.read_text())
         values, wanted = {"nats": {"bundled": {"jetstream": {"memoryStore": "1100000Gi"}}}}, {}
-        for name, section in SERVICES.items():
+        for name, section in WITH_CONSOLE.items():
             config = {}
             for row in configuration.settable(section, rows) + configuration.settable("common", rows):
                 node = schema["definitions"][f"{section}Config"]["properties"][configuration.camel(row["key"])]
@@ -74,7 +75,7 @@ class Settings(unittest.TestCase):
                 value = {"boolean": False, "string": "http://of.test:81"}.get(node.get("type"), value)
                 config[configuration.camel(row["key"])] = value
                 wanted[(name, row["variable"])] = str(value).lower() if isinstance(value, bool) else str(value)
-            values[section] = {"config": config}
+            values[section] = {"config": config, **({"enabled": True} if section == "console" else {})}
         objects = with_values(values)
         for (name, variable), value in wanted.items():
             entry = environment(spec_of(objects, f"-{name}"))[variable]
@@ -90,9 +91,9 @@ class Settings(unittest.TestCase):
         self.assertEqual(adapter["MELTICA_DRAIN_TIMEOUT_MS"]["value"], "9000")
 
     def test_a_drain_has_its_time_before_it_is_killed(self):
-        objects = with_values({"config": {"drainTimeoutMs": 600000}})
+        objects = with_values({"config": {"drainTimeoutMs": 600000}, "console": {"enabled": True}})
         for name, spec, labels, _ in pods(objects):
-            if component(labels) in SERVICES:
+            if component(labels) in WITH_CONSOLE:
                 self.assertGreater(spec["terminationGracePeriodSeconds"], 605, name)
 
     def test_conductors_take_their_ordinal(self):
@@ -169,7 +170,7 @@ class Pods(unittest.TestCase):
     def test_probes_ask_what_they_should(self):
         for path in CI:
             for name, spec, labels, _ in pods(of_ci(path)):
-                if component(labels) not in SERVICES:
+                if component(labels) not in WITH_CONSOLE:
                     continue
                 container = spec["containers"][0]
                 self.assertEqual(container["livenessProbe"]["httpGet"]["path"], "/livez", name)
@@ -285,13 +286,14 @@ class Together(unittest.TestCase):
         self.assertEqual(ports(objects, "-adapter"), {53, 4443, 4444, 9443, 80, 4318})
         self.assertEqual(ports(of_ci(CHART / "ci" / "simulator-values.yaml"), "-adapter"), {53, 4222, 8080})
 
-    def test_the_monitor_selects_the_five_services(self):
-        objects = of_ci(CHART / "ci" / "production-values.yaml")
-        selector = one(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
-        found = {o["metadata"]["name"] for o in objects if o["kind"] == "Service" and matches(selector, o["metadata"]["labels"])}
-        self.assertEqual(found, {f"meltica-{name}" for name in SERVICES})
+    def test_the_monitor_selects_the_services(self):
+        for values, services in (("production", SERVICES), ("console", WITH_CONSOLE)):
+            objects = of_ci(CHART / "ci" / f"{values}-values.yaml")
+            selector = one(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+            found = {o["metadata"]["name"] for o in objects if o["kind"] == "Service" and matches(selector, o["metadata"]["labels"])}
+            self.assertEqual(found, {f"meltica-{name}" for name in services})
         monitor = one(of_ci(CHART / "ci" / "nack-values.yaml"), "PodMonitor")["spec"]["selector"]
-        self.assertEqual(set(monitor["matchExpressions"][0]["values"]), set(SERVICES))
+        self.assertEqual(set(monitor["matchExpressions"][0]["values"]), set(WITH_CONSOLE))
 
     def test_the_rules_look_for_the_job_that_the_monitors_give(self):
         rules = "".join(path.read_text() for path in (CHART / "files" / "rules").glob("*.yaml"))
@@ -333,7 +335,7 @@ class Together(unittest.TestCase):
 
     def test_notes_name_what_is_there(self):
         text = (CHART / "templates" / "NOTES.txt").read_text()
-        for name in ("helm test", "nats sub 'meltica.data.*'", "meltica.control.status", "/readyz"):
+        for name in ("helm test", "nats sub 'meltica.data.*'", "meltica.control.status", "/readyz", "svc/{{ $name }}-console 9380:", "svc/{{ $name }}-nats 9222"):
             self.assertIn(name, text)
         one(rendered(), "Service", "-nats")
         one(rendered(), "Deployment", "-dispatcher")
@@ -345,7 +347,7 @@ class Together(unittest.TestCase):
         version = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
         if tuple(int(part) for part in version.split("v")[-1].split(".")[:2]) < (2, 11):
             self.skipTest(f"the bundled configuration needs nats-server 2.11, this is {version.strip()}")
-        for path in ("default-values.yaml", "simulator-values.yaml", "secured-values.yaml"):
+        for path in ("default-values.yaml", "simulator-values.yaml", "secured-values.yaml", "console-values.yaml"):
             text = one(of_ci(CHART / "ci" / path), "ConfigMap", "-nats")["data"]["nats.conf"]
             with tempfile.TemporaryDirectory() as folder:
                 place = pathlib.Path(folder)
@@ -355,6 +357,74 @@ class Together(unittest.TestCase):
                 (place / "config" / "nats.conf").write_text(text)
                 result = subprocess.run([server, "-t", "-c", str(place / "config" / "nats.conf")], capture_output=True, text=True, check=False)
                 self.assertEqual(result.returncode, 0, result.stderr)
+
+
+class Console(unittest.TestCase):
+    SHAPE = CHART / "ci" / "console-values.yaml"
+
+    def test_nothing_of_it_is_there_by_itself(self):
+        for path in CI:
+            if path != self.SHAPE:
+                objects = of_ci(path)
+                self.assertNotIn("console", [o["metadata"]["labels"].get("app.kubernetes.io/component") for o in objects], path.name)
+                self.assertNotIn("9222", json.dumps(objects), path.name)
+                self.assertNotIn("websocket", json.dumps([o for o in objects if "-dashboard-" not in o["metadata"]["name"]]), path.name)
+
+    def test_the_page_is_read_only_and_where_the_image_has_it(self):
+        for objects in (of_ci(self.SHAPE), with_values({"console": {"enabled": True}})):
+            entries = environment(spec_of(objects, "-console"))
+            self.assertNotIn("MELTICA_CONTROL", entries)  # false by itself
+            found = re.search(r"^ENV MELTICA_WEB_DIR=(\S+)$", (CHART.parents[1] / "docker" / "Dockerfile").read_text(), re.M)
+            self.assertEqual(entries["MELTICA_WEB_DIR"]["value"], found[1])
+            default = next(row["default"] for row in configuration.documented()["console"] if row["key"] == "control")
+            self.assertEqual(default, "`false`")
+
+    def test_one_of_two_stays_while_the_other_is_replaced(self):
+        workload = one(of_ci(self.SHAPE), "Deployment", "-console")
+        self.assertEqual((workload["spec"]["replicas"], workload["spec"]["strategy"]["type"]), (2, "RollingUpdate"))
+
+    def test_page_and_websocket_have_addresses(self):
+        objects = of_ci(self.SHAPE)
+        page, nats = one(objects, "Service", "-console")["spec"], one(objects, "Service", "-nats")["spec"]
+        self.assertNotIn("clusterIP", page)
+        self.assertNotIn("publishNotReadyAddresses", page)
+        self.assertEqual([(p["port"], p["targetPort"]) for p in page["ports"]], [(8080, "http")])
+        self.assertEqual({p["name"]: p["port"] for p in nats["ports"]}, {"nats": 4222, "websocket": 9222})
+        ports = {p["name"]: p["containerPort"] for p in spec_of(objects, "-nats")["containers"][0]["ports"]}
+        self.assertEqual(ports["websocket"], 9222)
+
+    def test_the_bundled_server_takes_the_pages_that_are_named(self):
+        for origins in (["https://console.example"], ["http://127.0.0.1:9380", "https://a.example:8443"]):
+            text = one(with_values({"console": {"enabled": True, "origins": origins}}), "ConfigMap", "-nats")["data"]["nats.conf"]
+            self.assertEqual(json.loads(re.search(r"allowed_origins: (.*)$", text, re.M)[1]), origins)
+            self.assertIn('listen: "0.0.0.0:9222"', text)
+
+    def test_policies_let_browsers_in_and_nobody_else(self):
+        def rules(objects, name):
+            return {str(rule["ports"][0]["port"]): rule.get("from") for rule in one(objects, "NetworkPolicy", name)["spec"]["ingress"]}
+        monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+        ingress = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
+        objects = of_ci(self.SHAPE)
+        self.assertEqual(rules(objects, "-console"), {"http": [ingress, monitoring]})
+        self.assertEqual(rules(objects, "-nats"), {"nats": [{"podSelector": {}}], "websocket": [ingress]})
+        self.assertEqual(rules(objects, "-conductor"), {"http": [monitoring]})
+        # Who may see the page is not said: who may scrape does not narrow it.
+        objects = with_values({"console": {"enabled": True}, "networkPolicy": {"metricsFrom": [monitoring]}})
+        self.assertEqual(rules(objects, "-console"), {"http": None})
+        self.assertEqual(rules(objects, "-nats")["websocket"], None)
+
+    def test_a_nats_of_your_own_is_left_alone(self):
+        values = {"nats": {"url": "tls://a:4222", "bundled": {"enabled": False}}, "console": {"enabled": True, "config": {"natsWsUrl": "wss://nats.example"}}}
+        objects = with_values(values)
+        self.assertEqual(environment(spec_of(objects, "-console"))["MELTICA_NATS_WS_URL"]["value"], "wss://nats.example")
+        self.assertNotIn("9222", json.dumps(objects))
+
+    def test_its_credentials_are_its_own(self):
+        objects = with_values({"console": {"enabled": True}, "nats": {"auth": {"mode": "password", "existingSecret": "s"}, "bundled": {"usersSecret": "u"}}})
+        spec = spec_of(objects, "-console")
+        self.assertEqual(environment(spec)["MELTICA_NATS_USER"]["value"], "meltica-console")
+        volume = next(v for v in spec["volumes"] if v["name"] == "nats-credentials")
+        self.assertEqual([item["key"] for item in volume["secret"]["items"]], ["console.password"])
 
 
 if __name__ == "__main__":

@@ -129,6 +129,9 @@ class Values(unittest.TestCase):
             ({"controlBus": {"policy": {"version": 2, "roles": {}}}}, "version"),
             ({"tracing": {"samplerArg": 0.01}}, "samplerArg"),
             ({"podLabels": {"team": 7}}, "team"),
+            ({"console": {"origins": ["*"]}}, "origins"),
+            ({"console": {"origins": ["https://console.example/"]}}, "origins"),
+            ({"console": {"config": {"control": "yes"}}}, "control"),
         ):
             with self.subTest(values=values):
                 result = template_with(values)
@@ -150,6 +153,7 @@ class Values(unittest.TestCase):
             ({"dispatcher": {"existingConfigMap": "m", "table": {"version": 1, "routes": [{"type": "TRADE", "ws": "{symbol}@trade"}]}}}, "one table"),
             ({"controlBus": {"existingConfigMap": "m", "policy": {"version": 1, "roles": {}, "principals": {}}}}, "one policy"),
             ({"simulator": {"enabled": True}, "adapter": {"config": {"wsUrl": "ws://x"}}}, "remove adapter.config.wsUrl"),
+            ({"console": {"enabled": True}, "nats": {"url": "nats://a:4222", "bundled": {"enabled": False}}}, "needs console.config.natsWsUrl"),
             ({"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}, "enable one"),
             ({"nats": {"bundled": {"jetstream": {"memoryStore": "512Mi"}}}}, "too small for the journal"),
         ):

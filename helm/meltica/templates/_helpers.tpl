@@ -105,7 +105,7 @@ nats://{{ include "meltica.fullname" . }}-nats.{{ .Release.Namespace }}.svc:4222
 {{- fail "no NATS: set nats.url to the URL of yours (nats://host:4222), or nats.bundled.enabled=true for a single node to try things out" -}}
 {{- end -}}
 {{- if and (ne $nats.auth.mode "none") (not $nats.auth.existingSecret) -}}
-{{- fail (printf "nats.auth.mode=%s needs nats.auth.existingSecret: the name of a Secret with the credentials of the five services" $nats.auth.mode) -}}
+{{- fail (printf "nats.auth.mode=%s needs nats.auth.existingSecret: the name of a Secret with the credentials of the services" $nats.auth.mode) -}}
 {{- end -}}
 {{- if and (eq $nats.auth.mode "none") $nats.auth.existingSecret -}}
 {{- fail "nats.auth.existingSecret is set, and nats.auth.mode is none: say what is in it (creds, nkey, password or token)" -}}
@@ -133,6 +133,9 @@ nats://{{ include "meltica.fullname" . }}-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 {{- if and .Values.controlBus.policy .Values.controlBus.existingConfigMap -}}
 {{- fail "controlBus.policy and controlBus.existingConfigMap exclude each other: one policy" -}}
+{{- end -}}
+{{- if and .Values.console.enabled (not $nats.bundled.enabled) (not .Values.console.config.natsWsUrl) -}}
+{{- fail "console.enabled with a NATS of your own needs console.config.natsWsUrl: its WebSocket listener, as browsers reach it (wss://host:port)" -}}
 {{- end -}}
 {{- if and .Values.simulator.enabled (or .Values.adapter.config.wsUrl .Values.adapter.config.restUrl) -}}
 {{- fail "simulator.enabled points the Adapter at the simulator: remove adapter.config.wsUrl and adapter.config.restUrl" -}}

@@ -1,5 +1,5 @@
 {{/*
-One of the five services as a pod. Takes a dict: root, component ("data-bus"), values (of that service), count (pods),
+One of the services as a pod. Takes a dict: root, component ("data-bus"), values (of that service), count (pods),
 shared (they share the partitions by ordinal), single (never two of them), env (more variables, as YAML), mounts and
 volumes (the same), checksum (of what the pod reads only once).
 */}}

@@ -16,6 +16,14 @@ jetstream {
   # What the Control Bus said is stored is on the disk.
   sync_interval: always
 }
+{{- if .Values.console.enabled }}
+websocket {
+  listen: "0.0.0.0:9222"
+  # An ingress has it, or a forwarded port.
+  no_tls: true
+  allowed_origins: {{ toJson .Values.console.origins }}
+}
+{{- end }}
 {{- if $v.usersSecret }}
 include "../nats-users/users.conf"
 {{- end }}

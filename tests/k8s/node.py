@@ -128,10 +128,10 @@ def archive_of(images, layer, where):
         put("manifest.json", json.dumps(manifest).encode())
 
 
-def service_images(root, binaries, share, where):
+def service_images(root, binaries, share, page, where):
     """The programs of a build with their libraries: what docker/Dockerfile installs, without Debian around it."""
     names = {"adapter": "meltica-adapter", "dispatcher": "meltica-dispatcher", "conductor": "meltica-conductor", "data-bus": "meltica-data-bus",
-             "control-bus": "meltica-control-bus", "meltica": "meltica", "exchange-sim": "meltica-exchange-sim"}
+             "control-bus": "meltica-control-bus", "console": "meltica-console", "meltica": "meltica", "exchange-sim": "meltica-exchange-sim"}
     inside = [pathlib.Path("/usr/bin/tail")]
     staging = pathlib.Path(root) / "var" / "tmp" / "meltica-k8s"
     staging.mkdir(parents=True, exist_ok=True)
@@ -147,6 +147,8 @@ def service_images(root, binaries, share, where):
         add(layer, pathlib.Path(root) / "usr/bin/tail", "usr/bin/tail")
         for file in share:
             add(layer, file, f"usr/local/share/meltica/{file.name}", 0o644)
+        for file in sorted(page.iterdir()):
+            add(layer, file, f"usr/local/share/meltica/console/{file.name}", 0o644)
     for program in names.values():
         (staging / program).unlink()
     staging.rmdir()

@@ -1,8 +1,8 @@
 """The release on a real node: installed, asked for an event, changed and shot at under load, and removed."""
 
-import json
 import random
 import subprocess
+import sys
 import time
 
 import yaml
@@ -10,38 +10,43 @@ import yaml
 import node
 import prove_streams
 from cluster import Failed, wait_for
+from consumer import WHERE, Consumer
 from prove_api import CHART, ROOT, helm, namespace
 
-WHERE = "market"
-SERVICES = ("adapter", "dispatcher", "conductor", "data-bus", "control-bus")
+sys.path.insert(0, str(ROOT / "docker"))
+import console_check  # noqa: E402
+
+SERVICES = ("adapter", "dispatcher", "conductor", "data-bus", "control-bus", "console")
 SEED = 20
-VALUES = ("-f", str(CHART / "ci" / "simulator-values.yaml"), "--set", "simulator.rate=200,probes.readiness.periodSeconds=1,test.seconds=180")
+VALUES = ("-f", str(CHART / "ci" / "simulator-values.yaml"), "--set", "simulator.rate=200,probes.readiness.periodSeconds=1,test.seconds=180,console.enabled=true")
+EVERYTHING = ("deployments,statefulsets,replicasets,controllerrevisions,pods,services,endpoints,endpointslices,configmaps,secrets,serviceaccounts,networkpolicies,"
+              "poddisruptionbudgets,persistentvolumeclaims,leases")
 
 
-def images(cluster, binaries, root, archives, say):
+def images(cluster, binaries, root, archives, report):
     work = cluster.work
     share = [ROOT / "services" / "dispatcher" / name for name in ("dispatch.json", "dispatch-all.json")]
-    node.service_images(root, binaries, share, work / "services.tar")
+    node.service_images(root, binaries, share, ROOT / "build" / "console", work / "services.tar")
     server = yaml.safe_load((CHART / "values.yaml").read_text())["nats"]["bundled"]["image"]
     node.server_image(cluster.programs / "nats-server", f"docker.io/library/{server['repository']}:{server['tag']}", work / "server.tar")
     for file in (work / "services.tar", work / "server.tar", *archives):
         node.ctr("images", "import", str(file))
-    say(f"images: {'docker/Dockerfile, ' + ', '.join(a.name for a in archives) if archives else 'the built programs with their libraries'}; "
-        + subprocess.run([str(cluster.programs / "nats-server"), "--version"], capture_output=True, text=True, check=True).stdout.strip())
+    made = "docker/build.sh" if archives else "the built programs with their libraries"
+    version = subprocess.run([str(cluster.programs / "nats-server"), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    report.fact("images", f"of {made}, {node.VERSION}")
+    report.fact("NATS", version.removeprefix("nats-server: "))
+    report.say(f"images: {made}; {version}")
 
 
 def workloads(cluster):
     return cluster.get("deployments,statefulsets", "-n", WHERE)["items"]
 
 
-def settled(cluster):
-    """All workloads have all their pods, ready and of the newest template."""
-    for item in workloads(cluster):
-        status, wanted = item["status"], item["spec"]["replicas"]
-        new = status.get("observedGeneration") == item["metadata"]["generation"] and status.get("updatedReplicas") == wanted
-        if not new or status.get("readyReplicas") != wanted or status.get("replicas") != wanted:
-            return False
-    return True
+def is_settled(item):
+    """It has all its pods, ready and of the newest template."""
+    status, wanted = item["status"], item["spec"]["replicas"]
+    new = status.get("observedGeneration") == item["metadata"]["generation"] and status.get("updatedReplicas") == wanted
+    return new and status.get("readyReplicas") == wanted and status.get("replicas") == wanted
 
 
 def diagnosis(cluster):
@@ -56,80 +61,40 @@ def diagnosis(cluster):
 
 
 def wait_settled(cluster, what, seconds=300):
-    begin = time.monotonic()
+    """{workload: seconds from here until it was ready for good}, once all are."""
+    begin, ready = time.monotonic(), {}
+
+    def all_settled():
+        items = workloads(cluster)
+        for item in items:
+            name = item["metadata"]["name"]
+            if not is_settled(item):
+                ready.pop(name, None)
+            else:
+                ready.setdefault(name, time.monotonic() - begin)
+        return len(ready) == len(items)
     try:
-        wait_for(what, lambda: settled(cluster), seconds)
+        wait_for(what, all_settled, seconds)
     except Failed as failure:
         raise Failed(f"{failure}\n{diagnosis(cluster)}") from failure
-    return time.monotonic() - begin
+    return ready
 
 
-class Consumer:
-    """A pod that reads every channel from the beginning of the proof to its end; its log is judged."""
-
-    def __init__(self, cluster):
-        self.cluster, self.said = cluster, 0
-        spec = cluster.get("pod", "meltica-test-event", "-n", WHERE)["spec"]
-        container = {key: spec["containers"][0][key] for key in ("name", "image", "imagePullPolicy", "securityContext", "resources", "command")}
-        arguments = spec["containers"][0]["args"]
-        at = arguments.index("--count")
-        container["args"] = arguments[:at] + arguments[at + 2:]
-        labels = {"app.kubernetes.io/name": "meltica", "app.kubernetes.io/instance": "meltica", "app.kubernetes.io/component": "test"}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "consumer", "labels": labels},
-               "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "enableServiceLinks": False, "automountServiceAccountToken": False,
-                        "securityContext": spec["securityContext"], "containers": [container]}}
-        cluster.kubectl("apply", "-n", WHERE, "-f", "-", given=json.dumps(pod))
-        cluster.kubectl("wait", "-n", WHERE, "pod/consumer", "--for=condition=Ready", "--timeout=60s")
-
-    def events(self):
-        for line in self.cluster.kubectl("logs", "-n", WHERE, "consumer").splitlines():
-            if line.startswith("{"):
-                yield json.loads(line)
-
-    def judge(self):
-        """(events, holes, LOST notices, new epochs): by the rule of docs/wire-format.md, nothing of ours is trusted."""
-        last, holes, notices, epochs, count = {}, [], [], 0, 0
-        for event in self.events():
-            count += 1
-            if event["type"] == "STATUS" and event["sequence"] in (0, "0"):
-                if event["status"].get("kind") == "LOST":
-                    notices.append(event)
-                continue
-            channel = (event["instrument"], event["type"])
-            here = (int(event["epoch"]), int(event["sequence"]))
-            before = last.get(channel)
-            if before is not None and here <= before:
-                continue  # a repeat
-            if before is not None and here[0] == before[0] and here[1] != before[1] + 1:
-                holes.append((channel, before, here))
-            if before is not None and here[0] > before[0]:
-                epochs += 1
-                if here[1] != 1:
-                    holes.append((channel, before, here))
-            if event["type"] == "STATUS" and event["status"].get("kind") == "LOST":
-                notices.append(event)
-            last[channel] = here
-        return count, holes, notices, epochs
-
-
-def flows(consumer, more):
-    """Events go on: as many more as asked for came."""
-    begin = consumer.judge()[0]
-    wait_for(f"{more} more events", lambda: consumer.judge()[0] >= begin + more, 60)
-
-
-def verdict(consumer, what, say, lost=False):
+def verdict(consumer, report, what, seconds=None, lost=False):
     """Nothing is missing without a word; and a word there is only where something is."""
-    count, holes, notices, epochs = consumer.judge()
-    new, consumer.said = notices[consumer.said:], len(notices)
-    if holes:
-        raise Failed(f"{what}: {len(holes)} holes, the first {holes[0]}")
-    if bool(new) != lost:
-        raise Failed(f"{what}: {len(new)} LOST notices, {[event['status'] for event in new[:1]]}")
-    say(f"{what}: {count} events so far, no hole, {f'{len(new)} LOST said' if lost else 'nothing lost'}, {epochs} times a new epoch of a channel")
+    begin = report.steps[-1].totals["holes"] if report.steps else 0
+    channels = consumer.read()
+    step = report.step(what, seconds, channels)
+    if step.since["holes"]:
+        raise Failed(f"{what}: {step.since['holes']} holes, the first: {channels.holes[begin]}")
+    if bool(step.since["lost"]) != lost:
+        raise Failed(f"{what}: {step.since['lost']} LOST, {[event['status'] for event in channels.notices[-1:]]}")
+    took = "" if seconds is None else f", all ready again after {seconds:.1f} s"
+    report.say(f"{what}{took}: {step.since['events']} events more of {step.moved} channels, no hole, "
+               f"{step.since['lost'] or 'nothing'} LOST, {step.since['epochs']} new epochs of channels")
 
 
-def shoot(cluster, consumer, say):
+def shoot(cluster, consumer, report):
     """Each service once, in a seeded order, and again at random; the next one when all is well again."""
     order = list(SERVICES)
     random.seed(SEED)
@@ -138,45 +103,88 @@ def shoot(cluster, consumer, say):
         pods = [p["metadata"]["name"] for p in cluster.get("pods", "-n", WHERE, "-l", f"app.kubernetes.io/component={service}")["items"]]
         victim = random.choice(sorted(pods))
         cluster.kubectl("delete", "pod", "-n", WHERE, victim, "--wait=true")
-        took = wait_settled(cluster, f"{service} is back")
-        flows(consumer, 100)
+        ready = wait_settled(cluster, f"{service} is back")
+        report.rollout(f"`{service}` deleted", {name: seconds for name, seconds in ready.items() if name.endswith(f"-{service}")})
+        consumer.flows(100)
         # What the exchange sends while no Adapter listens is lost, and is said.
-        verdict(consumer, f"pod {victim} deleted, all ready again {took:.1f} s after it was gone", say, lost=service == "adapter")
+        verdict(consumer, report, f"pod {victim} deleted", max(ready.values()), lost=service == "adapter")
+
+
+def console(cluster, say):
+    """The page and NATS over WebSocket by the addresses of their Services, as a forwarded port or an ingress would reach them."""
+    page, nats = (cluster.get("service", f"meltica-{name}", "-n", WHERE)["spec"]["clusterIP"] for name in ("console", "nats"))
+    try:
+        say(console_check.check(f"http://{page}:8080", nats, 9222, "http://127.0.0.1:9380"))
+    except (console_check.Wrong, OSError, ValueError) as wrong:
+        raise Failed(f"the console: {wrong}") from wrong
 
 
 def leftovers(cluster):
-    found = cluster.get("deployments,statefulsets,services,configmaps,networkpolicies,poddisruptionbudgets,serviceaccounts,pods", "-n", WHERE, "-l", "helm.sh/chart")
-    return [f"{o['kind']}/{o['metadata']['name']}" for o in found["items"] if "helm.sh/hook" not in o["metadata"].get("annotations", {})]
+    """All of the namespace but what every namespace has, and the pod of helm test, which is no part of a release."""
+    found = cluster.get(EVERYTHING, "-n", WHERE)["items"]
+    names = {f"{o['kind']}/{o['metadata']['name']}" for o in found}
+    return sorted(names - {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default", "Pod/meltica-test-event"})
 
 
-def prove(cluster, binaries, root, archives, say):
-    node.start(cluster)
+def upgrades(cluster, consumer, report):
+    """Changed values under load: the workload that they are of is rolled, alone."""
+    for what, service, values in (("the Conductor has another throttle", "conductor", "conductor.config.throttleMs=50"),
+                                  ("the Data Bus logs more", "data-bus", "dataBus.config.logLevel=debug"), ("two Control Buses", "control-bus", "controlBus.replicas=2")):
+        before = {item["metadata"]["name"]: item["metadata"]["generation"] for item in workloads(cluster)}
+        helm(cluster, "upgrade", "meltica", str(CHART), "-n", WHERE, *VALUES, "--reuse-values", "--set", values)
+        ready = wait_settled(cluster, what)
+        changed = {item["metadata"]["name"] for item in workloads(cluster) if item["metadata"]["generation"] != before[item["metadata"]["name"]]}
+        if changed != {f"meltica-{service}"}:
+            raise Failed(f"{what}: {sorted(changed)} changed")
+        report.rollout(f"upgrade, `{values}`", {name: ready[name] for name in changed})
+        consumer.flows(100)
+        verdict(consumer, report, f"upgrade, {what}", max(ready.values()))
+
+
+def versions(cluster, report):
     info = cluster.get("nodes")["items"][0]["status"]["nodeInfo"]
-    say(f"a node is ready: kubelet {info['kubeletVersion']}, {info['containerRuntimeVersion']}, kernel {info['kernelVersion']}")
-    images(cluster, binaries, root, archives, say)
+    for name, value in (("kubelet", info["kubeletVersion"]), ("container runtime", info["containerRuntimeVersion"]), ("node", f"{info['osImage']}, kernel {info['kernelVersion']}")):
+        report.fact(name, value)
+    report.say(f"a node is ready: kubelet {info['kubeletVersion']}, {info['containerRuntimeVersion']}, kernel {info['kernelVersion']}")
+
+
+def prove(cluster, binaries, root, archives, report):
+    say = report.say
+    node.start(cluster)
+    versions(cluster, report)
+    images(cluster, binaries, root, archives, report)
     namespace(cluster, WHERE)
     helm(cluster, "install", "meltica", str(CHART), "-n", WHERE, *VALUES)
-    say(f"installed; all ready after {wait_settled(cluster, 'the release is ready'):.1f} s")
+    ready = wait_settled(cluster, "the release is ready")
+    report.rollout("install", ready)
+    say(f"installed; all ready after {max(ready.values()):.1f} s")
+    report.saw(cluster.get(EVERYTHING, "-n", WHERE, "-l", "app.kubernetes.io/instance=meltica")["items"])
     say(cluster.kubectl("get", "pods,services,deployments,statefulsets,networkpolicies", "-n", WHERE, "--no-headers").strip())
+    begin = time.monotonic()
     text = helm(cluster, "test", "meltica", "-n", WHERE, "--timeout", "200s")
     if "Succeeded" not in text:
         raise Failed(text)
-    say("helm test: an event arrived")
+    say(f"helm test: Succeeded in {time.monotonic() - begin:.1f} s, an event arrived")
     prove_streams.compare(cluster, WHERE, say)
+    console(cluster, say)
     consumer = Consumer(cluster)
-    flows(consumer, 200)
-    verdict(consumer, "at rest", say)
-    for what, values in (("the Conductor has another throttle", "conductor.config.throttleMs=50"), ("the Data Bus logs more", "dataBus.config.logLevel=debug"),
-                         ("two Control Buses", "controlBus.replicas=2")):
-        helm(cluster, "upgrade", "meltica", str(CHART), "-n", WHERE, *VALUES, "--reuse-values", "--set", values)
-        took = wait_settled(cluster, what)
-        flows(consumer, 100)
-        verdict(consumer, f"upgrade, {what}: {took:.1f} s", say)
-    shoot(cluster, consumer, say)
+    consumer.flows(200)
+    verdict(consumer, report, "at rest")
+    upgrades(cluster, consumer, report)
+    shoot(cluster, consumer, report)
     restarts = {p["metadata"]["name"]: p["status"]["containerStatuses"][0]["restartCount"] for p in cluster.get("pods", "-n", WHERE)["items"] if p["status"].get("containerStatuses")}
     if any(restarts.values()):
         raise Failed(f"containers were restarted: {restarts}")
-    cluster.kubectl("delete", "pod", "consumer", "-n", WHERE)
+    say(f"no container was restarted: {len(restarts)} pods")
+    consumer.close()
     helm(cluster, "uninstall", "meltica", "-n", WHERE, "--wait", "--timeout", "120s")
-    wait_for("everything is gone", lambda: not leftovers(cluster), 60)
-    say("uninstalled: nothing of the release is left")
+    left = []
+
+    def gone():
+        left[:] = leftovers(cluster)
+        return not left
+    try:
+        wait_for("everything is gone", gone, 90)
+    except Failed as failure:
+        raise Failed(f"{failure}: {left}") from failure
+    say("uninstalled: nothing is left in the namespace but what every namespace has, and the pod of helm test")

@@ -74,6 +74,7 @@ page() {
     rm -rf "$to"
     mkdir -p "$to"
     cp -r "$here/build/console" "$to/console"
+    cp "$here/build/console.packages" "$to/console-packages"
     sed -E 's#usr/share/(doc/)?meltica#usr/local/share/meltica#g' "$here/packaging/deb/copyright" >"$to/console-copyright"
     cp "$from/@fontsource-variable/inter/LICENSE" "$to/console-font-license"
 }

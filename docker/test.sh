@@ -125,6 +125,7 @@ assert sbom["spdxVersion"] == "SPDX-2.3" and len(ids) == len(set(ids)) > 80, len
 assert {"meltica-" + sys.argv[1], "libc6", "libnats3.10", "libcurl4t64"} <= names, names
 assert all(r["relatedSpdxElement"] in ids for r in sbom["relationships"])
 assert ("nats-server" in names) == (sys.argv[1] == "nats")
+assert ("@nats-io/nats-core" in names) == (sys.argv[1] == "console")
 PY
     pass "$name: $((size / 1000000)) MB, runs read-only without rights as 65532, $(grep -c purl "$work/sbom.json") packages named"
 }

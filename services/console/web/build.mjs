@@ -1,5 +1,6 @@
 // Builds the page into a folder: node build.mjs FOLDER. Names carry a hash of what is in them, so
-// that the service can have them kept for ever; index.html alone names them.
+// that the service can have them kept for ever; index.html alone names them. Beside it FOLDER.packages
+// says whose code is in the page: name, version, licence, a line each.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -47,6 +48,16 @@ if (/(main\.js|main\.css|"icon\.svg)/.test(page)) {
   console.error("build: a name in index.html was not replaced");
   process.exit(1);
 }
+
+const packages = new Set();
+for (const input of Object.keys(result.metafile.inputs)) {
+  const found = /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input);
+  if (found !== null) {
+    const { name, version, license } = JSON.parse(readFileSync(`node_modules/${found[1]}/package.json`, "utf8"));
+    packages.add(`${name}\t${version}\t${license}\n`);
+  }
+}
+writeFileSync(`${out}.packages`, [...packages].sort().join(""));
 
 const total = Object.values(result.metafile.outputs).reduce((sum, o) => sum + o.bytes, 0);
 console.log(`page built in ${out}: ${(total / 1024).toFixed(0)} KiB`);

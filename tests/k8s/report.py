@@ -24,7 +24,7 @@ def git(root, *words):
 def commit(root):
     """Which sources these are."""
     found = git(root, "rev-parse", "HEAD")
-    return found + (" with changes" if found and git(root, "status", "--porcelain") else "") if found else "no repository"
+    return found + (" with changes" if found and git(root, "status", "--porcelain", "--", ".", ":!docs/reports") else "") if found else "no repository"
 
 
 class Step:

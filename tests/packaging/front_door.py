@@ -31,6 +31,8 @@ def expect(what, is_so, text):
 
 def mistakes():
     for words, status, sentence in ((["foo"], 1, 'dev: no command "foo": ./dev --help lists them\n'),
+                                    (["k8s", "--foo"], 1, 'dev: k8s takes --node, --images or --report FILE.md, not "--foo"\n'),
+                                    (["console", "test", "foo"], 1, 'dev: console test takes unit or browser, not "foo"\n'),
                                     (["demo", "--foo"], 2, 'demo: no option "--foo": ./dev demo --help lists them\n')):
         # Nothing is made for it: there is nowhere to make it.
         got = said(dev, *words, MELTICA_ROOT="/proc/none")

@@ -30,6 +30,11 @@ mlt_add_test(NAME test_traces SOURCES test_traces.c LIBS mlt_test_stack mlt_test
 set_tests_properties(test_traces PROPERTIES RUN_SERIAL ON)
 add_dependencies(test_traces meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
     meltica-data-bus meltica-control-bus)
+# The same with a collector of OpenTelemetry's between (./dev test collector builds it): ctest -C collector.
+get_test_property(test_traces ENVIRONMENT environment)
+add_test(NAME test_traces_collector COMMAND test_traces CONFIGURATIONS collector)
+set_tests_properties(test_traces_collector PROPERTIES RUN_SERIAL ON LABELS collector TIMEOUT 600
+    ENVIRONMENT "${environment};MELTICA_OTEL_COLLECTOR=${CMAKE_SOURCE_DIR}/build/collector/otelcol")
 # The same for long: ctest -C long -L long.
 function(add_long name commands)
     get_test_property(${name} ENVIRONMENT environment)

@@ -2,7 +2,8 @@
  * Traces through the real processes, to a collector of the test's: one trace has an event's whole
  * way, the last span being this consumer's; one has a command's way from this client to the
  * exchange's acknowledgement; changes of state are sampled where nothing else is; and a collector
- * that is away costs spans, never data.
+ * that is away costs spans, never data. With MELTICA_OTEL_COLLECTOR, a program, that one stands
+ * between the services and the test's (./dev test collector).
  */
 #include "mlt_test.h"
 
@@ -15,6 +16,7 @@
 #include "meltica/trace/trace.h"
 #include "mlt_collector.h"
 #include "mlt_consumer.h"
+#include "mlt_real_collector.h"
 #include "mlt_stack.h"
 
 #define TABLE(instruments, more)                                                                   \
@@ -32,6 +34,7 @@
 #define PATIENCE_S 30
 
 static struct collector collector;
+static struct mlt_real_collector real; /* before it, or none */
 static struct mlt_stack stack;
 static struct mlt_consumer consumer;
 static struct mlt_bus *bus;
@@ -55,13 +58,34 @@ static void on_data(void *ctx, const struct mlt_bus_message *message)
     mlt_arena_fini(&arena);
 }
 
+/* The port that takes spans. */
+static uint16_t start_collectors(void)
+{
+    const char *program = getenv("MELTICA_OTEL_COLLECTOR");
+    assert_true(collector_start(&collector, 0));
+    if (program == NULL) {
+        return collector.port;
+    }
+    if (!mlt_real_collector_start(&real, program, collector.port)) {
+        fail_msg("%s does not run: %s", program, real.last_words);
+    }
+    return real.port;
+}
+
+static void stop_collectors(void)
+{
+    if (real.pid > 0) {
+        assert_int_equal(mlt_real_collector_stop(&real), 0);
+    }
+    collector_stop(&collector);
+}
+
 static void start(const char *sampler, const char *table, const char *rate, const char *damage)
 {
     char endpoint[64];
     struct mlt_trace_config config;
     struct mlt_error err = MLT_ERROR_INIT;
-    assert_true(collector_start(&collector, 0));
-    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", collector.port);
+    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", start_collectors());
     assert_int_equal(setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint, 1), 0);
     assert_int_equal(setenv("OTEL_TRACES_SAMPLER", sampler, 1), 0);
     assert_int_equal(setenv("OTEL_BSP_SCHEDULE_DELAY", "50", 1), 0);
@@ -337,7 +361,7 @@ static void one_trace_has_the_whole_way(void **state)
     assert_null(collector.wrong);
 
     /* Nobody takes spans any more. */
-    collector_stop(&collector);
+    stop_collectors();
     assert_true(mlt_consumer_wait(&consumer, all_dropped_some, NULL, 60));
     const uint64_t trades = mlt_consumer_count(&consumer, MLT_EVENT_TRADE);
     assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_TRADE, trades + 500, PATIENCE_S));
@@ -397,7 +421,7 @@ static void a_share_of_the_traces_is_taken_whole(void **state)
     print_message("%u of about %" PRIu64 " events\n", taken, events);
     assert_true(taken > events / 5000 && taken < events / 250);
     end();
-    collector_stop(&collector);
+    stop_collectors();
     assert_int_equal(unsetenv("OTEL_TRACES_SAMPLER_ARG"), 0);
 }
 
@@ -444,7 +468,7 @@ static void changes_of_state_are_always_sampled(void **state)
     }
     (void)pthread_mutex_unlock(&collector.lock);
     end();
-    collector_stop(&collector);
+    stop_collectors();
 }
 
 /* What could not become an event: the Adapter's span, and below it the Dispatcher's, with the
@@ -472,7 +496,7 @@ static void refusals_are_always_sampled(void **state)
     start("parentbased_always_off", SOME, "300", "7");
     assert_true(collector_wait(&collector, has_rejection, NULL, PATIENCE_S * MLT_NS_PER_S));
     end();
-    collector_stop(&collector);
+    stop_collectors();
 }
 
 int main(void)

@@ -18,6 +18,7 @@
 #include "meltica/base/log.h"
 
 #define CONNECTIONS_MAX 64u
+#define STANDING_MAX 56u     /* of them; the others are for who asks, and for what fits at once */
 #define IDLE_SECONDS 5       /* for a whole request, for each step of an answer, and between them */
 #define HEAD_BYTES_MAX 8192u /* request line and headers; 431 beyond */
 #define PATH_BYTES_MAX 1024u
@@ -55,7 +56,8 @@ struct http_connection {
     struct lws *wsi;
     int fd;
     enum http_state state;
-    int64_t waits_since_ns; /* for a request, or for the peer's end; monotonic */
+    int64_t waits_since_ns; /* for a request, for the peer to read on, or for its end; monotonic */
+    bool standing;          /* sending, and the kernel did not take the whole answer at once */
     bool close_after;
     bool evicted; /* about to be closed: it says no more, and its time is not set again */
     char in[HEAD_BYTES_MAX + 1];
@@ -324,6 +326,55 @@ static void next_request(struct http_connection *c)
 
 /* ---- connections ---- */
 
+/* Its place is somebody else's from here on. */
+static void leave_place(struct http_connection *c)
+{
+    struct http_server *server = c->server;
+    if (c->place != NULL) {
+        *c->place = NULL;
+        c->place = NULL;
+        server->connections--;
+    }
+    server->crowded = server->crowded && server->connections > CONNECTIONS_MAX / 2;
+}
+
+static void evict(struct http_connection *c)
+{
+    if (!c->server->crowded) {
+        c->server->crowded = true;
+        mlt_log(MLT_LOG_WARN, "http_crowded",
+                "the connections for health and metrics are taken: those that have waited longest "
+                "for their peers make room",
+                MLT_U("connections", c->server->connections));
+    }
+    leave_place(c);
+    mlt_buf_fini(&c->body);
+    c->evicted = true;
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
+/* Peers that ask and do not read, however many, leave places to those that do: of too many the one
+ * goes that has read nothing for longest. It may be this one. */
+static void stand(struct http_connection *c)
+{
+    struct http_server *server = c->server;
+    struct http_connection *slowest = NULL;
+    unsigned standing = 0;
+    c->standing = true;
+    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+        struct http_connection *other = server->places[i];
+        if (other != NULL && other->standing) {
+            standing++;
+            if (slowest == NULL || other->waits_since_ns < slowest->waits_since_ns) {
+                slowest = other;
+            }
+        }
+    }
+    if (standing > STANDING_MAX) {
+        evict(slowest);
+    }
+}
+
 static int on_readable(struct http_connection *c)
 {
     if (mlt_rt_stopping(c->server->loop) || c->state == HTTP_SENDING) {
@@ -371,6 +422,9 @@ static ssize_t send_piece(struct http_connection *c)
 
 static int on_writable(struct http_connection *c)
 {
+    if (c->evicted) {
+        return -1;
+    }
     if (c->state != HTTP_SENDING) {
         return 0;
     }
@@ -384,15 +438,19 @@ static int on_writable(struct http_connection *c)
     }
     if (n > 0) {
         lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, IDLE_SECONDS);
+        c->waits_since_ns = mlt_clock_mono_ns();
     }
     c->sent += (size_t)n;
     if (c->sent < c->head_len + c->body.len) {
         lws_callback_on_writable(c->wsi);
+        if (!c->standing) {
+            stand(c);
+        }
         return 0;
     }
+    c->standing = false;
     mlt_buf_fini(&c->body); /* a large answer must not stay with an idle connection */
     (void)lws_rx_flow_control(c->wsi, 1);
-    c->waits_since_ns = mlt_clock_mono_ns();
     if (c->close_after) {
         c->state = HTTP_LINGERING;
         return shutdown(c->fd, SHUT_WR) == 0 ? 0 : -1;
@@ -400,18 +458,6 @@ static int on_writable(struct http_connection *c)
     c->state = HTTP_READING;
     next_request(c); /* pipelined */
     return 0;
-}
-
-/* Its place is somebody else's from here on. */
-static void leave_place(struct http_connection *c)
-{
-    struct http_server *server = c->server;
-    if (c->place != NULL) {
-        *c->place = NULL;
-        c->place = NULL;
-        server->connections--;
-    }
-    server->crowded = server->crowded && server->connections > CONNECTIONS_MAX / 2;
 }
 
 static void connection_free(struct http_connection *c)
@@ -436,18 +482,6 @@ static struct http_connection **find_place(struct http_server *server)
             idlest = place;
         }
     }
-    if (idlest != NULL) {
-        struct http_connection *c = *idlest;
-        if (!server->crowded) {
-            server->crowded = true;
-            mlt_log(MLT_LOG_WARN, "http_crowded",
-                    "all connections for health and metrics are taken: idle ones make room",
-                    MLT_U("connections", server->connections));
-        }
-        leave_place(c);
-        c->evicted = true;
-        lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-    }
     return idlest;
 }
 
@@ -470,14 +504,15 @@ int mlt_rt_http_callback(struct lws *wsi, enum lws_callback_reasons reason, void
     }
 }
 
-/* Takes fd in any case. */
-static void add_connection(struct http_server *server, int fd)
+/* Takes fd in any case; who has the place leaves it. */
+static void add_connection(struct http_server *server, struct http_connection **place, int fd)
 {
     const int buffer_bytes = KERNEL_BUFFER_BYTES;
     struct http_connection *c = NULL;
-    struct http_connection **place = find_place(server);
-    if (place != NULL &&
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes) == 0) {
+    if (*place != NULL) {
+        evict(*place);
+    }
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes) == 0) {
         c = calloc(1, sizeof *c);
     }
     if (c == NULL) {
@@ -513,10 +548,14 @@ static void on_pause_over(void *ctx)
 static void accept_some(struct http_server *server)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct http_connection **place = find_place(server);
+        if (place == NULL) {
+            return; /* in the next turn some are answered, or stand and make room */
+        }
         const int fd = accept4((int)lws_get_socket_fd(server->listener), NULL, NULL,
                                SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            add_connection(server, fd);
+            add_connection(server, place, fd);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             mlt_log(MLT_LOG_WARN, "http_no_descriptors",
                     "cannot accept connections for health and metrics", MLT_I("errno", errno));

@@ -78,8 +78,10 @@ typedef void (*mlt_http_handler_fn)(void *ctx, const char *path, const char *que
 
 /* Listens on host (numeric or name, "" = all) and port (0: any free one, *bound_port says which).
  * Several requests on one connection, also pipelined ones, are answered in order; at most 64
- * connections, 5 s idle each; one more takes the place of the one that has been idle longest. One
- * listener a loop. E_CONFIG, E_IO (port taken), E_NOMEM. */
+ * connections, 5 s idle each; one more takes the place of the one that has been idle longest. At
+ * most 56 of them are answers that their peers do not read as fast as they could be sent: of one
+ * more the one that was not read for longest is cut. One listener a loop. E_CONFIG, E_IO (port
+ * taken), E_NOMEM. */
 enum mlt_status mlt_loop_listen_http(struct mlt_loop *loop, const char *host, uint16_t port,
                                      mlt_http_handler_fn handler, void *ctx, uint16_t *bound_port,
                                      struct mlt_error *err) MLT_MUST_CHECK;

@@ -24,7 +24,7 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWith
     elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
         add_compile_options(-mbranch-protection=standard)
     endif()
-    add_link_options(-pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+    add_link_options($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie> -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
 endif()
 if(MLT_COVERAGE)
     add_compile_options(--coverage)

@@ -406,6 +406,17 @@ static void test_alerts_of_nats(void **state)
     end();
 }
 
+/* Its host's clock is behind the Adapter's by more than the way takes. */
+static void a_data_bus_with_another_clock(void)
+{
+    mlt_stack_kill(&stack, "data-bus");
+    assert_int_equal(setenv("LD_PRELOAD", CLOCK_BEHIND, 1), 0);
+    mlt_stack_run(&stack, "data-bus");
+    assert_int_equal(unsetenv("LD_PRELOAD"), 0);
+    mlt_prometheus_targets(&prometheus);
+    await("MelticaClocksDiffer");
+}
+
 static void test_alerts_of_damaged_market(void **state)
 {
     (void)state;
@@ -439,6 +450,8 @@ static void test_alerts_of_damaged_market(void **state)
     }
     await("MelticaControlDenied");
     (void)unlink(policy);
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaClocksDiffer"));
+    a_data_bus_with_another_clock();
     end();
 }
 

@@ -214,21 +214,24 @@ enum mlt_status trace_endpoint(char *const *environment, char out[MLT_TRACE_TEXT
     const char *text =
         trace_variable_of(environment, special, "OTEL_EXPORTER_OTLP_ENDPOINT", &name);
     const bool whole = strcmp(name, special) == 0;
-    size_t len = strlen(text);
+    const size_t text_len = strlen(text);
     out[0] = '\0';
-    if (len == 0) {
+    if (text_len == 0) {
         return MLT_OK;
     }
+    /* The path is longer by ours, and a query stays behind it. */
+    size_t len = whole ? text_len : strcspn(text, "?#");
+    const char *rest = text + len;
     while (!whole && len > 0 && text[len - 1] == '/') {
         len--;
     }
-    if (len + sizeof path > MLT_TRACE_TEXT_BYTES_MAX || !good_url(text)) {
+    if (text_len + sizeof path > MLT_TRACE_TEXT_BYTES_MAX || !good_url(text)) {
         /* Before an @ may stand a password, behind a ? a token. */
         return mlt_error_set(err, MLT_E_CONFIG,
                              "%s: \"%.200s\" is wrong; use a URL such as http://collector:4318",
                              name, strpbrk(text, "@?") != NULL ? "..." : text);
     }
-    memcpy(out, text, len);
-    memcpy(out + len, whole ? "" : path, whole ? 1 : sizeof path);
+    (void)snprintf(out, MLT_TRACE_TEXT_BYTES_MAX, "%.*s%s%s", (int)len, text, whole ? "" : path,
+                   rest);
     return MLT_OK;
 }

@@ -68,6 +68,30 @@ static void endpoints(void **state)
     assert_string_equal(config.endpoint, "http://d:2/x/"); /* as it is */
 }
 
+static void the_path_is_longer_and_the_query_stays_behind_it(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=http://h:4318/x/?token=a/b&c=/"), MLT_OK);
+    assert_string_equal(config.endpoint, "http://h:4318/x/v1/traces?token=a/b&c=/");
+    assert_string_equal(config.shown, "http://h:4318/x/v1/traces");
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=http://h:4318?token=a"), MLT_OK);
+    assert_string_equal(config.endpoint, "http://h:4318/v1/traces?token=a");
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_ENDPOINT=http://h/#part"), MLT_OK);
+    assert_string_equal(config.endpoint, "http://h/v1/traces#part");
+    assert_int_equal(LOAD("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://h:4318/?token=a"), MLT_OK);
+    assert_string_equal(config.endpoint, "http://h:4318/?token=a"); /* as it is */
+    /* What does not fit is refused, not cut. */
+    char variable[MLT_TRACE_TEXT_BYTES_MAX + 64] = "OTEL_EXPORTER_OTLP_ENDPOINT=http://h?";
+    const size_t begin = strlen("OTEL_EXPORTER_OTLP_ENDPOINT=");
+    const size_t most = MLT_TRACE_TEXT_BYTES_MAX - sizeof "/v1/traces";
+    memset(variable + strlen(variable), 'q', begin + most - strlen(variable));
+    assert_int_equal(LOAD(variable), MLT_OK);
+    assert_int_equal(strlen(config.endpoint), MLT_TRACE_TEXT_BYTES_MAX - 1);
+    variable[begin + most] = 'q';
+    assert_int_equal(LOAD(variable), MLT_E_CONFIG);
+    assert_non_null(strstr(err.text, "OTEL_EXPORTER_OTLP_ENDPOINT"));
+}
+
 /* The log has the endpoint, and so has the error where it is wrong. */
 static void what_may_be_a_secret_is_not_shown(void **state)
 {
@@ -266,6 +290,7 @@ int main(void)
         cmocka_unit_test(nothing_is_sent_unless_asked_for),
         cmocka_unit_test(defaults),
         cmocka_unit_test(endpoints),
+        cmocka_unit_test(the_path_is_longer_and_the_query_stays_behind_it),
         cmocka_unit_test(what_may_be_a_secret_is_not_shown),
         cmocka_unit_test(names_and_numbers),
         cmocka_unit_test(wrong_values_are_named),

@@ -245,6 +245,10 @@ def seeds():
     yield "url", "six", b"wws://[::1]:80/ws"
     yield "url", "server", b"ntls://user:password@nats.example:4222"
     yield "url", "seed", b"kSUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
+    yield "answer", "stored", b'{"stream":"S", "seq":18446744073709551615 , "duplicate" : true,"domain":"d"}'
+    yield "answer", "refused", b'{"type":"t","error":{"code":400,"err_code":10071,"description":"\\"seq\\":5"},"seq":0}'
+    yield "answer", "message", b'{"type":"t","message":{"subject":"s.a","seq":8,"data":"eA==","x":[{}, [1,-2.5e3],null]}}'
+    yield "answer", "code", b"404"
     yield "listing", "small", b'{"rateLimits":[{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,' \
         b'"limit":6000}],"symbols":[{"symbol":"ABC","status":"HALT","baseAsset":"A","quoteAsset":"BC","filters":[]},' \
         b'{"symbol":"ABC"},{"symbol":"\xe5\xb8\x81\xe5\xae\x89USDT","status":"TRADING","baseAsset":"\xe5\xb8\x81",' \

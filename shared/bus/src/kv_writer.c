@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "meltica/base/clock.h"
 #include "store_internal.h"
 
@@ -126,54 +127,24 @@ static bool finish(struct mlt_kv_writer *w, uint64_t id, struct mlt_kv_answer an
 
 /* ---- answers ---- */
 
-/* The number that a member of the answer has. Not a JSON parser: inside of strings quotes are
- * escaped, so that no text of the server looks like a member. */
-static bool member(struct mlt_slice json, const char *name, uint64_t *value)
-{
-    const size_t name_len = strlen(name);
-    for (size_t at = 0; at + name_len < json.len; at++) {
-        if (memcmp(json.data + at, name, name_len) != 0) {
-            continue;
-        }
-        size_t i = at + name_len;
-        while (i < json.len && (json.data[i] == ' ' || json.data[i] == ':')) {
-            i++;
-        }
-        uint64_t number = 0;
-        const size_t begin = i;
-        for (; i < json.len && json.data[i] >= '0' && json.data[i] <= '9'; i++) {
-            const uint64_t digit = (uint64_t)(json.data[i] - '0');
-            if (number > (UINT64_MAX - digit) / 10) {
-                return false;
-            }
-            number = number * 10 + digit;
-        }
-        *value = number;
-        return i > begin;
-    }
-    return false;
-}
-
-/* {"stream":"KV_x","seq":7} or {"error":{"code":400,"err_code":10071,...},...,"seq":0}. JetStream
- * answers with something; nothing is the server's "no responders" (status 503 in a header). */
 static struct mlt_kv_answer read_answer(struct mlt_slice json, bool *malformed)
 {
-    uint64_t number = 0;
+    const struct mlt_js_answer said = mlt_js_answer_read(json);
+    const bool conflict =
+        said.code == CODE_WRONG_SEQUENCE || said.code == CODE_WRONG_SEQUENCE_CONSTANT;
     *malformed = false;
-    if (json.len == 0) {
+    switch (said.kind) {
+    case MLT_JS_SILENT:
         return (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE, .code = CODE_NO_RESPONDERS };
-    }
-    if (member(json, "\"err_code\"", &number) || member(json, "\"code\"", &number)) {
-        const bool conflict =
-            number == CODE_WRONG_SEQUENCE || number == CODE_WRONG_SEQUENCE_CONSTANT;
+    case MLT_JS_REFUSED:
         return (struct mlt_kv_answer){ .outcome = conflict ? MLT_KV_CONFLICT : MLT_KV_UNAVAILABLE,
-                                       .code = number <= INT32_MAX ? (int)number : INT32_MAX };
+                                       .code = said.code };
+    case MLT_JS_STORED:
+        return (struct mlt_kv_answer){ .outcome = MLT_KV_WRITTEN, .revision = said.sequence };
+    default:
+        *malformed = true;
+        return (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE };
     }
-    if (member(json, "\"seq\"", &number) && number > 0) {
-        return (struct mlt_kv_answer){ .outcome = MLT_KV_WRITTEN, .revision = number };
-    }
-    *malformed = true;
-    return (struct mlt_kv_answer){ .outcome = MLT_KV_UNAVAILABLE };
 }
 
 static void on_reply(void *ctx, const struct mlt_bus_message *message)

@@ -1,7 +1,7 @@
 /* What leaves by a connection: messages, answers, requests; and what is done with. */
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "answer.h"
 #include "connection.h"
 
 #define SPENT_BYTES_MAX (128u << 10)
@@ -187,8 +187,8 @@ static enum mlt_status take_answer(natsMsg *msg, const char *subject, struct mlt
         if (natsMsgHeader_Get(msg, "Nats-Service-Error", &text) != NATS_OK) {
             text = "";
         }
-        return mlt_error_set_foreign(err, MLT_E_PROTOCOL, "peer", (int)strtol(code, NULL, 10), "%s",
-                                     text);
+        return mlt_error_set_foreign(err, MLT_E_PROTOCOL, "peer", mlt_service_error_code(code),
+                                     "%s", text);
     }
     return MLT_OK;
 }

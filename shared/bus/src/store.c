@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
 #include "store_internal.h"
@@ -370,38 +371,33 @@ enum mlt_status mlt_stream_next(struct mlt_store *store, const char *stream, con
     return status == MLT_OK ? MLT_OK : mlt_error_set(err, status, "read %s: no room", stream);
 }
 
-/* NATS_OK: the leader has one at or after `from`; NATS_NOT_FOUND: none. *code: of the server, 0: it
- * refused nothing. */
-static natsStatus ask_leader(struct mlt_store *store, const char *stream, const char *subject,
-                             uint64_t from, int *code)
+/* OK: the leader has one at or after `from`; E_NOT_FOUND: it has none. */
+static enum mlt_status ask_leader(struct mlt_store *store, const char *stream, const char *subject,
+                                  uint64_t from, struct mlt_error *err)
 {
     char api[MLT_STORE_NAME_BYTES_MAX + 32];
     char question[MLT_BUS_SUBJECT_BYTES_MAX + 64];
-    char none[32];
     natsMsg *answer = NULL;
     (void)snprintf(api, sizeof api, "$JS.API.STREAM.MSG.GET.%s", stream);
     const int len = snprintf(question, sizeof question,
                              "{\"seq\":%" PRIu64 ",\"next_by_subj\":\"%s\"}", from, subject);
-    (void)snprintf(none, sizeof none, "\"err_code\":%d", (int)JSNoMessageFoundErr);
-    *code = 0;
-    natsStatus status = natsConnection_Request(&answer, mlt_bus_nats(store->bus), api, question,
-                                               len, REQUEST_NS / MLT_NS_PER_MS);
+    const natsStatus status = natsConnection_Request(&answer, mlt_bus_nats(store->bus), api,
+                                                     question, len, REQUEST_NS / MLT_NS_PER_MS);
     if (status != NATS_OK) {
-        return status;
+        return mlt_store_read_status(store->bus, status, 0, err, "read", stream);
     }
-    const char *data = natsMsg_GetData(answer);
-    const size_t size = (size_t)natsMsg_GetDataLength(answer);
-    const char *refused = memmem(data, size, "\"err_code\":", sizeof "\"err_code\":" - 1);
-    if (memmem(data, size, "\"message\":", sizeof "\"message\":" - 1) != NULL) {
-        status = NATS_OK;
-    } else if (memmem(data, size, none, strlen(none)) != NULL) {
-        status = NATS_NOT_FOUND;
-    } else {
-        *code = refused != NULL ? atoi(refused + sizeof "\"err_code\":" - 1) : (int)JSBadRequestErr;
-        status = NATS_ERR;
-    }
+    const struct mlt_js_answer said = mlt_js_answer_read(
+        mlt_slice_of(natsMsg_GetData(answer), (size_t)natsMsg_GetDataLength(answer)));
     natsMsg_Destroy(answer);
-    return status;
+    if (said.kind == MLT_JS_MESSAGE) {
+        return MLT_OK;
+    }
+    if (said.kind == MLT_JS_REFUSED) {
+        return mlt_store_read_status(store->bus, NATS_ERR, said.code, err, "read", stream);
+    }
+    return mlt_error_set(err, MLT_E_PROTOCOL,
+                         "read %s: what answers on %s is not JetStream: see who listens there",
+                         stream, api);
 }
 
 enum mlt_status mlt_stream_next_current(struct mlt_store *store, const char *stream,
@@ -415,13 +411,9 @@ enum mlt_status mlt_stream_next_current(struct mlt_store *store, const char *str
         if (status != MLT_E_NOT_FOUND) {
             return status;
         }
-        int code = 0;
-        const natsStatus leader = ask_leader(store, stream, subject, from, &code);
-        if (leader == NATS_NOT_FOUND) {
-            return status;
-        }
-        if (leader != NATS_OK) {
-            return mlt_store_read_status(store->bus, leader, code, err, "read", stream);
+        const enum mlt_status leader = ask_leader(store, stream, subject, from, err);
+        if (leader != MLT_OK) {
+            return leader;
         }
         if (mlt_clock_mono_ns() >=
             deadline) { /* else once more: another one answers, or it has it */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "connection.h"
 #include "meltica/base/log.h"
 
@@ -39,8 +40,7 @@ static void fill(struct mlt_bus_message *message, natsMsg *msg)
                                                           (size_t)natsMsg_GetDataLength(msg)),
                                   .error_text = "" };
     if (natsMsgHeader_Get(msg, "Nats-Service-Error-Code", &code) == NATS_OK) {
-        const long number = strtol(code, NULL, 10);
-        message->error_code = number > 0 && number < INT_MAX ? (int)number : 500;
+        message->error_code = mlt_service_error_code(code);
         if (natsMsgHeader_Get(msg, "Nats-Service-Error", &text) == NATS_OK) {
             message->error_text = text;
         }

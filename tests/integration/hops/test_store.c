@@ -611,7 +611,8 @@ static void test_a_jetstream_that_lies_is_not_believed(void **state)
 static struct {
     unsigned direct, leader; /* asked */
     unsigned behind;         /* direct reads that find nothing */
-    bool empty, no_leader;   /* what the leader says */
+    const char *leader_says;
+    bool empty; /* and so is every direct read */
 } replica;
 
 static void on_replica(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
@@ -621,13 +622,7 @@ static void on_replica(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
     (void)sub, (void)closure;
     if (strstr(natsMsg_GetSubject(msg), ".DIRECT.GET.") == NULL) {
         replica.leader++;
-        const char *said =
-            replica.no_leader
-                ? "{\"error\":{\"code\":503,\"err_code\":10008,\"description\":\"x\"}}"
-            : replica.empty
-                ? "{\"error\":{\"code\":404,\"err_code\":10037,\"description\":\"no message\"}}"
-                : "{\"message\":{\"subject\":\"s.a\",\"seq\":8,\"data\":\"eA==\"}}";
-        assert_int_equal(natsConnection_PublishString(nc, to, said), NATS_OK);
+        assert_int_equal(natsConnection_PublishString(nc, to, replica.leader_says), NATS_OK);
     } else {
         const bool found = ++replica.direct > replica.behind && !replica.empty;
         assert_int_equal(natsMsg_Create(&reply, to, NULL, found ? "x" : "", found ? 1 : 0),
@@ -647,8 +642,13 @@ static void on_replica(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
     natsMsg_Destroy(msg);
 }
 
+#define LEADER_HAS_IT "{\"message\":{\"subject\":\"s.a\",\"seq\":8,\"data\":\"eA==\"}}"
+#define LEADER_LACKS_IT                                                                            \
+    "{\"error\":{\"code\":404,\"err_code\": 10037,\"description\":\"no message\"}}"
+#define NO_LEADER "{\"error\":{\"code\":503,\"err_code\":10008,\"description\":\"x\"}}"
+
 static enum mlt_status read_replica(struct mlt_store *s, unsigned behind, bool empty,
-                                    bool no_leader)
+                                    const char *leader_says)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf got;
@@ -656,7 +656,7 @@ static enum mlt_status read_replica(struct mlt_store *s, unsigned behind, bool e
     replica.direct = replica.leader = 0;
     replica.behind = behind;
     replica.empty = empty;
-    replica.no_leader = no_leader;
+    replica.leader_says = leader_says;
     mlt_buf_init(&got, 64);
     const enum mlt_status status = mlt_stream_next_current(s, "S", "s.*", 8, &got, &sequence, &err);
     assert_true(status != MLT_OK || (sequence == 8 && got.len == 1));
@@ -678,14 +678,22 @@ static void test_a_replica_that_is_behind_is_not_the_end(void **state)
     struct mlt_bus *b = server_connect(&plain, NULL);
     struct mlt_store *s = NULL;
     assert_int_equal(mlt_store_create(b, 1, &s, NULL), MLT_OK);
-    assert_int_equal(read_replica(s, 0, false, false), MLT_OK);
+    assert_int_equal(read_replica(s, 0, false, LEADER_HAS_IT), MLT_OK);
     assert_int_equal(replica.leader, 0);
-    assert_int_equal(read_replica(s, 2, false, false), MLT_OK);
+    assert_int_equal(read_replica(s, 2, false, LEADER_HAS_IT), MLT_OK);
     assert_int_equal(replica.direct, 3);
-    assert_int_equal(read_replica(s, 0, true, false), MLT_E_NOT_FOUND);
+    assert_int_equal(read_replica(s, 0, true, LEADER_LACKS_IT), MLT_E_NOT_FOUND);
     assert_int_equal(replica.leader, 1);
-    assert_int_equal(read_replica(s, 1, false, true), MLT_E_UNAVAILABLE);
-    assert_int_equal(read_replica(s, UINT32_MAX, false, false), MLT_E_UNAVAILABLE); /* for ever */
+    assert_int_equal(read_replica(s, 1, false, NO_LEADER), MLT_E_UNAVAILABLE);
+    /* Neither of these says that there is nothing. */
+    assert_int_equal(read_replica(s, 1, false, "{\"error\":{\"err_code\":100370}}"),
+                     MLT_E_PROTOCOL);
+    assert_int_equal(read_replica(s, 1, false, "{\"error\":{\"err_code\":99999999999}}"),
+                     MLT_E_PROTOCOL);
+    assert_int_equal(read_replica(s, 1, false, "{\"a\":\"\\\"message\\\":\"}"), MLT_E_PROTOCOL);
+    assert_int_equal(read_replica(s, 1, false, "{\"stream\":\"S\",\"seq\":8}"), MLT_E_PROTOCOL);
+    assert_int_equal(read_replica(s, UINT32_MAX, false, LEADER_HAS_IT),
+                     MLT_E_UNAVAILABLE); /* for ever */
     mlt_store_destroy(s);
     mlt_bus_destroy(b, 0);
     natsSubscription_Destroy(sub);

@@ -4,20 +4,12 @@
 
 #include "commands_internal.h"
 #include "meltica/base/log.h"
+#include "meltica/base/unconst.h"
 
 #define SUBJECT_TABLE "meltica.int.table"
 #define SUBJECT_APPLY "meltica.int.apply.00"
 #define TABLE_TIMEOUT_NS (400 * MLT_NS_PER_MS)
 #define REPLY_ROOM_NS (80 * MLT_NS_PER_MS) /* for the Dispatcher to say that it is pending */
-
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
-}
 
 /* ---- the Dispatcher ---- */
 
@@ -78,7 +70,7 @@ Meltica__V1__ApplyReply *mlt_run_ask_applied(struct run *r, const char *id, bool
     request.subscription = subscription;
     request.active = active;
     request.log_sequence = sequence;
-    request.traceparent = unconst(r->traceparent);
+    request.traceparent = mlt_unconst(r->traceparent);
     request.wait_ms =
         wait_ns > REPLY_ROOM_NS ? (uint32_t)((wait_ns - REPLY_ROOM_NS) / MLT_NS_PER_MS) : 0;
     const size_t len = meltica__v1__apply_request__pack(&request, bytes);
@@ -166,9 +158,9 @@ static void fill_lane(const struct mlt_lane_terms *lane, Meltica__V1__ControlRec
     record->filter = filter;
     for (size_t i = 0; i < lane->filter_count; i++) {
         meltica__v1__comparison__init(&comparisons[i]);
-        comparisons[i].field = unconst(lane->filter[i].field);
-        comparisons[i].op = unconst(lane->filter[i].op);
-        comparisons[i].value = unconst(lane->filter[i].value);
+        comparisons[i].field = mlt_unconst(lane->filter[i].field);
+        comparisons[i].op = mlt_unconst(lane->filter[i].op);
+        comparisons[i].value = mlt_unconst(lane->filter[i].value);
         filter[i] = &comparisons[i];
     }
 }
@@ -181,23 +173,19 @@ enum mlt_status mlt_run_append(struct run *r, const struct entry *entry, uint64_
     struct mlt_buf bytes;
     char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
     char message_id[3 * MLT_COMMAND_NAME_BYTES_MAX + 8];
-    union { /* protobuf-c has char ** where it only reads */
-        char *const *in;
-        char **out;
-    } instruments = { entry->instruments };
     Meltica__V1__ControlRecord record;
     meltica__v1__control_record__init(&record);
-    record.subscription = unconst(entry->subscription);
+    record.subscription = mlt_unconst(entry->subscription);
     record.principal = r->owner;
     record.consumer = r->command.consumer;
     record.type = (Meltica__V1__EventType)entry->type;
-    record.instruments = instruments.out;
+    record.instruments = mlt_unconst(entry->instruments);
     record.n_instruments = entry->instrument_count;
     record.active = entry->active;
-    record.verb = unconst(entry->verb);
+    record.verb = mlt_unconst(entry->verb);
     record.request = r->command.id;
     record.lease_end = entry->lease_end;
-    record.traceparent = unconst(r->traceparent);
+    record.traceparent = mlt_unconst(r->traceparent);
     record.time = (uint64_t)mlt_clock_wall_ns();
     Meltica__V1__Comparison comparisons[MLT_COMMAND_FILTERS_MAX], *filter[MLT_COMMAND_FILTERS_MAX];
     fill_lane(entry->lane, &record, comparisons, filter);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "meltica/base/log.h"
+#include "meltica/base/unconst.h"
 #include "meltica/bus/stored.h"
 #include "meltica/trace/context.h"
 
@@ -81,16 +82,6 @@ static void lock(struct mlt_control *c)
 static void unlock(struct mlt_control *c)
 {
     (void)pthread_mutex_unlock(&c->lock);
-}
-
-/* protobuf-c has char * where it only reads. */
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
 }
 
 /* ---- the log ---- */
@@ -277,8 +268,8 @@ static void fill_reply(const struct outcome *outcome, struct reply_parts *parts)
 {
     Meltica__V1__ApplyReply *reply = &parts->message;
     meltica__v1__apply_reply__init(reply);
-    reply->outcome = unconst(outcome->word);
-    reply->reason = unconst(outcome->reason);
+    reply->outcome = mlt_unconst(outcome->word);
+    reply->reason = mlt_unconst(outcome->reason);
     reply->revision = outcome->revision;
     if (outcome->answer == NULL) {
         return;
@@ -392,7 +383,7 @@ static enum mlt_status write_applied(struct mlt_control *c, const struct waiter 
     applied.record = &record;
     applied.answer = &parts.message;
     applied.log_sequence = w->sequence;
-    record.subscription = unconst(w->id);
+    record.subscription = mlt_unconst(w->id);
     record.active = w->active;
     const struct mlt_table *table = NULL;
     const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
@@ -580,7 +571,7 @@ static bool expire(struct mlt_control *c, int64_t *next_ns)
     record.subscription = id;
     record.principal = principal;
     record.consumer = consumer;
-    record.verb = unconst("expire");
+    record.verb = mlt_unconst("expire");
     record.time = (uint64_t)mlt_clock_wall_ns();
     mlt_buf_clear(&c->bytes);
     enum mlt_status status =

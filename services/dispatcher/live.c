@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "meltica/base/unconst.h"
+
 const char *mlt_live_state_word(enum mlt_live_state state)
 {
     static const char *const words[] = { "PENDING", "CONFIRMED", "FAILED" };
@@ -198,24 +200,14 @@ static struct mlt_live_item *make_item(const Meltica__V1__ControlRecord *record,
     return item;
 }
 
-/* protobuf-c has char * where it only reads. */
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
-}
-
 size_t mlt_live_comparisons(const struct mlt_live_lane *lane, Meltica__V1__Comparison *out,
                             Meltica__V1__Comparison **list)
 {
     for (size_t i = 0; i < lane->filter_count; i++) {
         meltica__v1__comparison__init(&out[i]);
-        out[i].field = unconst(lane->filters[i].field->name);
-        out[i].op = unconst(mlt_event_op_word(lane->filters[i].op));
-        out[i].value = unconst(lane->filters[i].text);
+        out[i].field = mlt_unconst(lane->filters[i].field->name);
+        out[i].op = mlt_unconst(mlt_event_op_word(lane->filters[i].op));
+        out[i].value = mlt_unconst(lane->filters[i].text);
         list[i] = &out[i];
     }
     return lane->filter_count;
@@ -224,10 +216,10 @@ size_t mlt_live_comparisons(const struct mlt_live_lane *lane, Meltica__V1__Compa
 void mlt_live_record(const struct mlt_live_item *item, Meltica__V1__ControlRecord *record,
                      Meltica__V1__Comparison *comparisons, Meltica__V1__Comparison **filter)
 {
-    record->subscription = unconst(item->subscription.id);
-    record->principal = unconst(item->principal);
-    record->consumer = unconst(item->consumer);
-    record->request = unconst(item->request);
+    record->subscription = mlt_unconst(item->subscription.id);
+    record->principal = mlt_unconst(item->principal);
+    record->consumer = mlt_unconst(item->consumer);
+    record->request = mlt_unconst(item->request);
     record->type = (Meltica__V1__EventType)item->subscription.type;
     record->instruments = item->subscription.patterns;
     record->n_instruments = item->subscription.pattern_count;

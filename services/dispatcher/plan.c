@@ -2,17 +2,8 @@
 
 #include <stdlib.h>
 
+#include "meltica/base/unconst.h"
 #include "meltica/v1/internal.pb-c.h"
-
-/* protobuf-c has char * where it only reads. */
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
-}
 
 static enum mlt_status append_packed(const ProtobufCMessage *message, size_t bytes,
                                      struct mlt_buf *out)
@@ -38,7 +29,7 @@ static size_t collect(const struct mlt_catalogue *catalogue, const struct mlt_ro
     for (const struct mlt_catalogue_entry *e = mlt_catalogue_first(catalogue); e != NULL;
          e = e->next) {
         if (e->slot % partitions == partition && (e->types & UINT32_C(1) << route->type) != 0) {
-            tokens[count++] = unconst(e->token);
+            tokens[count++] = mlt_unconst(e->token);
         }
     }
     return count;
@@ -83,8 +74,8 @@ enum mlt_status mlt_plan_encode(const struct mlt_table *table,
         }
         part->route = route->number;
         part->type = (Meltica__V1__EventType)route->type;
-        part->ws_topic = unconst(route->ws_topic);
-        part->rest_function = unconst(route->rest_function);
+        part->ws_topic = mlt_unconst(route->ws_topic);
+        part->rest_function = mlt_unconst(route->rest_function);
         part->rest_interval_ms = route->rest_interval_ms;
         part->rest_limit = route->rest_limit;
         memory->list[plan.n_routes++] = part;
@@ -126,8 +117,8 @@ static void table_routes(const struct mlt_table *table, struct table_memory *mem
         meltica__v1__table_route__init(part);
         part->route = route->number;
         part->type = (Meltica__V1__EventType)route->type;
-        part->ws_topic = unconst(route->ws_topic);
-        part->rest_function = unconst(route->rest_function);
+        part->ws_topic = mlt_unconst(route->ws_topic);
+        part->rest_function = mlt_unconst(route->rest_function);
         part->rest_interval_ms = route->rest_interval_ms;
         part->policies = memory->policy_list[i];
         while (mlt_table_policy_text(route, part->n_policies, memory->policies[i][part->n_policies],
@@ -181,17 +172,17 @@ static void table_subscription(const struct mlt_subscription *subscription,
         }
         Meltica__V1__TableSubscription *part = &parts->items[parts->count];
         meltica__v1__table_subscription__init(part);
-        part->id = unconst(subscription->id);
+        part->id = mlt_unconst(subscription->id);
         part->type = (Meltica__V1__EventType)type;
         part->implied = type != (int)subscription->type;
         part->n_instruments = subscription->pattern_count;
         part->instruments = subscription->patterns;
         if (live != NULL) {
-            part->principal = unconst(live->principal);
-            part->consumer = unconst(live->consumer);
+            part->principal = mlt_unconst(live->principal);
+            part->consumer = mlt_unconst(live->consumer);
             part->lease_end = (uint64_t)live->lease_end_ns;
             part->log_sequence = live->sequence;
-            part->state = unconst(mlt_live_state_word(live->state));
+            part->state = mlt_unconst(mlt_live_state_word(live->state));
             if (live->lane != NULL) {
                 table_lane(live->lane, parts, part);
             }

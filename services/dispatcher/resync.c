@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "meltica/base/log.h"
+#include "meltica/base/unconst.h"
 #include "meltica/v1/internal.pb-c.h"
 
 #define SUBJECT_RESYNC "meltica.int.resync"
@@ -41,16 +42,6 @@ static const char *const words[MLT_RESYNC_OUTCOME_COUNT] = { "accepted", "refuse
 const char *mlt_resync_outcome_word(enum mlt_resync_outcome outcome)
 {
     return words[outcome];
-}
-
-/* protobuf-c has char * where it only reads. */
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
 }
 
 /* ---- answers ---- */
@@ -146,8 +137,8 @@ static enum mlt_status encode(const struct item *item, struct mlt_buf *out)
 {
     Meltica__V1__FetchRequest request;
     meltica__v1__fetch_request__init(&request);
-    request.function = unconst(item->demand.route->rest_function);
-    request.instrument = unconst(item->instrument);
+    request.function = mlt_unconst(item->demand.route->rest_function);
+    request.instrument = mlt_unconst(item->instrument);
     request.limit = item->demand.limit;
     request.route = item->demand.route->number;
     request.urgent = item->urgent;

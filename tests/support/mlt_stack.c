@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/unconst.h"
 #include "mlt_stack.h"
 #include "scrape.h"
 
@@ -186,11 +187,7 @@ static void spawn(struct mlt_stack_process *p)
         if (dup2(nothing, 0) < 0 || dup2(said[1], 1) < 0 || dup2(said[1], 2) < 0) {
             _exit(126);
         }
-        union {
-            const char *const *in;
-            char *const *out;
-        } arguments = { .in = p->arguments };
-        execvp(p->arguments[0], arguments.out);
+        execvp(p->arguments[0], mlt_unconst(p->arguments));
         (void)dprintf(2, "cannot run %s: %s\n", p->arguments[0], strerror(errno));
         _exit(127);
     }

@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "meltica/base/buf.h"
+#include "meltica/base/unconst.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
 #define REQUEST_BYTES_MAX (16u << 20)
@@ -35,30 +36,11 @@ struct trace_encoder {
     struct mlt_buf bytes;
 };
 
-/* protobuf-c has char * where it only reads. */
-static char *unconst(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } u = { text };
-    return u.out;
-}
-
-static uint8_t *unconst_bytes(const uint8_t *bytes)
-{
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } u = { bytes };
-    return u.out;
-}
-
 static void fill_pair(key_value *pair, any_value *value, const char *key)
 {
     opentelemetry__proto__common__v1__key_value__init(pair);
     opentelemetry__proto__common__v1__any_value__init(value);
-    pair->key = unconst(key);
+    pair->key = mlt_unconst(key);
     pair->value = value;
 }
 
@@ -66,7 +48,7 @@ static void fill_text(key_value *pair, any_value *value, const char *key, const 
 {
     fill_pair(pair, value, key);
     value->value_case = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__VALUE_STRING_VALUE;
-    value->string_value = unconst(text);
+    value->string_value = mlt_unconst(text);
 }
 
 /* ---- resource ---- */
@@ -145,9 +127,9 @@ static void fill_link(struct span_parts *p, const struct mlt_trace_context *link
         return;
     }
     opentelemetry__proto__trace__v1__span__link__init(&p->link);
-    p->link.trace_id.data = unconst_bytes(link->trace_id);
+    p->link.trace_id.data = mlt_unconst(link->trace_id);
     p->link.trace_id.len = sizeof link->trace_id;
-    p->link.span_id.data = unconst_bytes(link->span_id);
+    p->link.span_id.data = mlt_unconst(link->span_id);
     p->link.span_id.len = sizeof link->span_id;
     p->link.flags = link->flags;
     p->links[0] = &p->link;
@@ -159,16 +141,16 @@ static void fill_span(struct span_parts *p, const struct mlt_span *span)
 {
     otlp_span *message = &p->message;
     opentelemetry__proto__trace__v1__span__init(message);
-    message->trace_id.data = unconst_bytes(span->context.trace_id);
+    message->trace_id.data = mlt_unconst(span->context.trace_id);
     message->trace_id.len = sizeof span->context.trace_id;
-    message->span_id.data = unconst_bytes(span->context.span_id);
+    message->span_id.data = mlt_unconst(span->context.span_id);
     message->span_id.len = sizeof span->context.span_id;
     if (mlt_span_id_set(span->parent)) {
-        message->parent_span_id.data = unconst_bytes(span->parent);
+        message->parent_span_id.data = mlt_unconst(span->parent);
         message->parent_span_id.len = sizeof span->parent;
     }
     message->flags = span->context.flags;
-    message->name = unconst(span->name);
+    message->name = mlt_unconst(span->name);
     message->kind = (Opentelemetry__Proto__Trace__V1__Span__SpanKind)span->kind;
     message->start_time_unix_nano = (uint64_t)span->start_ns;
     message->end_time_unix_nano = (uint64_t)span->end_ns;
@@ -201,8 +183,8 @@ enum mlt_status trace_encode(struct trace_encoder *e, const struct mlt_span *spa
         fill_span(&e->parts[i], &spans[i]);
         e->list[i] = &e->parts[i].message;
     }
-    scope.name = unconst("meltica");
-    scope.version = unconst(MELTICA_VERSION);
+    scope.name = mlt_unconst("meltica");
+    scope.version = mlt_unconst(MELTICA_VERSION);
     of_scope.scope = &scope;
     of_scope.n_spans = count;
     of_scope.spans = e->list;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/base/unconst.h"
 #include "mlt_test.h"
 
 #define TEXT_BYTES_MAX (64u << 20)
@@ -38,11 +39,7 @@ static void become(const char *const *arguments, const char *stdin_path, const c
     for (unsigned i = 0; i < COMMAND_ARGUMENTS_MAX && arguments[i] != NULL; i++) {
         words[i + 1] = arguments[i];
     }
-    union {
-        const char *const *in;
-        char *const *out;
-    } argv = { .in = words };
-    execv(path, argv.out);
+    execv(path, mlt_unconst(words));
     (void)dprintf(2, "cannot run %s: %s\n", path, strerror(errno));
     _exit(127);
 }

@@ -5,6 +5,7 @@
 
 #include "meltica/base/clock.h"
 #include "meltica/base/hash.h"
+#include "meltica/base/unconst.h"
 #include "meltica/trace/trace.h"
 
 #define MS MLT_NS_PER_MS
@@ -14,13 +15,9 @@ static struct mlt_error err;
 
 static enum mlt_status load(const char *const *variables)
 {
-    union {
-        const char *const *in;
-        char *const *out;
-    } u = { variables };
     err = (struct mlt_error)MLT_ERROR_INIT;
     mlt_trace_config_fini(&config);
-    return mlt_trace_config_load(u.out, "meltica-adapter", &config, &err);
+    return mlt_trace_config_load(mlt_unconst(variables), "meltica-adapter", &config, &err);
 }
 #define LOAD(...) load((const char *const[]){ __VA_ARGS__, NULL })
 

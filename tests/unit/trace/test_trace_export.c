@@ -6,6 +6,7 @@
 #include "mlt_test.h"
 
 #include "meltica/base/clock.h"
+#include "meltica/base/unconst.h"
 #include "meltica/trace/trace.h"
 #include "mlt_collector.h"
 
@@ -30,11 +31,8 @@ static void open_trace(uint16_t port, const char *const *more)
     while (more != NULL && *more != NULL) {
         environment[count++] = *more++;
     }
-    union {
-        const char **in;
-        char **out;
-    } u = { environment };
-    assert_int_equal(mlt_trace_config_load(u.out, "meltica-test", &config, &err), MLT_OK);
+    assert_int_equal(mlt_trace_config_load(mlt_unconst(environment), "meltica-test", &config, &err),
+                     MLT_OK);
     assert_int_equal(mlt_metrics_create(&metrics), MLT_OK);
     const struct mlt_trace_options options = {
         .instance = "test-0", .metrics = metrics, .retry_base_ns = 20 * MS, .retry_max_ns = 40 * MS

@@ -13,7 +13,6 @@ struct rights {
     const char *micro;         /* name of its micro service */
     const char *publish[24];   /* NULL-terminated */
     const char *subscribe[16]; /* the same */
-    bool answers_principals;   /* at whatever inbox they have */
     const char *streams[6];    /* whose API it uses: to make, to ask for, to read single messages */
 };
 
@@ -47,7 +46,6 @@ static const struct rights services[MLT_NATS_SERVICES] = {
       .subscribe = { "meltica.int.out.*", "meltica.int.table.changed", "meltica.int.plan.status" },
       .streams = { "MELTICA_JOURNAL" } },
     { .micro = "meltica-control",
-      .answers_principals = true,
       .publish = { "meltica.int.table", "meltica.int.control.*.*", "meltica.int.apply.00",
                    "meltica.int.audit.*", "$SRV.PING.*" },
       .subscribe = { "meltica.control.*", "meltica.control.as.*.*", "meltica.int.table.changed",
@@ -128,7 +126,7 @@ enum mlt_status mlt_nats_service_rights(size_t index, struct mlt_buf *out)
     put(&list, "$SRV.*");
     put(&list, "$SRV.*.%s", service->micro);
     put(&list, "$SRV.*.%s.*", service->micro);
-    put(&list, "_INBOX.>");
+    put(&list, "_INBOX.meltica-%s.>", mlt_nats_services[index]); /* its own answers, no others' */
     end(&list);
     /* Whoever asks is answered, where its inbox is its own too. */
     return list.status == MLT_OK ? mlt_buf_append_string(out, "        allow_responses: true\n")

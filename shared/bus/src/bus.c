@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "connection.h"
+#include "meltica/base/hash.h"
 #include "meltica/base/log.h"
 
 #define BUFFERED_BYTES_MAX (4u << 20)
@@ -230,8 +231,10 @@ void mlt_bus_on_closed(natsConnection *nc, void *closure)
     if (bus->kind == MLT_BUS_CONTROL && !atomic_load(&bus->destroying)) {
         const char *text = NULL;
         const natsStatus s = natsConnection_GetLastError(nc, &text);
+        char why[BUS_REASON_BYTES_MAX];
+        mlt_bus_why(bus, s, text, why, sizeof why);
         mlt_log(MLT_LOG_ERROR, "bus_closed", "nats.c gave the connection up for good",
-                MLT_S("bus", bus->name), MLT_S("reason", natsStatus_GetText(s)));
+                MLT_S("bus", bus->name), MLT_S("reason", why));
         mlt_bus_report(bus, false, "closed for good");
     }
     (void)pthread_mutex_lock(&bus->state_lock);
@@ -328,9 +331,25 @@ static void on_reconnected(natsConnection *nc, void *closure)
     on_connected(nc, bus);
 }
 
+/* Doubles from 50 ms to 1 s, with up to half of it more, so that many clients do not come at once.
+ * Asked after each round of the servers that found none. */
+static int64_t reconnect_delay_ms(natsConnection *nc, int attempts, void *closure)
+{
+    struct mlt_bus *bus = closure;
+    int64_t wait = BUS_RECONNECT_MIN_MS;
+    (void)nc;
+    atomic_fetch_add(&bus->counters.attempts_failed, 1);
+    for (int i = 1; i < attempts && wait < BUS_RECONNECT_MAX_MS; i++) {
+        wait *= 2;
+    }
+    wait += (int64_t)(mlt_random64() % (uint64_t)(wait / 2));
+    return wait < BUS_RECONNECT_MAX_MS ? wait : BUS_RECONNECT_MAX_MS;
+}
+
 /* ---- connect ---- */
 
-static enum mlt_status outcome(const struct mlt_bus *bus, natsStatus s, struct mlt_error *err)
+static enum mlt_status outcome(const struct mlt_bus *bus, natsStatus s, const char *why,
+                               struct mlt_error *err)
 {
     switch (s) {
     case NATS_CONNECTION_AUTH_FAILED:
@@ -339,7 +358,8 @@ static enum mlt_status outcome(const struct mlt_bus *bus, natsStatus s, struct m
     case NATS_SECURE_CONNECTION_REQUIRED:
     case NATS_ADDRESS_MISSING:
     case NATS_NO_MEMORY:
-        return mlt_bus_status(s, err, "connecting to NATS");
+        return mlt_error_set_foreign(err, mlt_bus_status(s, NULL, ""), "nats", (int)s,
+                                     "connecting to NATS: %s", why);
     case NATS_INVALID_ARG:
         return mlt_error_set_foreign(err, MLT_E_CONFIG, "nats", (int)s, "URL of the NATS server");
     default: /* away: goes on trying */
@@ -357,7 +377,7 @@ static enum mlt_status connect_data(struct mlt_bus *bus, struct mlt_error *err)
     while (!bus->first_done) {
         (void)pthread_cond_wait(&bus->state_changed, &bus->state_lock);
     }
-    status = outcome(bus, bus->first_status, err);
+    status = outcome(bus, bus->first_status, bus->first_why, err);
     (void)pthread_mutex_unlock(&bus->state_lock);
     return status;
 }
@@ -377,6 +397,9 @@ static natsStatus set_callbacks(struct mlt_bus *bus)
     if (s == NATS_OK) {
         s = natsOptions_SetReconnectedCB(bus->options, on_reconnected, bus);
     }
+    if (s == NATS_OK) {
+        s = natsOptions_SetCustomReconnectDelay(bus->options, reconnect_delay_ms, bus);
+    }
     return s;
 }
 
@@ -391,9 +414,12 @@ static enum mlt_status connect_control(struct mlt_bus *bus, struct mlt_error *er
     }
     natsStatus s = natsConnection_Connect(&nc, bus->options);
     const bool at_once = s == NATS_OK;
-    enum mlt_status status = outcome(bus, s, err);
+    char why[BUS_REASON_BYTES_MAX];
+    mlt_bus_why_here(bus, s, why, sizeof why);
+    atomic_fetch_add(&bus->counters.attempts_failed, at_once ? 0 : 1);
+    enum mlt_status status = outcome(bus, s, why, err);
     if (status == MLT_OK && !at_once) {
-        mlt_bus_report(bus, false, natsStatus_GetText(s));
+        mlt_bus_report(bus, false, why);
         s = natsOptions_SetRetryOnFailedConnect(bus->options, true, on_connected, bus);
         if (s == NATS_OK) {
             s = natsConnection_Connect(&nc, bus->options);
@@ -415,7 +441,7 @@ static enum mlt_status connect_control(struct mlt_bus *bus, struct mlt_error *er
         now_connected(bus, nc);
     }
     (void)pthread_mutex_lock(&bus->state_lock);
-    status = outcome(bus, NATS_OK, err);
+    status = outcome(bus, NATS_OK, "", err);
     (void)pthread_mutex_unlock(&bus->state_lock);
     return status;
 }
@@ -435,7 +461,7 @@ static void bus_free(struct mlt_bus *bus)
     (void)pthread_cond_destroy(&bus->room);
     (void)pthread_mutex_destroy(&bus->flush_lock);
     (void)pthread_mutex_destroy(&bus->subs_lock);
-    free(bus->name);
+    mlt_bus_names_drop(bus);
     free(bus);
 }
 
@@ -461,21 +487,23 @@ static struct mlt_bus *bus_make(const struct mlt_bus_options *options)
     mlt_bus_cond_init(&bus->room);
     (void)pthread_mutex_init(&bus->flush_lock, NULL);
     (void)pthread_mutex_init(&bus->subs_lock, NULL);
-    bus->name = strdup(options->name != NULL ? options->name : "");
+    const bool named = mlt_bus_names_take(bus, options);
     (void)snprintf(bus->inbox_prefix, sizeof bus->inbox_prefix, "%s",
                    options->inbox_prefix != NULL ? options->inbox_prefix : "");
-    if (bus->name != NULL) {
+    if (named) {
         enlist(bus);
+        return bus;
     }
-    return bus;
+    mlt_bus_names_drop(bus);
+    free(bus);
+    return NULL;
 }
 
 enum mlt_status mlt_bus_connect(const struct mlt_bus_options *options, struct mlt_bus **bus,
                                 struct mlt_error *err)
 {
     struct mlt_bus *made = bus_make(options);
-    if (made == NULL || made->name == NULL) {
-        free(made);
+    if (made == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for a connection");
     }
     enum mlt_status status = mlt_bus_options_make(options, &made->options, err);
@@ -595,6 +623,7 @@ void mlt_bus_get_stats(const struct mlt_bus *bus, struct mlt_bus_stats *out)
                                 .writes = atomic_load(&c->writes),
                                 .reconnects = atomic_load(&c->reconnects),
                                 .disconnects = atomic_load(&c->disconnects),
+                                .attempts_failed = atomic_load(&c->attempts_failed),
                                 .refused_full = atomic_load(&c->refused_full),
                                 .slow_consumer_dropped = atomic_load(&c->dropped) + queues.dropped,
                                 .errors = atomic_load(&c->errors),

@@ -1,5 +1,6 @@
 /* Private to the sources of the connection itself: bus.c, loop.c, options.c, publish.c,
- * subscription.c, server.c, traced.c. The other parts of shared/bus see internal.h only.
+ * subscription.c, server.c, traced.c, inbox.c, refusal.c. The other parts of shared/bus see
+ * internal.h only.
  *
  * A DATA bus has a new natsConnection after each disconnect, made by its loop thread: on an
  * external event loop nats.c 3.10.1 keeps the state of its parser over a reconnect of its own, so
@@ -13,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "creds.h"
 #include "internal.h"
 #include "meltica/base/clock.h"
 
@@ -24,7 +26,7 @@
 #define BUS_TICK_NS (50 * MLT_NS_PER_MS)
 #define BUS_SECRET_BYTES_MAX 4096u
 #define BUS_URLS_MAX 32u
-#define BUS_REASON_BYTES_MAX 256u
+#define BUS_REASON_BYTES_MAX 448u
 #define BUS_VERSION_BYTES_MAX 32u
 
 /* One natsConnection; ends when the last user has let go of it. */
@@ -35,7 +37,7 @@ struct link {
 
 struct counters {
     atomic_ullong published, published_bytes, received, received_bytes, writes, reconnects,
-        disconnects, refused_full, dropped, errors;
+        disconnects, attempts_failed, refused_full, dropped, errors;
 };
 
 /* What waits before the handlers, and what their limits dropped. */
@@ -68,6 +70,10 @@ struct mlt_bus {
     enum mlt_bus_kind kind;
     char *name;
     char inbox_prefix[128];
+    /* For what is said of a refusal: who this is, and the files concerned; NULL: none. */
+    char self[MLT_BUS_SELF_BYTES_MAX];
+    char *creds_file, *ca_file, *cert_file;
+    bool tls;
     int64_t spacing_ns;
     int buffered_max;
     void (*on_state)(void *ctx, bool connected, const char *reason);
@@ -87,6 +93,7 @@ struct mlt_bus {
     bool first_done;     /* the first attempt has an outcome */
     atomic_bool refused; /* the server is too old, or takes too little at once */
     natsStatus first_status;
+    char first_why[BUS_REASON_BYTES_MAX];
     unsigned connections, closed, detached; /* made, and let go of by nats.c */
     char version[BUS_VERSION_BYTES_MAX];
     char refusal[BUS_REASON_BYTES_MAX];
@@ -111,6 +118,16 @@ struct mlt_bus {
 /* options.c: nats.c's options from ours; E_CONFIG, E_NOMEM. */
 enum mlt_status mlt_bus_options_make(const struct mlt_bus_options *options, natsOptions **out,
                                      struct mlt_error *err);
+
+/* refusal.c: what is said of a connection: its name, and what the options have of credentials and
+ * TLS. False: no memory; drop also then. */
+bool mlt_bus_names_take(struct mlt_bus *bus, const struct mlt_bus_options *options);
+void mlt_bus_names_drop(struct mlt_bus *bus);
+/* Why an attempt failed, from its status and what nats.c says of it (NULL: nothing). */
+void mlt_bus_why(const struct mlt_bus *bus, natsStatus s, const char *detail, char *out,
+                 size_t size);
+/* The same of a call that this thread has just made. */
+void mlt_bus_why_here(const struct mlt_bus *bus, natsStatus s, char *out, size_t size);
 
 /* server.c: version of the server that nc is connected to, read from the greeting that it gives to
  * another connection (nats.c 3.10.1 does not tell). False when it cannot be had. */

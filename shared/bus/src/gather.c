@@ -5,25 +5,6 @@
 #include "connection.h"
 #include "meltica/base/clock.h"
 
-#define INBOX_BYTES_MAX 192
-
-/* As nats.c makes them, with the prefix of this connection. */
-static enum mlt_status make_inbox(const struct mlt_bus *bus, char out[INBOX_BYTES_MAX],
-                                  struct mlt_error *err)
-{
-    natsInbox *inbox = NULL;
-    const natsStatus status = natsInbox_Create(&inbox);
-    if (status != NATS_OK) {
-        return mlt_bus_status(status, err, "inbox");
-    }
-    const char *unique = strchr(inbox, '.');
-    (void)snprintf(out, INBOX_BYTES_MAX, "%s%s",
-                   bus->inbox_prefix[0] != '\0' ? bus->inbox_prefix : "_INBOX",
-                   unique != NULL ? unique : ".x");
-    natsInbox_Destroy(inbox);
-    return MLT_OK;
-}
-
 /* The server's word that nobody listens. */
 static bool is_nobody(natsMsg *msg)
 {
@@ -72,7 +53,7 @@ enum mlt_status mlt_bus_gather(struct mlt_bus *bus, const char *subject, int64_t
                                int64_t quiet_ns, mlt_bus_answer_fn fn, void *ctx,
                                struct mlt_error *err)
 {
-    char inbox[INBOX_BYTES_MAX];
+    char inbox[MLT_BUS_INBOX_BYTES_MAX];
     natsSubscription *subscription = NULL;
     natsConnection *nc = mlt_bus_nats(bus);
     if (!mlt_bus_subject_valid(subject) || nc == NULL) {
@@ -81,7 +62,7 @@ enum mlt_status mlt_bus_gather(struct mlt_bus *bus, const char *subject, int64_t
     if (!mlt_bus_connected(bus)) {
         return mlt_error_set(err, MLT_E_UNAVAILABLE, "%s: not connected to NATS", subject);
     }
-    enum mlt_status status = make_inbox(bus, inbox, err);
+    enum mlt_status status = mlt_bus_make_inbox(bus, inbox, err);
     if (status != MLT_OK) {
         return status;
     }

@@ -14,6 +14,11 @@ enum mlt_status mlt_bus_status(natsStatus status, struct mlt_error *err, const c
  * a new one after each disconnect. */
 natsConnection *mlt_bus_nats(struct mlt_bus *bus);
 
+/* A new subject for answers below the inbox prefix of the connection, NUL-terminated. inbox.c */
+#define MLT_BUS_INBOX_BYTES_MAX 192u
+enum mlt_status mlt_bus_make_inbox(const struct mlt_bus *bus, char out[MLT_BUS_INBOX_BYTES_MAX],
+                                   struct mlt_error *err) MLT_MUST_CHECK;
+
 /* Messages of nats.c that are done with. It frees them on a thread of its own and wakes it for each
  * one, at 8,000 a second a fifth of all changes of threads: so they are given back by the dozen.
  * One thread at a time. */

@@ -17,7 +17,6 @@
 
 #define IN_FLIGHT_DEFAULT 1024u
 #define BYTES_DEFAULT (8u << 20)
-#define INBOX_BYTES_MAX 80u
 #define NONE UINT32_MAX
 #define EXPECTED_HEADER "Nats-Expected-Last-Subject-Sequence"
 #define CODE_NO_RESPONDERS 503
@@ -37,7 +36,7 @@ struct slot {
 struct mlt_kv_writer {
     struct mlt_bus *bus;
     char bucket[128];
-    char inbox[INBOX_BYTES_MAX];
+    char inbox[MLT_BUS_INBOX_BYTES_MAX];
     struct mlt_bus_subscription *replies;
     void (*on_answer)(void *ctx, const struct mlt_kv_answer *answer);
     void *ctx;
@@ -225,7 +224,7 @@ static enum mlt_status make_message(const struct mlt_kv_writer *w, const struct 
                                     const char *subject, struct mlt_slice value, uint64_t expected,
                                     natsMsg **message)
 {
-    char reply[INBOX_BYTES_MAX + 24];
+    char reply[MLT_BUS_INBOX_BYTES_MAX + 24];
     char number[24];
     (void)snprintf(reply, sizeof reply, "%s.%" PRIu64, w->inbox, slot->id);
     (void)snprintf(number, sizeof number, "%" PRIu64, expected);
@@ -298,23 +297,9 @@ void mlt_kv_writer_get_stats(struct mlt_kv_writer *writer, struct mlt_kv_writer_
 
 /* ---- life ---- */
 
-static enum mlt_status make_inbox(struct mlt_kv_writer *w, struct mlt_error *err)
-{
-    natsInbox *inbox = NULL;
-    const natsStatus status = natsInbox_Create(&inbox);
-    if (status != NATS_OK) {
-        return mlt_bus_status(status, err, "inbox of a bucket's writer");
-    }
-    const int n = snprintf(w->inbox, sizeof w->inbox, "%s", inbox);
-    natsInbox_Destroy(inbox);
-    return n > 0 && (size_t)n < sizeof w->inbox
-               ? MLT_OK
-               : mlt_error_set(err, MLT_E_INTERNAL, "inbox of a bucket's writer is too long");
-}
-
 static enum mlt_status subscribe(struct mlt_kv_writer *w, struct mlt_error *err)
 {
-    char subject[INBOX_BYTES_MAX + 2];
+    char subject[MLT_BUS_INBOX_BYTES_MAX + 2];
     (void)snprintf(subject, sizeof subject, "%s.*", w->inbox);
     const struct mlt_bus_subscribe_options options = { .subject = subject };
     return mlt_bus_subscribe(w->bus, &options, on_reply, w, &w->replies, err);
@@ -368,7 +353,7 @@ enum mlt_status mlt_kv_writer_create(struct mlt_bus *bus,
     if (w == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "writer of bucket %s", options->bucket);
     }
-    enum mlt_status status = make_inbox(w, err);
+    enum mlt_status status = mlt_bus_make_inbox(w->bus, w->inbox, err);
     if (status == MLT_OK) {
         status = subscribe(w, err);
     }

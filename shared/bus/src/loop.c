@@ -236,12 +236,13 @@ static void schedule_attempt(struct mlt_bus *bus)
     bus->loop.next_attempt_ns = mlt_clock_mono_ns() + wait;
 }
 
-static void first_outcome(struct mlt_bus *bus, natsStatus s)
+static void first_outcome(struct mlt_bus *bus, natsStatus s, const char *why)
 {
     (void)pthread_mutex_lock(&bus->state_lock);
     if (!bus->first_done) {
         bus->first_done = true;
         bus->first_status = s;
+        (void)snprintf(bus->first_why, sizeof bus->first_why, "%s", why);
         (void)pthread_cond_broadcast(&bus->state_changed);
     }
     (void)pthread_mutex_unlock(&bus->state_lock);
@@ -276,10 +277,13 @@ static void try_connect(struct mlt_bus *bus)
     atomic_fetch_add(&bus->generation, 1);
     const natsStatus s = link != NULL ? natsConnection_Connect(&nc, bus->options) : NATS_NO_MEMORY;
     if (s != NATS_OK) {
+        char why[BUS_REASON_BYTES_MAX];
+        mlt_bus_why_here(bus, s, why, sizeof why);
+        atomic_fetch_add(&bus->counters.attempts_failed, 1);
         free(link);
-        mlt_bus_report(bus, false, natsStatus_GetText(s));
+        mlt_bus_report(bus, false, why);
         schedule_attempt(bus);
-        first_outcome(bus, s);
+        first_outcome(bus, s, why);
         return;
     }
     link->nc = nc;
@@ -298,7 +302,7 @@ static void try_connect(struct mlt_bus *bus)
         mlt_bus_link_release(link);
         schedule_attempt(bus);
     }
-    first_outcome(bus, NATS_OK);
+    first_outcome(bus, NATS_OK, "");
 }
 
 /* nats.c has let go of the connection. */

@@ -1,48 +1,15 @@
 /* From struct mlt_bus_options to nats.c's. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "connection.h"
-#include "meltica/base/hash.h"
+#include "creds.h"
 #include "nkey.h"
 #include "url.h"
 
 static bool given(const char *text)
 {
     return text != NULL && text[0] != '\0';
-}
-
-/* Reads a whole small file without the white space at its end. */
-static enum mlt_status read_secret(const char *path, char *out, size_t size, struct mlt_error *err)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return mlt_error_set_foreign(err, MLT_E_CONFIG, "errno", errno, "cannot open %s: %s", path,
-                                     strerror(errno));
-    }
-    size_t used = 0;
-    ssize_t got = 0;
-    while (used < size - 1 && (got = read(fd, out + used, size - 1 - used)) > 0) {
-        used += (size_t)got;
-    }
-    const int code = errno;
-    (void)close(fd);
-    if (got < 0) {
-        return mlt_error_set_foreign(err, MLT_E_CONFIG, "errno", code, "cannot read %s: %s", path,
-                                     strerror(code));
-    }
-    while (used > 0 && strchr(" \t\r\n", out[used - 1]) != NULL) {
-        used--;
-    }
-    out[used] = '\0';
-    if (used == 0 || used == size - 1) {
-        return mlt_error_set(err, MLT_E_CONFIG, "%s is %s", path,
-                             used == 0 ? "empty" : "too long for a secret");
-    }
-    return MLT_OK;
 }
 
 static enum mlt_status set_urls(natsOptions *to, const char *urls, struct mlt_error *err)
@@ -95,16 +62,16 @@ static enum mlt_status set_credentials(natsOptions *to, const struct mlt_bus_opt
     char secret[BUS_SECRET_BYTES_MAX];
     enum mlt_status status = MLT_OK;
     if (given(from->creds_file)) {
-        if (access(from->creds_file, R_OK) != 0) {
-            return mlt_error_set_foreign(err, MLT_E_CONFIG, "errno", errno, "cannot read %s: %s",
-                                         from->creds_file, strerror(errno));
+        status = mlt_bus_creds_check(from->creds_file, NULL, err);
+        if (status == MLT_OK) {
+            status =
+                mlt_bus_status(natsOptions_SetUserCredentialsFromFiles(to, from->creds_file, NULL),
+                               err, "creds file");
         }
-        status = mlt_bus_status(natsOptions_SetUserCredentialsFromFiles(to, from->creds_file, NULL),
-                                err, "creds file");
     }
     if (status == MLT_OK && given(from->nkey_seed_file)) {
         char public_key[MLT_NKEY_TEXT_BYTES];
-        status = read_secret(from->nkey_seed_file, secret, sizeof secret, err);
+        status = mlt_bus_read_secret(from->nkey_seed_file, secret, sizeof secret, err);
         if (status == MLT_OK && mlt_nkey_public(secret, public_key) != MLT_OK) {
             status = mlt_error_set(err, MLT_E_CONFIG, "%s holds no NKey seed of a user",
                                    from->nkey_seed_file);
@@ -115,7 +82,7 @@ static enum mlt_status set_credentials(natsOptions *to, const struct mlt_bus_opt
         }
     }
     if (status == MLT_OK && given(from->token_file)) {
-        status = read_secret(from->token_file, secret, sizeof secret, err);
+        status = mlt_bus_read_secret(from->token_file, secret, sizeof secret, err);
         if (status == MLT_OK) {
             status = mlt_bus_status(natsOptions_SetToken(to, secret), err, "token");
         }
@@ -123,7 +90,7 @@ static enum mlt_status set_credentials(natsOptions *to, const struct mlt_bus_opt
     if (status == MLT_OK && given(from->user)) {
         secret[0] = '\0';
         if (given(from->password_file)) {
-            status = read_secret(from->password_file, secret, sizeof secret, err);
+            status = mlt_bus_read_secret(from->password_file, secret, sizeof secret, err);
         }
         if (status == MLT_OK) {
             status =
@@ -148,22 +115,14 @@ static enum mlt_status set_tls(natsOptions *to, const struct mlt_bus_options *fr
     if (s == NATS_OK && given(from->tls_cert_file)) {
         s = natsOptions_LoadCertificatesChain(to, from->tls_cert_file, from->tls_key_file);
     }
-    return s == NATS_OK ? MLT_OK
-                        : mlt_error_set_foreign(err, MLT_E_CONFIG, "nats", (int)s, "TLS files: %s",
-                                                natsStatus_GetText(s));
-}
-
-/* Doubles from 50 ms to 1 s, with up to half of it more, so that many clients do not come at once.
- */
-static int64_t reconnect_delay_ms(natsConnection *nc, int attempts, void *closure)
-{
-    (void)nc, (void)closure;
-    int64_t wait = BUS_RECONNECT_MIN_MS;
-    for (int i = 1; i < attempts && wait < BUS_RECONNECT_MAX_MS; i++) {
-        wait *= 2;
+    if (s == NATS_OK) {
+        return MLT_OK;
     }
-    wait += (int64_t)(mlt_random64() % (uint64_t)(wait / 2));
-    return wait < BUS_RECONNECT_MAX_MS ? wait : BUS_RECONNECT_MAX_MS;
+    natsStatus last = NATS_OK;
+    const char *detail = nats_GetLastError(&last); /* names the file */
+    return mlt_error_set_foreign(err, MLT_E_CONFIG, "nats", (int)s, "TLS files: %s",
+                                 detail != NULL && detail[0] != '\0' ? detail
+                                                                     : natsStatus_GetText(s));
 }
 
 static natsStatus set_behaviour(natsOptions *to, const struct mlt_bus_options *from)
@@ -198,9 +157,6 @@ static natsStatus set_behaviour(natsOptions *to, const struct mlt_bus_options *f
     }
     if (s == NATS_OK) {
         s = natsOptions_SetMaxReconnect(to, -1);
-    }
-    if (s == NATS_OK) {
-        s = natsOptions_SetCustomReconnectDelay(to, reconnect_delay_ms, NULL);
     }
     if (s == NATS_OK) {
         s = natsOptions_SetReconnectBufSize(to, 1 << 20);

@@ -1,6 +1,6 @@
 /* How far away NATS is: once a second each connection sends itself a message, and the time until it
  * is handed to its handler goes into a histogram. With all that a message of ours meets on the way:
- * our buffer, the server, our queue. The subject is an inbox, which every user may write and read.
+ * our buffer, the server, our queue. The subject is an inbox, which its user may write and read.
  */
 #include "internal.h"
 
@@ -44,8 +44,8 @@ enum mlt_status mlt_service_echo_start(struct mlt_service *service, struct mlt_e
 {
     for (size_t i = 0; i < BUS_COUNT; i++) {
         struct bus_slot *slot = &service->buses[i];
-        (void)snprintf(slot->echo_subject, sizeof slot->echo_subject, "_INBOX.echo.%s.%zu",
-                       service->boot_text, i);
+        (void)snprintf(slot->echo_subject, sizeof slot->echo_subject, "%s.echo.%s.%zu",
+                       service->inbox, service->boot_text, i);
         const struct mlt_bus_subscribe_options options = { .subject = slot->echo_subject };
         const enum mlt_status status =
             mlt_bus_subscribe(slot->bus, &options, on_echo, slot, &slot->echo_sub, err);

@@ -88,6 +88,7 @@ static void mirror_bus(struct bus_slot *slot)
     mlt_gauge_set(slot->connected, mlt_bus_connected(slot->bus) ? 1 : 0);
     mlt_counter_set(slot->reconnects, stats.reconnects);
     mlt_counter_set(slot->disconnects, stats.disconnects);
+    mlt_counter_set(slot->attempts_failed, stats.attempts_failed);
     mlt_counter_set(slot->published, stats.published);
     mlt_counter_set(slot->published_bytes, stats.published_bytes);
     mlt_counter_set(slot->received, stats.received);
@@ -112,6 +113,9 @@ static void make_bus_metrics(struct mlt_service *service, enum bus_place place)
                                            "Times the connection came back", labels);
     slot->disconnects = mlt_metrics_counter(m, "meltica_nats_disconnects_total",
                                             "Times the connection was lost", labels);
+    slot->attempts_failed =
+        mlt_metrics_counter(m, "meltica_nats_attempts_failed_total",
+                            "Attempts to connect that found no server, or were refused", labels);
     slot->published = mlt_metrics_counter(m, "meltica_nats_published_total",
                                           "Messages handed to the connection", labels);
     slot->published_bytes = mlt_metrics_counter(m, "meltica_nats_published_bytes_total",

@@ -39,13 +39,13 @@ struct bus_slot {
     struct mlt_service *service;
     struct mlt_bus *bus;
     struct mlt_gauge *connected;
-    struct mlt_counter *reconnects, *disconnects, *published, *published_bytes, *received,
-        *received_bytes, *dropped, *refused, *errors;
+    struct mlt_counter *reconnects, *disconnects, *attempts_failed, *published, *published_bytes,
+        *received, *received_bytes, *dropped, *refused, *errors;
     struct mlt_gauge *unwritten, *waiting, *waiting_bytes, *waiting_max;
     /* A message to ourselves, one a second: what the way to the server and back takes. */
     struct mlt_histogram *echo;
     struct mlt_bus_subscription *echo_sub;
-    char echo_subject[SERVICE_NAME_BYTES_MAX];
+    char echo_subject[2 * SERVICE_NAME_BYTES_MAX];
 };
 
 enum service_phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING };
@@ -58,6 +58,7 @@ struct mlt_service {
     char program[SERVICE_NAME_BYTES_MAX];        /* "meltica-data-bus" */
     char instance[SERVICE_NAME_BYTES_MAX];       /* "data-bus-0" */
     char client[2 * SERVICE_NAME_BYTES_MAX + 2]; /* "meltica-data-bus/data-bus-0" */
+    char inbox[SERVICE_NAME_BYTES_MAX + 8];      /* "_INBOX.meltica-data-bus" */
     char boot_text[17];                          /* 16 hexadecimal digits */
     uint64_t boot;
     int64_t started_mono_ns;

@@ -230,6 +230,7 @@ void mlt_service_bus_options(const struct mlt_service *service, struct mlt_bus_o
         .tls_ca_file = c->tls_ca_file,
         .tls_cert_file = c->tls_cert_file,
         .tls_key_file = c->tls_key_file,
+        .inbox_prefix = service->inbox,
     };
 }
 
@@ -566,6 +567,8 @@ static struct mlt_service *service_new(const struct mlt_service_spec *spec, int 
         *p = '-';
     }
     (void)snprintf(service->program, sizeof service->program, "meltica-%.40s", service->name);
+    /* Its user need not hear what the others are answered; below _INBOX, where services answer. */
+    (void)snprintf(service->inbox, sizeof service->inbox, "_INBOX.%.50s", service->program);
     return service;
 }
 

@@ -299,7 +299,7 @@ static void test_an_echo_of_somebody_else_is_not_measured(void **state)
                         .changed = PTHREAD_COND_INITIALIZER };
     struct mlt_bus_subscription *heard;
     struct mlt_error err = MLT_ERROR_INIT;
-    const struct mlt_bus_subscribe_options options = { .subject = "_INBOX.echo.>" };
+    const struct mlt_bus_subscribe_options options = { .subject = "_INBOX.*.echo.>" };
     assert_int_equal(mlt_bus_subscribe(consumer.bus, &options, forge, &f, &heard, &err), MLT_OK);
     /* Each connection of each service, and then once more: the server has delivered the first. */
     (void)pthread_mutex_lock(&f.lock);

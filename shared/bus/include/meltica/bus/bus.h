@@ -56,6 +56,7 @@ struct mlt_bus_stats {
     uint64_t published, published_bytes, received, received_bytes;
     uint64_t writes; /* DATA: write calls that carried something */
     uint64_t reconnects, disconnects;
+    uint64_t attempts_failed;        /* to connect: no server, or one that refuses */
     uint64_t refused_full;           /* publishes that got E_FULL */
     uint64_t slow_consumer_dropped;  /* messages that our own limits dropped */
     uint64_t errors;                 /* asynchronous errors of nats.c (permissions, protocol) */

@@ -1,0 +1,29 @@
+/* Credentials of a NATS user: files with a secret in them, and who a connection is by its options.
+ */
+#ifndef MELTICA_BUS_CREDS_H
+#define MELTICA_BUS_CREDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "meltica/base/error.h"
+#include "meltica/bus/bus.h"
+
+/* Reads a whole small file without the white space at its end into out, NUL-terminated. E_CONFIG,
+ * with the name of the file and never a byte of it: no such file, empty, no room. The caller wipes
+ * out. */
+enum mlt_status mlt_bus_read_secret(const char *path, char *out, size_t size,
+                                    struct mlt_error *err) MLT_MUST_CHECK;
+
+/* Whether a credentials file has the JWT and the NKey seed of a user. nats.c takes a file without
+ * those marks for a JWT as a whole and sends it to the server, whatever secret it is. E_CONFIG with
+ * words, E_NOMEM. *end_s (may be NULL): UNIX time in seconds at which the JWT ends, 0: never. */
+enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s,
+                                    struct mlt_error *err) MLT_MUST_CHECK;
+
+#define MLT_BUS_SELF_BYTES_MAX 256u
+/* Who a connection with these options is, in words that name files and no secret: "the NKey of
+ * /run/nats.nk". */
+void mlt_bus_self(const struct mlt_bus_options *options, char out[MLT_BUS_SELF_BYTES_MAX]);
+
+#endif

@@ -1,0 +1,160 @@
+/* Files with credentials, as an operator may mix them up: refused before a byte of them leaves, in
+ * words that name the file. */
+#include "mlt_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "creds.h"
+#include "meltica/bus/bus.h"
+#include "mlt_nats_jwt.h"
+
+static char folder[] = "/tmp/meltica-creds.XXXXXX";
+static struct mlt_nats_key account, user;
+static char path[128];
+
+static const char *write_text(const char *text)
+{
+    FILE *to = fopen(path, "we");
+    assert_non_null(to);
+    assert_true(fputs(text, to) >= 0);
+    assert_int_equal(fclose(to), 0);
+    return path;
+}
+
+/* Refused by both kinds of connection, in these words, and with nothing of what is in it. */
+static void assert_refused(const struct mlt_bus_options *options, const char *words)
+{
+    static const enum mlt_bus_kind kinds[] = { MLT_BUS_DATA, MLT_BUS_CONTROL };
+    for (size_t i = 0; i < 2; i++) {
+        struct mlt_bus *bus = NULL;
+        struct mlt_error err = MLT_ERROR_INIT;
+        struct mlt_bus_options of_kind = *options;
+        of_kind.kind = kinds[i];
+        of_kind.url = "nats://127.0.0.1:1";
+        assert_int_equal(mlt_bus_connect(&of_kind, &bus, &err), MLT_E_CONFIG);
+        if (strstr(err.text, words) == NULL || strstr(err.text, path) == NULL) {
+            fail_msg("\"%s\" does not say \"%s\" of %s", err.text, words, path);
+        }
+        assert_null(strstr(err.text, user.seed + 4));
+    }
+}
+
+static void test_a_credentials_file_is_taken(void **state)
+{
+    (void)state;
+    char jwt[MLT_JWT_BYTES_MAX];
+    struct mlt_error err = MLT_ERROR_INIT;
+    int64_t end_s = -1;
+    mlt_nats_user_jwt(&account, &user, 0, jwt);
+    mlt_nats_write_creds(path, jwt, &user);
+    assert_int_equal(mlt_bus_creds_check(path, &end_s, &err), MLT_OK);
+    assert_int_equal(end_s, 0);
+    mlt_nats_user_jwt(&account, &user, 1785000000, jwt);
+    mlt_nats_write_creds(path, jwt, &user);
+    assert_int_equal(mlt_bus_creds_check(path, &end_s, &err), MLT_OK);
+    assert_int_equal(end_s, 1785000000);
+    /* Nobody is there, which is no reason to refuse the file. */
+    struct mlt_bus *bus = NULL;
+    const struct mlt_bus_options options = { .kind = MLT_BUS_CONTROL,
+                                             .url = "nats://127.0.0.1:1",
+                                             .creds_file = path };
+    assert_int_equal(mlt_bus_connect(&options, &bus, &err), MLT_OK);
+    mlt_bus_destroy(bus, 0);
+}
+
+/* nats.c would send each of these to the server, whole, as a JWT. */
+static void test_another_secret_is_not_sent_as_a_jwt(void **state)
+{
+    (void)state;
+    static const char key[] = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n"
+                              "-----END PRIVATE KEY-----\n";
+    char jwt[MLT_JWT_BYTES_MAX], text[2 * MLT_JWT_BYTES_MAX];
+    const struct mlt_bus_options options = { .creds_file = path };
+    (void)write_text(user.seed);
+    assert_refused(&options, "no JWT of a user");
+    (void)write_text("s3cret\n");
+    assert_refused(&options, "no JWT of a user");
+    (void)write_text(key);
+    assert_refused(&options, "no JWT of a user");
+    mlt_nats_user_jwt(&account, &user, 0, jwt);
+    (void)write_text(jwt); /* without its mark */
+    assert_refused(&options, "no JWT of a user");
+    (void)snprintf(text, sizeof text, "-----BEGIN NATS USER JWT-----\n%s\n------END", user.seed);
+    (void)write_text(text);
+    assert_refused(&options, "no JWT of a user");
+    (void)snprintf(text, sizeof text, "-----BEGIN NATS USER JWT-----\n%s\n------END", jwt);
+    (void)write_text(text);
+    assert_refused(&options, "no seed of a user");
+    mlt_nats_write_creds(path, jwt, &account); /* its seed is no user's */
+    assert_refused(&options, "no seed of a user");
+    (void)write_text("");
+    assert_refused(&options, "empty");
+    assert_int_equal(unlink(path), 0);
+    assert_refused(&options, "cannot open");
+}
+
+static void test_a_file_of_tls_is_named(void **state)
+{
+    (void)state;
+    (void)write_text("no certificate\n");
+    struct mlt_bus_options options = { .tls_ca_file = path };
+    assert_refused(&options, "TLS files");
+    options = (struct mlt_bus_options){ .tls_cert_file = path, .tls_key_file = path };
+    assert_refused(&options, "TLS files");
+    options = (struct mlt_bus_options){ .nkey_seed_file = path };
+    assert_refused(&options, "no NKey seed of a user");
+}
+
+static void test_who_it_is_names_files(void **state)
+{
+    (void)state;
+    char text[MLT_BUS_SELF_BYTES_MAX];
+    const struct {
+        struct mlt_bus_options options;
+        const char *words;
+    } all[] = {
+        { { .creds_file = "/c" }, "the credentials of /c" },
+        { { .nkey_seed_file = "/n" }, "the NKey of /n" },
+        { { .token_file = "/t" }, "the token of /t" },
+        { { .user = "me", .password_file = "/p" }, "the user me with the password of /p" },
+        { { .url = "nats://me:word@host" }, "the user of nats_url" },
+        { { .url = "nats://host" }, "a client without a user (no credentials are configured)" },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        mlt_bus_self(&all[i].options, text);
+        assert_string_equal(text, all[i].words);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/secret", folder);
+    mlt_nats_key_make(&account, 'A');
+    mlt_nats_key_make(&user, 'U');
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    mlt_nats_key_fini(&user);
+    mlt_nats_key_fini(&account);
+    (void)unlink(path);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_credentials_file_is_taken),
+        cmocka_unit_test(test_another_secret_is_not_sent_as_a_jwt),
+        cmocka_unit_test(test_a_file_of_tls_is_named),
+        cmocka_unit_test(test_who_it_is_names_files),
+    };
+    return cmocka_run_group_tests_name("bus_credentials", tests, begin, end);
+}

@@ -32,15 +32,21 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
 
 void mlt_consumer_start(struct mlt_consumer *consumer, const char *nats_url)
 {
+    const struct mlt_bus_options options = { .url = nats_url };
+    mlt_consumer_start_as(consumer, &options);
+}
+
+void mlt_consumer_start_as(struct mlt_consumer *consumer, const struct mlt_bus_options *as)
+{
     struct mlt_consumer *c = consumer;
     assert_int_equal(pthread_mutex_init(&c->lock, NULL), 0);
     assert_int_equal(pthread_cond_init(&c->changed, NULL), 0);
     mlt_arena_init(&c->arena, 65536, 16u << 20);
     assert_int_equal(mlt_tally_create(&c->tally), MLT_OK);
     struct mlt_error err = MLT_ERROR_INIT;
-    const struct mlt_bus_options options = { .kind = MLT_BUS_CONTROL,
-                                             .url = nats_url,
-                                             .name = "test-consumer" };
+    struct mlt_bus_options options = *as;
+    options.kind = MLT_BUS_CONTROL;
+    options.name = "test-consumer";
     assert_int_equal(mlt_bus_connect(&options, &c->bus, &err), MLT_OK);
     assert_int_equal(mlt_bus_wait_connected(c->bus, 10 * MLT_NS_PER_S), MLT_OK);
     const struct mlt_bus_subscribe_options subscribe = { .subject = "meltica.data.*",

@@ -28,6 +28,8 @@ struct mlt_consumer {
 };
 
 void mlt_consumer_start(struct mlt_consumer *consumer, const char *nats_url);
+/* The same as somebody: URL, credentials and TLS are the options'; kind and name are not. */
+void mlt_consumer_start_as(struct mlt_consumer *consumer, const struct mlt_bus_options *options);
 void mlt_consumer_stop(struct mlt_consumer *consumer);
 
 /* Waits until done(ctx) (called under the lock after each event, and at least each 100 ms) or the

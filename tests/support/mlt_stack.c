@@ -351,6 +351,30 @@ static void add_credentials(struct mlt_stack *stack, unsigned i, const char *fol
     add_arguments(&stack->processes[i], words, 4);
 }
 
+/* The same with a key. */
+static void add_key(struct mlt_stack *stack, unsigned i, const char *folder)
+{
+    char *file = stack->credentials[i][1];
+    (void)snprintf(file, sizeof stack->credentials[i][1], "%s/%s", folder, names[i]);
+    const char *const words[] = { "--nats-nkey-file", file };
+    add_arguments(&stack->processes[i], words, 2);
+}
+
+static void take_tls_folder(struct mlt_stack *stack, const char *folder)
+{
+    static const char *const files[] = { "ca.pem", "client.pem", "client.key" };
+    for (unsigned i = 0; folder != NULL && i < 3; i++) {
+        (void)snprintf(stack->tls[i], sizeof stack->tls[i], "%s/%s", folder, files[i]);
+    }
+}
+
+static void add_tls(struct mlt_stack *stack, unsigned i)
+{
+    const char *const words[] = { "--tls-ca-file", stack->tls[0],    "--tls-cert-file",
+                                  stack->tls[1],   "--tls-key-file", stack->tls[2] };
+    add_arguments(&stack->processes[i], words, 6);
+}
+
 static void add_nats_arguments(struct mlt_stack *stack, unsigned server)
 {
     struct mlt_stack_process *p = nats_of(stack, server);
@@ -371,8 +395,9 @@ static void launch_nats(struct mlt_stack *stack)
         struct mlt_stack_process *p = nats_of(stack, i);
         const size_t used = strlen(stack->nats_url);
         wait_listening(p);
-        (void)snprintf(stack->nats_url + used, sizeof stack->nats_url - used,
-                       "%snats://127.0.0.1:%s", i > 0 ? "," : "", p->port);
+        (void)snprintf(stack->nats_url + used, sizeof stack->nats_url - used, "%s%s:%s",
+                       i > 0 ? "," : "",
+                       stack->tls[0][0] != '\0' ? "tls://localhost" : "nats://127.0.0.1", p->port);
         write_nats_config(stack, i, p->port); /* one that is started again is found again */
     }
 }
@@ -446,6 +471,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     stack->jetstream = !options->without_jetstream;
     stack->nats_users = options->nats_users;
     stack->nats_servers = options->nats_cluster ? MLT_STACK_NATS_MAX : 1;
+    take_tls_folder(stack, options->tls_folder);
     (void)snprintf(stack->folder, sizeof stack->folder, "/tmp/meltica-stack.XXXXXX");
     assert_non_null(mkdtemp(stack->folder));
     for (unsigned i = 0; i < ALL_PROCESSES; i++) {
@@ -475,6 +501,12 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
         add_arguments(&stack->processes[i], common, sizeof common / sizeof common[0]);
         if (options->password_folder != NULL) {
             add_credentials(stack, i, options->password_folder);
+        }
+        if (options->nkey_folder != NULL) {
+            add_key(stack, i, options->nkey_folder);
+        }
+        if (options->tls_folder != NULL) {
+            add_tls(stack, i);
         }
     }
     const char *const adapter[] = { "--ws-url", stack->exchange_ws, "--rest-url",

@@ -53,7 +53,8 @@ struct mlt_stack {
     char nats_config[MLT_STACK_NATS_MAX][96];
     bool jetstream;
     const char *nats_users;
-    char credentials[MLT_STACK_PROCESSES][2][160]; /* user, password file */
+    char credentials[MLT_STACK_PROCESSES][2][160]; /* user, password file; or seed file */
+    char tls[3][160];                              /* authority, certificate, key; "": no TLS */
 };
 
 struct mlt_stack_options {
@@ -67,6 +68,11 @@ struct mlt_stack_options {
     /* Text added to the configuration of the NATS server; the five services then connect as users
      * meltica-<name>, each with the password in the file of its name in the folder. NULL: none. */
     const char *nats_users, *password_folder;
+    /* Keys in place of passwords: the seed of each service is in the file of its name there. */
+    const char *nkey_folder;
+    /* TLS with localhost: the services have ca.pem, client.pem and client.key of this folder; what
+     * the server needs is in nats_users. */
+    const char *tls_folder;
 };
 
 /* Starts nats and the simulator; the services one by one with mlt_stack_run. Fails the test

@@ -281,6 +281,9 @@ static void take_error(struct mlt_bus *bus, natsConnection *nc, natsSubscription
     }
     atomic_fetch_add(&bus->counters.errors, 1);
     (void)natsConnection_GetLastError(nc, &text);
+    if (s == NATS_NOT_PERMITTED) {
+        mlt_bus_note_violation(bus, nc, text);
+    }
     mlt_log(MLT_LOG_WARN, "bus_error", natsStatus_GetText(s), MLT_S("bus", bus->name),
             MLT_S("detail", text));
 }
@@ -301,7 +304,7 @@ static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus s, vo
 static void on_disconnected(natsConnection *nc, void *closure)
 {
     struct mlt_bus *bus = closure;
-    (void)nc;
+    mlt_bus_forget_violation(bus, nc);
     atomic_fetch_add(&bus->counters.disconnects, 1);
     mlt_bus_report(bus, false, "disconnected");
 }

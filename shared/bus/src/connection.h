@@ -98,6 +98,9 @@ struct mlt_bus {
     char version[BUS_VERSION_BYTES_MAX];
     char refusal[BUS_REASON_BYTES_MAX];
     char server_id[64];
+    const natsConnection *deaf; /* one with a subscription that was refused; NULL: none. Compared,
+                                   never used: it may be gone */
+    char deaf_said[BUS_REASON_BYTES_MAX];
 
     pthread_mutex_t room_lock;
     pthread_cond_t room;
@@ -128,6 +131,10 @@ void mlt_bus_why(const struct mlt_bus *bus, natsStatus s, const char *detail, ch
                  size_t size);
 /* The same of a call that this thread has just made. */
 void mlt_bus_why_here(const struct mlt_bus *bus, natsStatus s, char *out, size_t size);
+/* nats.c says that the server refused something: kept where it is a subscription. */
+void mlt_bus_note_violation(struct mlt_bus *bus, const natsConnection *nc, const char *text);
+/* nc has ended. */
+void mlt_bus_forget_violation(struct mlt_bus *bus, const natsConnection *nc);
 
 /* server.c: version of the server that nc is connected to, read from the greeting that it gives to
  * another connection (nats.c 3.10.1 does not tell). False when it cannot be had. */

@@ -320,6 +320,7 @@ static void lose(struct mlt_bus *bus)
     (void)pthread_rwlock_wrlock(&bus->link_lock);
     bus->link = NULL;
     (void)pthread_rwlock_unlock(&bus->link_lock);
+    mlt_bus_forget_violation(bus, link->nc);
     mlt_bus_link_release(link);
     bus->loop.blocked = false;
     atomic_fetch_add(&bus->counters.disconnects, 1);

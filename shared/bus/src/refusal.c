@@ -92,3 +92,38 @@ void mlt_bus_why_here(const struct mlt_bus *bus, natsStatus s, char *out, size_t
     const char *detail = nats_GetLastError(&last); /* of this thread */
     mlt_bus_why(bus, s, last == s ? detail : NULL, out, size);
 }
+
+/* ---- subscriptions ---- */
+
+void mlt_bus_note_violation(struct mlt_bus *bus, const natsConnection *nc, const char *text)
+{
+    if (text == NULL || strstr(text, "Subscription") == NULL) {
+        return; /* a publish that was refused has its own consequences */
+    }
+    (void)pthread_mutex_lock(&bus->state_lock);
+    bus->deaf = nc;
+    (void)snprintf(bus->deaf_said, sizeof bus->deaf_said, "%s", text);
+    (void)pthread_mutex_unlock(&bus->state_lock);
+}
+
+void mlt_bus_forget_violation(struct mlt_bus *bus, const natsConnection *nc)
+{
+    (void)pthread_mutex_lock(&bus->state_lock);
+    bus->deaf = bus->deaf == nc ? NULL : bus->deaf;
+    (void)pthread_mutex_unlock(&bus->state_lock);
+}
+
+bool mlt_bus_deaf(const struct mlt_bus *bus, char *said, size_t size)
+{
+    struct mlt_bus *b = mlt_bus_mutable(bus);
+    struct link *link = mlt_bus_link_acquire(b);
+    if (link == NULL) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&b->state_lock);
+    const bool deaf = b->deaf == link->nc;
+    (void)snprintf(said, size, "%s", deaf ? b->deaf_said : "");
+    (void)pthread_mutex_unlock(&b->state_lock);
+    mlt_bus_link_release(link);
+    return deaf;
+}

@@ -34,6 +34,13 @@ static void find_missing(struct mlt_service *service, char *missing)
         !mlt_bus_connected(service->buses[BUS_CONTROL].bus)) {
         add_missing(missing, "nats");
     }
+    for (size_t i = 0; i < BUS_COUNT; i++) {
+        char said[SERVICE_REASON_BYTES_MAX - 8];
+        if (mlt_bus_deaf(service->buses[i].bus, said, sizeof said)) {
+            add_missing(missing, "nats: ");
+            (void)strncat(missing, said, SERVICE_REASON_BYTES_MAX - 1 - strlen(missing));
+        }
+    }
     if (service->spec->ready != NULL && !service->spec->ready(service->state, &reason)) {
         add_missing(missing, reason != NULL ? reason : "service");
     }

@@ -72,3 +72,10 @@ add_dependencies(test_nats_cluster meltica meltica-exchange-sim meltica-adapter 
 foreach(name storm steering_killed steering_store steering_model books_recorded recordings)
     set_property(TEST test_${name} APPEND PROPERTY LABELS heavy)
 endforeach()
+# TLS, keys and JWTs; command.c runs single services beside the stack.
+mlt_add_test(NAME test_credentials SOURCES test_credentials.c ../tools/command.c
+    LIBS mlt_test_stack mlt_test_nats_jwt nats_fixture LABELS integration TIMEOUT 300)
+target_include_directories(test_credentials PRIVATE ../tools)
+set_tests_properties(test_credentials PROPERTIES RUN_SERIAL ON)
+add_dependencies(test_credentials meltica meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
+    meltica-data-bus meltica-control-bus)

@@ -18,12 +18,12 @@
 #define SAY_NS (20 * MLT_NS_PER_S)
 #define END_NS (30 * MLT_NS_PER_S)
 
-static void become(const char *const *arguments, const char *stdin_path, const char *stdout_path,
-                   int out, int err)
+static void become(const char *program, const char *const *arguments, const char *stdin_path,
+                   const char *stdout_path, int out, int err)
 {
     char path[512];
     const char *build = getenv("MELTICA_BINARY_DIR");
-    (void)snprintf(path, sizeof path, "%s/bin/meltica", build != NULL ? build : "build/dev");
+    (void)snprintf(path, sizeof path, "%s/bin/%s", build != NULL ? build : "build/dev", program);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     const int in = open(stdin_path != NULL ? stdin_path : "/dev/null", O_RDONLY);
     if (stdout_path != NULL && stdout_path[0] != '\0') {
@@ -44,8 +44,8 @@ static void become(const char *const *arguments, const char *stdin_path, const c
     _exit(127);
 }
 
-static void start(struct command *command, const char *const *arguments, const char *stdin_path,
-                  const char *stdout_path)
+static void start(struct command *command, const char *program, const char *const *arguments,
+                  const char *stdin_path, const char *stdout_path)
 {
     int out[2], err[2];
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
@@ -55,7 +55,7 @@ static void start(struct command *command, const char *const *arguments, const c
     command->pid = fork();
     assert_true(command->pid >= 0);
     if (command->pid == 0) {
-        become(arguments, stdin_path, stdout_path, out[1], err[1]);
+        become(program, arguments, stdin_path, stdout_path, out[1], err[1]);
     }
     (void)close(out[1]);
     (void)close(err[1]);
@@ -65,13 +65,19 @@ static void start(struct command *command, const char *const *arguments, const c
 
 void command_start(struct command *command, const char *const *arguments, const char *stdin_path)
 {
-    start(command, arguments, stdin_path, NULL);
+    start(command, "meltica", arguments, stdin_path, NULL);
+}
+
+void command_start_program(struct command *command, const char *program,
+                           const char *const *arguments)
+{
+    start(command, program, arguments, NULL, NULL);
 }
 
 void command_start_into(struct command *command, const char *const *arguments,
                         const char *stdout_path)
 {
-    start(command, arguments, NULL, stdout_path);
+    start(command, "meltica", arguments, NULL, stdout_path);
 }
 
 static void take(int *fd, struct mlt_buf *text)

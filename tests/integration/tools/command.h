@@ -7,7 +7,7 @@
 
 #include "meltica/base/buf.h"
 
-#define COMMAND_ARGUMENTS_MAX 16u
+#define COMMAND_ARGUMENTS_MAX 24u
 
 struct command {
     pid_t pid;
@@ -19,6 +19,9 @@ struct command {
 /* Starts `meltica ARGUMENTS...` (NULL-terminated); stdin is the file, /dev/null where it is NULL.
  */
 void command_start(struct command *command, const char *const *arguments, const char *stdin_path);
+/* The same of another program of the build: "meltica-adapter". */
+void command_start_program(struct command *command, const char *program,
+                           const char *const *arguments);
 /* The same with stdout in a file ("": closed), whose end command_end does not see. */
 void command_start_into(struct command *command, const char *const *arguments,
                         const char *stdout_path);

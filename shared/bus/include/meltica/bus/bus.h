@@ -166,6 +166,9 @@ enum mlt_status mlt_bus_gather(struct mlt_bus *bus, const char *subject, int64_t
 /* Whether the last thing that the server refused this user was to publish or subscribe to exactly
  * that subject. Waits a round trip, so that what was sent before it is known. CONTROL only. */
 bool mlt_bus_denied(struct mlt_bus *bus, const char *subject);
+/* Whether the server refused a subscription on the connection that there is now; what it said of
+ * the last one, NUL-terminated. Known a moment after the subscription. Any thread. */
+bool mlt_bus_deaf(const struct mlt_bus *bus, char *said, size_t size);
 
 /* ---- micro service (ADR-32) ---- */
 

@@ -48,10 +48,12 @@ static bool refuse(void)
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
 void *__real_realloc(void *old, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
 char *__real_strdup(const char *text);
 void *__wrap_malloc(size_t bytes);
 void *__wrap_calloc(size_t count, size_t bytes);
 void *__wrap_realloc(void *old, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 char *__wrap_strdup(const char *text);
 
 void *__wrap_malloc(size_t bytes)
@@ -67,6 +69,11 @@ void *__wrap_calloc(size_t count, size_t bytes)
 void *__wrap_realloc(void *old, size_t bytes)
 {
     return refuse() ? NULL : __real_realloc(old, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return refuse() ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
 char *__wrap_strdup(const char *text)
@@ -85,6 +92,7 @@ long alloc_fail_alive(void)
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *old, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
 void __libc_free(void *old);
 
 void *malloc(size_t bytes)
@@ -106,6 +114,13 @@ void *realloc(void *old, size_t bytes)
     void *got = refuse() ? NULL : __libc_realloc(old, bytes);
     state.alive += got != NULL && old == NULL;
     state.alive -= got == NULL && old != NULL && bytes == 0;
+    return got;
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    void *got = refuse() ? NULL : __libc_memalign(alignment, bytes);
+    state.alive += got != NULL;
     return got;
 }
 

@@ -98,21 +98,19 @@ static bool decode(const char *text, size_t len, char *out, size_t size)
 static bool read_jwt(const char *jwt, int64_t *end_s)
 {
     static const char member[] = "\"exp\":";
+    char payload[PAYLOAD_BYTES_MAX];
     const char *first = strchr(jwt, '.');
     const char *second = first != NULL ? strchr(first + 1, '.') : NULL;
     if (second == NULL || second[1] == '\0' || strchr(second + 1, '.') != NULL) {
         return false;
     }
-    char *payload = malloc(PAYLOAD_BYTES_MAX);
-    bool good = payload == NULL; /* then without its end */
-    if (payload != NULL &&
-        decode(first + 1, (size_t)(second - first - 1), payload, PAYLOAD_BYTES_MAX)) {
-        const char *at = strstr(payload, member);
-        *end_s = at != NULL ? strtoll(at + sizeof member - 1, NULL, 10) : 0;
-        good = payload[0] == '{';
+    if (!decode(first + 1, (size_t)(second - first - 1), payload, sizeof payload) ||
+        payload[0] != '{') {
+        return false;
     }
-    free(payload);
-    return good;
+    const char *at = strstr(payload, member);
+    *end_s = at != NULL ? strtoll(at + sizeof member - 1, NULL, 10) : 0;
+    return true;
 }
 
 enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s, struct mlt_error *err)
@@ -121,6 +119,9 @@ enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s, struct mlt
     char *rest = NULL;
     char public_key[MLT_NKEY_TEXT_BYTES];
     int64_t end = 0;
+    if (end_s != NULL) {
+        *end_s = 0;
+    }
     if (text == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for %s", path);
     }
@@ -138,8 +139,8 @@ enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s, struct mlt
                                    path);
         }
     }
-    if (end_s != NULL) {
-        *end_s = status == MLT_OK ? end : 0;
+    if (status == MLT_OK && end_s != NULL) {
+        *end_s = end;
     }
     explicit_bzero(text, CREDS_BYTES_MAX);
     free(text);

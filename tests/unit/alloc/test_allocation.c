@@ -1,7 +1,7 @@
 /* Memory that runs out on the way to being ready, or while a request is read: for each n the n-th
  * allocation fails, once, or for good. Whatever was begun says that it failed and leaves nothing
  * behind; when memory is back it works. */
-#include "alloc_fail.h"
+#include "exhaust.h"
 #include "mlt_test.h"
 
 #include <stdio.h>
@@ -19,7 +19,6 @@
 #include "rest.h"
 #include "topics.h"
 
-#define ALLOCATIONS_MAX 5000u
 #define ANSWER_BYTES_MAX (1u << 20)
 
 #define LISTING                                                                                    \
@@ -28,52 +27,11 @@
     "{\"symbol\":\"ETHUSDT\",\"status\":\"BREAK\",\"baseAsset\":\"ETH\",\"quoteAsset\":\"USDT\"}]" \
     "}"
 
-/* Whether it came to its end; false: it said that it could not. Nothing of it is left. */
-typedef bool (*attempt_fn)(void);
-
 static char path_of_table[512], path_of_policy[512];
 static struct mlt_table *table;
 static struct mlt_binance_symbols *symbols;
 static uint8_t table_bytes[4096], record_bytes[512], plan_bytes[512];
 static size_t table_len, record_len, plan_len;
-
-/* tolerant: stdio reads on without a buffer, so that success is right, too: the attempt looks at
- * what it got. */
-static void run_out(attempt_fn attempt, bool all, bool tolerant)
-{
-    const long before = alloc_fail_alive();
-    for (size_t nth = 1; nth < ALLOCATIONS_MAX; nth++) {
-        alloc_fail_arm(nth, all);
-        const bool whole = attempt();
-        const bool refused = alloc_fail_disarm();
-        if (alloc_fail_alive() != before) {
-            fail_msg("allocation %zu failed: %ld are left", nth, alloc_fail_alive() - before);
-        }
-        if (!refused) {
-            assert_true(whole);
-            assert_true(nth > 1); /* it did allocate */
-            return;
-        }
-        if (whole && !tolerant) {
-            fail_msg("allocation %zu failed, and nothing was said", nth);
-        }
-    }
-    fail_msg("more than %u allocations", ALLOCATIONS_MAX);
-}
-
-static void exhaust(attempt_fn attempt)
-{
-    assert_true(attempt()); /* what libraries keep for good they have now */
-    run_out(attempt, false, false);
-    run_out(attempt, true, false);
-}
-
-static void exhaust_file(attempt_fn attempt)
-{
-    assert_true(attempt());
-    run_out(attempt, false, true);
-    run_out(attempt, true, true);
-}
 
 /* True: whole. What failed has words. */
 static bool said(enum mlt_status status, const struct mlt_error *err)

@@ -55,7 +55,7 @@ static void base64url(const uint8_t *bytes, size_t len, char *out)
 
 void mlt_nats_key_make(struct mlt_nats_key *key, char kind)
 {
-    const uint8_t prefix = (uint8_t)(kind - 'A') << 3, seed = 18u << 3;
+    const uint8_t prefix = (uint8_t)((kind - 'A') << 3), seed = 18u << 3;
     uint8_t public_bytes[1 + KEY_BYTES + 2] = { prefix };
     uint8_t seed_bytes[2 + KEY_BYTES + 2] = { (uint8_t)(seed | prefix >> 5),
                                               (uint8_t)(prefix << 3) };

@@ -240,6 +240,44 @@ static void test_a_viewer_sees_and_does_not_subscribe(void **state)
     mlt_buf_fini(&bytes);
 }
 
+/* Who wanted what, and why not: the last refusal that the audit has. */
+static void expect_audited(const char *principal, const char *verb, int code, const char *field)
+{
+    static const char last[] = "{\"last_by_subj\":\"meltica.int.audit.rejected\"}";
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf bytes;
+    mlt_buf_init(&bytes, 1u << 20);
+    assert_int_equal(mlt_bus_request(ops, "$JS.API.DIRECT.GET.MELTICA_AUDIT",
+                                     mlt_slice_of_string(last), 5 * MLT_NS_PER_S, &bytes, &err),
+                     MLT_OK);
+    cJSON *record = cJSON_ParseWithLength((const char *)bytes.data, bytes.len);
+    assert_non_null(record);
+    if (strcmp(text_of(record, "principal"), principal) != 0 ||
+        strcmp(text_of(record, "verb"), verb) != 0 || number_of(record, "code") != code ||
+        strcmp(text_of(record, "outcome"), "REJECTED") != 0 ||
+        strcmp(text_of(record, "field"), field) != 0 || text_of(record, "message")[0] == '\0' ||
+        text_of(record, "by")[0] == '\0') {
+        fail_msg("%s %s %d: %.*s", principal, verb, code, (int)bytes.len, (const char *)bytes.data);
+    }
+    cJSON_Delete(record);
+    mlt_buf_fini(&bytes);
+}
+
+static void test_what_is_refused_is_audited_with_who_and_why(void **state)
+{
+    (void)state;
+    expect(eve, "eve", "subscribe", DEMAND("TRADE", "SYM0001-USDT"), "REJECTED", 403, "");
+    expect_audited("eve", "subscribe", 403, "");
+    expect(eve, "eve", "update", DEMAND("TRADE", "SYM0001-USDT"), "REJECTED", 403, "");
+    expect_audited("eve", "update", 403, "");
+    expect(desk, "desk", "subscribe", DEMAND("BBO", "SYM0001-USDT"), "REJECTED", 403, "type");
+    expect_audited("desk", "subscribe", 403, "type");
+    expect(desk, "desk", "subscribe", "{\"consumer\":\"c\",\"what\":1}", "REJECTED", 400, "what");
+    expect_audited("desk", "subscribe", 400, "what");
+    expect(desk, "desk", "unsubscribe", DEMAND("TRADE", "SYM0001-USDT"), "REJECTED", 404, "");
+    expect_audited("desk", "unsubscribe", 404, "");
+}
+
 static bool has_trades(void *ctx)
 {
     (void)ctx;
@@ -570,6 +608,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_viewer_sees_and_does_not_subscribe),
+        cmocka_unit_test(test_what_is_refused_is_audited_with_who_and_why),
         cmocka_unit_test(test_a_trader_gets_what_its_role_allows),
         cmocka_unit_test(test_nobody_speaks_or_listens_as_another),
         cmocka_unit_test(test_a_console_sees_figures_and_audit),

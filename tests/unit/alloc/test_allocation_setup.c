@@ -200,7 +200,7 @@ static void test_what_is_known_of_nats(void **state)
 {
     (void)state;
     exhaust_file(check_creds); /* OpenSSL does without some of what it asks for */
-    exhaust_file(read_seed);
+    exhaust_foreign(read_seed);
     bus_options = (struct mlt_bus_options){ .kind = MLT_BUS_CONTROL,
                                             .url = "nats://127.0.0.1:1, nats://127.0.0.1:2",
                                             .name = "test",

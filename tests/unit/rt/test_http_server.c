@@ -670,6 +670,26 @@ static void test_listen_says_what_is_wrong(void **state)
     mlt_loop_destroy(other);
 }
 
+static int try_connect(uint32_t address)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(address) };
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    const int code = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 ? 0 : errno;
+    (void)close(fd);
+    return code;
+}
+
+/* What listens on one address is not there on another of the same host. */
+static void test_only_the_address_that_was_chosen_listens(void **state)
+{
+    (void)state;
+    assert_int_equal(try_connect(INADDR_LOOPBACK), 0);
+    assert_int_equal(try_connect(INADDR_LOOPBACK + 1), ECONNREFUSED);
+}
+
 #define SERVER_TEST(f) cmocka_unit_test_setup_teardown(f, start_server, stop_server)
 
 int main(void)
@@ -683,6 +703,7 @@ int main(void)
         SERVER_TEST(test_connection_ends_when_asked_to),
         SERVER_TEST(test_answer_comes_also_after_the_peers_last_byte),
         SERVER_TEST(test_what_is_not_served_is_refused_and_the_line_closed),
+        SERVER_TEST(test_only_the_address_that_was_chosen_listens),
         SERVER_TEST(test_a_body_never_passes_for_a_request),
         SERVER_TEST(test_head_over_its_bound_is_refused),
         SERVER_TEST(test_path_and_query_are_cut_and_absolute_form_is_understood),

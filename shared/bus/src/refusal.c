@@ -74,7 +74,7 @@ void mlt_bus_why(const struct mlt_bus *bus, natsStatus s, const char *detail, ch
             (void)snprintf(out, size,
                            "%s while connecting by TLS: does NATS take the certificate "
                            "of this client (%s)?",
-                           natsStatus_GetText(s),
+                           detail != NULL && detail[0] != '\0' ? detail : natsStatus_GetText(s),
                            bus->cert_file != NULL ? bus->cert_file : "tls_cert_file is not set");
             break;
         }

@@ -4,6 +4,34 @@
 #include <inttypes.h>
 #include <string.h>
 
+static bool is_url(const char *key)
+{
+    static const char end[] = "_url";
+    const size_t len = strlen(key);
+    return len >= sizeof end - 1 && strcmp(key + len - (sizeof end - 1), end) == 0;
+}
+
+/* One URL or several, with commas: what is before the @ of each is a password, a token or a user,
+ * and not shown. */
+static void print_urls(const char *text, FILE *to)
+{
+    while (*text != '\0') {
+        const size_t len = strcspn(text, ",");
+        const char *at = memrchr(text, '@', len);
+        const char *scheme = memmem(text, len, "://", 3);
+        if (at != NULL) {
+            const int kept = scheme != NULL && scheme < at ? (int)(scheme + 3 - text) : 0;
+            (void)fprintf(to, "%.*s***%.*s", kept, text, (int)(text + len - at), at);
+        } else {
+            (void)fprintf(to, "%.*s", (int)len, text);
+        }
+        text += len;
+        if (*text == ',') {
+            (void)fputc(*text++, to);
+        }
+    }
+}
+
 static void print_value(const struct mlt_config_item *item, const void *values, FILE *to)
 {
     const void *member = (const char *)values + item->offset;
@@ -17,6 +45,10 @@ static void print_value(const struct mlt_config_item *item, const void *values, 
     case MLT_CONFIG_STRING:
     case MLT_CONFIG_CHOICE: {
         const char *text = *(char *const *)member;
+        if (is_url(item->key) && !item->secret) {
+            print_urls(text, to);
+            break;
+        }
         (void)fputs(item->secret && text[0] != '\0' ? "***" : text, to);
         break;
     }

@@ -490,6 +490,35 @@ static void test_print_shows_values_and_origins(void **state)
                       "drain_timeout_ms = 5000\n");
 }
 
+static void assert_url_shown(const char *url, const char *shown)
+{
+    char flag[256], wanted[256];
+    char *text = NULL;
+    size_t size = 0;
+    (void)snprintf(flag, sizeof flag, "--nats-url=%s", url);
+    (void)snprintf(wanted, sizeof wanted, "nats_url = %s   # --nats-url\n", shown);
+    assert_int_equal(load(ARGS(flag), NULL), MLT_OK);
+    FILE *to = open_memstream(&text, &size);
+    assert_non_null(to);
+    mlt_config_print(tables, 2, to);
+    assert_int_equal(fclose(to), 0);
+    text[strcspn(text, "\n") + 1] = '\0';
+    assert_string_equal(text, wanted);
+    free(text);
+}
+
+static void test_print_shows_no_password_of_a_url(void **state)
+{
+    (void)state;
+    assert_url_shown("nats://me:s3cret@h:4222", "nats://***@h:4222");
+    assert_url_shown("tls://t0ken@h", "tls://***@h");
+    assert_url_shown("nats://me:s3@cret@h:1,nats://h:2,me:s3cret@h:3",
+                     "nats://***@h:1,nats://h:2,***@h:3");
+    assert_url_shown("nats://h:1, nats://me:a://b@h:2", "nats://h:1, nats://***@h:2");
+    assert_url_shown("nats://[::1]:4222", "nats://[::1]:4222");
+    assert_url_shown("", "");
+}
+
 static void test_docs_are_a_markdown_table(void **state)
 {
     (void)state;
@@ -569,6 +598,7 @@ int main(void)
         CONFIG_TEST(test_files_that_cannot_be_read),
         CONFIG_TEST(test_actions),
         CONFIG_TEST(test_print_shows_values_and_origins),
+        CONFIG_TEST(test_print_shows_no_password_of_a_url),
         CONFIG_TEST(test_docs_are_a_markdown_table),
         CONFIG_TEST(test_help_names_every_flag),
     };

@@ -79,7 +79,8 @@ void mlt_config_ignored(const struct mlt_config_table *tables, size_t table_coun
                         char *const *environment, void (*seen)(void *ctx, const char *variable),
                         void *ctx);
 
-/* key = value   # origin, one a line; secrets as ***. After load. */
+/* key = value   # origin, one a line; secrets as ***, and what is before the @ of a URL (of a key
+ * that ends in _url). After load. */
 void mlt_config_print(const struct mlt_config_table *tables, size_t table_count, FILE *to);
 void mlt_config_help(const struct mlt_config_table *tables, size_t table_count, const char *program,
                      const char *description, FILE *to);

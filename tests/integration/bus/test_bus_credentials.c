@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "creds.h"
+#include "connection.h"
 #include "meltica/bus/bus.h"
 #include "mlt_nats_jwt.h"
 
@@ -129,6 +129,57 @@ static void test_who_it_is_names_files(void **state)
     }
 }
 
+static void assert_why(const struct mlt_bus_options *options, natsStatus s, const char *detail,
+                       const char *words)
+{
+    struct mlt_bus bus = { .name = NULL };
+    char why[BUS_REASON_BYTES_MAX];
+    assert_true(mlt_bus_names_take(&bus, options));
+    mlt_bus_why(&bus, s, detail, why, sizeof why);
+    mlt_bus_names_drop(&bus);
+    if (strstr(why, words) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", why, words);
+    }
+}
+
+static void test_why_there_is_no_connection_is_said(void **state)
+{
+    (void)state;
+    char jwt[MLT_JWT_BYTES_MAX];
+    struct mlt_bus bus = { .name = NULL };
+    char why[BUS_REASON_BYTES_MAX];
+    const struct mlt_bus_options key = { .nkey_seed_file = "/n" };
+    const struct mlt_bus_options tls = { .url = "tls://h", .tls_ca_file = "/ca" };
+    const struct mlt_bus_options both = { .url = "tls://h", .tls_cert_file = "/cert" };
+    const struct mlt_bus_options creds = { .creds_file = path };
+    const struct mlt_bus_options plain = { .url = "nats://me:word@h" };
+    assert_why(&key, NATS_CONNECTION_AUTH_FAILED, "Authorization Violation",
+               "NATS refuses the NKey of /n (Authorization Violation)");
+    assert_why(&key, NATS_CONNECTION_AUTH_FAILED, NULL, "NATS refuses the NKey of /n (");
+    assert_why(&tls, NATS_SSL_ERROR, "certificate is old", "checked against /ca: certificate is");
+    assert_why(&both, NATS_SSL_ERROR, "x", "checked against the authorities of the system: x");
+    assert_why(&both, NATS_IO_ERROR, NULL, "does NATS take the certificate of this client (/cert)");
+    assert_why(&tls, NATS_CONNECTION_CLOSED, NULL, "(tls_cert_file is not set)");
+    mlt_nats_user_jwt(&account, &user, 1700000000, jwt);
+    mlt_nats_write_creds(path, jwt, &user);
+    assert_why(&creds, NATS_CONNECTION_AUTH_FAILED, "", "; they ended at 2023-11-14T22:13:20Z (");
+    mlt_nats_user_jwt(&account, &user, 4000000000, jwt);
+    mlt_nats_write_creds(path, jwt, &user);
+    assert_true(mlt_bus_names_take(&bus, &creds));
+    mlt_bus_why(&bus, NATS_CONNECTION_AUTH_FAILED, "", why, sizeof why);
+    assert_null(strstr(why, "ended"));
+    mlt_bus_names_drop(&bus);
+    /* Other words of nats.c may have the URL in them. */
+    assert_true(mlt_bus_names_take(&bus, &plain));
+    static const natsStatus others[] = { NATS_ERR, NATS_IO_ERROR, NATS_NO_SERVER, NATS_TIMEOUT,
+                                         NATS_INVALID_ARG };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        mlt_bus_why(&bus, others[i], "cannot reach nats://me:word@h", why, sizeof why);
+        assert_string_equal(why, natsStatus_GetText(others[i]));
+    }
+    mlt_bus_names_drop(&bus);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -155,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_another_secret_is_not_sent_as_a_jwt),
         cmocka_unit_test(test_a_file_of_tls_is_named),
         cmocka_unit_test(test_who_it_is_names_files),
+        cmocka_unit_test(test_why_there_is_no_connection_is_said),
     };
     return cmocka_run_group_tests_name("bus_credentials", tests, begin, end);
 }

@@ -509,7 +509,9 @@ enum mlt_status mlt_bus_connect(const struct mlt_bus_options *options, struct ml
     if (made == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for a connection");
     }
-    enum mlt_status status = mlt_bus_options_make(options, &made->options, err);
+    struct mlt_bus_options own = *options;
+    own.creds_file = made->creds_file; /* read at each connection */
+    enum mlt_status status = mlt_bus_options_make(&own, &made->options, err);
     if (status == MLT_OK) {
         status = mlt_bus_status(set_callbacks(made), err, "callbacks");
     }

@@ -118,7 +118,8 @@ struct mlt_bus {
     struct loop loop;
 };
 
-/* options.c: nats.c's options from ours; E_CONFIG, E_NOMEM. */
+/* options.c: nats.c's options from ours; E_CONFIG, E_NOMEM. creds_file must live as long as they
+ * do. */
 enum mlt_status mlt_bus_options_make(const struct mlt_bus_options *options, natsOptions **out,
                                      struct mlt_error *err);
 

@@ -113,38 +113,80 @@ static bool read_jwt(const char *jwt, int64_t *end_s)
     return true;
 }
 
-enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s, struct mlt_error *err)
+/* A file that is one, held while it is used. */
+struct creds {
+    char *text; /* owns jwt and seed */
+    const char *jwt, *seed;
+    int64_t end_s;
+};
+
+static void creds_drop(struct creds *creds)
 {
-    char *text = malloc(CREDS_BYTES_MAX);
-    char *rest = NULL;
-    char public_key[MLT_NKEY_TEXT_BYTES];
-    int64_t end = 0;
-    if (end_s != NULL) {
-        *end_s = 0;
+    if (creds->text != NULL) {
+        explicit_bzero(creds->text, CREDS_BYTES_MAX);
+        free(creds->text);
     }
-    if (text == NULL) {
+}
+
+/* The caller drops it, after a failure too. */
+static enum mlt_status creds_read(const char *path, struct creds *out, struct mlt_error *err)
+{
+    char public_key[MLT_NKEY_TEXT_BYTES];
+    char *rest = NULL;
+    *out = (struct creds){ .text = malloc(CREDS_BYTES_MAX) };
+    if (out->text == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for %s", path);
     }
-    enum mlt_status status = mlt_bus_read_secret(path, text, CREDS_BYTES_MAX, err);
-    if (status == MLT_OK) {
-        const char *jwt = line_behind(text, JWT_MARK, &rest);
-        const char *seed = jwt != NULL ? line_behind(rest, SEED_MARK, &rest) : NULL;
-        if (jwt == NULL || !read_jwt(jwt, &end)) {
-            status =
-                mlt_error_set(err, MLT_E_CONFIG,
-                              "%s is no credentials file: no JWT of a user behind " JWT_MARK, path);
-        } else if (seed == NULL || mlt_nkey_public(seed, public_key) != MLT_OK) {
-            status = mlt_error_set(err, MLT_E_CONFIG,
-                                   "%s is no credentials file: no seed of a user behind " SEED_MARK,
-                                   path);
-        }
+    const enum mlt_status status = mlt_bus_read_secret(path, out->text, CREDS_BYTES_MAX, err);
+    if (status != MLT_OK) {
+        return status;
     }
-    if (status == MLT_OK && end_s != NULL) {
-        *end_s = end;
+    out->jwt = line_behind(out->text, JWT_MARK, &rest);
+    out->seed = out->jwt != NULL ? line_behind(rest, SEED_MARK, &rest) : NULL;
+    if (out->jwt == NULL || !read_jwt(out->jwt, &out->end_s)) {
+        return mlt_error_set(err, MLT_E_CONFIG,
+                             "%s is no credentials file: no JWT of a user behind " JWT_MARK, path);
     }
-    explicit_bzero(text, CREDS_BYTES_MAX);
-    free(text);
+    if (out->seed == NULL || mlt_nkey_public(out->seed, public_key) != MLT_OK) {
+        return mlt_error_set(err, MLT_E_CONFIG,
+                             "%s is no credentials file: no seed of a user behind " SEED_MARK,
+                             path);
+    }
+    return MLT_OK;
+}
+
+enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s, struct mlt_error *err)
+{
+    struct creds creds;
+    const enum mlt_status status = creds_read(path, &creds, err);
+    if (end_s != NULL) {
+        *end_s = status == MLT_OK ? creds.end_s : 0;
+    }
+    creds_drop(&creds);
     return status;
+}
+
+natsStatus mlt_bus_creds_jwt(char **jwt, char **error, void *closure)
+{
+    struct creds creds;
+    (void)error; /* who asks why looks at the file */
+    const enum mlt_status status = creds_read(closure, &creds, NULL);
+    *jwt = status == MLT_OK && creds.jwt != NULL ? strdup(creds.jwt) : NULL;
+    creds_drop(&creds);
+    return *jwt != NULL ? NATS_OK : NATS_ILLEGAL_STATE;
+}
+
+natsStatus mlt_bus_creds_sign(char **error, unsigned char **signature, int *len, const char *nonce,
+                              void *closure)
+{
+    struct creds creds;
+    natsStatus s = NATS_ILLEGAL_STATE;
+    (void)error;
+    if (creds_read(closure, &creds, NULL) == MLT_OK) {
+        s = nats_Sign(creds.seed, nonce, signature, len);
+    }
+    creds_drop(&creds);
+    return s;
 }
 
 /* ---- who it is ---- */

@@ -3,6 +3,7 @@
 #ifndef MELTICA_BUS_CREDS_H
 #define MELTICA_BUS_CREDS_H
 
+#include <nats/nats.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,13 @@ enum mlt_status mlt_bus_read_secret(const char *path, char *out, size_t size,
  * words, E_NOMEM. *end_s (may be NULL): UNIX time in seconds at which the JWT ends, 0: never. */
 enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s,
                                     struct mlt_error *err) MLT_MUST_CHECK;
+
+/* What nats.c asks for at each connection; closure is the path. The file may be another one by
+ * then, and nats.c's own reader has the weakness above at each time. nats.c frees *jwt and
+ * *signature. */
+natsStatus mlt_bus_creds_jwt(char **jwt, char **error, void *closure);
+natsStatus mlt_bus_creds_sign(char **error, unsigned char **signature, int *len, const char *nonce,
+                              void *closure);
 
 #define MLT_BUS_SELF_BYTES_MAX 256u
 /* Who a connection with these options is, in words that name files and no secret: "the NKey of

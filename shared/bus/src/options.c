@@ -64,9 +64,10 @@ static enum mlt_status set_credentials(natsOptions *to, const struct mlt_bus_opt
     if (given(from->creds_file)) {
         status = mlt_bus_creds_check(from->creds_file, NULL, err);
         if (status == MLT_OK) {
-            status =
-                mlt_bus_status(natsOptions_SetUserCredentialsFromFiles(to, from->creds_file, NULL),
-                               err, "creds file");
+            void *path = (void *)(uintptr_t)from->creds_file; /* only read */
+            status = mlt_bus_status(natsOptions_SetUserCredentialsCallbacks(
+                                        to, mlt_bus_creds_jwt, path, mlt_bus_creds_sign, path),
+                                    err, "creds file");
         }
     }
     if (status == MLT_OK && given(from->nkey_seed_file)) {

@@ -55,6 +55,11 @@ void mlt_bus_why(const struct mlt_bus *bus, natsStatus s, const char *detail, ch
                  size_t size)
 {
     char ended[64];
+    struct mlt_error err = MLT_ERROR_INIT;
+    if (bus->creds_file != NULL && mlt_bus_creds_check(bus->creds_file, NULL, &err) != MLT_OK) {
+        (void)snprintf(out, size, "%s", err.text); /* it was good when it was configured */
+        return;
+    }
     switch (s) {
     case NATS_CONNECTION_AUTH_FAILED:
         say_end(bus, ended, sizeof ended);

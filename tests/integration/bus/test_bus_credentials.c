@@ -42,6 +42,19 @@ static void assert_refused(const struct mlt_bus_options *options, const char *wo
     }
 }
 
+static void assert_why(const struct mlt_bus_options *options, natsStatus s, const char *detail,
+                       const char *words)
+{
+    struct mlt_bus bus = { .name = NULL };
+    char why[BUS_REASON_BYTES_MAX];
+    assert_true(mlt_bus_names_take(&bus, options));
+    mlt_bus_why(&bus, s, detail, why, sizeof why);
+    mlt_bus_names_drop(&bus);
+    if (strstr(why, words) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", why, words);
+    }
+}
+
 static void test_a_credentials_file_is_taken(void **state)
 {
     (void)state;
@@ -96,6 +109,34 @@ static void test_another_secret_is_not_sent_as_a_jwt(void **state)
     assert_refused(&options, "cannot open");
 }
 
+/* As nats.c asks at each connection: of what is there then, and never of anything else. */
+static void test_what_nats_asks_for_is_of_a_good_file_only(void **state)
+{
+    (void)state;
+    char jwt[MLT_JWT_BYTES_MAX], *got = NULL, *error = NULL;
+    unsigned char *signature = NULL;
+    int len = 0;
+    mlt_nats_user_jwt(&account, &user, 0, jwt);
+    mlt_nats_write_creds(path, jwt, &user);
+    assert_int_equal(mlt_bus_creds_jwt(&got, &error, path), NATS_OK);
+    assert_string_equal(got, jwt);
+    free(got);
+    assert_int_equal(mlt_bus_creds_sign(&error, &signature, &len, "nonce", path), NATS_OK);
+    assert_int_equal(len, 64);
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestVerifyInit(digest, NULL, NULL, NULL, user.key), 1);
+    assert_int_equal(EVP_DigestVerify(digest, signature, 64, (const uint8_t *)"nonce", 5), 1);
+    EVP_MD_CTX_free(digest);
+    free(signature);
+    (void)write_text(user.seed);
+    assert_int_not_equal(mlt_bus_creds_jwt(&got, &error, path), NATS_OK);
+    assert_null(got);
+    assert_int_not_equal(mlt_bus_creds_sign(&error, &signature, &len, "nonce", path), NATS_OK);
+    assert_null(error);
+    const struct mlt_bus_options options = { .creds_file = path };
+    assert_why(&options, NATS_ILLEGAL_STATE, "x", "no JWT of a user");
+}
+
 static void test_a_file_of_tls_is_named(void **state)
 {
     (void)state;
@@ -126,19 +167,6 @@ static void test_who_it_is_names_files(void **state)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         mlt_bus_self(&all[i].options, text);
         assert_string_equal(text, all[i].words);
-    }
-}
-
-static void assert_why(const struct mlt_bus_options *options, natsStatus s, const char *detail,
-                       const char *words)
-{
-    struct mlt_bus bus = { .name = NULL };
-    char why[BUS_REASON_BYTES_MAX];
-    assert_true(mlt_bus_names_take(&bus, options));
-    mlt_bus_why(&bus, s, detail, why, sizeof why);
-    mlt_bus_names_drop(&bus);
-    if (strstr(why, words) == NULL) {
-        fail_msg("\"%s\" does not say \"%s\"", why, words);
     }
 }
 
@@ -204,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_credentials_file_is_taken),
         cmocka_unit_test(test_another_secret_is_not_sent_as_a_jwt),
+        cmocka_unit_test(test_what_nats_asks_for_is_of_a_good_file_only),
         cmocka_unit_test(test_a_file_of_tls_is_named),
         cmocka_unit_test(test_who_it_is_names_files),
         cmocka_unit_test(test_why_there_is_no_connection_is_said),

@@ -241,6 +241,20 @@ static void on_plan(struct mlt_adapter *adapter, const struct mlt_adapter_mail *
 /* ---- fetch
  * ---------------------------------------------------------------------------------------- */
 
+static enum mlt_weight_class class_of(Meltica__V1__Priority priority)
+{
+    switch ((int)priority) {
+    case MELTICA__V1__PRIORITY__PRIORITY_RESYNC:
+        return MLT_WEIGHT_RESYNC;
+    case MELTICA__V1__PRIORITY__PRIORITY_FIRST:
+        return MLT_WEIGHT_FIRST;
+    case MELTICA__V1__PRIORITY__PRIORITY_AUDIT:
+        return MLT_WEIGHT_AUDIT;
+    default: /* also what a later release may say */
+        return MLT_WEIGHT_DEPTH;
+    }
+}
+
 static const char *take_fetch(struct mlt_adapter *adapter, const Meltica__V1__FetchRequest *request)
 {
     const enum mlt_rest_function function = mlt_rest_function_of(request->function);
@@ -264,7 +278,7 @@ static const char *take_fetch(struct mlt_adapter *adapter, const Meltica__V1__Fe
         .limit = request->limit,
         .from = request->from,
         .route = request->route,
-        .urgent = request->urgent,
+        .class = class_of(request->priority),
     };
     const enum mlt_status status = mlt_rest_demand(&adapter->rest, &asked, mlt_clock_mono_ns());
     mlt_counter_add(adapter->meters.fetches, 1);

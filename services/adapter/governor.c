@@ -10,7 +10,6 @@
 #define RETRY_AFTER_MIN_S INT64_C(1) /* also for 0: a refusal is never answered at once */
 #define RETRY_AFTER_MAX_S (INT64_C(3) * 24 * 3600) /* the longest ban */
 #define REPORT_LIFE_NS (60 * MLT_NS_PER_S)
-#define URGENT_PERCENT 20u
 #define HOLD_BASE_NS (500 * MLT_NS_PER_MS)
 #define HOLD_MAX_NS (30 * MLT_NS_PER_S)
 #define HOLD_FLOOR_NS (200 * MLT_NS_PER_MS)
@@ -18,6 +17,20 @@
 static const char *const words[MLT_REST_FUNCTION_COUNT] = {
     "exchangeInfo", "depth", "ticker/24hr", "historicalTrades", "aggTrades", "time",
 };
+
+static const char *const class_words[MLT_WEIGHT_CLASS_COUNT] = { "resync", "first", "depth",
+                                                                 "schedule", "audit" };
+static const uint8_t class_percent[MLT_WEIGHT_CLASS_COUNT] = { 100, 90, 80, 80, 60 };
+
+const char *mlt_weight_class_word(enum mlt_weight_class class)
+{
+    return (unsigned)class < MLT_WEIGHT_CLASS_COUNT ? class_words[class] : "";
+}
+
+uint32_t mlt_weight_ceiling(uint32_t amount, enum mlt_weight_class class)
+{
+    return (uint32_t)((uint64_t)amount * class_percent[class] / 100);
+}
 
 const char *mlt_rest_function_word(enum mlt_rest_function function)
 {
@@ -67,7 +80,7 @@ void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit)
     }
 }
 
-/* Buckets that fell out of the last 60 seconds are emptied. */
+/* Buckets that fell out of the last minute are emptied. */
 static void advance(struct mlt_governor *governor, int64_t now_ns)
 {
     const int64_t second = now_ns / MLT_NS_PER_S;
@@ -99,8 +112,8 @@ uint32_t mlt_governor_used(struct mlt_governor *governor, int64_t now_ns)
     return spent;
 }
 
-int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight, bool urgent,
-                           int64_t now_ns)
+int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
+                           enum mlt_weight_class class, int64_t now_ns)
 {
     const int64_t closed_until = governor->blocked_until_ns > governor->held_until_ns
                                      ? governor->blocked_until_ns
@@ -108,10 +121,8 @@ int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight, bool 
     if (now_ns < closed_until) {
         return closed_until;
     }
-    uint32_t share = (uint32_t)((uint64_t)governor->limit * governor->share_percent / 100);
-    if (!urgent) {
-        share -= share * URGENT_PERCENT / 100;
-    }
+    const uint32_t share = mlt_weight_ceiling(
+        (uint32_t)((uint64_t)governor->limit * governor->share_percent / 100), class);
     const uint32_t used = mlt_governor_used(governor, now_ns);
     /* A call that is heavier than the whole share is made when nothing else was. */
     if (used > 0 && (uint64_t)used + weight > share) {

@@ -11,7 +11,9 @@
 #include "meltica/rt/backoff.h"
 
 #define MLT_GOVERNOR_LIMIT_DEFAULT 6000u /* REQUEST_WEIGHT a minute, until exchangeInfo says it */
-#define MLT_GOVERNOR_BUCKETS 60u         /* of a second each */
+#define MLT_GOVERNOR_BUCKETS                                                                       \
+    61u /* of a second each: 60 whole ones lie between the                                         \
+            first use of a bucket and the next */
 
 enum mlt_rest_function {
     MLT_REST_EXCHANGE_INFO,
@@ -32,6 +34,20 @@ enum mlt_rest_function mlt_rest_function_of(const char *word);
  * the call names, 0: none, which is all. */
 uint32_t mlt_rest_weight(enum mlt_rest_function function, uint32_t limit, uint32_t symbols);
 
+/* What a call is for, the most urgent first: who goes first, and how much of the share is left to
+ * those before it. */
+enum mlt_weight_class {
+    MLT_WEIGHT_RESYNC,   /* a book that was LIVE is not; exchangeInfo */
+    MLT_WEIGHT_FIRST,    /* a book that never was */
+    MLT_WEIGHT_DEPTH,    /* a deeper one; trades that are missing */
+    MLT_WEIGHT_SCHEDULE, /* of the plan */
+    MLT_WEIGHT_AUDIT,    /* a LIVE book is compared */
+    MLT_WEIGHT_CLASS_COUNT
+};
+const char *mlt_weight_class_word(enum mlt_weight_class class); /* "resync"; static */
+/* Of `amount`, what calls of this class and all before it may use together. Pure. */
+uint32_t mlt_weight_ceiling(uint32_t amount, enum mlt_weight_class class);
+
 struct mlt_governor {
     uint32_t limit;                         /* a minute, all users of the address together */
     uint32_t share_percent;                 /* of it that is ours */
@@ -50,9 +66,9 @@ void mlt_governor_init(struct mlt_governor *governor, uint32_t share_percent, ui
 void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit);
 
 /* 0: the call may be made and is charged. Else the earliest time at which it may be asked again.
- * urgent: the whole share; else a fifth of it is left to what is urgent. */
-int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight, bool urgent,
-                           int64_t now_ns);
+ * class: what is used so far leaves the share's ceiling of it (mlt_weight_ceiling). */
+int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
+                           enum mlt_weight_class class, int64_t now_ns);
 /* Weight that counts against the share now. */
 uint32_t mlt_governor_used(struct mlt_governor *governor, int64_t now_ns);
 

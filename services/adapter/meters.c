@@ -171,8 +171,17 @@ static void meter_rest(struct mlt_adapter *adapter, int64_t now_ns)
           (int64_t)governor->limit * governor->share_percent / 100);
     gauge(adapter, "meltica_adapter_rest_in_flight", "REST calls that wait for their answer.", NULL,
           flying);
-    gauge(adapter, "meltica_adapter_rest_waiting", "REST calls on demand that wait to be made.",
-          NULL, (int64_t)adapter->rest.demand_count);
+    uint32_t waiting[MLT_WEIGHT_CLASS_COUNT];
+    mlt_rest_waiting(&adapter->rest, waiting);
+    for (int i = 0; i < MLT_WEIGHT_CLASS_COUNT; i++) {
+        char labels[32];
+        (void)snprintf(labels, sizeof labels, "class=\"%s\"",
+                       mlt_weight_class_word((enum mlt_weight_class)i));
+        if (i != MLT_WEIGHT_SCHEDULE) { /* what is not on demand */
+            gauge(adapter, "meltica_adapter_rest_waiting",
+                  "REST calls on demand that wait to be made.", labels, waiting[i]);
+        }
+    }
     mlt_gauge_raise(mlt_metrics_gauge(adapter->metrics, "meltica_adapter_rest_waiting_high_water",
                                       "Most REST calls on demand that waited.", NULL),
                     (int64_t)adapter->rest.demand_most);

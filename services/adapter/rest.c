@@ -284,10 +284,17 @@ static uint32_t depth_limit(uint32_t limit)
     return limit < MLT_REST_DEPTH_MAX ? limit : MLT_REST_DEPTH_MAX;
 }
 
-static void join(struct mlt_rest_call *waiting, uint32_t limit, bool urgent)
+static void join(struct mlt_rest_call *waiting, uint32_t limit, enum mlt_weight_class class)
 {
     waiting->limit = limit > waiting->limit ? limit : waiting->limit;
-    waiting->urgent = waiting->urgent || urgent;
+    waiting->class = class < waiting->class ? class : waiting->class;
+}
+
+/* Of the queue, what a class may fill. */
+static size_t places_of(enum mlt_weight_class class)
+{
+    const size_t kept = class == MLT_WEIGHT_RESYNC ? 0 : class == MLT_WEIGHT_FIRST ? 1 : 2;
+    return MLT_REST_DEMAND_MAX - kept * MLT_REST_DEMAND_KEPT;
 }
 
 enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_asked *asked,
@@ -304,7 +311,8 @@ enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_ask
                                                 .route = asked->route,
                                                 .from = by_id ? asked->from : 0,
                                                 .demand = true,
-                                                .urgent = asked->urgent },
+                                                .class = asked->class },
+                                      .asked_ns = now_ns,
                                       .not_before_ns = now_ns };
     const int len = snprintf(demand.call.token, sizeof demand.call.token, "%s", asked->token);
     if (len < 0 || (size_t)len >= sizeof demand.call.token) {
@@ -312,11 +320,10 @@ enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_ask
     }
     struct mlt_rest_call *waiting = waiting_call(rest, &demand.call);
     if (waiting != NULL) {
-        join(waiting, limit, asked->urgent);
+        join(waiting, limit, asked->class);
         return MLT_OK;
     }
-    const size_t places = MLT_REST_DEMAND_MAX - (asked->urgent ? 0 : MLT_REST_DEMAND_URGENT);
-    if (rest->demand_count >= places) {
+    if (rest->demand_count >= places_of(asked->class)) {
         return MLT_E_FULL;
     }
     rest->demands[rest->demand_count++] = demand;
@@ -352,13 +359,21 @@ enum taken {
     STARVING, /* one waits for the budget */
 };
 
-/* The first one of this urgency in order of asking. */
-static enum taken take_demand(struct mlt_rest *rest, bool urgent, int64_t now_ns, unsigned flight,
-                              int64_t *next_ns)
+/* Whoever waited long counts as of a class before its own: in the end nobody waits for ever. */
+static enum mlt_weight_class risen(enum mlt_weight_class class, int64_t since_ns, int64_t now_ns)
+{
+    const int64_t steps = (now_ns - since_ns) / MLT_REST_RISE_NS;
+    return steps >= (int64_t)class ? (enum mlt_weight_class)0
+                                   : (enum mlt_weight_class)((int64_t)class - steps);
+}
+
+/* The first one of this class in order of asking. */
+static enum taken take_demand(struct mlt_rest *rest, enum mlt_weight_class class, int64_t now_ns,
+                              unsigned flight, int64_t *next_ns)
 {
     for (size_t i = 0; i < rest->demand_count; i++) {
         struct mlt_rest_demand *demand = &rest->demands[i];
-        if (demand->call.urgent != urgent) {
+        if (risen(demand->call.class, demand->asked_ns, now_ns) != class) {
             continue;
         }
         if (demand->not_before_ns > now_ns) {
@@ -369,7 +384,7 @@ static enum taken take_demand(struct mlt_rest *rest, bool urgent, int64_t now_ns
             continue;
         }
         const int64_t later =
-            mlt_governor_admit(rest->governor, weight_of(&demand->call), urgent, now_ns);
+            mlt_governor_admit(rest->governor, weight_of(&demand->call), class, now_ns);
         if (later != 0) {
             sooner(next_ns, later);
             return STARVING; /* what came first goes first */
@@ -383,42 +398,55 @@ static enum taken take_demand(struct mlt_rest *rest, bool urgent, int64_t now_ns
     return NOTHING;
 }
 
-/* starving: a call on demand waits for the budget. Light calls of the schedule would take, one by
- * one, what a heavy one waits for. */
-static bool take_scheduled(struct mlt_rest *rest, bool starving, int64_t now_ns, unsigned flight,
-                           int64_t *next_ns)
+/* What the schedule would do next: the longest due, and exchangeInfo for itself. */
+struct due {
+    struct mlt_rest_entry *listing, *first;
+};
+
+static void note_due(struct mlt_rest_entry **longest, struct mlt_rest_entry *entry)
 {
-    struct mlt_rest_entry *first = NULL;
+    if (*longest == NULL || entry->due_ns < (*longest)->due_ns) {
+        *longest = entry;
+    }
+}
+
+static struct due look_for_due(struct mlt_rest *rest, int64_t now_ns, int64_t *next_ns)
+{
+    struct due due = { NULL, NULL };
     for (size_t i = 0; i < rest->count; i++) {
         struct mlt_rest_entry *entry = rest->entries[i];
+        const bool listing = entry->call.function == MLT_REST_EXCHANGE_INFO;
         if (entry->due_ns > now_ns) {
             sooner(next_ns, entry->due_ns);
-        } else if ((first == NULL || entry->due_ns < first->due_ns) && !flies(rest, &entry->call)) {
-            first = entry;
+        } else if (!flies(rest, &entry->call)) {
+            note_due(listing ? &due.listing : &due.first, entry);
         }
     }
-    if (first == NULL) {
-        return false;
-    }
-    const bool listing = first->call.function == MLT_REST_EXCHANGE_INFO;
-    if (starving && !listing) {
-        return false; /* the time of the one that waits is in *next_ns */
+    return due;
+}
+
+static enum taken take_scheduled(struct mlt_rest *rest, struct mlt_rest_entry *entry,
+                                 enum mlt_weight_class class, int64_t now_ns, unsigned flight,
+                                 int64_t *next_ns)
+{
+    if (entry == NULL) {
+        return NOTHING;
     }
     const int64_t later =
-        mlt_governor_admit(rest->governor, weight_of(&first->call), listing, now_ns);
+        mlt_governor_admit(rest->governor, weight_of(&entry->call), class, now_ns);
     if (later != 0) {
         sooner(next_ns, later);
-        return false;
+        return STARVING;
     }
-    rest->flight[flight] = first->call;
+    rest->flight[flight] = entry->call;
     rest->flight[flight].tries = 1;
     /* Rounds that were missed are not made up for. */
     do {
-        first->rounds++;
-        first->due_ns =
-            first->start_ns + first->phase_ns + (int64_t)first->rounds * first->interval_ns;
-    } while (first->due_ns <= now_ns);
-    return true;
+        entry->rounds++;
+        entry->due_ns =
+            entry->start_ns + entry->phase_ns + (int64_t)entry->rounds * entry->interval_ns;
+    } while (entry->due_ns <= now_ns);
+    return TAKEN;
 }
 
 enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *flight,
@@ -428,15 +456,37 @@ enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *f
     if (!free_flight(rest, flight)) {
         return MLT_E_EMPTY; /* an answer comes first */
     }
-    enum taken taken = take_demand(rest, true, now_ns, *flight, next_ns);
-    if (taken == NOTHING) {
-        taken = take_demand(rest, false, now_ns, *flight, next_ns);
+    const struct due due = look_for_due(rest, now_ns, next_ns);
+    enum taken taken = take_demand(rest, MLT_WEIGHT_RESYNC, now_ns, *flight, next_ns);
+    /* Light, and everything else depends on it: it may overtake what waits for the budget. */
+    if (taken != TAKEN) {
+        const enum taken listing =
+            take_scheduled(rest, due.listing, MLT_WEIGHT_RESYNC, now_ns, *flight, next_ns);
+        taken = listing == NOTHING ? taken : listing;
     }
-    if (taken != TAKEN && !take_scheduled(rest, taken == STARVING, now_ns, *flight, next_ns)) {
-        return MLT_E_EMPTY;
+    for (unsigned class = 0; class < MLT_WEIGHT_CLASS_COUNT && taken == NOTHING; class ++) {
+        if (class > 0) {
+            taken = take_demand(rest, (enum mlt_weight_class) class, now_ns, *flight, next_ns);
+        }
+        if (taken == NOTHING && due.first != NULL &&
+            risen(MLT_WEIGHT_SCHEDULE, due.first->due_ns, now_ns) == class) {
+            taken = take_scheduled(rest, due.first, (enum mlt_weight_class) class, now_ns, *flight,
+                                   next_ns);
+        }
+    }
+    if (taken != TAKEN) {
+        return MLT_E_EMPTY; /* the time of the one that waits is in *next_ns */
     }
     rest->in_flight[*flight] = true;
     return MLT_OK;
+}
+
+void mlt_rest_waiting(const struct mlt_rest *rest, uint32_t counts[MLT_WEIGHT_CLASS_COUNT])
+{
+    memset(counts, 0, MLT_WEIGHT_CLASS_COUNT * sizeof counts[0]);
+    for (size_t i = 0; i < rest->demand_count; i++) {
+        counts[rest->demands[i].call.class]++;
+    }
 }
 
 const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigned flight)
@@ -448,7 +498,7 @@ static bool retry_demand(struct mlt_rest *rest, const struct mlt_rest_call *call
 {
     struct mlt_rest_call *waiting = waiting_call(rest, call);
     if (waiting != NULL) { /* asked for again meanwhile: one call is enough for both */
-        join(waiting, call->limit, call->urgent);
+        join(waiting, call->limit, call->class);
         return true;
     }
     if (call->tries >= MLT_REST_TRIES_MAX || rest->demand_count == MLT_REST_DEMAND_MAX) {
@@ -457,6 +507,7 @@ static bool retry_demand(struct mlt_rest *rest, const struct mlt_rest_call *call
     rest->backoff.attempt = call->tries - 1;
     rest->demands[rest->demand_count++] =
         (struct mlt_rest_demand){ .call = *call,
+                                  .asked_ns = now_ns,
                                   .not_before_ns = now_ns + mlt_backoff_next_ns(&rest->backoff) };
     return true;
 }

@@ -1,7 +1,8 @@
 /*
  * Which REST call is made next: what the plan schedules, spread evenly over its interval, and what
- * was asked for on demand, which goes first, what is urgent before the rest. One call at a time for
- * a (function, instrument). Pure: the clock is an argument. One thread.
+ * was asked for on demand. The class of a call (governor.h) decides which is first, then the time
+ * of asking; whoever waits long rises. One call at a time for a (function, instrument). Pure: the
+ * clock is an argument. One thread.
  */
 #ifndef MELTICA_ADAPTER_REST_H
 #define MELTICA_ADAPTER_REST_H
@@ -13,12 +14,15 @@
 
 #define MLT_REST_ENTRIES_MAX 65536u
 #define MLT_REST_DEMAND_MAX 1024u
-#define MLT_REST_DEMAND_URGENT 128u /* places of these that only urgent calls take */
+#define MLT_REST_DEMAND_KEPT                                                                       \
+    128u                            /* places of these that only RESYNC takes; so many more, FIRST \
+                                     */
 #define MLT_REST_DEPTH_DEFAULT 100u /* levels where no limit is named */
 #define MLT_REST_DEPTH_MAX 5000u    /* levels; the exchange answers a larger limit with so many */
 #define MLT_REST_FLIGHT_MAX 8u      /* calls at once */
 #define MLT_REST_TRIES_MAX 4u       /* of a call on demand */
 #define MLT_REST_UNKNOWN_MAX 32u    /* routes with functions that are not known */
+#define MLT_REST_RISE_NS (300 * INT64_C(1000000000)) /* who waits so long rises by a class */
 #define MLT_REST_NEVER INT64_MAX
 
 struct mlt_rest_call {
@@ -26,7 +30,8 @@ struct mlt_rest_call {
     char token[MLT_INSTRUMENT_BYTES_MAX + 1]; /* "": none */
     uint32_t limit, route;
     int64_t from; /* first id of trades; else 0 */
-    bool demand, urgent;
+    bool demand;
+    enum mlt_weight_class class;
     uint32_t tries; /* of this call, this one included */
 };
 
@@ -41,7 +46,7 @@ struct mlt_rest_entry { /* of the schedule */
 
 struct mlt_rest_demand {
     struct mlt_rest_call call;
-    int64_t not_before_ns;
+    int64_t asked_ns, not_before_ns;
 };
 
 /* What somebody wants now. */
@@ -51,7 +56,7 @@ struct mlt_rest_asked {
     uint32_t limit;    /* levels, 0: the default; trades */
     int64_t from;      /* trades: the first id */
     uint32_t route;
-    bool urgent;
+    enum mlt_weight_class class;
 };
 
 struct mlt_rest_unknown {
@@ -95,12 +100,11 @@ static inline bool mlt_rest_by_id(enum mlt_rest_function function)
 }
 
 /* A call as soon as the budget allows. One of the same function, token and from that waits already
- * is enough: it takes the larger limit and the higher urgency. One that flies is not, since it may
- * be older than the need: this one waits behind it. Of the budget, urgent calls have the whole
- * share and the others what governor.h leaves them; while one of these waits for it the schedule
- * waits too. E_FULL: no place, and for calls that are not urgent some places fewer; E_TOO_BIG:
- * token; E_RANGE: trades without an id to begin with, or none or more than MLT_TRADES_PAGE_MAX of
- * them. */
+ * is enough: it takes the larger limit and the higher class. One that flies is not, since it may be
+ * older than the need: this one waits behind it. While a call waits for the budget those of lower
+ * classes wait too: light ones would take, one by one, what a heavy one waits for. exchangeInfo
+ * alone does not. E_FULL: no place, of which lower classes have fewer; E_TOO_BIG: token; E_RANGE:
+ * trades without an id to begin with, or none or more than MLT_TRADES_PAGE_MAX of them. */
 enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_asked *asked,
                                 int64_t now_ns) MLT_MUST_CHECK;
 
@@ -109,6 +113,10 @@ enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_ask
 enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *flight,
                               int64_t *next_ns) MLT_MUST_CHECK;
 const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigned flight);
+
+/* Calls on demand that wait, by class as asked for; and the weight of those that could be made now.
+ */
+void mlt_rest_waiting(const struct mlt_rest *rest, uint32_t counts[MLT_WEIGHT_CLASS_COUNT]);
 
 enum mlt_rest_outcome {
     MLT_REST_DONE,   /* answered */

@@ -27,7 +27,7 @@
 #define TRADES_TIMEOUT_NS (10 * MLT_NS_PER_S)
 #define TRADES_AGAIN_NS (5 * MLT_NS_PER_S)
 
-enum { URGENT, ORDINARY, TRADES };
+#define TRADES MLT_SYNC_NEED_COUNT /* their list: behind all that books need */
 
 /* ---- time ---- */
 
@@ -156,14 +156,15 @@ void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,
 
 /* ---- snapshots ---- */
 
-void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent)
+void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth,
+                             enum mlt_sync_need need)
 {
     struct conductor *c = ctx;
     struct conductor_books *b = &c->books;
     struct resync_entry *entry = mlt_map_get(&b->queued, instrument);
     if (entry != NULL) {
-        TAILQ_REMOVE(&b->lists[entry->urgent ? URGENT : ORDINARY], entry, link);
-        urgent = urgent || entry->urgent;
+        TAILQ_REMOVE(&b->lists[entry->need], entry, link);
+        need = need < entry->need ? need : entry->need;
         depth = depth > entry->depth ? depth : entry->depth;
     } else {
         entry = calloc(1, sizeof *entry);
@@ -176,8 +177,8 @@ void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t de
         entry->token_len = instrument.len;
     }
     entry->depth = depth;
-    entry->urgent = urgent;
-    TAILQ_INSERT_TAIL(&b->lists[urgent ? URGENT : ORDINARY], entry, link);
+    entry->need = need;
+    TAILQ_INSERT_TAIL(&b->lists[need], entry, link);
     (void)pthread_cond_signal(&b->resyncer_changed);
 }
 
@@ -203,7 +204,7 @@ void mlt_conductor_on_backfill(void *ctx, struct mlt_slice instrument, enum mlt_
 /* The next to be asked for, out of the queue; NULL: none. Under the lock. */
 static struct resync_entry *take_entry(struct conductor_books *b)
 {
-    size_t which = URGENT;
+    size_t which = MLT_SYNC_NEED_RESYNC;
     while (which < TRADES && TAILQ_EMPTY(&b->lists[which])) {
         which++;
     }
@@ -217,6 +218,22 @@ static struct resync_entry *take_entry(struct conductor_books *b)
     return entry;
 }
 
+static Meltica__V1__Priority priority_of(enum mlt_sync_need need)
+{
+    switch (need) {
+    case MLT_SYNC_NEED_RESYNC:
+        return MELTICA__V1__PRIORITY__PRIORITY_RESYNC;
+    case MLT_SYNC_NEED_FIRST:
+        return MELTICA__V1__PRIORITY__PRIORITY_FIRST;
+    case MLT_SYNC_NEED_AUDIT:
+        return MELTICA__V1__PRIORITY__PRIORITY_AUDIT;
+    case MLT_SYNC_NEED_DEPTH:
+    case MLT_SYNC_NEED_COUNT:
+    default:
+        return MELTICA__V1__PRIORITY__PRIORITY_DEPTH;
+    }
+}
+
 static enum mlt_status ask(struct conductor *c, const struct resync_entry *entry, bool *accepted,
                            struct mlt_error *err)
 {
@@ -228,7 +245,8 @@ static enum mlt_status ask(struct conductor *c, const struct resync_entry *entry
     meltica__v1__resync_request__init(&request);
     request.instrument = token;
     request.depth = entry->depth;
-    request.urgent = entry->urgent;
+    request.priority = entry->type == MLT_EVENT_NONE ? priority_of(entry->need)
+                                                     : MELTICA__V1__PRIORITY__PRIORITY_DEPTH;
     request.type = (Meltica__V1__EventType)entry->type;
     request.first = entry->first;
     request.last = entry->last;
@@ -393,9 +411,9 @@ void mlt_conductor_init_books(struct conductor *c, const pthread_condattr_t *mon
     (void)pthread_cond_init(&b->ticker_changed, monotonic);
     (void)pthread_cond_init(&b->resyncer_changed, monotonic);
     (void)pthread_cond_init(&b->settled, monotonic);
-    TAILQ_INIT(&b->lists[URGENT]);
-    TAILQ_INIT(&b->lists[ORDINARY]);
-    TAILQ_INIT(&b->lists[TRADES]);
+    for (size_t i = 0; i < sizeof b->lists / sizeof b->lists[0]; i++) {
+        TAILQ_INIT(&b->lists[i]);
+    }
     mlt_map_init(&b->queued, MLT_CONDUCTOR_INSTRUMENTS_MAX);
 }
 

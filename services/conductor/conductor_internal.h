@@ -65,7 +65,7 @@ struct resync_entry {
     size_t token_len;
     char token[MLT_INSTRUMENT_BYTES_MAX];
     uint32_t depth;
-    bool urgent;
+    enum mlt_sync_need need;
     enum mlt_event_type type; /* NONE: a snapshot; else trades of this type: first..last */
     int64_t first, last;
 };
@@ -81,7 +81,7 @@ struct conductor_books {
     bool ticker_started, resyncer_started;
     pthread_cond_t ticker_changed, resyncer_changed, settled; /* monotonic clock */
     int64_t armed_ns;                                         /* what the ticker sleeps for */
-    struct resync_list lists[3];                              /* urgent, not, and trades */
+    struct resync_list lists[MLT_SYNC_NEED_COUNT + 1];        /* by need, and trades */
     struct mlt_map queued;
     struct conductor_resync_counts counts;
     const char *last_outcome; /* static; logged when it changes */
@@ -156,7 +156,8 @@ void mlt_conductor_drain_books(struct conductor *c);
 /* For the hop's sender: there is room again. */
 void mlt_conductor_on_room(void *ctx);
 /* Port of the core: a snapshot is wanted. */
-void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent);
+void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth,
+                             enum mlt_sync_need need);
 /* Port of the core: trades are missing. */
 void mlt_conductor_on_backfill(void *ctx, struct mlt_slice instrument, enum mlt_event_type type,
                                int64_t first, int64_t last);

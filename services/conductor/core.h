@@ -9,6 +9,7 @@
 
 #include "meltica/base/clock.h"
 #include "meltica/event/event.h"
+#include "sync.h"
 #include "trades.h"
 
 #define MLT_CONDUCTOR_INSTRUMENTS_MAX 16384u
@@ -37,9 +38,8 @@ struct mlt_conductor_ports {
     bool (*commit)(void *ctx, struct mlt_slice instrument, const struct mlt_event *book,
                    const struct mlt_orderbook *levels);
     /* Ask for a snapshot of that many levels a side; its answer is a BOOK_SNAPSHOT in the flow.
-     * urgent: the book cannot be shown, or soon shows too little. Must not block. NULL: there is
-     * nobody to ask, only what comes anyway is used. */
-    void (*resync)(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent);
+     * Must not block. NULL: there is nobody to ask, only what comes anyway is used. */
+    void (*resync)(void *ctx, struct mlt_slice instrument, uint32_t depth, enum mlt_sync_need need);
     /* Fetch the trades (TRADE, AGG_TRADE) with the ids first..last, at most MLT_TRADES_PAGE_MAX,
      * which come in the flow; what becomes of the request is told, never from inside, by
      * mlt_conductor_core_backfill_answered. Must not block. NULL: nobody fetches, what is missing

@@ -33,7 +33,7 @@ static void on_changed(void *ctx, const struct mlt_sync_change *change)
     f->changes[f->change_count++] = *change;
 }
 
-static void on_request(void *ctx, uint32_t depth, bool urgent)
+static void on_request(void *ctx, uint32_t depth, enum mlt_sync_need need)
 {
     struct fused *f = ctx;
     struct mlt_conductor_core *core = f->core;
@@ -41,7 +41,7 @@ static void on_request(void *ctx, uint32_t depth, bool urgent)
     if (core->ports.resync != NULL) {
         core->ports.resync(core->ports.ctx,
                            mlt_slice_of(f->instrument->token, f->instrument->token_len), depth,
-                           urgent);
+                           need);
     }
 }
 

@@ -58,10 +58,10 @@ static void note(struct mlt_fusion *fusion)
     fusion->changed_ns = mono_ns(fusion);
 }
 
-static void on_request(void *ctx, uint32_t depth, bool urgent)
+static void on_request(void *ctx, uint32_t depth, enum mlt_sync_need need)
 {
     const struct mlt_fusion *fusion = ctx;
-    fusion->ports.request(fusion->ports.ctx, depth, urgent);
+    fusion->ports.request(fusion->ports.ctx, depth, need);
 }
 
 static void on_changed(void *ctx, const struct mlt_sync_change *change)

@@ -17,6 +17,7 @@ struct mlt_sync {
     enum mlt_sync_state state;
     bool continuous; /* the book has missed nothing up to its last id: LIVE, or only silent */
     bool source_down, was_live;
+    bool followed;     /* LIVE since it was started, or with an owner before */
     bool restored;     /* by an owner before, and no delta or snapshot since */
     int64_t needed;    /* a snapshot below this id lacks what was seen and is no longer held */
     struct range left; /* best bid to best ask of the book that was last given up */
@@ -92,7 +93,7 @@ static void go(struct mlt_sync *sync, enum mlt_sync_state to, enum mlt_sync_reas
         sync->counts.stales++;
     } else if (to == MLT_SYNC_LIVE) {
         sync->counts.resyncs += sync->was_live;
-        sync->was_live = true;
+        sync->was_live = sync->followed = true;
     }
     sync->ports.changed(sync->ports.ctx, &change);
 }
@@ -131,6 +132,17 @@ static int64_t request_at(const struct mlt_sync *sync)
                : INT64_MAX;
 }
 
+static enum mlt_sync_need need_of(const struct mlt_sync *sync)
+{
+    if (sync->state != MLT_SYNC_LIVE) {
+        return sync->followed ? MLT_SYNC_NEED_RESYNC : MLT_SYNC_NEED_FIRST;
+    }
+    if (thin(sync)) {
+        return MLT_SYNC_NEED_FIRST;
+    }
+    return sync->seed_depth < sync->options.depth ? MLT_SYNC_NEED_DEPTH : MLT_SYNC_NEED_AUDIT;
+}
+
 static void request_if_due(struct mlt_sync *sync)
 {
     if (sync->in_flight && !idle(sync) &&
@@ -147,6 +159,7 @@ static void request_if_due(struct mlt_sync *sync)
         return;
     }
     const bool live = sync->state == MLT_SYNC_LIVE;
+    const enum mlt_sync_need need = need_of(sync);
     const uint32_t depth = live ? sync->options.depth : sync->options.first_depth;
     sync->in_flight = true;
     sync->outdated = false;
@@ -155,7 +168,7 @@ static void request_if_due(struct mlt_sync *sync)
     if (!live) {
         go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0);
     }
-    sync->ports.request(sync->ports.ctx, depth, !live || thin(sync));
+    sync->ports.request(sync->ports.ctx, depth, need);
 }
 
 /* Forgets what is buffered; a snapshot has to reach beyond it from now on. */
@@ -242,7 +255,7 @@ void mlt_sync_stop(struct mlt_sync *sync)
     }
     mlt_delta_buffer_clear(&sync->buffer);
     mlt_orderbook_clear(sync->book);
-    sync->continuous = sync->in_flight = sync->outdated = false;
+    sync->continuous = sync->in_flight = sync->outdated = sync->followed = false;
     sync->needed = 0;
     settle_restored(sync);
     go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
@@ -393,7 +406,7 @@ enum mlt_status mlt_sync_restore(struct mlt_sync *sync, const struct mlt_sync_le
         return status;
     }
     const int64_t now = now_ns(sync);
-    sync->continuous = sync->restored = true;
+    sync->continuous = sync->restored = sync->followed = true;
     sync->retry_at_ns = INT64_MAX;
     sync->seed_depth = depth_of(sync);
     sync->heard_ns = now;

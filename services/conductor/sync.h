@@ -56,6 +56,15 @@ enum mlt_sync_reason {
     MLT_SYNC_REASON_COUNT
 };
 
+/* What a snapshot is wanted for, the most urgent first. */
+enum mlt_sync_need {
+    MLT_SYNC_NEED_RESYNC, /* it was LIVE, here or with an owner before, and is not */
+    MLT_SYNC_NEED_FIRST,  /* it never was since it was started, or soon shows too little */
+    MLT_SYNC_NEED_DEPTH,  /* LIVE, and not as deep as wanted */
+    MLT_SYNC_NEED_AUDIT,  /* LIVE, and due to be compared with the exchange's */
+    MLT_SYNC_NEED_COUNT
+};
+
 struct mlt_sync_change {
     enum mlt_sync_state from, to;
     enum mlt_sync_reason reason;
@@ -67,9 +76,8 @@ struct mlt_sync_change {
  * book may be read. */
 struct mlt_sync_ports {
     /* Ask for a snapshot of that many levels a side. Its answer comes as mlt_sync_snapshot or
-     * mlt_sync_request_failed; silence is counted as a failure after request_timeout_ns. urgent:
-     * the book is not LIVE, or about to show too little. */
-    void (*request)(void *ctx, uint32_t depth, bool urgent);
+     * mlt_sync_request_failed; silence is counted as a failure after request_timeout_ns. */
+    void (*request)(void *ctx, uint32_t depth, enum mlt_sync_need need);
     void (*changed)(void *ctx, const struct mlt_sync_change *change);
     void *ctx;
     const struct mlt_clock *clock;

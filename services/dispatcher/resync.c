@@ -17,7 +17,7 @@
 
 struct item {
     struct mlt_demand demand;
-    bool urgent;
+    Meltica__V1__Priority priority;
     char instrument[MLT_INSTRUMENT_BYTES_MAX + 1];
     char reply[REPLY_SUBJECT_BYTES_MAX + 1];
 };
@@ -93,7 +93,7 @@ static bool put(struct mlt_resync *r, const struct item *item)
 static void take_request(struct mlt_resync *r, const char *reply_to,
                          const Meltica__V1__ResyncRequest *request)
 {
-    struct item item = { .urgent = request->urgent };
+    struct item item = { .priority = request->priority };
     const struct mlt_want want = { .type = (enum mlt_event_type)request->type,
                                    .depth = request->depth,
                                    .first = request->first,
@@ -141,7 +141,7 @@ static enum mlt_status encode(const struct item *item, struct mlt_buf *out)
     request.instrument = mlt_unconst(item->instrument);
     request.limit = item->demand.limit;
     request.route = item->demand.route->number;
-    request.urgent = item->urgent;
+    request.priority = item->priority;
     request.from = item->demand.from;
     const size_t bytes = meltica__v1__fetch_request__get_packed_size(&request);
     const enum mlt_status status = mlt_buf_reserve(out, bytes);

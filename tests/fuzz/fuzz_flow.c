@@ -193,10 +193,11 @@ static bool on_commit(void *ctx, struct mlt_slice instrument, const struct mlt_e
     return false;
 }
 
-static void on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent)
+static void on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth,
+                      enum mlt_sync_need need)
 {
     (void)ctx;
-    (void)urgent;
+    (void)need;
     MLT_CHECK(mlt_instrument_token_valid(instrument) && depth > 0);
 }
 

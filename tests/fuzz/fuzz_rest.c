@@ -97,7 +97,7 @@ static void headers(struct mlt_slice in)
                                                (code.data[2] - '0')
                                          : 200;
         mlt_governor_answered(&governor, number, seconds, used, now);
-        const int64_t wait = mlt_governor_admit(&governor, 5, true, now);
+        const int64_t wait = mlt_governor_admit(&governor, 5, MLT_WEIGHT_RESYNC, now);
         MLT_CHECK(wait == 0 || wait > now);
         /* Obeyed to the second. */
         const int64_t told = seconds < 1 ? 1 : seconds > BAN_MAX_S ? BAN_MAX_S : seconds;
@@ -120,8 +120,14 @@ static void take_fetch(struct mlt_rest *rest, struct mlt_slice bytes, int64_t no
     const enum mlt_rest_function function = mlt_rest_function_of(request->function);
     if (function != MLT_REST_FUNCTION_COUNT) {
         const size_t before = rest->demand_count;
-        const struct mlt_rest_asked asked = { function,      request->instrument, request->limit,
-                                              request->from, request->route,      request->urgent };
+        const struct mlt_rest_asked asked = {
+            function,
+            request->instrument,
+            request->limit,
+            request->from,
+            request->route,
+            (enum mlt_weight_class)((unsigned)request->priority % MLT_WEIGHT_CLASS_COUNT)
+        };
         const enum mlt_status status = mlt_rest_demand(rest, &asked, now);
         MLT_CHECK(status == MLT_OK || rest->demand_count == before);
     }

@@ -17,6 +17,10 @@
 #define SUBSCRIBED(type, name)                                                                     \
     "{\"id\":\"" type "-" name "\",\"type\":\"" type "\",\"instruments\":[\"" name "\"]}"
 
+#define RESYNC MELTICA__V1__PRIORITY__PRIORITY_RESYNC
+#define DEPTH MELTICA__V1__PRIORITY__PRIORITY_DEPTH
+#define AUDIT MELTICA__V1__PRIORITY__PRIORITY_AUDIT
+
 static struct rig rig;
 
 /* The Adapter's end of meltica.int.fetch. */
@@ -28,7 +32,7 @@ static struct {
     char function[32], instrument[32];
     uint32_t limit, route;
     int64_t from;
-    bool urgent;
+    Meltica__V1__Priority priority;
     bool silent;
     const char *refusal; /* NULL: accepts */
 } adapter = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -47,7 +51,7 @@ static void on_fetch(void *ctx, const struct mlt_bus_message *message)
     (void)snprintf(adapter.instrument, sizeof adapter.instrument, "%s", request->instrument);
     adapter.limit = request->limit;
     adapter.route = request->route;
-    adapter.urgent = request->urgent;
+    adapter.priority = request->priority;
     adapter.from = request->from;
     const bool silent = adapter.silent;
     char reason[32];
@@ -101,7 +105,8 @@ static const char *request_bytes(struct mlt_slice payload)
     return reason;
 }
 
-static size_t encode(const char *instrument, uint32_t depth, bool urgent, uint8_t out[128])
+static size_t encode(const char *instrument, uint32_t depth, Meltica__V1__Priority priority,
+                     uint8_t out[128])
 {
     char token[64];
     (void)snprintf(token, sizeof token, "%s", instrument);
@@ -109,14 +114,14 @@ static size_t encode(const char *instrument, uint32_t depth, bool urgent, uint8_
     meltica__v1__resync_request__init(&request);
     request.instrument = token;
     request.depth = depth;
-    request.urgent = urgent;
+    request.priority = priority;
     return meltica__v1__resync_request__pack(&request, out);
 }
 
-static const char *resync(const char *instrument, uint32_t depth, bool urgent)
+static const char *resync(const char *instrument, uint32_t depth, Meltica__V1__Priority priority)
 {
     uint8_t bytes[128];
-    const size_t len = encode(instrument, depth, urgent, bytes);
+    const size_t len = encode(instrument, depth, priority, bytes);
     return request_bytes(mlt_slice_of(bytes, len));
 }
 
@@ -170,7 +175,7 @@ static void test_without_an_adapter_it_is_said_at_once(void **state)
 {
     (void)state;
     const int64_t begin_ns = mlt_clock_mono_ns();
-    assert_string_equal(resync("BTC-USDT", 100, true), "adapter_away");
+    assert_string_equal(resync("BTC-USDT", 100, RESYNC), "adapter_away");
     assert_true(mlt_clock_mono_ns() - begin_ns < MLT_NS_PER_S);
     serve_fetches();
 }
@@ -178,15 +183,15 @@ static void test_without_an_adapter_it_is_said_at_once(void **state)
 static void test_request_becomes_a_fetch_and_its_answer_an_event(void **state)
 {
     (void)state;
-    assert_string_equal(resync("BTC-USDT", 0, true), "");
+    assert_string_equal(resync("BTC-USDT", 0, RESYNC), "");
     assert_string_equal(adapter.function, "depth");
     assert_string_equal(adapter.instrument, "BTC-USDT");
     assert_int_equal(adapter.limit, 100); /* the route's */
     assert_int_equal(adapter.route, 3);
-    assert_true(adapter.urgent);
-    assert_string_equal(resync("BTC-USDT", 1000, false), "");
+    assert_int_equal(adapter.priority, RESYNC);
+    assert_string_equal(resync("BTC-USDT", 1000, AUDIT), "");
     assert_int_equal(adapter.limit, 1000);
-    assert_false(adapter.urgent);
+    assert_int_equal(adapter.priority, AUDIT);
 
     const struct mlt_native_event native = snapshot_of("BTC-USDT", 1000);
     rig_send(&rig, &native);
@@ -211,7 +216,7 @@ static void test_missing_trades_become_a_fetch_and_its_answer_events(void **stat
     assert_int_equal(adapter.from, 500);
     assert_int_equal(adapter.limit, 10);
     assert_int_equal(adapter.route, 1);
-    assert_false(adapter.urgent);
+    assert_int_equal(adapter.priority, DEPTH);
     assert_string_equal(resync_trades("BTC-USDT", 500, 509), "not_subscribed");
     assert_string_equal(resync_trades("LTC-USDT", 500, 1500), "parse");
     const size_t before = rig.event_count;
@@ -233,7 +238,7 @@ static void test_missing_trades_become_a_fetch_and_its_answer_events(void **stat
 static void test_deltas_alone_are_enough_for_a_snapshot(void **state)
 {
     (void)state;
-    assert_string_equal(resync("ETH-USDT", 500, true), "");
+    assert_string_equal(resync("ETH-USDT", 500, RESYNC), "");
     assert_string_equal(adapter.instrument, "ETH-USDT");
     const size_t before = rig.event_count;
     const struct mlt_native_event native = snapshot_of("ETH-USDT", 500);
@@ -246,14 +251,14 @@ static void test_refusals_have_names(void **state)
 {
     (void)state;
     const unsigned before = adapter.count;
-    assert_string_equal(resync("NO-SUCH", 100, false), "unknown_instrument");
-    assert_string_equal(resync("not a token", 100, false), "unknown_instrument");
-    assert_string_equal(resync("", 100, false), "unknown_instrument");
-    assert_string_equal(resync("LTC-USDT", 100, false), "not_subscribed");
+    assert_string_equal(resync("NO-SUCH", 100, DEPTH), "unknown_instrument");
+    assert_string_equal(resync("not a token", 100, DEPTH), "unknown_instrument");
+    assert_string_equal(resync("", 100, DEPTH), "unknown_instrument");
+    assert_string_equal(resync("LTC-USDT", 100, DEPTH), "not_subscribed");
     assert_string_equal(request_bytes(MLT_SLICE_LITERAL("\xff\xff\xff")), "parse");
     assert_int_equal(adapter.count, before); /* none of it went to the Adapter */
     adapter.refusal = "unknown_symbol";
-    assert_string_equal(resync("BTC-USDT", 100, false), "unknown_symbol");
+    assert_string_equal(resync("BTC-USDT", 100, DEPTH), "unknown_symbol");
     adapter.refusal = NULL;
     assert_int_equal(rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"accepted\"}"), 4);
     assert_int_equal(rig_metric(&rig, "meltica_dispatcher_resyncs_total{outcome=\"refused\"}"), 7);
@@ -273,7 +278,7 @@ static void await_fetch(unsigned count)
 
 static void *ask_silent(void *reason)
 {
-    (void)snprintf(reason, 64, "%s", resync("BTC-USDT", 100, true));
+    (void)snprintf(reason, 64, "%s", resync("BTC-USDT", 100, RESYNC));
     return NULL;
 }
 
@@ -305,7 +310,7 @@ static void test_silent_adapter_holds_up_neither_the_flow_nor_the_table(void **s
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_string_equal(reason, "adapter_silent");
     adapter.silent = false;
-    assert_string_equal(resync("BTC-USDT", 100, true), "");
+    assert_string_equal(resync("BTC-USDT", 100, RESYNC), "");
 }
 
 static void test_table_without_snapshots_has_no_route(void **state)
@@ -314,8 +319,8 @@ static void test_table_without_snapshots_has_no_route(void **state)
     (void)stop(NULL);
     rig_start(&rig, false, ROUTES_HEAD ROUTES_TAIL SUBSCRIBED("BOOK_DELTA", "BTC-USDT") "]}");
     rig_run_dispatcher(&rig);
-    assert_string_equal(resync("BTC-USDT", 100, true), "no_route");
-    assert_string_equal(resync("NO-SUCH", 100, true), "unknown_instrument");
+    assert_string_equal(resync("BTC-USDT", 100, RESYNC), "no_route");
+    assert_string_equal(resync("NO-SUCH", 100, RESYNC), "unknown_instrument");
 }
 
 int main(void)

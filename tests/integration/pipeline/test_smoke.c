@@ -103,7 +103,7 @@ static void ask_for_a_deeper_snapshot(const char *nats_url, char *instrument)
     meltica__v1__resync_request__init(&request);
     request.instrument = instrument;
     request.depth = DEPTH;
-    request.urgent = true;
+    request.priority = MELTICA__V1__PRIORITY__PRIORITY_RESYNC;
     const size_t len = meltica__v1__resync_request__pack(&request, bytes);
     struct mlt_buf answer;
     mlt_buf_init(&answer, 4096);

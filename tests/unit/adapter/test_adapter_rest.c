@@ -87,7 +87,7 @@ static void test_share_of_the_budget_is_never_exceeded(void **state)
     static uint32_t spent[700];
     for (unsigned s = 0; s < 600; s++) {
         for (unsigned i = 0; i < 100; i++) {
-            if (mlt_governor_admit(&governor, 50, true, T0 + s * S + i) == 0) {
+            if (mlt_governor_admit(&governor, 50, MLT_WEIGHT_RESYNC, T0 + s * S + i) == 0) {
                 spent[s] += 50;
             }
         }
@@ -105,12 +105,12 @@ static void test_a_fifth_is_left_to_what_is_urgent(void **state)
 {
     (void)state;
     unsigned admitted = 0;
-    while (mlt_governor_admit(&governor, 50, false, T0) == 0) {
+    while (mlt_governor_admit(&governor, 50, MLT_WEIGHT_DEPTH, T0) == 0) {
         admitted++;
     }
     assert_int_equal(admitted, 48);
-    assert_int_equal(mlt_governor_admit(&governor, 50, true, T0), 0);
-    assert_int_equal(mlt_governor_admit(&governor, 50, false, T0 + 61 * S), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 50, MLT_WEIGHT_RESYNC, T0), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 50, MLT_WEIGHT_DEPTH, T0 + 61 * S), 0);
 }
 
 static void test_what_others_used_counts(void **state)
@@ -118,29 +118,29 @@ static void test_what_others_used_counts(void **state)
     (void)state;
     mlt_governor_set_limit(&governor, 1000);
     mlt_governor_set_limit(&governor, 0); /* not said: stays */
-    assert_int_equal(mlt_governor_admit(&governor, 20, true, T0), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 20, MLT_WEIGHT_RESYNC, T0), 0);
     mlt_governor_answered(&governor, 200, -1, 490, T0);
     assert_int_equal(mlt_governor_used(&governor, T0), 490);
-    assert_int_equal(mlt_governor_admit(&governor, 5, true, T0), 0);
-    assert_true(mlt_governor_admit(&governor, 20, true, T0) > T0);
-    assert_int_equal(mlt_governor_admit(&governor, 20, true, T0 + 61 * S), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 5, MLT_WEIGHT_RESYNC, T0), 0);
+    assert_true(mlt_governor_admit(&governor, 20, MLT_WEIGHT_RESYNC, T0) > T0);
+    assert_int_equal(mlt_governor_admit(&governor, 20, MLT_WEIGHT_RESYNC, T0 + 61 * S), 0);
 }
 
 static void test_call_heavier_than_the_share_is_made_alone(void **state)
 {
     (void)state;
     mlt_governor_set_limit(&governor, 100);
-    assert_int_equal(mlt_governor_admit(&governor, 250, false, T0), 0);
-    assert_true(mlt_governor_admit(&governor, 5, true, T0 + 59 * S) > 0);
-    assert_int_equal(mlt_governor_admit(&governor, 250, false, T0 + 61 * S), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 250, MLT_WEIGHT_DEPTH, T0), 0);
+    assert_true(mlt_governor_admit(&governor, 5, MLT_WEIGHT_RESYNC, T0 + 59 * S) > 0);
+    assert_int_equal(mlt_governor_admit(&governor, 250, MLT_WEIGHT_DEPTH, T0 + 61 * S), 0);
 }
 
 static void test_refusal_that_names_no_time_to_wait_is_never_answered_at_once(void **state)
 {
     (void)state;
     mlt_governor_answered(&governor, 429, 0, -1, T0);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0), T0 + S);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + S), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0), T0 + S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + S), 0);
 }
 
 static void test_used_weight_is_a_whole_number_or_none(void **state)
@@ -157,18 +157,20 @@ static void test_429_and_418_are_obeyed_to_the_second(void **state)
 {
     (void)state;
     mlt_governor_answered(&governor, 429, 7, -1, T0);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 1), T0 + 7 * S);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 7 * S - 1), T0 + 7 * S);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 7 * S), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 1), T0 + 7 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 7 * S - 1),
+                     T0 + 7 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 7 * S), 0);
     mlt_governor_answered(&governor, 418, 130, -1, T0 + 8 * S);
     mlt_governor_answered(&governor, 200, -1, 1,
                           T0 + 9 * S); /* an older call's answer frees nothing */
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 137 * S), T0 + 138 * S);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 138 * S), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 137 * S),
+                     T0 + 138 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 138 * S), 0);
     mlt_governor_answered(&governor, 429, -1, -1,
                           T0 + 140 * S); /* no Retry-After: a whole window */
-    assert_true(mlt_governor_admit(&governor, 1, true, T0 + 199 * S) > 0);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, T0 + 200 * S), 0);
+    assert_true(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 199 * S) > 0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 200 * S), 0);
 }
 
 static void test_host_that_does_not_answer_is_asked_less_and_less(void **state)
@@ -177,7 +179,7 @@ static void test_host_that_does_not_answer_is_asked_less_and_less(void **state)
     int64_t now = T0;
     unsigned calls = 0;
     while (now < T0 + 600 * S) {
-        const int64_t later = mlt_governor_admit(&governor, 1, true, now);
+        const int64_t later = mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, now);
         if (later != 0) {
             now = later;
             continue;
@@ -189,7 +191,7 @@ static void test_host_that_does_not_answer_is_asked_less_and_less(void **state)
     }
     assert_in_range(calls, 15, 120);
     mlt_governor_answered(&governor, 200, -1, -1, now);
-    assert_int_equal(mlt_governor_admit(&governor, 1, true, now), 0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, now), 0);
 }
 
 /* ---- schedule ---- */
@@ -385,9 +387,9 @@ static unsigned take(int64_t now)
     return flight;
 }
 
-static void ask(const char *token, uint32_t limit, bool urgent, int64_t now)
+static void ask(const char *token, uint32_t limit, enum mlt_weight_class class, int64_t now)
 {
-    const struct mlt_rest_asked asked = { MLT_REST_DEPTH, token, limit, 0, 9, urgent };
+    const struct mlt_rest_asked asked = { MLT_REST_DEPTH, token, limit, 0, 9, class };
     assert_int_equal(mlt_rest_demand(&rest, &asked, now), MLT_OK);
 }
 
@@ -395,8 +397,8 @@ static void test_demand_goes_first_and_once(void **state)
 {
     (void)state;
     apply_depth(2, 1000, 100, T0);
-    ask("C001-USDT", 500, false, T0);
-    ask("C001-USDT", 1000, false, T0);
+    ask("C001-USDT", 500, MLT_WEIGHT_DEPTH, T0);
+    ask("C001-USDT", 1000, MLT_WEIGHT_DEPTH, T0);
     const unsigned flight = take(T0 + 2 * S);
     const struct mlt_rest_call *call = mlt_rest_flight(&rest, flight);
     assert_true(call->demand);
@@ -414,7 +416,7 @@ static void test_demand_goes_first_and_once(void **state)
 static void test_demand_is_tried_again_and_given_up(void **state)
 {
     (void)state;
-    ask("C001-USDT", 100, false, T0);
+    ask("C001-USDT", 100, MLT_WEIGHT_DEPTH, T0);
     int64_t now = T0;
     for (unsigned i = 1; i <= MLT_REST_TRIES_MAX; i++) {
         const unsigned flight = take(now);
@@ -423,43 +425,61 @@ static void test_demand_is_tried_again_and_given_up(void **state)
                          i == MLT_REST_TRIES_MAX);
         now += 20 * S;
     }
-    ask("C001-USDT", 100, false, now);
+    ask("C001-USDT", 100, MLT_WEIGHT_DEPTH, now);
     assert_true(mlt_rest_done(&rest, take(now), MLT_REST_REFUSED, now));
     assert_int_equal(rest.demand_count, 0);
+}
+
+static void fill_queue(char letter, unsigned count, enum mlt_weight_class class)
+{
+    char token[24];
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(token, sizeof token, "%c%u-USDT", letter, i);
+        ask(token, 100, class, T0);
+    }
+}
+
+static enum mlt_status ask_one_more(enum mlt_weight_class class)
+{
+    const struct mlt_rest_asked beyond = { MLT_REST_DEPTH, "BEYOND-USDT", 100, 0, 0, class };
+    return mlt_rest_demand(&rest, &beyond, T0);
 }
 
 static void test_demand_queue_is_bounded_and_keeps_places_for_what_is_urgent(void **state)
 {
     (void)state;
-    char token[24];
-    for (unsigned i = 0; i < MLT_REST_DEMAND_MAX - MLT_REST_DEMAND_URGENT; i++) {
-        (void)snprintf(token, sizeof token, "D%u-USDT", i);
-        ask(token, 100, false, T0);
-    }
-    const struct mlt_rest_asked beyond = { MLT_REST_DEPTH, "E-USDT", 100, 0, 0, false };
-    const struct mlt_rest_asked urgent = { MLT_REST_DEPTH, "E-USDT", 100, 0, 0, true };
-    assert_int_equal(mlt_rest_demand(&rest, &beyond, T0), MLT_E_FULL);
-    ask("D5-USDT", 500, false, T0); /* it waits already */
-    for (unsigned i = 0; i < MLT_REST_DEMAND_URGENT; i++) {
-        (void)snprintf(token, sizeof token, "U%u-USDT", i);
-        ask(token, 100, true, T0);
-    }
-    assert_int_equal(mlt_rest_demand(&rest, &urgent, T0), MLT_E_FULL);
+    fill_queue('D', MLT_REST_DEMAND_MAX - 2 * MLT_REST_DEMAND_KEPT, MLT_WEIGHT_DEPTH);
+    assert_int_equal(ask_one_more(MLT_WEIGHT_DEPTH), MLT_E_FULL);
+    assert_int_equal(ask_one_more(MLT_WEIGHT_AUDIT), MLT_E_FULL);
+    ask("D5-USDT", 500, MLT_WEIGHT_DEPTH, T0); /* it waits already */
+    fill_queue('F', MLT_REST_DEMAND_KEPT, MLT_WEIGHT_FIRST);
+    assert_int_equal(ask_one_more(MLT_WEIGHT_FIRST), MLT_E_FULL);
+    fill_queue('R', MLT_REST_DEMAND_KEPT, MLT_WEIGHT_RESYNC);
+    assert_int_equal(ask_one_more(MLT_WEIGHT_RESYNC), MLT_E_FULL);
     assert_int_equal(rest.demand_count, MLT_REST_DEMAND_MAX);
+    uint32_t counts[MLT_WEIGHT_CLASS_COUNT];
+    mlt_rest_waiting(&rest, counts);
+    assert_int_equal(counts[MLT_WEIGHT_RESYNC], MLT_REST_DEMAND_KEPT);
+    assert_int_equal(counts[MLT_WEIGHT_FIRST], MLT_REST_DEMAND_KEPT);
+    assert_int_equal(counts[MLT_WEIGHT_DEPTH], MLT_REST_DEMAND_MAX - 2 * MLT_REST_DEMAND_KEPT);
+    assert_int_equal(counts[MLT_WEIGHT_AUDIT], 0);
 }
 
-static void expect_flight(unsigned flight, const char *token, uint32_t limit, bool urgent)
+static void expect_flight(unsigned flight, const char *token, uint32_t limit,
+                          enum mlt_weight_class class)
 {
     const struct mlt_rest_call *call = mlt_rest_flight(&rest, flight);
     assert_string_equal(call->token, token);
     assert_int_equal(call->limit, limit);
-    assert_int_equal(call->urgent, urgent);
+    assert_int_equal(call->class, class);
 }
 
 static void test_trades_by_id_are_calls_of_their_own(void **state)
 {
     (void)state;
-    struct mlt_rest_asked trades = { MLT_REST_HISTORICAL_TRADES, "A-USDT", 10, 500, 3, false };
+    struct mlt_rest_asked trades = {
+        MLT_REST_HISTORICAL_TRADES, "A-USDT", 10, 500, 3, MLT_WEIGHT_DEPTH
+    };
     assert_int_equal(mlt_rest_demand(&rest, &trades, T0), MLT_OK);
     assert_int_equal(mlt_rest_demand(&rest, &trades, T0), MLT_OK); /* it waits already */
     trades.from = 900;
@@ -490,65 +510,130 @@ static void test_trades_by_id_are_calls_of_their_own(void **state)
     assert_int_equal(mlt_rest_demand(&rest, &wrong, T0), MLT_E_RANGE);
 }
 
-static void test_urgent_goes_before_what_waited_longer(void **state)
+static void test_class_goes_before_the_time_of_asking(void **state)
 {
     (void)state;
-    ask("A-USDT", 100, false, T0);
-    ask("B-USDT", 100, false, T0);
-    ask("C-USDT", 100, true, T0 + 1);
-    ask("D-USDT", 100, true, T0 + 2);
-    expect_flight(take(T0 + 3), "C-USDT", 100, true);
-    expect_flight(take(T0 + 3), "D-USDT", 100, true);
-    expect_flight(take(T0 + 3), "A-USDT", 100, false);
-    expect_flight(take(T0 + 3), "B-USDT", 100, false);
+    apply_depth(1, 1000, 100, T0);
+    ask("AUDIT-USDT", 100, MLT_WEIGHT_AUDIT, T0);
+    ask("DEPTH-USDT", 1000, MLT_WEIGHT_DEPTH, T0 + 1);
+    ask("FIRST-USDT", 100, MLT_WEIGHT_FIRST, T0 + 2);
+    ask("R1-USDT", 100, MLT_WEIGHT_RESYNC, T0 + 3);
+    ask("R2-USDT", 100, MLT_WEIGHT_RESYNC, T0 + 4);
+    const int64_t now = T0 + 2 * S; /* the schedule is due */
+    expect_flight(take(now), "R1-USDT", 100, MLT_WEIGHT_RESYNC);
+    expect_flight(take(now), "R2-USDT", 100, MLT_WEIGHT_RESYNC);
+    expect_flight(take(now), "FIRST-USDT", 100, MLT_WEIGHT_FIRST);
+    expect_flight(take(now), "DEPTH-USDT", 1000, MLT_WEIGHT_DEPTH);
+    assert_string_equal(mlt_rest_flight(&rest, take(now))->token, "C000-USDT");
+    expect_flight(take(now), "AUDIT-USDT", 100, MLT_WEIGHT_AUDIT);
+}
+
+static void expect_nothing(int64_t now)
+{
+    unsigned none = 0;
+    int64_t next = 0;
+    assert_int_equal(mlt_rest_next(&rest, now, &none, &next), MLT_E_EMPTY);
+}
+
+/* Share 3,000. */
+static void test_each_class_leaves_weight_to_those_before_it(void **state)
+{
+    (void)state;
+    static const uint32_t most[MLT_WEIGHT_CLASS_COUNT] = { 3000, 2700, 2400, 2400, 1800 };
+    for (unsigned class = 0; class < MLT_WEIGHT_CLASS_COUNT; class ++) {
+        mlt_governor_init(&governor, 50, 1);
+        uint32_t used = 0;
+        while (mlt_governor_admit(&governor, 50, (enum mlt_weight_class) class, T0) == 0) {
+            used += 50;
+        }
+        assert_int_equal(used, most[class]);
+    }
+}
+
+/* A light call of a lower class would take what the heavy one before it waits for. */
+static void test_lower_classes_wait_while_a_higher_one_does(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_governor_admit(&governor, 2500, MLT_WEIGHT_RESYNC, T0), 0);
+    ask("A-USDT", 5000, MLT_WEIGHT_FIRST, T0); /* 250: above what FIRST may use */
+    ask("B-USDT", 100, MLT_WEIGHT_FIRST, T0);  /* 5: would fit */
+    ask("C-USDT", 100, MLT_WEIGHT_AUDIT, T0);
+    expect_nothing(T0);
+    ask("D-USDT", 5000, MLT_WEIGHT_RESYNC, T0);
+    expect_flight(take(T0), "D-USDT", 5000, MLT_WEIGHT_RESYNC);
+    expect_nothing(T0);
+}
+
+static void test_whoever_waits_long_rises(void **state)
+{
+    (void)state;
+    ask("OLD-USDT", 100, MLT_WEIGHT_AUDIT, T0);
+    const int64_t before = T0 + 4 * MLT_REST_RISE_NS - 1, after = before + 1;
+    ask("FIRST-USDT", 100, MLT_WEIGHT_FIRST, before);
+    expect_flight(take(before), "OLD-USDT", 100, MLT_WEIGHT_AUDIT); /* as FIRST, asked before */
+    ask("OLD2-USDT", 100, MLT_WEIGHT_AUDIT, T0);
+    ask("R-USDT", 100, MLT_WEIGHT_RESYNC, after);
+    expect_flight(take(after), "OLD2-USDT", 100, MLT_WEIGHT_AUDIT);
+    expect_flight(take(after), "R-USDT", 100, MLT_WEIGHT_RESYNC);
+    expect_flight(take(after), "FIRST-USDT", 100, MLT_WEIGHT_FIRST);
+}
+
+static void test_schedule_that_is_overdue_rises_too(void **state)
+{
+    (void)state;
+    apply_depth(1, 3600000, 100, T0);
+    const int64_t now = rest.entries[0]->due_ns + 2 * MLT_REST_RISE_NS;
+    ask("DEPTH-USDT", 100, MLT_WEIGHT_DEPTH, now);
+    assert_string_equal(mlt_rest_flight(&rest, take(now))->token, "C000-USDT");
+    expect_flight(take(now), "DEPTH-USDT", 100, MLT_WEIGHT_DEPTH);
 }
 
 static void test_waiting_call_takes_the_larger_limit_and_the_higher_urgency(void **state)
 {
     (void)state;
-    ask("A-USDT", 100, false, T0);
-    ask("B-USDT", 500, false, T0);
-    ask("B-USDT", 100, true, T0);
-    ask("A-USDT", 1000, false, T0);
-    ask("B-USDT", 100, false, T0); /* neither goes down */
+    ask("A-USDT", 100, MLT_WEIGHT_DEPTH, T0);
+    ask("B-USDT", 500, MLT_WEIGHT_DEPTH, T0);
+    ask("B-USDT", 100, MLT_WEIGHT_RESYNC, T0);
+    ask("A-USDT", 1000, MLT_WEIGHT_DEPTH, T0);
+    ask("B-USDT", 100, MLT_WEIGHT_DEPTH, T0); /* neither goes down */
     assert_int_equal(rest.demand_count, 2);
-    expect_flight(take(T0), "B-USDT", 500, true);
-    expect_flight(take(T0), "A-USDT", 1000, false);
+    expect_flight(take(T0), "B-USDT", 500, MLT_WEIGHT_RESYNC);
+    expect_flight(take(T0), "A-USDT", 1000, MLT_WEIGHT_DEPTH);
 }
 
 static void test_no_limit_is_the_default_and_too_large_a_one_the_largest(void **state)
 {
     (void)state;
-    ask("A-USDT", 0, false, T0);
-    ask("A-USDT", 50, false, T0);
-    ask("B-USDT", 9999, false, T0);
-    expect_flight(take(T0), "A-USDT", MLT_REST_DEPTH_DEFAULT, false);
-    expect_flight(take(T0), "B-USDT", MLT_REST_DEPTH_MAX, false);
+    ask("A-USDT", 0, MLT_WEIGHT_DEPTH, T0);
+    ask("A-USDT", 50, MLT_WEIGHT_DEPTH, T0);
+    ask("B-USDT", 9999, MLT_WEIGHT_DEPTH, T0);
+    expect_flight(take(T0), "A-USDT", MLT_REST_DEPTH_DEFAULT, MLT_WEIGHT_DEPTH);
+    expect_flight(take(T0), "B-USDT", MLT_REST_DEPTH_MAX, MLT_WEIGHT_DEPTH);
 }
 
 static void test_flight_does_not_swallow_a_deeper_request(void **state)
 {
     (void)state;
-    ask("A-USDT", 100, false, T0);
+    ask("A-USDT", 100, MLT_WEIGHT_DEPTH, T0);
     const unsigned first = take(T0);
-    ask("A-USDT", 1000, true, T0);
+    ask("A-USDT", 1000, MLT_WEIGHT_RESYNC, T0);
     unsigned none = 0;
     int64_t next = 0;
     assert_int_equal(mlt_rest_next(&rest, T0, &none, &next), MLT_E_EMPTY); /* one at a time */
-    expect_flight(first, "A-USDT", 100, false);
+    expect_flight(first, "A-USDT", 100, MLT_WEIGHT_DEPTH);
     assert_false(mlt_rest_done(&rest, first, MLT_REST_DONE, T0 + S));
-    expect_flight(take(T0 + S), "A-USDT", 1000, true);
+    expect_flight(take(T0 + S), "A-USDT", 1000, MLT_WEIGHT_RESYNC);
 }
 
 static void test_failed_flight_joins_the_one_that_waits(void **state)
 {
     (void)state;
-    ask("A-USDT", 1000, true, T0);
+    ask("A-USDT", 1000, MLT_WEIGHT_RESYNC, T0);
     const unsigned first = take(T0);
-    ask("A-USDT", 100, false, T0);
+    ask("A-USDT", 100, MLT_WEIGHT_DEPTH, T0);
     assert_false(mlt_rest_done(&rest, first, MLT_REST_RETRY, T0));
     assert_int_equal(rest.demand_count, 1);
-    expect_flight(take(T0 + S), "A-USDT", 1000, true);
+    expect_flight(take(T0 + S), "A-USDT", 1000, MLT_WEIGHT_RESYNC);
     assert_int_equal(rest.demand_count, 0);
 }
 
@@ -557,25 +642,25 @@ static void test_share_is_kept_for_urgent_calls(void **state)
 {
     (void)state;
     apply_depth(1, 1000, 100, T0);
-    assert_int_equal(mlt_governor_admit(&governor, 2300, true, T0), 0);
-    ask("A-USDT", 5000, false, T0);
+    assert_int_equal(mlt_governor_admit(&governor, 2300, MLT_WEIGHT_RESYNC, T0), 0);
+    ask("A-USDT", 5000, MLT_WEIGHT_DEPTH, T0);
     unsigned none = 0;
     int64_t next = 0;
     /* Neither it nor, before it, the schedule's lighter call. */
     assert_int_equal(mlt_rest_next(&rest, T0 + 2 * S, &none, &next), MLT_E_EMPTY);
     assert_true(next > T0 + 2 * S && next <= T0 + 3 * S);
-    ask("B-USDT", 5000, true, T0 + 2 * S);
-    expect_flight(take(T0 + 2 * S), "B-USDT", 5000, true);
-    ask("C-USDT", 5000, true, T0 + 2 * S);
-    ask("D-USDT", 1000, true, T0 + 2 * S); /* would fit; what came first goes first */
-    expect_flight(take(T0 + 2 * S), "C-USDT", 5000, true);
+    ask("B-USDT", 5000, MLT_WEIGHT_RESYNC, T0 + 2 * S);
+    expect_flight(take(T0 + 2 * S), "B-USDT", 5000, MLT_WEIGHT_RESYNC);
+    ask("C-USDT", 5000, MLT_WEIGHT_RESYNC, T0 + 2 * S);
+    ask("D-USDT", 1000, MLT_WEIGHT_RESYNC, T0 + 2 * S); /* would fit; what came first goes first */
+    expect_flight(take(T0 + 2 * S), "C-USDT", 5000, MLT_WEIGHT_RESYNC);
     assert_int_equal(mlt_governor_used(&governor, T0 + 2 * S), 2800);
-    expect_flight(take(T0 + 2 * S), "D-USDT", 1000, true);
-    ask("E-USDT", 5000, true, T0 + 2 * S);
+    expect_flight(take(T0 + 2 * S), "D-USDT", 1000, MLT_WEIGHT_RESYNC);
+    ask("E-USDT", 5000, MLT_WEIGHT_RESYNC, T0 + 2 * S);
     assert_int_equal(mlt_rest_next(&rest, T0 + 2 * S, &none, &next), MLT_E_EMPTY);
     /* The first spending is a minute ago. */
-    expect_flight(take(T0 + 61 * S), "E-USDT", 5000, true);
-    expect_flight(take(T0 + 61 * S), "A-USDT", 5000, false);
+    expect_flight(take(T0 + 61 * S), "E-USDT", 5000, MLT_WEIGHT_RESYNC);
+    expect_flight(take(T0 + 61 * S), "A-USDT", 5000, MLT_WEIGHT_DEPTH);
     assert_string_equal(mlt_rest_flight(&rest, take(T0 + 61 * S))->token, "C000-USDT");
 }
 
@@ -583,8 +668,8 @@ static void test_listing_does_not_wait_for_calls_on_demand(void **state)
 {
     (void)state;
     assert_int_equal(mlt_rest_schedule(&rest, MLT_REST_EXCHANGE_INFO, 3600 * S, T0), MLT_OK);
-    assert_int_equal(mlt_governor_admit(&governor, 2300, true, T0), 0);
-    ask("A-USDT", 5000, false, T0);
+    assert_int_equal(mlt_governor_admit(&governor, 2300, MLT_WEIGHT_RESYNC, T0), 0);
+    ask("A-USDT", 5000, MLT_WEIGHT_DEPTH, T0);
     assert_int_equal(mlt_rest_flight(&rest, take(T0))->function, MLT_REST_EXCHANGE_INFO);
 }
 
@@ -637,7 +722,11 @@ int main(void)
         TEST(test_demand_is_tried_again_and_given_up),
         TEST(test_demand_queue_is_bounded_and_keeps_places_for_what_is_urgent),
         TEST(test_trades_by_id_are_calls_of_their_own),
-        TEST(test_urgent_goes_before_what_waited_longer),
+        TEST(test_class_goes_before_the_time_of_asking),
+        TEST(test_each_class_leaves_weight_to_those_before_it),
+        TEST(test_lower_classes_wait_while_a_higher_one_does),
+        TEST(test_whoever_waits_long_rises),
+        TEST(test_schedule_that_is_overdue_rises_too),
         TEST(test_waiting_call_takes_the_larger_limit_and_the_higher_urgency),
         TEST(test_no_limit_is_the_default_and_too_large_a_one_the_largest),
         TEST(test_flight_does_not_swallow_a_deeper_request),

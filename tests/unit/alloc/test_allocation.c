@@ -214,9 +214,9 @@ static void test_plan(void **state)
 
 /* ---- books ---- */
 
-static void on_request(void *ctx, uint32_t depth, bool urgent)
+static void on_request(void *ctx, uint32_t depth, enum mlt_sync_need need)
 {
-    (void)ctx, (void)depth, (void)urgent;
+    (void)ctx, (void)depth, (void)need;
 }
 
 static void on_change(void *ctx, const struct mlt_sync_change *change)

@@ -15,8 +15,8 @@ struct sync_fixture {
     struct mlt_sync_change changes[CHANGES_MAX];
     size_t change_count;
     uint64_t requests;
-    uint32_t depth; /* of the last request */
-    bool urgent;
+    uint32_t depth;          /* of the last request */
+    enum mlt_sync_need need; /* of the last request */
 };
 
 static int64_t fixture_now(void *ctx)
@@ -24,12 +24,12 @@ static int64_t fixture_now(void *ctx)
     return ((struct sync_fixture *)ctx)->now_ns;
 }
 
-static void fixture_request(void *ctx, uint32_t depth, bool urgent)
+static void fixture_request(void *ctx, uint32_t depth, enum mlt_sync_need need)
 {
     struct sync_fixture *f = ctx;
     f->requests++;
     f->depth = depth;
-    f->urgent = urgent;
+    f->need = need;
 }
 
 static void fixture_changed(void *ctx, const struct mlt_sync_change *change)

@@ -106,7 +106,7 @@ static void test_nothing_is_asked_for_before_somebody_wants_the_book(void **stat
     mlt_sync_start(f.sync);
     assert_int_equal(f.requests, 1);
     assert_int_equal(f.depth, 10);
-    assert_true(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_FIRST);
     assert_int_equal(f.change_count, 1);
     assert_change(last_change(&f), MLT_SYNC_IDLE, MLT_SYNC_SYNCING, MLT_SYNC_STARTED, 0, 0);
 }
@@ -210,7 +210,7 @@ static void test_a_hole_is_a_gap_and_a_resync_with_its_range(void **state)
                   MLT_SYNC_SEQUENCE_GAP, 101, 104);
     assert_change(last_change(&f), MLT_SYNC_GAP, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0);
     assert_int_equal(f.requests, 2);
-    assert_true(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_RESYNC);
     assert_int_equal(delta(107, 108), MLT_SYNC_BUFFERED);
     assert_int_equal(snapshot(106), MLT_SYNC_APPLIED);
     assert_book(108);
@@ -454,6 +454,7 @@ static void test_a_live_book_deepens_without_leaving_live(void **state)
     mlt_sync_tick(f.sync);
     assert_int_equal(f.requests, 2);
     assert_int_equal(f.depth, 10);
+    assert_int_equal(f.need, MLT_SYNC_NEED_FIRST); /* it shows too little as it is */
     assert_int_equal(delta(101, 101), MLT_SYNC_APPLIED);
     assert_int_equal(delta(102, 102), MLT_SYNC_APPLIED);
     assert_int_equal(snapshot(101), MLT_SYNC_APPLIED);
@@ -532,7 +533,7 @@ static void test_a_refresh_is_asked_for_in_its_interval(void **state)
     f.now_ns += options.refresh_interval_ns;
     mlt_sync_tick(f.sync);
     assert_int_equal(f.requests, 2);
-    assert_false(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_AUDIT);
 }
 
 static void test_a_full_buffer_loses_its_oldest_and_wants_a_newer_snapshot(void **state)
@@ -685,16 +686,50 @@ static void test_a_side_without_levels_shows_every_price(void **state)
     assert_int_equal(counts().doubted, 0);
 }
 
+static void test_a_whole_book_is_deepened_without_haste(void **state)
+{
+    (void)state;
+    struct mlt_sync_options options = plain;
+    options.first_depth = 2;
+    mlt_sync_destroy(f.sync);
+    fixture_open(&f, &options);
+    mlt_sync_start(f.sync);
+    assert_int_equal(snapshot_of(100, 100, 2), MLT_SYNC_APPLIED); /* fewer than asked for: whole */
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, 2);
+    assert_int_equal(f.need, MLT_SYNC_NEED_DEPTH);
+}
+
+static void test_a_book_that_was_left_is_resynced_and_one_that_was_stopped_begins(void **state)
+{
+    (void)state;
+    live();
+    mlt_sync_stop(f.sync);
+    mlt_sync_start(f.sync);
+    assert_int_equal(f.need, MLT_SYNC_NEED_FIRST);
+    mlt_sync_destroy(f.sync);
+    fixture_open(&f, &plain);
+    const struct mlt_sync_left left = { .last_update_id = 100,
+                                        .bids_whole = true,
+                                        .asks_whole = true };
+    assert_int_equal(mlt_sync_restore(f.sync, &left), MLT_OK);
+    mlt_sync_await(f.sync, 100, 0);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, 1);
+    assert_int_equal(f.need, MLT_SYNC_NEED_RESYNC);
+}
+
 static void test_a_live_book_that_is_about_to_show_too_little_asks_urgently(void **state)
 {
     (void)state;
     mlt_sync_start(f.sync);
     assert_int_equal(snapshot_of(100, 100, 1), MLT_SYNC_APPLIED); /* one level a side, not whole */
     f.now_ns = mlt_sync_due_ns(f.sync);
-    f.urgent = false;
+    f.need = MLT_SYNC_NEED_COUNT;
     mlt_sync_tick(f.sync);
     assert_int_equal(f.requests, 2);
-    assert_true(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_FIRST);
     assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
 }
 
@@ -781,6 +816,8 @@ int main(void)
         TEST(test_a_snapshot_of_other_prices_is_another_instruments),
         TEST(test_prices_that_are_said_twice_are_believed),
         TEST(test_a_side_without_levels_shows_every_price),
+        TEST(test_a_whole_book_is_deepened_without_haste),
+        TEST(test_a_book_that_was_left_is_resynced_and_one_that_was_stopped_begins),
         TEST(test_a_live_book_that_is_about_to_show_too_little_asks_urgently),
         TEST(test_while_nothing_is_asked_for_little_is_buffered),
         TEST(test_options_that_cannot_work_are_refused),

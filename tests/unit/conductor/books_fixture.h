@@ -25,7 +25,7 @@ struct books_fixture {
     size_t heads_in_commit;
     size_t requests;
     uint32_t depth;
-    bool urgent;
+    enum mlt_sync_need need; /* of the last request */
 };
 
 #define FIXTURE_INSTRUMENT MLT_SLICE_LITERAL("BTC-USDT")
@@ -74,13 +74,14 @@ static bool fixture_commit(void *ctx, struct mlt_slice instrument, const struct 
     return true;
 }
 
-static void fixture_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent)
+static void fixture_resync(void *ctx, struct mlt_slice instrument, uint32_t depth,
+                           enum mlt_sync_need need)
 {
     struct books_fixture *f = ctx;
     assert_true(mlt_slice_equal_string(instrument, "BTC-USDT"));
     f->requests++;
     f->depth = depth;
-    f->urgent = urgent;
+    f->need = need;
 }
 
 static const struct mlt_conductor_books fixture_books = {

@@ -15,7 +15,7 @@ static void test_a_book_joins_and_each_step_is_said_in_place(void **state)
     expect_delta(2, 12, false);
     assert_int_equal(f.requests, 1);
     assert_int_equal(f.depth, 5);
-    assert_true(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_FIRST);
     fixture_delta(&f, 13, 14);
     expect_delta(3, 14, false);
 
@@ -137,7 +137,7 @@ static void test_a_hole_is_said_at_once_and_no_level_is_shown_until_a_snapshot_j
     assert_false(b->has_analytics);
     assert_int_equal(f.out[3].quality, MLT_QUALITY_STALE);
     assert_int_equal(f.requests, requests + 1);
-    assert_true(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_RESYNC);
     fixture_delta(&f, 17, 18);
     expect_delta(4, 18, false);
     fixture_run(&f, f.now_ns + MLT_NS_PER_S);

@@ -167,11 +167,12 @@ static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event
     }
 }
 
-static void on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth, bool urgent)
+static void on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth,
+                      enum mlt_sync_need need)
 {
     struct lane *lane = ctx;
     (void)depth;
-    (void)urgent;
+    (void)need;
     assert_true(mlt_slice_equal_string(instrument, "BTC-USDT"));
     lane->requests++;
 }

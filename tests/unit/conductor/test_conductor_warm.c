@@ -191,7 +191,7 @@ static void test_delta_that_does_not_follow_is_a_gap_and_asks(void **state)
     fixture_delta(&f, 106, 106);
     expect_status(0, MLT_STATUS_GAP, "sequence_gap", MLT_BOOK_STALE, 101, 105);
     assert_int_equal(f.requests, 1);
-    assert_true(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_RESYNC);
     for (size_t n = 0; n < f.count; n++) {
         if (f.out[n].type == MLT_EVENT_BOOK) {
             assert_int_equal(f.out[n].u.book.bids.count + f.out[n].u.book.asks.count, 0);
@@ -412,7 +412,7 @@ static void test_refresh_of_a_restored_book_comes_when_its_snapshot_is_old(void 
     assert_int_equal(f.requests, requests);
     fixture_run(&f, f.now_ns + MLT_NS_PER_S);
     assert_int_equal(f.requests, requests + 1);
-    assert_false(f.urgent);
+    assert_int_equal(f.need, MLT_SYNC_NEED_AUDIT);
     fixture_close(&f);
 }
 

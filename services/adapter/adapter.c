@@ -28,6 +28,7 @@ static void on_second(void *ctx)
     }
     mlt_adapter_listing_step(adapter);
     mlt_adapter_status_publish(adapter);
+    mlt_adapter_weight_second(adapter);
     mlt_adapter_meter_lines(adapter);
     mlt_timer_start(adapter->second_timer, MLT_NS_PER_S);
 }
@@ -126,6 +127,7 @@ static void stop(void *state)
     struct mlt_adapter *adapter = state;
     adapter->draining = true;
     mlt_adapter_control_stop(adapter);
+    mlt_pool_destroy(adapter->pool);
     mlt_http_client_destroy(adapter->http);
     if (adapter->sender != NULL) {
         mlt_hop_sender_destroy(adapter->sender, FLUSH_NS);

@@ -18,6 +18,7 @@
 #include "meltica/service/service.h"
 #include "meltica/ws/ws.h"
 #include "plans.h"
+#include "pool.h"
 #include "rest.h"
 #include "topics.h"
 
@@ -31,13 +32,15 @@ struct mlt_adapter_config {
     int64_t streams_per_connection;
     bool spare_connection;
     int64_t weight_share;
+    char *egress; /* "": alone */
+    int64_t egress_adapters;
     int64_t clock_interval_ms;
     int64_t listing_interval_ms, silent_after_ms, rest_timeout_ms;
     int64_t ws_silence_ms, ws_connect_timeout_ms;
     int64_t reconnect_base_ms, reconnect_max_ms, rollover_ms;
     int64_t ring_bytes;
 };
-#define MLT_ADAPTER_ITEM_COUNT 16
+#define MLT_ADAPTER_ITEM_COUNT 18
 extern const struct mlt_config_item mlt_adapter_items[MLT_ADAPTER_ITEM_COUNT];
 enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err);
 
@@ -70,6 +73,10 @@ struct mlt_adapter_meters {
         *plans_refused, *listings, *fetches;
     struct mlt_counter *rest_ok[MLT_REST_FUNCTION_COUNT];
     struct mlt_gauge *lines_up, *mail_most;
+    /* Of shared weight, NULL without. */
+    struct mlt_counter *weight_granted, *weight_refused, *weight_away, *weight_conflicts,
+        *weight_reserved, *weight_returned;
+    struct mlt_gauge *weight_block, *weight_egress, *weight_shared;
     /* Of each line, for STATS: state, topics, age in s in one word. */
     _Atomic uint64_t lines[MLT_LINES_MAX];
     struct mlt_histogram *adapt, *rest;
@@ -121,6 +128,9 @@ struct mlt_adapter {
     struct mlt_topics topics;
     struct mlt_lines lines;
     struct mlt_governor governor;
+    struct mlt_pool *pool; /* of the address; NULL: this Adapter is alone */
+    int64_t told_block_ns; /* the refusal of the exchange that others know of; monotonic */
+    bool weight_shared, weight_said;
     struct mlt_rest rest;
     struct mlt_clock_offset clock; /* of the exchange */
     struct mlt_adapter_connection connections[MLT_LINES_MAX];
@@ -169,6 +179,12 @@ void mlt_adapter_free(struct mlt_adapter *adapter);
 /* ---- calls.c ---- */
 enum mlt_status mlt_adapter_rest_start(struct mlt_adapter *adapter, struct mlt_error *err);
 void mlt_adapter_rest_turn(void *ctx); /* makes the calls that are due and sets its timer */
+
+/* ---- weight.c ---- */
+enum mlt_status mlt_adapter_weight_start(struct mlt_adapter *adapter, struct mlt_error *err);
+/* Asks for what the governor needs, says what others should know. After each turn of REST. */
+void mlt_adapter_weight_turn(struct mlt_adapter *adapter);
+void mlt_adapter_weight_second(struct mlt_adapter *adapter);
 
 /* ---- listing.c ---- */
 /* A body of exchangeInfo: symbols change, plans are read again, INSTRUMENT instances follow. */

@@ -303,6 +303,7 @@ void mlt_adapter_rest_turn(void *ctx)
         (void)make_call(adapter, flight, now);
         next = now; /* more may be due */
     }
+    mlt_adapter_weight_turn(adapter);
     if (next == MLT_REST_NEVER) {
         mlt_timer_stop(adapter->rest_timer);
     } else {
@@ -318,6 +319,10 @@ enum mlt_status mlt_adapter_rest_start(struct mlt_adapter *adapter, struct mlt_e
     for (unsigned i = 0; i < MLT_REST_FLIGHT_MAX; i++) {
         adapter->calls[i] = (struct mlt_adapter_call){ adapter, i };
     }
+    enum mlt_status status = mlt_adapter_weight_start(adapter, err);
+    if (status != MLT_OK) {
+        return status;
+    }
     const struct mlt_http_options options = {
         .loop = adapter->loop,
         .ca_file = config->ca_file,
@@ -326,7 +331,7 @@ enum mlt_status mlt_adapter_rest_start(struct mlt_adapter *adapter, struct mlt_e
         .body_bytes_max = BODY_BYTES_MAX,
         .connections_max = CONNECTIONS_MAX,
     };
-    enum mlt_status status = mlt_http_client_create(&options, &adapter->http, err);
+    status = mlt_http_client_create(&options, &adapter->http, err);
     if (status == MLT_OK) {
         status =
             mlt_rest_schedule(&adapter->rest, MLT_REST_EXCHANGE_INFO,

@@ -23,8 +23,16 @@ const struct mlt_config_item mlt_adapter_items[] = {
          "The exchange's limit of streams on a connection; a tenth of it is kept free."),
     ITEM(spare_connection, BOOL, "true", 0, 0, "",
          "Keep one empty connection up, for quick subscriptions and as a reserve."),
-    ITEM(weight_share, INT, "50", 1, 90, "percent",
-         "Share of the address's request weight that this Adapter may use."),
+    ITEM(
+        weight_share, INT, "50", 1, 90, "percent",
+        "Share of the address's request weight that this Adapter may use; with an egress, that all "
+        "of its Adapters may use together."),
+    ITEM(egress, STRING, "", 0, 0, "",
+         "Name of the address that the exchange sees this Adapter at. Adapters of the same name "
+         "share its weight, by NATS; empty: this one is alone."),
+    ITEM(egress_adapters, INT, "2", 2, 16, "",
+         "Adapters that have that egress, at most; each has its part of a fifth of the share for "
+         "itself, also while NATS is away."),
     ITEM(listing_interval_ms, INT, "3600000", 1000, 86400000, "ms",
          "How often exchangeInfo is read, unless the plan says otherwise."),
     ITEM(clock_interval_ms, INT, "10000", 1000, 300000, "ms",
@@ -71,6 +79,11 @@ enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err)
     }
     if (status == MLT_OK && c->ca_file[0] != '\0' && access(c->ca_file, R_OK) != 0) {
         status = mlt_error_set(err, MLT_E_CONFIG, "ca_file: \"%s\" cannot be read", c->ca_file);
+    }
+    if (status == MLT_OK && c->egress[0] != '\0' && !mlt_egress_valid(c->egress)) {
+        status = mlt_error_set(err, MLT_E_CONFIG,
+                               "egress: \"%s\" must be letters, digits, '-' and '_', at most %u",
+                               c->egress, MLT_EGRESS_BYTES_MAX);
     }
     if (status == MLT_OK && c->reconnect_base_ms > c->reconnect_max_ms) {
         status = mlt_error_set(err, MLT_E_CONFIG,

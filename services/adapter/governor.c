@@ -10,6 +10,7 @@
 #define RETRY_AFTER_MIN_S INT64_C(1) /* also for 0: a refusal is never answered at once */
 #define RETRY_AFTER_MAX_S (INT64_C(3) * 24 * 3600) /* the longest ban */
 #define REPORT_LIFE_NS (60 * MLT_NS_PER_S)
+#define OWN_PERCENT 20u /* of a share that is shared */
 #define HOLD_BASE_NS (500 * MLT_NS_PER_MS)
 #define HOLD_MAX_NS (30 * MLT_NS_PER_S)
 #define HOLD_FLOOR_NS (200 * MLT_NS_PER_MS)
@@ -80,6 +81,30 @@ void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit)
     }
 }
 
+void mlt_governor_share_with(struct mlt_governor *governor, uint32_t adapters)
+{
+    governor->adapters = adapters;
+}
+
+uint32_t mlt_governor_share(const struct mlt_governor *governor)
+{
+    return (uint32_t)((uint64_t)governor->limit * governor->share_percent / 100);
+}
+
+uint32_t mlt_governor_own(const struct mlt_governor *governor)
+{
+    const uint32_t share = mlt_governor_share(governor);
+    return governor->adapters == 0
+               ? share
+               : (uint32_t)((uint64_t)share * OWN_PERCENT / 100 / governor->adapters);
+}
+
+uint32_t mlt_governor_pool(const struct mlt_governor *governor)
+{
+    return mlt_governor_share(governor) -
+           mlt_governor_own(governor) * (governor->adapters == 0 ? 1 : governor->adapters);
+}
+
 /* Buckets that fell out of the last minute are emptied. */
 static void advance(struct mlt_governor *governor, int64_t now_ns)
 {
@@ -90,26 +115,115 @@ static void advance(struct mlt_governor *governor, int64_t now_ns)
     }
     for (int64_t i = 0; i < steps; i++) {
         governor->buckets[(uint64_t)(second - i) % MLT_GOVERNOR_BUCKETS] = 0;
+        governor->pooled[(uint64_t)(second - i) % MLT_GOVERNOR_BUCKETS] = 0;
     }
     if (second > governor->second) {
         governor->second = second;
     }
 }
 
+static uint32_t sum(const uint32_t buckets[MLT_GOVERNOR_BUCKETS])
+{
+    uint32_t spent = 0;
+    for (unsigned i = 0; i < MLT_GOVERNOR_BUCKETS; i++) {
+        spent += buckets[i];
+    }
+    return spent;
+}
+
+static uint32_t reported(const struct mlt_governor *governor, int64_t now_ns)
+{
+    return governor->has_report && now_ns - governor->reported_at_ns < REPORT_LIFE_NS
+               ? governor->reported
+               : 0;
+}
+
 uint32_t mlt_governor_used(struct mlt_governor *governor, int64_t now_ns)
 {
     advance(governor, now_ns);
-    uint32_t spent = 0;
-    for (unsigned i = 0; i < MLT_GOVERNOR_BUCKETS; i++) {
-        spent += governor->buckets[i];
-    }
+    const uint32_t spent = sum(governor->buckets) + sum(governor->pooled);
+    const uint32_t said = reported(governor, now_ns);
     /* The exchange's minute may be another than ours, and others may share the address: the greater
      * one counts. */
-    if (governor->has_report && now_ns - governor->reported_at_ns < REPORT_LIFE_NS &&
-        governor->reported > spent) {
-        return governor->reported;
+    return said > spent ? said : spent;
+}
+
+static bool fits(uint32_t used, uint32_t weight, uint32_t amount, enum mlt_weight_class class)
+{
+    return (uint64_t)used + weight <= mlt_weight_ceiling(amount, class);
+}
+
+static void charge(struct mlt_governor *governor, uint32_t buckets[MLT_GOVERNOR_BUCKETS],
+                   uint32_t weight)
+{
+    buckets[(uint64_t)governor->second % MLT_GOVERNOR_BUCKETS] += weight;
+    governor->reported += weight;
+}
+
+static int64_t next_second(int64_t now_ns)
+{
+    return (now_ns / MLT_NS_PER_S + 1) * MLT_NS_PER_S;
+}
+
+/* What the exchange says of the address is the last word, also where the ledger has weight left. */
+static int64_t admit_shared(struct mlt_governor *governor, uint32_t weight,
+                            enum mlt_weight_class class, int64_t now_ns)
+{
+    struct mlt_weight_block *block = &governor->block;
+    const uint32_t said = reported(governor, now_ns);
+    if (said > 0 && !fits(said, weight, mlt_governor_share(governor), class)) {
+        return next_second(now_ns);
     }
-    return spent;
+    if (block->left >= weight && class <= block->class && now_ns < block->expires_ns) {
+        block->left -= weight;
+        charge(governor, governor->pooled, weight);
+        return 0;
+    }
+    if (fits(sum(governor->buckets), weight, mlt_governor_own(governor), class)) {
+        charge(governor, governor->buckets, weight);
+        return 0;
+    }
+    if (now_ns < governor->refused_until_ns && class >= governor->refused_class) {
+        return governor->refused_until_ns;
+    }
+    if (!governor->needs) {
+        governor->needs = true;
+        governor->need_class = class;
+        governor->need_weight = weight;
+    }
+    return next_second(now_ns);
+}
+
+bool mlt_governor_take_need(struct mlt_governor *governor, enum mlt_weight_class *class,
+                            uint32_t *weight)
+{
+    const bool needs = governor->needs;
+    governor->needs = false;
+    *class = governor->need_class;
+    *weight = governor->need_weight;
+    return needs;
+}
+
+void mlt_governor_granted(struct mlt_governor *governor, const struct mlt_weight_block *block)
+{
+    governor->block = *block;
+    governor->refused_until_ns = 0;
+}
+
+void mlt_governor_refused(struct mlt_governor *governor, enum mlt_weight_class class,
+                          int64_t until_ns)
+{
+    governor->refused_class = class;
+    governor->refused_until_ns = until_ns;
+}
+
+uint32_t mlt_governor_take_rest(struct mlt_governor *governor, bool all, int64_t now_ns,
+                                int64_t *second)
+{
+    const uint32_t left = all || now_ns >= governor->block.expires_ns ? governor->block.left : 0;
+    *second = governor->block.second;
+    governor->block.left -= left;
+    return left;
 }
 
 int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
@@ -121,15 +235,15 @@ int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
     if (now_ns < closed_until) {
         return closed_until;
     }
-    const uint32_t share = mlt_weight_ceiling(
-        (uint32_t)((uint64_t)governor->limit * governor->share_percent / 100), class);
     const uint32_t used = mlt_governor_used(governor, now_ns);
-    /* A call that is heavier than the whole share is made when nothing else was. */
-    if (used > 0 && (uint64_t)used + weight > share) {
-        return (now_ns / MLT_NS_PER_S + 1) * MLT_NS_PER_S;
+    if (governor->adapters > 0) {
+        return admit_shared(governor, weight, class, now_ns);
     }
-    governor->buckets[(uint64_t)governor->second % MLT_GOVERNOR_BUCKETS] += weight;
-    governor->reported += weight;
+    /* A call that is heavier than the whole share is made when nothing else was. */
+    if (used > 0 && !fits(used, weight, mlt_governor_share(governor), class)) {
+        return next_second(now_ns);
+    }
+    charge(governor, governor->buckets, weight);
     return 0;
 }
 
@@ -148,6 +262,13 @@ int64_t mlt_governor_weight_of(const char *text)
     return *text == '\0' ? value : -1;
 }
 
+void mlt_governor_block(struct mlt_governor *governor, int64_t until_ns)
+{
+    if (until_ns > governor->blocked_until_ns) {
+        governor->blocked_until_ns = until_ns;
+    }
+}
+
 static void block(struct mlt_governor *governor, int64_t seconds, int64_t now_ns)
 {
     if (seconds > RETRY_AFTER_MAX_S) {
@@ -155,10 +276,7 @@ static void block(struct mlt_governor *governor, int64_t seconds, int64_t now_ns
     } else if (seconds < RETRY_AFTER_MIN_S) {
         seconds = RETRY_AFTER_MIN_S;
     }
-    const int64_t until = now_ns + seconds * MLT_NS_PER_S;
-    if (until > governor->blocked_until_ns) {
-        governor->blocked_until_ns = until;
-    }
+    mlt_governor_block(governor, now_ns + seconds * MLT_NS_PER_S);
 }
 
 void mlt_governor_answered(struct mlt_governor *governor, int code, int64_t retry_after_s,

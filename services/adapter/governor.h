@@ -1,6 +1,10 @@
 /*
  * The REST budget: what a call weighs, whether it may be made now, and what the exchange's answers
  * say about it. Pure, the clock is an argument (monotonic ns). One thread.
+ *
+ * An Adapter alone has the whole share of its address. Adapters that have one address in common
+ * have a fifth of the share apart, each its part, for which none asks the others, and the rest, the
+ * pool, together (ledger.h): of it a block is reserved, and calls take their weight from that.
  */
 #ifndef MELTICA_ADAPTER_GOVERNOR_H
 #define MELTICA_ADAPTER_GOVERNOR_H
@@ -59,6 +63,20 @@ struct mlt_governor {
     int64_t blocked_until_ns; /* 429, 418, 403 */
     int64_t held_until_ns;    /* the host does not answer: back-off */
     struct mlt_backoff backoff;
+    /* Shared only. */
+    uint32_t adapters;                     /* that share it at most; 0: it is alone */
+    uint32_t pooled[MLT_GOVERNOR_BUCKETS]; /* of blocks; buckets are what is its own then */
+    struct mlt_weight_block {
+        uint32_t left;
+        enum mlt_weight_class class; /* for calls of this class and those before it */
+        int64_t second;              /* of the ledger */
+        int64_t expires_ns;
+    } block;
+    bool needs; /* a call found no weight: more should be reserved */
+    enum mlt_weight_class need_class;
+    uint32_t need_weight;
+    int64_t refused_until_ns; /* the pool has nothing for refused_class and those behind it */
+    enum mlt_weight_class refused_class;
 };
 
 void mlt_governor_init(struct mlt_governor *governor, uint32_t share_percent, uint64_t seed);
@@ -66,9 +84,31 @@ void mlt_governor_init(struct mlt_governor *governor, uint32_t share_percent, ui
 void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit);
 
 /* 0: the call may be made and is charged. Else the earliest time at which it may be asked again.
- * class: what is used so far leaves the share's ceiling of it (mlt_weight_ceiling). */
+ * class: what is used so far leaves the share's ceiling of it (mlt_weight_ceiling). Shared: the
+ * same of its own part, or the block has it; else mlt_governor_take_need tells. */
 int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
                            enum mlt_weight_class class, int64_t now_ns);
+/* From now on as one of at most so many Adapters of the address (2 at least). */
+void mlt_governor_share_with(struct mlt_governor *governor, uint32_t adapters);
+/* Weight a minute: of the address that we and those who share with us use; the part of it that is
+ * this Adapter's own; what is shared. */
+uint32_t mlt_governor_share(const struct mlt_governor *governor);
+uint32_t mlt_governor_own(const struct mlt_governor *governor);
+uint32_t mlt_governor_pool(const struct mlt_governor *governor);
+/* What the call that found no weight needs; false: none did since the last time. */
+bool mlt_governor_take_need(struct mlt_governor *governor, enum mlt_weight_class *class,
+                            uint32_t *weight);
+/* The answer: a block, in the place of the one before; or none for that class until a time. */
+void mlt_governor_granted(struct mlt_governor *governor, const struct mlt_weight_block *block);
+void mlt_governor_refused(struct mlt_governor *governor, enum mlt_weight_class class,
+                          int64_t until_ns);
+/* Takes what is left of the block, to be given back: 0, or weight and the ledger's second. Without
+ * `all` only when it has expired. */
+uint32_t mlt_governor_take_rest(struct mlt_governor *governor, bool all, int64_t now_ns,
+                                int64_t *second);
+/* The exchange refuses the address until then; never shorter than what is known already. */
+void mlt_governor_block(struct mlt_governor *governor, int64_t until_ns);
+
 /* Weight that counts against the share now. */
 uint32_t mlt_governor_used(struct mlt_governor *governor, int64_t now_ns);
 

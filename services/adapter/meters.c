@@ -167,8 +167,7 @@ static void meter_rest(struct mlt_adapter *adapter, int64_t now_ns)
     gauge(adapter, "meltica_adapter_weight_limit",
           "Request weight a minute that the exchange allows its address.", NULL, governor->limit);
     gauge(adapter, "meltica_adapter_weight_share",
-          "Request weight a minute that this Adapter may use.", NULL,
-          (int64_t)governor->limit * governor->share_percent / 100);
+          "Request weight a minute that this Adapter may use.", NULL, mlt_governor_share(governor));
     gauge(adapter, "meltica_adapter_rest_in_flight", "REST calls that wait for their answer.", NULL,
           flying);
     uint32_t waiting[MLT_WEIGHT_CLASS_COUNT];

@@ -489,6 +489,28 @@ void mlt_rest_waiting(const struct mlt_rest *rest, uint32_t counts[MLT_WEIGHT_CL
     }
 }
 
+void mlt_rest_weights(const struct mlt_rest *rest, int64_t now_ns,
+                      uint32_t weights[MLT_WEIGHT_CLASS_COUNT])
+{
+    memset(weights, 0, MLT_WEIGHT_CLASS_COUNT * sizeof weights[0]);
+    for (size_t i = 0; i < rest->demand_count; i++) {
+        const struct mlt_rest_demand *demand = &rest->demands[i];
+        if (demand->not_before_ns <= now_ns) {
+            weights[risen(demand->call.class, demand->asked_ns, now_ns)] +=
+                weight_of(&demand->call);
+        }
+    }
+    for (size_t i = 0; i < rest->count; i++) {
+        const struct mlt_rest_entry *entry = rest->entries[i];
+        if (entry->due_ns <= now_ns) {
+            const bool listing = entry->call.function == MLT_REST_EXCHANGE_INFO;
+            weights[listing ? MLT_WEIGHT_RESYNC
+                            : risen(MLT_WEIGHT_SCHEDULE, entry->due_ns, now_ns)] +=
+                weight_of(&entry->call);
+        }
+    }
+}
+
 const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigned flight)
 {
     return &rest->flight[flight];

@@ -114,9 +114,12 @@ enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *f
                               int64_t *next_ns) MLT_MUST_CHECK;
 const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigned flight);
 
-/* Calls on demand that wait, by class as asked for; and the weight of those that could be made now.
- */
+/* Calls on demand that wait, by class as asked for. */
 void mlt_rest_waiting(const struct mlt_rest *rest, uint32_t counts[MLT_WEIGHT_CLASS_COUNT]);
+/* Weight of the calls, on demand and of the schedule, that would be made now if there were enough,
+ * by the class that they count as. */
+void mlt_rest_weights(const struct mlt_rest *rest, int64_t now_ns,
+                      uint32_t weights[MLT_WEIGHT_CLASS_COUNT]);
 
 enum mlt_rest_outcome {
     MLT_REST_DONE,   /* answered */

@@ -227,7 +227,8 @@ void mlt_doctor_jetstream(struct mlt_doctor *d)
 /* What was taken by the log of commands must have left its traces. */
 static bool must_be_there(const struct mlt_stored_spec *spec, uint64_t commands)
 {
-    return spec->when == NULL || (commands > 0 && strcmp(spec->when, "the first listing") != 0);
+    return spec->when == NULL ||
+           (commands > 0 && !spec->optional && strcmp(spec->when, "the first listing") != 0);
 }
 
 static void say_missing(struct mlt_doctor *d, const char *check, const struct mlt_stored_spec *spec,

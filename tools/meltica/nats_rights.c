@@ -18,9 +18,10 @@ struct rights {
 
 static const struct rights services[MLT_NATS_SERVICES] = {
     { .micro = "meltica-adapter",
-      .publish = { "meltica.int.native.*", "meltica.int.plan.status" },
+      .publish = { "meltica.int.native.*", "meltica.int.plan.status", "$KV.meltica-weight.*" },
       .subscribe = { "meltica.int.repeat.adapter.*", "meltica.int.ack.adapter", "meltica.int.plan",
-                     "meltica.int.fetch" } },
+                     "meltica.int.fetch", "$KV.meltica-weight.*" },
+      .streams = { "KV_meltica-weight" } },
     { .micro = "meltica-dispatcher",
       .publish = { "meltica.int.canonical.*", "meltica.int.repeat.adapter.*",
                    "meltica.int.ack.adapter", "meltica.int.plan", "meltica.int.fetch",

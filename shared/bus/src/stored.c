@@ -51,6 +51,13 @@ const struct mlt_stored_spec mlt_stored[MLT_STORED_COUNT] = {
                                .bucket = MLT_SNAPSHOTS_BUCKET,
                                .dated = true,
                                .maker = "meltica-conductor" },
+    /* In a file: a NATS server that is started again must not hand out a minute twice. */
+    [MLT_STORED_WEIGHT] = { .stream = { .name = "KV_" MLT_WEIGHT_BUCKET },
+                            .bucket = MLT_WEIGHT_BUCKET,
+                            .dated = true,
+                            .optional = true,
+                            .maker = "meltica-adapter",
+                            .when = "the first Adapter with an egress" },
 };
 
 enum mlt_status mlt_stored_ensure(struct mlt_store *store, enum mlt_stored which,

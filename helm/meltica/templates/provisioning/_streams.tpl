@@ -30,16 +30,20 @@ are streams too (KV_...), with what a KeyValue resource cannot say. `{first}` st
   allowDirect: true
 {{- end }}
 {{- $first := .Values.provisioning.nack.firstSequence }}
-{{- range list (list "dispatch" "file") (list "instruments" "file") (list "owners" "memory") (list "snapshots" "memory") }}
+{{- $buckets := list (list "dispatch" "file" false) (list "instruments" "file" false) (list "owners" "memory" true) (list "snapshots" "memory" true) }}
+{{- if .Values.adapter.config.egress }}
+{{- $buckets = append $buckets (list "weight" "file" true) }}
+{{- end }}
+{{- range $buckets }}
 - name: KV_meltica-{{ first . }}
   subjects: ["$KV.meltica-{{ first . }}.>"]
-  storage: {{ last . }}
+  storage: {{ index . 1 }}
   maxMsgsPerSubject: 1
   discard: new
   allowRollup: true
   denyDelete: true
   allowDirect: true
-  {{- if eq (last .) "memory" }}
+  {{- if last . }}
   firstSequence: {{ $first }}
   {{- end }}
 {{- end }}

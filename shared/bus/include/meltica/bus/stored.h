@@ -12,6 +12,7 @@
 #define MLT_SNAPSHOTS_BUCKET "meltica-snapshots"
 #define MLT_INSTRUMENTS_BUCKET "meltica-instruments"
 #define MLT_DISPATCH_BUCKET "meltica-dispatch"
+#define MLT_WEIGHT_BUCKET "meltica-weight"
 
 enum mlt_stored {
     MLT_STORED_CONTROL,
@@ -22,6 +23,7 @@ enum mlt_stored {
     MLT_STORED_INSTRUMENTS,
     MLT_STORED_OWNERS,
     MLT_STORED_SNAPSHOTS,
+    MLT_STORED_WEIGHT,
     MLT_STORED_COUNT
 };
 
@@ -30,6 +32,7 @@ struct mlt_stored_spec {
     const char *bucket;            /* NULL: a stream */
     bool dated;                    /* its first sequence is the time at which it is made */
     bool own_limits;               /* size and age are configured: any will do, but none will not */
+    bool optional;                 /* only where a setting asks for it */
     const char *maker;             /* micro service that makes it */
     const char *when; /* NULL: as soon as its maker runs; else the occasion, in words */
 };

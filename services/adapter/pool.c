@@ -1,0 +1,241 @@
+#include "pool.h"
+
+#include <ctype.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "meltica/base/hash.h"
+#include "meltica/base/log.h"
+#include "meltica/bus/stored.h"
+
+enum phase { IDLE, ASKED, ANSWERED };
+
+struct mlt_pool {
+    struct mlt_bus *control;
+    uint32_t provision_replicas;
+    char egress[MLT_EGRESS_BYTES_MAX + 1];
+    struct mlt_loop *loop;
+    void (*known)(void *ctx);
+    void *ctx;
+    struct mlt_bus_subscription *subscription;
+    pthread_t thread;
+    bool started;
+    _Atomic int64_t blocked_until_ns;
+
+    pthread_mutex_t lock; /* never held while the store is asked */
+    pthread_cond_t wake;
+    enum phase phase;
+    bool stop;
+    int64_t offset_ns;
+    struct mlt_pool_answer answer; /* want: since it was asked */
+
+    /* Of the thread. */
+    struct mlt_store *store; /* NULL: not made yet */
+    bool bucket;
+    struct mlt_reserve reserve;
+};
+
+bool mlt_egress_valid(const char *egress)
+{
+    size_t len = 0;
+    for (; egress[len] != '\0'; len++) {
+        const unsigned char c = (unsigned char)egress[len];
+        if (len == MLT_EGRESS_BYTES_MAX || (!isalnum(c) && c != '-' && c != '_')) {
+            return false;
+        }
+    }
+    return len > 0;
+}
+
+/* Any thread. The loop that is full looks each second. */
+static void tell_loop(struct mlt_pool *pool)
+{
+    const enum mlt_status status = mlt_loop_post(pool->loop, pool->known, pool->ctx);
+    if (status != MLT_OK) {
+        mlt_log(MLT_LOG_DEBUG, "weight_not_posted", mlt_status_text(status),
+                MLT_S("egress", pool->egress));
+    }
+}
+
+/* Any thread. True: that is news. */
+static bool learn_blocked(struct mlt_pool *pool, int64_t until_ns)
+{
+    int64_t known = atomic_load(&pool->blocked_until_ns);
+    while (until_ns > known) {
+        if (atomic_compare_exchange_weak(&pool->blocked_until_ns, &known, until_ns)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- the store: thread of the pool ---- */
+
+static enum mlt_status ensure(struct mlt_pool *pool, struct mlt_error *err)
+{
+    enum mlt_status status = MLT_OK;
+    if (pool->store == NULL) {
+        status = mlt_store_create(pool->control, pool->provision_replicas, &pool->store, err);
+    }
+    if (status == MLT_OK && !pool->bucket) {
+        status = mlt_stored_ensure(pool->store, MLT_STORED_WEIGHT, err);
+        pool->bucket = status == MLT_OK;
+    }
+    return status;
+}
+
+static enum mlt_status get(void *ctx, struct mlt_buf *value, uint64_t *revision,
+                           struct mlt_error *err)
+{
+    struct mlt_pool *pool = ctx;
+    const enum mlt_status status = ensure(pool, err);
+    return status == MLT_OK
+               ? mlt_kv_get(pool->store, MLT_WEIGHT_BUCKET, pool->egress, value, revision, err)
+               : status;
+}
+
+static enum mlt_status update(void *ctx, struct mlt_slice value, uint64_t expected,
+                              uint64_t *revision, struct mlt_error *err)
+{
+    struct mlt_pool *pool = ctx;
+    enum mlt_status status = ensure(pool, err);
+    if (status == MLT_OK) {
+        status = mlt_kv_update(pool->store, MLT_WEIGHT_BUCKET, pool->egress, value, expected,
+                               revision, err);
+    }
+    pool->bucket = status == MLT_OK || status == MLT_E_CONFLICT;
+    return status;
+}
+
+static void *run(void *argument)
+{
+    struct mlt_pool *pool = argument;
+    (void)pthread_mutex_lock(&pool->lock);
+    while (!pool->stop) {
+        if (pool->phase != ASKED) {
+            (void)pthread_cond_wait(&pool->wake, &pool->lock);
+            continue;
+        }
+        struct mlt_pool_answer answer = { .want = pool->answer.want, .err = MLT_ERROR_INIT };
+        const int64_t offset_ns = pool->offset_ns;
+        (void)pthread_mutex_unlock(&pool->lock);
+        answer.status =
+            mlt_reserve(&pool->reserve, &answer.want, offset_ns, &answer.result, &answer.err);
+        (void)pthread_mutex_lock(&pool->lock);
+        pool->answer = answer;
+        pool->phase = ANSWERED;
+        (void)learn_blocked(pool, answer.result.blocked_until_ns);
+        tell_loop(pool);
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+/* ---- what others write: thread of the subscription ---- */
+
+/* Also what was refused by compare-and-set: that the exchange said no is true all the same. */
+static void on_ledger(void *ctx, const struct mlt_bus_message *message)
+{
+    struct mlt_pool *pool = ctx;
+    struct mlt_ledger ledger;
+    if (mlt_ledger_decode(message->payload, &ledger) != MLT_OK) {
+        return; /* the marker of a deletion, or of another release: the next reading judges it */
+    }
+    if (learn_blocked(pool, ledger.blocked_until_ns)) {
+        tell_loop(pool);
+    }
+}
+
+/* ---- the loop's side ---- */
+
+bool mlt_pool_idle(struct mlt_pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    const bool idle = pool->phase == IDLE;
+    (void)pthread_mutex_unlock(&pool->lock);
+    return idle;
+}
+
+void mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *want, int64_t offset_ns)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->answer.want = *want;
+    pool->offset_ns = offset_ns;
+    pool->phase = ASKED;
+    (void)pthread_cond_signal(&pool->wake);
+    (void)pthread_mutex_unlock(&pool->lock);
+}
+
+bool mlt_pool_take(struct mlt_pool *pool, struct mlt_pool_answer *answer)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    const bool some = pool->phase == ANSWERED;
+    if (some) {
+        *answer = pool->answer;
+        pool->phase = IDLE;
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    return some;
+}
+
+int64_t mlt_pool_blocked_until_ns(struct mlt_pool *pool)
+{
+    return atomic_load(&pool->blocked_until_ns);
+}
+
+/* ---- life ---- */
+
+void mlt_pool_destroy(struct mlt_pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    mlt_bus_unsubscribe(pool->subscription);
+    (void)pthread_mutex_lock(&pool->lock);
+    pool->stop = true;
+    (void)pthread_cond_signal(&pool->wake);
+    (void)pthread_mutex_unlock(&pool->lock);
+    if (pool->started) {
+        (void)pthread_join(pool->thread, NULL);
+    }
+    mlt_loop_unpost(pool->loop, pool->known, pool->ctx);
+    mlt_store_destroy(pool->store);
+    (void)pthread_cond_destroy(&pool->wake);
+    (void)pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+enum mlt_status mlt_pool_create(const struct mlt_pool_options *options, struct mlt_pool **out,
+                                struct mlt_error *err)
+{
+    char subject[sizeof "$KV." MLT_WEIGHT_BUCKET "." + MLT_EGRESS_BYTES_MAX];
+    const struct mlt_bus_subscribe_options ledger = { .subject = subject };
+    struct mlt_pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "no memory for the shared weight");
+    }
+    const struct mlt_reserve_store store = { get, update, pool };
+    pool->control = options->control;
+    pool->provision_replicas = options->provision_replicas;
+    pool->loop = options->loop;
+    pool->known = options->known;
+    pool->ctx = options->ctx;
+    (void)snprintf(pool->egress, sizeof pool->egress, "%s", options->egress);
+    (void)snprintf(subject, sizeof subject, "$KV." MLT_WEIGHT_BUCKET ".%s", pool->egress);
+    mlt_reserve_init(&pool->reserve, &store, mlt_clock_system(), mlt_random64());
+    (void)pthread_mutex_init(&pool->lock, NULL);
+    (void)pthread_cond_init(&pool->wake, NULL);
+    pool->started = pthread_create(&pool->thread, NULL, run, pool) == 0;
+    const enum mlt_status status =
+        pool->started
+            ? mlt_bus_subscribe(pool->control, &ledger, on_ledger, pool, &pool->subscription, err)
+            : mlt_error_set(err, MLT_E_INTERNAL, "the thread for shared weight does not start");
+    if (status != MLT_OK) {
+        mlt_pool_destroy(pool);
+        return status;
+    }
+    *out = pool;
+    return MLT_OK;
+}

@@ -83,6 +83,7 @@ static enum mlt_status make_sender(struct mlt_adapter *adapter, struct mlt_error
         .partitions = adapter->partitions,
         .boot = mlt_service_boot(adapter->service),
         .ring_bytes = (size_t)adapter->config->ring_bytes,
+        .partition_mask = adapter->plans.mine,
     };
     const enum mlt_status status =
         mlt_hop_sender_create(adapter->data, &options, &adapter->sender, err);
@@ -92,9 +93,26 @@ static enum mlt_status make_sender(struct mlt_adapter *adapter, struct mlt_error
     mlt_hop_on_room(adapter->sender, mlt_adapter_on_room, adapter);
     /* Whatever came between the last process's end and this one's first element is lost. */
     for (uint32_t p = 0; p < adapter->partitions; p++) {
-        mlt_hop_mark_lost(adapter->sender, p);
+        if ((adapter->plans.mine >> p & 1) != 0) {
+            mlt_hop_mark_lost(adapter->sender, p);
+        }
     }
     return MLT_OK;
+}
+
+/* Replica i of N has the partitions p with p mod N = i. */
+static enum mlt_status share_partitions(struct mlt_adapter *adapter, struct mlt_error *err)
+{
+    const uint32_t replicas = mlt_service_replicas(adapter->service);
+    adapter->home = mlt_service_replica(adapter->service);
+    adapter->plans.mine = 0;
+    for (uint32_t p = adapter->home; p < adapter->partitions; p += replicas) {
+        adapter->plans.mine |= UINT64_C(1) << p;
+    }
+    return adapter->plans.mine != 0
+               ? MLT_OK
+               : mlt_error_set(err, MLT_E_CONFIG,
+                               "more replicas than partitions: this one has nothing to bring");
 }
 
 static enum mlt_status make_pipeline(struct mlt_adapter *adapter, struct mlt_error *err)
@@ -112,7 +130,10 @@ static enum mlt_status make_pipeline(struct mlt_adapter *adapter, struct mlt_err
     if (status != MLT_OK) {
         return mlt_error_set(err, status, "adapter: no memory to start");
     }
-    status = make_sender(adapter, err);
+    status = share_partitions(adapter, err);
+    if (status == MLT_OK) {
+        status = make_sender(adapter, err);
+    }
     if (status == MLT_OK) {
         status = mlt_adapter_lines_start(adapter, err);
     }

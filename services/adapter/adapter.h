@@ -142,6 +142,7 @@ struct mlt_adapter {
     unsigned mail_first, mail_count;
 
     uint32_t partitions;
+    uint32_t home; /* the first partition that is ours: of what names no instrument */
     uint32_t listing_route;
     char line_url[512];
     char plan_reason[48]; /* why the last plan was not applied; "": it was */
@@ -156,7 +157,10 @@ struct mlt_adapter {
 };
 
 /* ---- frames.c ---- */
-/* Fills what is not the decoder's and hands the instance to the hop. */
+/* Whether this Adapter speaks for that instrument; "", what names none: the first one does. */
+bool mlt_adapter_mine(const struct mlt_adapter *adapter, struct mlt_slice token);
+/* Fills what is not the decoder's and hands the instance to the hop; what is another Adapter's goes
+ * nowhere. */
 void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *event);
 void mlt_adapter_frame(struct mlt_adapter *adapter, uint32_t line, char *data, size_t len,
                        int64_t received_ns);

@@ -79,6 +79,7 @@ static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
     message->topics_pending = counts[MLT_TOPIC_PENDING];
     message->topics_live = counts[MLT_TOPIC_LIVE] + counts[MLT_TOPIC_SILENT];
     message->topics_failed = counts[MLT_TOPIC_FAILED] + (uint32_t)adapter->rest.unknown_count;
+    message->partitions = adapter->plans.mine;
     message->connections = mlt_lines_up_count(&adapter->lines);
     struct mlt_clock_estimate clock;
     if (mlt_clock_offset_get(&adapter->clock, mlt_clock_mono_ns(), mlt_clock_wall_ns(), &clock)) {
@@ -189,7 +190,7 @@ static const char *refusal_of(enum mlt_status status)
     }
 }
 
-/* Reason why it is not applied; "" when it is. */
+/* Reason why it is not applied; "" when it is; NULL: it is another Adapter's, who answers. */
 static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes)
 {
     Meltica__V1__NativePlan *plan = NULL;
@@ -197,7 +198,7 @@ static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes
     bool new_boot = false;
     enum mlt_status status = mlt_plans_read(&adapter->plans, bytes, &plan, &new_boot);
     if (status != MLT_OK) {
-        return refusal_of(status);
+        return status == MLT_E_NOT_FOUND ? NULL : refusal_of(status);
     }
     mlt_adapter_trace_plan(adapter, plan, &trace);
     if (adapter->listed) {
@@ -222,6 +223,9 @@ static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes
 static void on_plan(struct mlt_adapter *adapter, const struct mlt_adapter_mail *mail)
 {
     const char *reason = take_plan(adapter, mlt_slice_of(mail->bytes, mail->len));
+    if (reason == NULL) {
+        return;
+    }
     const bool stale = strcmp(reason, "stale_revision") == 0;
     mlt_counter_add(
         reason[0] == '\0' ? adapter->meters.plans_applied : adapter->meters.plans_refused, 1);
@@ -255,8 +259,12 @@ static enum mlt_weight_class class_of(Meltica__V1__Priority priority)
     }
 }
 
+/* NULL: another Adapter answers. */
 static const char *take_fetch(struct mlt_adapter *adapter, const Meltica__V1__FetchRequest *request)
 {
+    if (!mlt_adapter_mine(adapter, mlt_slice_of_string(request->instrument))) {
+        return NULL;
+    }
     const enum mlt_rest_function function = mlt_rest_function_of(request->function);
     if (function == MLT_REST_FUNCTION_COUNT) {
         return "unknown_function";
@@ -290,8 +298,12 @@ static void on_fetch(struct mlt_adapter *adapter, const struct mlt_adapter_mail 
     Meltica__V1__FetchRequest *request =
         meltica__v1__fetch_request__unpack(NULL, mail->len, mail->bytes);
     char reason[48];
-    (void)snprintf(reason, sizeof reason, "%s",
-                   request != NULL ? take_fetch(adapter, request) : "parse");
+    const char *word = request != NULL ? take_fetch(adapter, request) : "parse";
+    if (word == NULL) {
+        meltica__v1__fetch_request__free_unpacked(request, NULL);
+        return;
+    }
+    (void)snprintf(reason, sizeof reason, "%s", word);
     Meltica__V1__FetchReply reply;
     meltica__v1__fetch_reply__init(&reply);
     reply.accepted = reason[0] == '\0';

@@ -19,16 +19,26 @@ static void make_trace_id(struct mlt_adapter *adapter, uint8_t out[MLT_TRACE_ID_
     memcpy(out + 8, &low, 8);
 }
 
-static uint32_t partition_of(const struct mlt_adapter *adapter, struct mlt_slice token)
+static bool is_mine(const struct mlt_adapter *adapter, uint32_t partition)
 {
-    return token.len > 0 ? mlt_instrument_slot(token) % adapter->partitions : 0;
+    return (adapter->plans.mine >> partition & 1) != 0;
+}
+
+bool mlt_adapter_mine(const struct mlt_adapter *adapter, struct mlt_slice token)
+{
+    return is_mine(adapter, token.len > 0 ? mlt_instrument_slot(token) % adapter->partitions : 0);
 }
 
 void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *event)
 {
+    const uint32_t partition = event->instrument.len > 0
+                                   ? mlt_instrument_slot(event->instrument) % adapter->partitions
+                                   : adapter->home;
+    if (!is_mine(adapter, partition)) {
+        return; /* what tells of all instruments: exchangeInfo, ticker/24hr */
+    }
     make_trace_id(adapter, event->trace_id);
     event->trace_flags = mlt_trace_begin_native(adapter->trace, event);
-    const uint32_t partition = partition_of(adapter, event->instrument);
     const size_t bytes = mlt_native_encoded_size(event);
     uint8_t *out = NULL;
     const enum mlt_status status = mlt_hop_begin(adapter->sender, partition, bytes, &out);

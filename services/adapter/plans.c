@@ -5,7 +5,7 @@
 void mlt_plans_init(struct mlt_plans *plans, uint32_t partitions)
 {
     MLT_CHECK(partitions >= 1 && partitions <= MLT_SLOT_COUNT);
-    *plans = (struct mlt_plans){ .partitions = partitions };
+    *plans = (struct mlt_plans){ .partitions = partitions, .mine = UINT64_MAX };
     for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
         mlt_buf_init(&plans->parts[p].bytes, MLT_PLAN_BYTES_MAX);
     }
@@ -48,6 +48,8 @@ enum mlt_status mlt_plans_read(struct mlt_plans *plans, struct mlt_slice bytes,
     enum mlt_status status = MLT_OK;
     if (read->partition >= plans->partitions || read->boot == 0) {
         status = MLT_E_RANGE;
+    } else if ((plans->mine >> read->partition & 1) == 0) {
+        status = MLT_E_NOT_FOUND;
     } else {
         const struct mlt_plan_part *part = &plans->parts[read->partition];
         if (part->known && part->boot == read->boot && read->revision < part->revision) {
@@ -95,7 +97,9 @@ uint64_t mlt_plans_revision(const struct mlt_plans *plans)
     uint64_t lowest = UINT64_MAX;
     for (uint32_t p = 0; p < plans->partitions; p++) {
         const uint64_t revision = plans->parts[p].known ? plans->parts[p].revision : 0;
-        lowest = revision < lowest ? revision : lowest;
+        if ((plans->mine >> p & 1) != 0) {
+            lowest = revision < lowest ? revision : lowest;
+        }
     }
     return lowest;
 }

@@ -20,6 +20,7 @@ struct mlt_plan_part {
 
 struct mlt_plans {
     uint32_t partitions;
+    uint64_t mine; /* bit p: partition p is this Adapter's; all after init */
     struct mlt_plan_part parts[MLT_SLOT_COUNT];
     uint64_t boots[MLT_PLAN_BOOTS_MAX]; /* ring, newest overwritten last */
     unsigned boots_next;
@@ -30,7 +31,8 @@ void mlt_plans_fini(struct mlt_plans *plans);
 
 /* Reads one NativePlan. OK: it is the newest of its partition; *plan (caller frees with
  * mlt_plan_free) and *new_boot: its Dispatcher was not seen before. E_PARSE, E_RANGE (partition, or
- * no boot), E_CONFLICT (a lower revision of the same Dispatcher), E_TOO_BIG. Nothing is kept:
+ * no boot), E_NOT_FOUND (another Adapter's partition), E_CONFLICT (a lower revision of the same
+ * Dispatcher), E_TOO_BIG. Nothing is kept:
  * mlt_plans_keep does that once it was applied. */
 enum mlt_status mlt_plans_read(struct mlt_plans *plans, struct mlt_slice bytes,
                                Meltica__V1__NativePlan **plan, bool *new_boot) MLT_MUST_CHECK;
@@ -41,7 +43,7 @@ enum mlt_status mlt_plans_keep(struct mlt_plans *plans, const Meltica__V1__Nativ
 Meltica__V1__NativePlan *mlt_plans_of(const struct mlt_plans *plans, uint32_t partition);
 void mlt_plan_free(Meltica__V1__NativePlan *plan);
 
-/* Lowest revision over the partitions; 0 while one has none. */
+/* Lowest revision over its partitions; 0 while one has none. */
 uint64_t mlt_plans_revision(const struct mlt_plans *plans);
 
 #endif

@@ -86,12 +86,26 @@ static bool judge_topics(const Meltica__V1__PlanStatus *status, const struct mlt
     return pending < status->topics_pending;
 }
 
+/* Partitions that somebody must bring; a pattern may match in any. */
+static uint64_t partitions_of(uint32_t partitions, const struct mlt_subscription *subscription)
+{
+    uint64_t needed = 0;
+    for (size_t i = 0; partitions > 0 && i < subscription->pattern_count; i++) {
+        const struct mlt_slice pattern = mlt_slice_of_string(subscription->patterns[i]);
+        needed |= mlt_pattern_wild(pattern)
+                      ? UINT64_MAX >> (MLT_SLOT_COUNT - partitions)
+                      : UINT64_C(1) << mlt_instrument_slot(pattern) % partitions;
+    }
+    return needed;
+}
+
 void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table *table,
                        const struct mlt_subscription *subscription, uint64_t revision,
                        int64_t now_ns, struct mlt_confirm_answer *out)
 {
     size_t live = 0;
     bool planned = true, hidden = false;
+    uint64_t there = 0;
     out->state = MLT_LIVE_PENDING;
     out->reason = "";
     out->pending = out->failed = 0;
@@ -102,6 +116,7 @@ void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table
             continue;
         }
         live++;
+        there |= status->partitions != 0 ? status->partitions : UINT64_MAX;
         if (status->revision < revision || !status->applied) {
             planned = false;
         } else if (subscription != NULL) {
@@ -113,6 +128,9 @@ void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table
     } else if (out->failed > 0) {
         out->state = MLT_LIVE_FAILED;
         out->reason = "the exchange refused a topic";
+    } else if (subscription != NULL &&
+               (partitions_of(confirm->partitions, subscription) & ~there) != 0) {
+        out->reason = "the Adapter of some of its instruments is not there";
     } else if (!planned) {
         out->reason = "an Adapter has not taken the plan yet";
     } else if (out->pending > 0 || hidden) {

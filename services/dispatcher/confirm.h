@@ -9,6 +9,7 @@
 #define MLT_CONFIRM_PROBLEMS_MAX 100u
 
 struct mlt_confirm {
+    uint32_t partitions; /* 0: any Adapter has all */
     size_t count;
     struct {
         Meltica__V1__PlanStatus *status;
@@ -34,9 +35,9 @@ struct mlt_confirm_answer {
     struct mlt_confirm_problem problems[MLT_CONFIRM_PROBLEMS_MAX];
 };
 
-/* CONFIRMED: every Adapter that lives has a plan of at least this revision, and of the
- * subscription's topics all are acknowledged (LIVE or SILENT). FAILED: one of them is. NULL for a
- * subscription that ended: only the plan matters. */
+/* CONFIRMED: those Adapters that live have the partitions of the subscription's instruments, each a
+ * plan of at least this revision, and of the subscription's topics all are acknowledged (LIVE or
+ * SILENT). FAILED: one of them is. NULL for a subscription that ended: only the plan matters. */
 void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table *table,
                        const struct mlt_subscription *subscription, uint64_t revision,
                        int64_t now_ns, struct mlt_confirm_answer *out);

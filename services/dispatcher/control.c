@@ -765,7 +765,8 @@ void mlt_control_destroy(struct mlt_control *control)
     free(control);
 }
 
-enum mlt_status mlt_control_create(struct mlt_bus *bus, uint32_t provision_replicas, uint64_t boot,
+enum mlt_status mlt_control_create(struct mlt_bus *bus, uint32_t partitions,
+                                   uint32_t provision_replicas, uint64_t boot,
                                    const struct mlt_control_ports *ports, struct mlt_control **out,
                                    struct mlt_error *err)
 {
@@ -775,6 +776,7 @@ enum mlt_status mlt_control_create(struct mlt_bus *bus, uint32_t provision_repli
     }
     c->bus = bus;
     c->boot = boot;
+    c->confirm.partitions = partitions;
     c->ports = *ports;
     mlt_buf_init(&c->bytes, RECORD_BYTES_MAX);
     pthread_condattr_t attributes;

@@ -44,9 +44,10 @@ struct mlt_control_stats {
 };
 
 /* control: a CONTROL bus that outlives it. Nothing happens before mlt_control_start. */
-enum mlt_status mlt_control_create(struct mlt_bus *control, uint32_t provision_replicas,
-                                   uint64_t boot, const struct mlt_control_ports *ports,
-                                   struct mlt_control **out, struct mlt_error *err) MLT_MUST_CHECK;
+enum mlt_status mlt_control_create(struct mlt_bus *control, uint32_t partitions,
+                                   uint32_t provision_replicas, uint64_t boot,
+                                   const struct mlt_control_ports *ports, struct mlt_control **out,
+                                   struct mlt_error *err) MLT_MUST_CHECK;
 enum mlt_status mlt_control_start(struct mlt_control *control,
                                   struct mlt_error *err) MLT_MUST_CHECK;
 /* No port is called any more when it returns; waits for a request in hand (a second at most). NULL

@@ -495,7 +495,8 @@ static enum mlt_status create_flow(struct dispatcher *d, struct mlt_error *err)
         status = mlt_timer_create(mlt_service_loop(d->service), on_announce_time, d, &d->announce);
     }
     if (status == MLT_OK) {
-        status = mlt_control_create(control, provision_replicas, d->boot, &log, &d->control, err);
+        status = mlt_control_create(control, d->partitions, provision_replicas, d->boot, &log,
+                                    &d->control, err);
     }
     if (status == MLT_OK) {
         status = mlt_reconciler_create(control, d->partitions, provision_replicas, &ports,

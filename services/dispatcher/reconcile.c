@@ -167,12 +167,15 @@ static void send_plan(struct mlt_reconciler *r)
     uint64_t first = 0, revision = 0;
     size_t bytes = 0;
     bool all = true;
-    for (uint32_t p = 0; p < r->partitions && all; p++) {
-        lock(r);
-        all = !r->stop;
-        unlock(r);
-        all = all && send_part(r, p, &revision, &bytes);
+    bool stop = false;
+    /* Each may be another Adapter's: one that is away does not keep the others from their parts. */
+    for (uint32_t p = 0; p < r->partitions && !stop; p++) {
+        const bool applied = send_part(r, p, &revision, &bytes);
+        all = all && applied;
         first = p == 0 ? revision : first;
+        lock(r);
+        stop = r->stop;
+        unlock(r);
     }
     lock(r);
     r->stats.plans_sent += all;

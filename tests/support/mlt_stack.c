@@ -24,16 +24,17 @@
 #define CLUSTER_STARTS 5u
 #define WHOLE_NS (8 * MLT_NS_PER_S)
 
-#define ALL_PROCESSES (MLT_STACK_PROCESSES + MLT_STACK_NATS_MAX - 1)
+#define SECOND_ADAPTER "adapter-2"
 #define FIRST_SERVICE 2u
 
-static const char *const names[ALL_PROCESSES] = { "nats",       "exchange", "adapter",
-                                                  "conductor",  "data-bus", "control-bus",
-                                                  "dispatcher", "nats-2",   "nats-3" };
+static const char *const names[MLT_STACK_ALL] = { "nats",        "exchange", "adapter",
+                                                  "conductor",   "data-bus", "control-bus",
+                                                  "dispatcher",  "nats-2",   "nats-3",
+                                                  SECOND_ADAPTER };
 
 static struct mlt_stack_process *process_of(struct mlt_stack *stack, const char *name)
 {
-    for (unsigned i = 0; i < ALL_PROCESSES; i++) {
+    for (unsigned i = 0; i < MLT_STACK_ALL; i++) {
         if (strcmp(stack->processes[i].name, name) == 0) {
             return &stack->processes[i];
         }
@@ -164,7 +165,9 @@ static const char *binary_of(const char *name, char *out, size_t size)
         return "nats-server";
     }
     (void)snprintf(out, size, "%s/bin/meltica-%s", build != NULL ? build : "build/dev",
-                   strcmp(name, "exchange") == 0 ? "exchange-sim" : name);
+                   strcmp(name, "exchange") == 0       ? "exchange-sim"
+                   : strcmp(name, SECOND_ADAPTER) == 0 ? "adapter"
+                                                       : name);
     return out;
 }
 
@@ -474,7 +477,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     take_tls_folder(stack, options->tls_folder);
     (void)snprintf(stack->folder, sizeof stack->folder, "/tmp/meltica-stack.XXXXXX");
     assert_non_null(mkdtemp(stack->folder));
-    for (unsigned i = 0; i < ALL_PROCESSES; i++) {
+    for (unsigned i = 0; i < MLT_STACK_ALL; i++) {
         struct mlt_stack_process *p = &stack->processes[i];
         p->name = names[i];
         assert_int_equal(pthread_mutex_init(&p->lock, NULL), 0);
@@ -512,7 +515,11 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     const char *const adapter[] = { "--ws-url", stack->exchange_ws, "--rest-url",
                                     stack->exchange_http };
     add_arguments(process_of(stack, "adapter"), adapter, 4);
-    add_arguments(process_of(stack, "adapter"), options->adapter, 8);
+    add_arguments(process_of(stack, "adapter"), options->adapter, 12);
+    stack->two_adapters = options->second_adapter[0] != NULL;
+    add_arguments(process_of(stack, SECOND_ADAPTER), common, sizeof common / sizeof common[0]);
+    add_arguments(process_of(stack, SECOND_ADAPTER), adapter, 4);
+    add_arguments(process_of(stack, SECOND_ADAPTER), options->second_adapter, 12);
     add_arguments(process_of(stack, "conductor"), options->conductor, 8);
     add_arguments(process_of(stack, "data-bus"), options->data_bus, 8);
     add_arguments(process_of(stack, "control-bus"), options->control_bus, 8);
@@ -523,6 +530,9 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
 
 void mlt_stack_run_services(struct mlt_stack *stack)
 {
+    if (stack->two_adapters) {
+        mlt_stack_run(stack, SECOND_ADAPTER);
+    }
     for (unsigned i = FIRST_SERVICE; i < MLT_STACK_PROCESSES; i++) {
         mlt_stack_run(stack, names[i]);
     }
@@ -550,13 +560,14 @@ static void remove_folder(const char *path)
 
 void mlt_stack_stop(struct mlt_stack *stack)
 {
+    (void)mlt_stack_terminate(stack, SECOND_ADAPTER);
     for (unsigned i = MLT_STACK_PROCESSES; i-- > 0;) {
         (void)mlt_stack_terminate(stack, names[i]);
     }
-    for (unsigned i = MLT_STACK_PROCESSES; i < ALL_PROCESSES; i++) {
+    for (unsigned i = MLT_STACK_PROCESSES; i < MLT_STACK_ALL; i++) {
         (void)mlt_stack_terminate(stack, names[i]);
     }
-    for (unsigned i = 0; i < ALL_PROCESSES; i++) {
+    for (unsigned i = 0; i < MLT_STACK_ALL; i++) {
         (void)pthread_mutex_destroy(&stack->processes[i].lock);
         (void)pthread_cond_destroy(&stack->processes[i].changed);
     }

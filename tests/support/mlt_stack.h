@@ -17,10 +17,12 @@
 #define MLT_STACK_ARGUMENTS_MAX 32u
 #define MLT_STACK_PROCESSES 7u
 #define MLT_STACK_NATS_MAX 3u /* servers of a cluster; the others stand behind the seven */
+#define MLT_STACK_ALL (MLT_STACK_PROCESSES + MLT_STACK_NATS_MAX) /* and a second Adapter */
 #define MLT_STACK_WARNINGS 10u
 
 struct mlt_stack_process {
-    /* nats, exchange, adapter, dispatcher, conductor, data-bus, control-bus; nats-2, nats-3 */
+    /* nats, exchange, adapter, dispatcher, conductor, data-bus, control-bus; nats-2, nats-3;
+     * adapter-2 */
     const char *name;
     const char *arguments[MLT_STACK_ARGUMENTS_MAX + 1];
     pid_t pid; /* 0: does not run */
@@ -41,7 +43,7 @@ struct mlt_stack_process {
 };
 
 struct mlt_stack {
-    struct mlt_stack_process processes[MLT_STACK_PROCESSES + MLT_STACK_NATS_MAX - 1];
+    struct mlt_stack_process processes[MLT_STACK_ALL];
     char folder[64];
     char nats_url[192]; /* of all servers */
     char exchange_http[64], exchange_ws[64], table[512];
@@ -51,7 +53,7 @@ struct mlt_stack {
         unsigned port;
     } routes[MLT_STACK_NATS_MAX];
     char nats_config[MLT_STACK_NATS_MAX][96];
-    bool jetstream;
+    bool jetstream, two_adapters;
     const char *nats_users;
     char credentials[MLT_STACK_PROCESSES][2][160]; /* user, password file; or seed file */
     char tls[3][160];                              /* authority, certificate, key; "": no TLS */
@@ -59,7 +61,9 @@ struct mlt_stack {
 
 struct mlt_stack_options {
     const char *exchange[MLT_STACK_ARGUMENTS_MAX]; /* of the simulator, NULL-terminated */
-    const char *adapter[8], *conductor[8], *data_bus[8], *control_bus[8]; /* more options */
+    const char *adapter[12], *conductor[8], *data_bus[8], *control_bus[8]; /* more options */
+    /* Of a second Adapter beside the first one, "adapter-2"; none: there is none. */
+    const char *second_adapter[12];
     const char *table; /* dispatch table; NULL: the one that is shipped */
     bool without_jetstream;
     /* Three nats-servers, named as their processes, and services that know them all and make

@@ -68,6 +68,11 @@ target_include_directories(test_nats_cluster PRIVATE ../tools)
 set_tests_properties(test_nats_cluster PROPERTIES RUN_SERIAL ON)
 add_dependencies(test_nats_cluster meltica meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
     meltica-data-bus meltica-control-bus)
+# Minutes of weight.
+mlt_add_test(NAME test_weight SOURCES test_weight.c LIBS mlt_test_stack LABELS integration heavy TIMEOUT 600)
+set_tests_properties(test_weight PROPERTIES RUN_SERIAL ON)
+add_dependencies(test_weight meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
+    meltica-control-bus)
 # Minutes under a sanitizer, and nothing that shorter ones do not show it; .ci/run leaves them out there.
 foreach(name storm steering_killed steering_store steering_model books_recorded recordings)
     set_property(TEST test_${name} APPEND PROPERTY LABELS heavy)

@@ -277,6 +277,29 @@ static void test_lower_revision_of_the_same_boot_is_refused(void **state)
     free(plan);
 }
 
+static void test_parts_of_other_adapters_are_not_taken(void **state)
+{
+    (void)state;
+    struct mlt_plans plans;
+    bool new_boot = false;
+    mlt_plans_init(&plans, 4);
+    plans.mine = 0xa; /* 1 and 3 */
+    struct plan *plan = make_plan(1, 5, 7);
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
+    assert_int_equal(mlt_plans_revision(&plans), 0); /* 3 has none */
+    plan->message.partition = 3;
+    plan->message.revision = 6;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
+    assert_int_equal(mlt_plans_revision(&plans), 5); /* whatever 0 and 2 have */
+    plan->message.partition = 2;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_NOT_FOUND);
+    assert_null(mlt_plans_of(&plans, 2));
+    plan->message.partition = 4;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_RANGE);
+    mlt_plans_fini(&plans);
+    free(plan);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -293,6 +316,7 @@ int main(void)
         TEST(test_symbol_in_break_is_marked),
         TEST(test_silence_is_seen_after_the_limit),
         TEST(test_lower_revision_of_the_same_boot_is_refused),
+        TEST(test_parts_of_other_adapters_are_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

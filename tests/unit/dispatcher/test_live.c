@@ -205,6 +205,8 @@ static void test_undo_brings_back_what_was(void **state)
 static struct mlt_confirm confirm;
 static struct mlt_confirm_answer answer;
 
+static uint64_t its_partitions; /* of who is heard; 0: all */
+
 static void heard(const char *instance, uint64_t revision, uint32_t pending, const char *token,
                   uint32_t route, const char *state_word)
 {
@@ -220,6 +222,7 @@ static void heard(const char *instance, uint64_t revision, uint32_t pending, con
     status.instance = name;
     status.revision = revision;
     status.applied = true;
+    status.partitions = its_partitions;
     status.topics_pending = pending;
     topic.instrument = instrument;
     topic.route = route;
@@ -269,6 +272,31 @@ static void test_confirmed_is_what_every_adapter_has_and_the_exchange_took(void 
     mlt_confirm_fini(&confirm);
 }
 
+static void test_confirmed_is_nothing_whose_adapter_is_not_there(void **state)
+{
+    (void)state;
+    confirm.partitions = 4;
+    const uint32_t partition = mlt_instrument_slot(MLT_SLICE_LITERAL("A-B")) % 4;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "A-B"));
+    its_partitions = UINT64_C(0xf) & ~(UINT64_C(1) << partition);
+    heard("x", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    assert_string_equal(answer.reason, "the Adapter of some of its instruments is not there");
+    its_partitions = UINT64_C(1) << partition;
+    heard("y", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    mlt_confirm_fini(&confirm);
+    heard("y", 101, 0, "", 0, ""); /* alone: enough for that instrument, not for a pattern */
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "*-D"));
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    its_partitions = 0;
+    heard("y", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    mlt_confirm_fini(&confirm);
+    confirm.partitions = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +307,7 @@ int main(void)
         TEST(test_what_no_control_bus_writes_changes_nothing),
         TEST(test_undo_brings_back_what_was),
         TEST(test_confirmed_is_what_every_adapter_has_and_the_exchange_took),
+        TEST(test_confirmed_is_nothing_whose_adapter_is_not_there),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

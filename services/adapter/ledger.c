@@ -215,7 +215,7 @@ static void take_holder(const Meltica__V1__WeightLedger__Holder *from, int64_t n
                         struct mlt_ledger_holder *to)
 {
     to->boot = from->boot;
-    to->second = from->second < newest ? from->second : newest;
+    to->second = from->second < 0 ? 0 : from->second < newest ? from->second : newest;
     for (size_t i = 0; i < from->n_waiting && i < MLT_WEIGHT_CLASS_COUNT; i++) {
         to->waiting[i] = from->waiting[i];
     }

@@ -1,10 +1,11 @@
 /* What REST answers say, and what is asked of REST. The first byte says what the rest is: d a body
  * of depth, s one of historicalTrades, a one of aggTrades, t one of ticker/24hr, h the headers and
  * codes of answers one after the other (lines of Retry-After, X-MBX-USED-WEIGHT-1M and code), f
- * FetchRequests one after the other, each with its length. */
+ * FetchRequests one after the other, each with its length, w the ledger of a shared weight. */
 #include "binance.h"
 #include "governor.h"
 #include "input.h"
+#include "ledger.h"
 #include "meltica/base/clock.h"
 #include "meltica/event/native.h"
 #include "meltica/http/http.h"
@@ -158,6 +159,34 @@ static void fetches(struct mlt_slice in)
     mlt_rest_fini(&rest);
 }
 
+/* ---- the ledger ---- */
+
+static void weight_ledger(struct mlt_slice in)
+{
+    struct mlt_ledger ledger, again;
+    struct mlt_buf bytes;
+    if (mlt_ledger_decode(in, &ledger) != MLT_OK) {
+        return;
+    }
+    const int64_t now = (ledger.second - 3 + (int64_t)(in.len % 7)) * MLT_NS_PER_S;
+    struct mlt_ledger_want want = { .boot = 7, .pool = 2400, .least = 5, .most = 300 };
+    want.class = (enum mlt_weight_class)(in.len % MLT_WEIGHT_CLASS_COUNT);
+    want.waiting[want.class] = 1000;
+    int64_t second = 0;
+    if (now <= 0) {
+        return;
+    }
+    const uint32_t before = mlt_ledger_total(&ledger, now);
+    const uint32_t weight = mlt_ledger_reserve(&ledger, &want, now, &second);
+    MLT_CHECK(weight == 0 || (weight >= want.least && weight <= want.most));
+    MLT_CHECK(weight == 0 || (uint64_t)before + weight <= want.pool);
+    mlt_buf_init(&bytes, MLT_LEDGER_BYTES_MAX);
+    MLT_CHECK(mlt_ledger_encode(&ledger, &bytes) == MLT_OK);
+    MLT_CHECK(mlt_ledger_decode(mlt_buf_view(&bytes), &again) == MLT_OK);
+    MLT_CHECK(memcmp(ledger.granted, again.granted, sizeof again.granted) == 0);
+    mlt_buf_fini(&bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mlt_slice in = { data, size };
@@ -169,6 +198,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         headers(in);
     } else if (kind == 'f') {
         fetches(in);
+    } else if (kind == 'w') {
+        weight_ledger(in);
     } else {
         body(in, kind);
     }

@@ -225,6 +225,8 @@ def seeds():
     yield "rest", "trades", b's[{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012",' \
         b'"time":1499865549590,"isBuyerMaker":true,"isBestMatch":true},{"id":28458,"price":"4.1","qty":"1",' \
         b'"quoteQty":"4.1","time":1499865549591,"isBuyerMaker":false}]'
+    yield "rest", "ledger", b"w" + fixed64(1, 7) + uint(2, 1700000000) + text(3, b"".join(varint(n % 50) for n in range(63))) + \
+        uint(4, 1700000000000) + text(5, fixed64(1, 9) + uint(2, 1700000000) + text(3, varint(0) + varint(500) + varint(1000)))
     yield "rest", "aggregates", b'a[{"a":26129,"p":"0.01633102","q":"4.70443515","f":27781,"l":27785,' \
         b'"T":1498793709153,"m":true,"M":true}]'
     lines = b'1700000000000000000 {"stream":"btcusdt@trade","data":{}}\r\n1700000000.25: {"a":1}\n' \

@@ -151,6 +151,7 @@ static int set_up(void **state)
     adapter = calloc(1, sizeof *adapter);
     assert_non_null(adapter);
     adapter->partitions = 4;
+    adapter->plans.mine = UINT64_MAX; /* bit p: as an Adapter alone */
     adapter->trace_prefix = 1;
     adapter->trace_seed = 2;
     adapter->symbols = make_symbols(3);
@@ -255,6 +256,27 @@ static void test_stream_that_was_not_asked_for_has_no_route(void **state)
     assert_int_equal(event.route, 0);
 }
 
+static void test_what_is_another_adapters_goes_nowhere(void **state)
+{
+    (void)state;
+    const struct mlt_slice token = mlt_slice_of_string("C001-USDT");
+    const uint32_t partition = mlt_instrument_slot(token) % 4;
+    adapter->plans.mine = UINT64_C(0xf) & ~(UINT64_C(1) << partition);
+    adapter->home = partition == 0 ? 1 : 0;
+    assert_false(mlt_adapter_mine(adapter, token));
+    feed(TRADE("C001USDT", "c001usdt@trade"));
+    assert_int_equal(hop.elements, 0);
+    assert_int_equal(mlt_counter_get(adapter->meters.not_handed_on), 0); /* nothing is lost */
+    adapter->plans.mine = UINT64_C(1) << partition;
+    adapter->home = partition;
+    assert_true(mlt_adapter_mine(adapter, token));
+    feed(TRADE("C001USDT", "c001usdt@trade"));
+    assert_int_equal(hop.elements, 1);
+    feed("no JSON"); /* what names no instrument goes where it is heard */
+    assert_int_equal(hop.elements, 2);
+    assert_int_equal(hop.partition, partition);
+}
+
 static void test_unparsed_goes_the_same_way(void **state)
 {
     (void)state;
@@ -325,6 +347,7 @@ int main(void)
         TEST(test_instance_has_route_stamps_and_partition),
         TEST(test_first_message_makes_its_topic_live),
         TEST(test_stream_that_was_not_asked_for_has_no_route),
+        TEST(test_what_is_another_adapters_goes_nowhere),
         TEST(test_unparsed_goes_the_same_way),
         TEST(test_instance_that_the_hop_refuses_is_a_loss),
         TEST(test_congestion_holds_once_and_expires),

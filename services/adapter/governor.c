@@ -11,6 +11,7 @@
 #define RETRY_AFTER_MAX_S (INT64_C(3) * 24 * 3600) /* the longest ban */
 #define REPORT_LIFE_NS (60 * MLT_NS_PER_S)
 #define OWN_PERCENT 20u /* of a share that is shared */
+#define OWN_KEPT 32u    /* of that, for OWN calls: exchangeInfo, and time every 10 s */
 #define HOLD_BASE_NS (500 * MLT_NS_PER_MS)
 #define HOLD_MAX_NS (30 * MLT_NS_PER_S)
 #define HOLD_FLOOR_NS (200 * MLT_NS_PER_MS)
@@ -19,9 +20,9 @@ static const char *const words[MLT_REST_FUNCTION_COUNT] = {
     "exchangeInfo", "depth", "ticker/24hr", "historicalTrades", "aggTrades", "time",
 };
 
-static const char *const class_words[MLT_WEIGHT_CLASS_COUNT] = { "resync", "first", "depth",
-                                                                 "schedule", "audit" };
-static const uint8_t class_percent[MLT_WEIGHT_CLASS_COUNT] = { 100, 90, 80, 80, 60 };
+static const char *const class_words[MLT_WEIGHT_CLASS_COUNT] = { "own",   "resync",   "first",
+                                                                 "depth", "schedule", "audit" };
+static const uint8_t class_percent[MLT_WEIGHT_CLASS_COUNT] = { 100, 100, 90, 80, 80, 60 };
 
 const char *mlt_weight_class_word(enum mlt_weight_class class)
 {
@@ -81,9 +82,10 @@ void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit)
     }
 }
 
-void mlt_governor_share_with(struct mlt_governor *governor, uint32_t adapters)
+void mlt_governor_share_with(struct mlt_governor *governor, uint32_t adapters, int64_t now_ns)
 {
     governor->adapters = adapters;
+    governor->open_ns = now_ns + (int64_t)MLT_GOVERNOR_BUCKETS * MLT_NS_PER_S;
 }
 
 uint32_t mlt_governor_share(const struct mlt_governor *governor)
@@ -99,10 +101,20 @@ uint32_t mlt_governor_own(const struct mlt_governor *governor)
                : (uint32_t)((uint64_t)share * OWN_PERCENT / 100 / governor->adapters);
 }
 
+/* Of its own part, for OWN calls. */
+static uint32_t kept(const struct mlt_governor *governor)
+{
+    const uint32_t half = mlt_governor_own(governor) / 2;
+    return half < OWN_KEPT ? half : OWN_KEPT;
+}
+
 uint32_t mlt_governor_pool(const struct mlt_governor *governor)
 {
-    return mlt_governor_share(governor) -
-           mlt_governor_own(governor) * (governor->adapters == 0 ? 1 : governor->adapters);
+    const uint32_t share = mlt_governor_share(governor);
+    if (governor->adapters == 0) {
+        return 0;
+    }
+    return share - governor->adapters * (mlt_governor_own(governor) + kept(governor));
 }
 
 /* Buckets that fell out of the last minute are emptied. */
@@ -165,6 +177,18 @@ static int64_t next_second(int64_t now_ns)
     return (now_ns / MLT_NS_PER_S + 1) * MLT_NS_PER_S;
 }
 
+/* Of its own part. */
+static bool fits_own(const struct mlt_governor *governor, uint32_t weight,
+                     enum mlt_weight_class class, int64_t now_ns)
+{
+    const uint32_t own = mlt_governor_own(governor), for_own = kept(governor);
+    const uint32_t used = sum(governor->buckets);
+    if (class == MLT_WEIGHT_OWN) {
+        return fits(used, weight, now_ns < governor->open_ns ? for_own : own, class);
+    }
+    return now_ns >= governor->open_ns && fits(used + for_own, weight, own, class);
+}
+
 /* What the exchange says of the address is the last word, also where the ledger has weight left. */
 static int64_t admit_shared(struct mlt_governor *governor, uint32_t weight,
                             enum mlt_weight_class class, int64_t now_ns)
@@ -179,7 +203,7 @@ static int64_t admit_shared(struct mlt_governor *governor, uint32_t weight,
         charge(governor, governor->pooled, weight);
         return 0;
     }
-    if (fits(sum(governor->buckets), weight, mlt_governor_own(governor), class)) {
+    if (fits_own(governor, weight, class, now_ns)) {
         charge(governor, governor->buckets, weight);
         return 0;
     }
@@ -208,11 +232,13 @@ void mlt_governor_granted(struct mlt_governor *governor, const struct mlt_weight
 {
     governor->block = *block;
     governor->refused_until_ns = 0;
+    governor->needs = false; /* asked for since, and here now */
 }
 
 void mlt_governor_refused(struct mlt_governor *governor, enum mlt_weight_class class,
                           int64_t until_ns)
 {
+    governor->needs = false;
     governor->refused_class = class;
     governor->refused_until_ns = until_ns;
 }

@@ -4,7 +4,9 @@
  *
  * An Adapter alone has the whole share of its address. Adapters that have one address in common
  * have a fifth of the share apart, each its part, for which none asks the others, and the rest, the
- * pool, together (ledger.h): of it a block is reserved, and calls take their weight from that.
+ * pool, together (ledger.h): of it a block is reserved, and calls take their weight from that. An
+ * Adapter that begins does not know what the one before it in its place has used of its part: for a
+ * minute only OWN calls take from it, and what they may take is not in the pool a second time.
  */
 #ifndef MELTICA_ADAPTER_GOVERNOR_H
 #define MELTICA_ADAPTER_GOVERNOR_H
@@ -41,7 +43,8 @@ uint32_t mlt_rest_weight(enum mlt_rest_function function, uint32_t limit, uint32
 /* What a call is for, the most urgent first: who goes first, and how much of the share is left to
  * those before it. */
 enum mlt_weight_class {
-    MLT_WEIGHT_RESYNC,   /* a book that was LIVE is not; exchangeInfo */
+    MLT_WEIGHT_OWN,      /* exchangeInfo and time: everything else depends on them */
+    MLT_WEIGHT_RESYNC,   /* a book that was LIVE is not */
     MLT_WEIGHT_FIRST,    /* a book that never was */
     MLT_WEIGHT_DEPTH,    /* a deeper one; trades that are missing */
     MLT_WEIGHT_SCHEDULE, /* of the plan */
@@ -65,6 +68,7 @@ struct mlt_governor {
     struct mlt_backoff backoff;
     /* Shared only. */
     uint32_t adapters;                     /* that share it at most; 0: it is alone */
+    int64_t open_ns;                       /* from then on its own part is for all calls */
     uint32_t pooled[MLT_GOVERNOR_BUCKETS]; /* of blocks; buckets are what is its own then */
     struct mlt_weight_block {
         uint32_t left;
@@ -89,7 +93,7 @@ void mlt_governor_set_limit(struct mlt_governor *governor, uint32_t limit);
 int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
                            enum mlt_weight_class class, int64_t now_ns);
 /* From now on as one of at most so many Adapters of the address (2 at least). */
-void mlt_governor_share_with(struct mlt_governor *governor, uint32_t adapters);
+void mlt_governor_share_with(struct mlt_governor *governor, uint32_t adapters, int64_t now_ns);
 /* Weight a minute: of the address that we and those who share with us use; the part of it that is
  * this Adapter's own; what is shared. */
 uint32_t mlt_governor_share(const struct mlt_governor *governor);

@@ -176,7 +176,7 @@ static void meter_rest(struct mlt_adapter *adapter, int64_t now_ns)
         char labels[32];
         (void)snprintf(labels, sizeof labels, "class=\"%s\"",
                        mlt_weight_class_word((enum mlt_weight_class)i));
-        if (i != MLT_WEIGHT_SCHEDULE) { /* what is not on demand */
+        if (i != MLT_WEIGHT_OWN && i != MLT_WEIGHT_SCHEDULE) { /* what is not on demand */
             gauge(adapter, "meltica_adapter_rest_waiting",
                   "REST calls on demand that wait to be made.", labels, waiting[i]);
         }

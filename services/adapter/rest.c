@@ -293,7 +293,7 @@ static void join(struct mlt_rest_call *waiting, uint32_t limit, enum mlt_weight_
 /* Of the queue, what a class may fill. */
 static size_t places_of(enum mlt_weight_class class)
 {
-    const size_t kept = class == MLT_WEIGHT_RESYNC ? 0 : class == MLT_WEIGHT_FIRST ? 1 : 2;
+    const size_t kept = class <= MLT_WEIGHT_RESYNC ? 0 : class == MLT_WEIGHT_FIRST ? 1 : 2;
     return MLT_REST_DEMAND_MAX - kept * MLT_REST_DEMAND_KEPT;
 }
 
@@ -362,9 +362,11 @@ enum taken {
 /* Whoever waited long counts as of a class before its own: in the end nobody waits for ever. */
 static enum mlt_weight_class risen(enum mlt_weight_class class, int64_t since_ns, int64_t now_ns)
 {
-    const int64_t steps = (now_ns - since_ns) / MLT_REST_RISE_NS;
-    return steps >= (int64_t)class ? (enum mlt_weight_class)0
-                                   : (enum mlt_weight_class)((int64_t)class - steps);
+    if (class <= MLT_WEIGHT_RESYNC) {
+        return class;
+    }
+    const int64_t to = (int64_t)class - (now_ns - since_ns) / MLT_REST_RISE_NS;
+    return to > MLT_WEIGHT_RESYNC ? (enum mlt_weight_class)to : MLT_WEIGHT_RESYNC;
 }
 
 /* The first one of this class in order of asking. */
@@ -398,10 +400,15 @@ static enum taken take_demand(struct mlt_rest *rest, enum mlt_weight_class class
     return NOTHING;
 }
 
-/* What the schedule would do next: the longest due, and exchangeInfo for itself. */
+/* What the schedule would do next: the longest due, and the Adapter's own for themselves. */
 struct due {
-    struct mlt_rest_entry *listing, *first;
+    struct mlt_rest_entry *own, *first;
 };
+
+static bool is_own(const struct mlt_rest_entry *entry)
+{
+    return entry->call.function == MLT_REST_EXCHANGE_INFO || entry->call.function == MLT_REST_TIME;
+}
 
 static void note_due(struct mlt_rest_entry **longest, struct mlt_rest_entry *entry)
 {
@@ -415,11 +422,10 @@ static struct due look_for_due(struct mlt_rest *rest, int64_t now_ns, int64_t *n
     struct due due = { NULL, NULL };
     for (size_t i = 0; i < rest->count; i++) {
         struct mlt_rest_entry *entry = rest->entries[i];
-        const bool listing = entry->call.function == MLT_REST_EXCHANGE_INFO;
         if (entry->due_ns > now_ns) {
             sooner(next_ns, entry->due_ns);
         } else if (!flies(rest, &entry->call)) {
-            note_due(listing ? &due.listing : &due.first, entry);
+            note_due(is_own(entry) ? &due.own : &due.first, entry);
         }
     }
     return due;
@@ -457,17 +463,12 @@ enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *f
         return MLT_E_EMPTY; /* an answer comes first */
     }
     const struct due due = look_for_due(rest, now_ns, next_ns);
-    enum taken taken = take_demand(rest, MLT_WEIGHT_RESYNC, now_ns, *flight, next_ns);
-    /* Light, and everything else depends on it: it may overtake what waits for the budget. */
-    if (taken != TAKEN) {
-        const enum taken listing =
-            take_scheduled(rest, due.listing, MLT_WEIGHT_RESYNC, now_ns, *flight, next_ns);
-        taken = listing == NOTHING ? taken : listing;
-    }
+    /* Light, and everything else depends on them; nor does anything wait while they do. */
+    enum taken taken =
+        take_scheduled(rest, due.own, MLT_WEIGHT_OWN, now_ns, *flight, next_ns) == TAKEN ? TAKEN
+                                                                                         : NOTHING;
     for (unsigned class = 0; class < MLT_WEIGHT_CLASS_COUNT && taken == NOTHING; class ++) {
-        if (class > 0) {
-            taken = take_demand(rest, (enum mlt_weight_class) class, now_ns, *flight, next_ns);
-        }
+        taken = take_demand(rest, (enum mlt_weight_class) class, now_ns, *flight, next_ns);
         if (taken == NOTHING && due.first != NULL &&
             risen(MLT_WEIGHT_SCHEDULE, due.first->due_ns, now_ns) == class) {
             taken = take_scheduled(rest, due.first, (enum mlt_weight_class) class, now_ns, *flight,
@@ -503,9 +504,8 @@ void mlt_rest_weights(const struct mlt_rest *rest, int64_t now_ns,
     for (size_t i = 0; i < rest->count; i++) {
         const struct mlt_rest_entry *entry = rest->entries[i];
         if (entry->due_ns <= now_ns) {
-            const bool listing = entry->call.function == MLT_REST_EXCHANGE_INFO;
-            weights[listing ? MLT_WEIGHT_RESYNC
-                            : risen(MLT_WEIGHT_SCHEDULE, entry->due_ns, now_ns)] +=
+            weights[is_own(entry) ? MLT_WEIGHT_OWN
+                                  : risen(MLT_WEIGHT_SCHEDULE, entry->due_ns, now_ns)] +=
                 weight_of(&entry->call);
         }
     }

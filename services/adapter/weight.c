@@ -115,7 +115,7 @@ static void take_answer(struct mlt_adapter *adapter, const struct mlt_pool_answe
     say_reach(adapter, answer);
     if (answer->status != MLT_OK) {
         mlt_counter_add(meters->weight_away, 1);
-        mlt_governor_refused(&adapter->governor, MLT_WEIGHT_RESYNC, now_ns + AWAY_NS);
+        mlt_governor_refused(&adapter->governor, MLT_WEIGHT_OWN, now_ns + AWAY_NS);
         return;
     }
     say_ledger(adapter, result);
@@ -222,6 +222,7 @@ enum mlt_status mlt_adapter_weight_start(struct mlt_adapter *adapter, struct mlt
         return MLT_OK;
     }
     make_meters(adapter);
-    mlt_governor_share_with(&adapter->governor, (uint32_t)adapter->config->egress_adapters);
+    mlt_governor_share_with(&adapter->governor, (uint32_t)adapter->config->egress_adapters,
+                            mlt_clock_mono_ns());
     return mlt_pool_create(&options, &adapter->pool, err);
 }

@@ -539,7 +539,7 @@ static void expect_nothing(int64_t now)
 static void test_each_class_leaves_weight_to_those_before_it(void **state)
 {
     (void)state;
-    static const uint32_t most[MLT_WEIGHT_CLASS_COUNT] = { 3000, 2700, 2400, 2400, 1800 };
+    static const uint32_t most[MLT_WEIGHT_CLASS_COUNT] = { 3000, 3000, 2700, 2400, 2400, 1800 };
     for (unsigned class = 0; class < MLT_WEIGHT_CLASS_COUNT; class ++) {
         mlt_governor_init(&governor, 50, 1);
         uint32_t used = 0;
@@ -673,6 +673,19 @@ static void test_listing_does_not_wait_for_calls_on_demand(void **state)
     assert_int_equal(mlt_rest_flight(&rest, take(T0))->function, MLT_REST_EXCHANGE_INFO);
 }
 
+/* The clock of a ledger depends on it. */
+static void test_time_goes_before_a_resync_and_waits_for_none(void **state)
+{
+    (void)state;
+    assert_int_equal(mlt_rest_schedule(&rest, MLT_REST_TIME, 10 * S, T0), MLT_OK);
+    ask("A-USDT", 100, MLT_WEIGHT_RESYNC, T0);
+    assert_int_equal(mlt_rest_flight(&rest, take(T0))->function, MLT_REST_TIME);
+    assert_int_equal(mlt_governor_admit(&governor, 2990, MLT_WEIGHT_RESYNC, T0), 0);
+    ask("B-USDT", 5000, MLT_WEIGHT_RESYNC, T0); /* after A, which takes 5 */
+    expect_flight(take(T0), "A-USDT", 100, MLT_WEIGHT_RESYNC);
+    expect_nothing(T0);
+}
+
 static void test_failed_round_comes_again_before_its_interval(void **state)
 {
     (void)state;
@@ -733,6 +746,7 @@ int main(void)
         TEST(test_failed_flight_joins_the_one_that_waits),
         TEST(test_share_is_kept_for_urgent_calls),
         TEST(test_listing_does_not_wait_for_calls_on_demand),
+        TEST(test_time_goes_before_a_resync_and_waits_for_none),
         TEST(test_failed_round_comes_again_before_its_interval),
         TEST(test_listing_stays_without_a_plan),
     };

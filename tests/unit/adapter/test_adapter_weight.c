@@ -71,7 +71,7 @@ static void test_no_minute_holds_more_than_the_pool_whenever_grants_are_used(voi
 static void test_each_class_leaves_the_pool_to_those_before_it(void **state)
 {
     (void)state;
-    static const uint32_t most[MLT_WEIGHT_CLASS_COUNT] = { 1000, 900, 800, 800, 600 };
+    static const uint32_t most[MLT_WEIGHT_CLASS_COUNT] = { 1000, 1000, 900, 800, 800, 600 };
     for (unsigned class = 0; class < MLT_WEIGHT_CLASS_COUNT; class ++) {
         set_up_ledger();
         uint32_t sum = 0, got = 0;
@@ -466,7 +466,7 @@ static struct mlt_governor governor;
 static void set_up_governor(void)
 {
     mlt_governor_init(&governor, 50, 1); /* share 3,000 */
-    mlt_governor_share_with(&governor, 2);
+    mlt_governor_share_with(&governor, 2, T0 - (int64_t)MLT_GOVERNOR_BUCKETS * S);
 }
 
 static void test_own_parts_and_pool_are_the_share(void **state)
@@ -474,12 +474,12 @@ static void test_own_parts_and_pool_are_the_share(void **state)
     (void)state;
     set_up_governor();
     assert_int_equal(mlt_governor_own(&governor), 300);
-    assert_int_equal(mlt_governor_pool(&governor), 2400);
+    assert_int_equal(mlt_governor_pool(&governor), 3000 - 2 * 300 - 2 * 32);
     for (uint32_t adapters = 2; adapters <= 16; adapters++) {
-        mlt_governor_share_with(&governor, adapters);
-        assert_int_equal(mlt_governor_pool(&governor) + adapters * mlt_governor_own(&governor),
-                         3000);
-        assert_true(mlt_governor_own(&governor) > 21); /* exchangeInfo and time, without NATS */
+        mlt_governor_share_with(&governor, adapters, T0);
+        const uint32_t own = mlt_governor_own(&governor), kept = own / 2 < 32 ? own / 2 : 32;
+        assert_int_equal(mlt_governor_pool(&governor) + adapters * (own + kept), 3000);
+        assert_true(own > 27); /* exchangeInfo and time, without NATS */
     }
 }
 
@@ -488,23 +488,40 @@ static int64_t admit(enum mlt_weight_class class, uint32_t weight, int64_t now)
     return mlt_governor_admit(&governor, weight, class, now);
 }
 
+static uint32_t spend(enum mlt_weight_class class, int64_t now)
+{
+    uint32_t spent = 0;
+    while (admit(class, 1, now) == 0) {
+        spent++;
+    }
+    return spent;
+}
+
 static void test_without_the_pool_an_adapter_keeps_to_its_own_part(void **state)
 {
     (void)state;
     set_up_governor();
-    uint32_t spent = 0;
-    for (int64_t s = 0; s < 60; s++) {
-        while (admit(MLT_WEIGHT_RESYNC, 5, T0 + s * S) == 0) {
-            spent += 5;
-        }
-    }
-    assert_int_equal(spent, 300);
+    assert_int_equal(spend(MLT_WEIGHT_RESYNC, T0) + spend(MLT_WEIGHT_RESYNC, T0 + 30 * S), 268);
     enum mlt_weight_class class = MLT_WEIGHT_AUDIT;
     uint32_t weight = 0;
     assert_true(mlt_governor_take_need(&governor, &class, &weight));
-    assert_true(class == MLT_WEIGHT_RESYNC && weight == 5);
+    assert_true(class == MLT_WEIGHT_RESYNC && weight == 1);
     assert_false(mlt_governor_take_need(&governor, &class, &weight)); /* once */
-    assert_int_equal(admit(MLT_WEIGHT_RESYNC, 250, T0 + 61 * S), 0);  /* and again a minute later */
+    assert_int_equal(spend(MLT_WEIGHT_OWN, T0 + 60 * S), 32);         /* what is kept for them */
+    assert_int_equal(admit(MLT_WEIGHT_RESYNC, 230, T0 + 61 * S), 0);  /* a minute later again */
+}
+
+/* It may be started again within the minute: what the one before used of the same part is unknown.
+ * The two of them use no more than the part and what the pool lacks. */
+static void test_one_that_begins_takes_little_of_its_own_part_for_a_minute(void **state)
+{
+    (void)state;
+    mlt_governor_init(&governor, 50, 1);
+    mlt_governor_share_with(&governor, 2, T0);
+    assert_int_equal(spend(MLT_WEIGHT_RESYNC, T0), 0);
+    assert_int_equal(spend(MLT_WEIGHT_OWN, T0), 32);
+    assert_int_equal(spend(MLT_WEIGHT_RESYNC, T0 + 61 * S - 1), 0);
+    assert_int_equal(spend(MLT_WEIGHT_RESYNC, T0 + 61 * S), 268);
 }
 
 static void test_a_block_is_for_its_class_and_those_before_and_for_a_while(void **state)
@@ -513,13 +530,13 @@ static void test_a_block_is_for_its_class_and_those_before_and_for_a_while(void 
     set_up_governor();
     const struct mlt_weight_block block = { 500, MLT_WEIGHT_FIRST, 77, T0 + 2 * S };
     int64_t second = 0;
-    assert_int_equal(admit(MLT_WEIGHT_RESYNC, 300, T0), 0); /* its own is spent */
+    assert_int_equal(spend(MLT_WEIGHT_RESYNC, T0), 268); /* its own is spent */
     mlt_governor_granted(&governor, &block);
     assert_true(admit(MLT_WEIGHT_DEPTH, 5, T0) > T0);
     assert_int_equal(admit(MLT_WEIGHT_FIRST, 200, T0), 0);
     assert_int_equal(admit(MLT_WEIGHT_RESYNC, 100, T0), 0);
     assert_true(admit(MLT_WEIGHT_FIRST, 201, T0) > T0); /* 200 are left */
-    assert_int_equal(mlt_governor_used(&governor, T0), 600);
+    assert_int_equal(mlt_governor_used(&governor, T0), 268 + 300);
     assert_int_equal(mlt_governor_take_rest(&governor, false, T0 + 2 * S - 1, &second), 0);
     assert_true(admit(MLT_WEIGHT_RESYNC, 5, T0 + 2 * S) > T0); /* too late */
     assert_int_equal(mlt_governor_take_rest(&governor, false, T0 + 2 * S, &second), 200);
@@ -533,7 +550,7 @@ static void test_a_refused_class_is_not_asked_for_again_before_its_time(void **s
     enum mlt_weight_class class;
     uint32_t weight = 0;
     set_up_governor();
-    assert_int_equal(admit(MLT_WEIGHT_RESYNC, 300, T0), 0);
+    assert_int_equal(spend(MLT_WEIGHT_RESYNC, T0), 268);
     mlt_governor_refused(&governor, MLT_WEIGHT_DEPTH, T0 + S);
     assert_int_equal(admit(MLT_WEIGHT_DEPTH, 5, T0), T0 + S);
     assert_int_equal(admit(MLT_WEIGHT_AUDIT, 5, T0), T0 + S);
@@ -575,10 +592,11 @@ static void test_what_waits_is_weighed_by_class(void **state)
     assert_int_equal(mlt_rest_schedule(&rest, MLT_REST_EXCHANGE_INFO, 3600 * S, T0), MLT_OK);
     assert_int_equal(mlt_rest_schedule(&rest, MLT_REST_TIME, 10 * S, T0), MLT_OK);
     mlt_rest_weights(&rest, T0, weights);
-    assert_int_equal(weights[MLT_WEIGHT_RESYNC], 25);
+    assert_int_equal(weights[MLT_WEIGHT_OWN], 21);
+    assert_int_equal(weights[MLT_WEIGHT_RESYNC], 5);
     assert_int_equal(weights[MLT_WEIGHT_FIRST], 0);
     assert_int_equal(weights[MLT_WEIGHT_DEPTH], 50);
-    assert_int_equal(weights[MLT_WEIGHT_SCHEDULE], 1);
+    assert_int_equal(weights[MLT_WEIGHT_SCHEDULE], 0);
     assert_int_equal(weights[MLT_WEIGHT_AUDIT], 250);
     mlt_rest_fini(&rest);
 }
@@ -607,6 +625,7 @@ int main(void)
         STORE(test_what_is_no_ledger_is_replaced_by_a_full_one),
         cmocka_unit_test(test_own_parts_and_pool_are_the_share),
         cmocka_unit_test(test_without_the_pool_an_adapter_keeps_to_its_own_part),
+        cmocka_unit_test(test_one_that_begins_takes_little_of_its_own_part_for_a_minute),
         cmocka_unit_test(test_a_block_is_for_its_class_and_those_before_and_for_a_while),
         cmocka_unit_test(test_a_refused_class_is_not_asked_for_again_before_its_time),
         cmocka_unit_test(test_what_the_exchange_counts_is_above_a_block),

@@ -8,7 +8,7 @@
 #include "ledger.h"
 #include "meltica/base/clock.h"
 
-#define MLT_RESERVE_TRIES_MAX 16u /* others write at the same time */
+#define MLT_RESERVE_TRIES_MAX 64u /* others write at the same time */
 
 /* As mlt_kv_get and mlt_kv_update (store.h) of the ledger's key. */
 struct mlt_reserve_store {

@@ -115,6 +115,7 @@ static void take_answer(struct mlt_adapter *adapter, const struct mlt_pool_answe
     say_reach(adapter, answer);
     if (answer->status != MLT_OK) {
         mlt_counter_add(meters->weight_away, 1);
+        adapter->told_block_ns = answer->want.blocked_until_ns > 0 ? 0 : adapter->told_block_ns;
         mlt_governor_refused(&adapter->governor, MLT_WEIGHT_OWN, now_ns + AWAY_NS);
         return;
     }

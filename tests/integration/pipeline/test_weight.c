@@ -19,7 +19,7 @@
 #include "mlt_stack.h"
 
 #define SYMBOLS 400u
-#define WEIGHT_LIMIT 5000 /* of the exchange */
+#define WEIGHT_LIMIT 6000 /* of the exchange; the share is half of it */
 #define SHARE (WEIGHT_LIMIT / 2)
 #define RESYNC_WEIGHT 5
 #define SPENT (SHARE * 8 / 10)

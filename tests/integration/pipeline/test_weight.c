@@ -197,6 +197,7 @@ static void test_two_adapters_of_one_address_keep_to_one_share(void **state)
         .second_adapter = { SHARING, "1" },
         .table = path,
     };
+    memset(&books, 0, sizeof books);
     consumer.look = look;
     mlt_stack_start(&stack, &options);
     mlt_consumer_start(&consumer, stack.nats_url);
@@ -225,9 +226,67 @@ static void test_two_adapters_of_one_address_keep_to_one_share(void **state)
     (void)unlink(path);
 }
 
+/* ---- without JetStream ---- */
+
+#define FEW 40u
+#define FEW_TEXT "40"
+#define KEPT 32 /* for exchangeInfo and time: all that an Adapter has that just began */
+
+static bool says_alone(void *ctx)
+{
+    (void)ctx;
+    char line[512];
+    bool seen = false;
+    for (unsigned ago = 0; mlt_stack_warning(&stack, "adapter", ago, line, sizeof line); ago++) {
+        seen = seen || strstr(line, "weight_alone") != NULL;
+    }
+    return seen;
+}
+
+static bool few_live(void *ctx)
+{
+    (void)ctx;
+    return books.live_count == FEW;
+}
+
+static void test_without_jetstream_an_adapter_keeps_to_its_part_and_says_so(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/meltica-weight-table.XXXXXX";
+    write_table(path);
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--levels", "50", "--seed", "5", "--symbols", FEW_TEXT,
+                      "--rate", "500" },
+        .adapter = { "--egress", "office" },
+        .table = path,
+        .without_jetstream = true,
+    };
+    memset(&books, 0, sizeof books);
+    consumer.look = look;
+    mlt_stack_start(&stack, &options);
+    mlt_consumer_start(&consumer, stack.nats_url);
+    mlt_stack_run_services(&stack);
+    assert_true(mlt_consumer_wait(&consumer, says_alone, NULL, 30));
+    assert_int_equal(mlt_stack_metric(&stack, "adapter", "meltica_adapter_weight_shared", ""), 0);
+    assert_true(
+        mlt_stack_metric(&stack, "adapter", "meltica_adapter_rest_waiting", "class=\"first\"") > 0);
+    const int64_t peak = mlt_stack_exchange_status(&stack, "rest_weight_peak");
+    assert_true(peak > 0 && peak <= KEPT);
+
+    mlt_stack_set_jetstream(&stack, true);
+    mlt_stack_kill(&stack, "nats");
+    mlt_stack_run(&stack, "nats");
+    assert_true(mlt_consumer_wait(&consumer, few_live, NULL, 50)); /* before the part is open */
+    assert_int_equal(mlt_stack_metric(&stack, "adapter", "meltica_adapter_weight_shared", ""), 1);
+    mlt_consumer_stop(&consumer);
+    mlt_stack_stop(&stack);
+    (void)unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_jetstream_an_adapter_keeps_to_its_part_and_says_so),
         cmocka_unit_test(test_two_adapters_of_one_address_keep_to_one_share),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));

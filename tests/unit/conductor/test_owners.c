@@ -1,0 +1,351 @@
+/* Who takes over what, and when: mlt_owners alone, with the time as an argument. */
+#include "mlt_test.h"
+
+#include <string.h>
+
+#include "meltica/bus/owners.h"
+
+#define MS MLT_NS_PER_MS
+#define PARTITIONS 4u
+
+/* Replicas that hear each other, and beat ten times a second of this time. */
+#define REPLICAS_MAX 3u
+struct replica {
+    struct mlt_owners owners;
+    struct mlt_owners_beat beat;
+    bool running, deaf;
+    uint64_t taken[MLT_OWNERS_REASONS]; /* partitions that were due, by reason */
+};
+
+static struct {
+    int64_t now;
+    uint64_t epoch; /* of the newest claim */
+    struct replica of[REPLICAS_MAX];
+} world;
+
+static void claim(struct replica *r, uint64_t partitions)
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        if ((partitions >> p & 1) != 0) {
+            r->beat.partitions |= UINT64_C(1) << p;
+            r->beat.epochs[p] = ++world.epoch;
+        }
+    }
+}
+
+static void run(unsigned n, uint32_t replicas)
+{
+    struct replica *r = &world.of[n];
+    memset(r, 0, sizeof *r);
+    r->beat = (struct mlt_owners_beat){ .boot = ++world.epoch + 1000,
+                                        .replica = n,
+                                        .replicas = replicas };
+    mlt_owners_init(&r->owners, PARTITIONS, n, replicas, r->beat.boot, world.now);
+    r->running = true;
+    claim(r, mlt_owners_home(&r->owners));
+}
+
+static void lose(struct replica *r, uint64_t partitions)
+{
+    r->beat.partitions &= ~partitions;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        if ((partitions >> p & 1) != 0) {
+            r->beat.epochs[p] = 0;
+        }
+    }
+    mlt_owners_lost(&r->owners, partitions, world.now);
+}
+
+static void hear(struct replica *r, const struct mlt_owners_beat *beat)
+{
+    const uint64_t lost = mlt_owners_hear(&r->owners, beat, r->beat.epochs, world.now);
+    if (lost != 0) {
+        lose(r, lost);
+    }
+}
+
+static void say(const struct replica *from)
+{
+    for (unsigned to = 0; to < REPLICAS_MAX; to++) {
+        if (world.of[to].running && !world.of[to].deaf && !from->deaf) {
+            hear(&world.of[to], &from->beat);
+        }
+    }
+}
+
+/* All of them, in steps of ten milliseconds; a beat comes each hundred. */
+static void pass(int64_t for_ns)
+{
+    for (const int64_t end = world.now + for_ns; world.now < end; world.now += 10 * MS) {
+        for (unsigned n = 0; n < REPLICAS_MAX; n++) {
+            struct replica *r = &world.of[n];
+            uint64_t take = 0;
+            if (!r->running) {
+                continue;
+            }
+            if (world.now % (100 * MS) == n * 10 * MS) {
+                say(r);
+            }
+            const enum mlt_owners_reason reason =
+                mlt_owners_due(&r->owners, r->beat.partitions, world.now, &take);
+            assert_int_equal(reason == MLT_OWNERS_NOTHING, take == 0);
+            r->taken[reason] |= take;
+            if (take != 0) {
+                claim(r, take);
+                say(r);
+            }
+        }
+    }
+}
+
+static void begin(unsigned replicas)
+{
+    memset(&world, 0, sizeof world);
+    world.now = 5 * MLT_NS_PER_S;
+    for (unsigned n = 0; n < replicas; n++) {
+        run(n, replicas);
+    }
+    pass(4 * MLT_NS_PER_S);
+}
+
+/* Each partition is owned by one that runs, once; by that one where it is said. */
+static void assert_owned(const char *owners)
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        unsigned count = 0, by = 0;
+        for (unsigned n = 0; n < REPLICAS_MAX; n++) {
+            if (world.of[n].running && (world.of[n].beat.partitions >> p & 1) != 0) {
+                count++;
+                by = n;
+            }
+        }
+        if (count != 1 || owners[p] != (char)('0' + by)) {
+            fail_msg("partition %u: %u owners, %u the last, wanted %c", p, count, by, owners[p]);
+        }
+    }
+}
+
+static uint64_t taken(unsigned n)
+{
+    const uint64_t *of = world.of[n].taken;
+    return of[MLT_OWNERS_SILENT] | of[MLT_OWNERS_RELEASED] | of[MLT_OWNERS_HOME];
+}
+
+static void test_where_all_are_well_nobody_takes_anything(void **state)
+{
+    (void)state;
+    begin(3);
+    pass(60 * MLT_NS_PER_S);
+    assert_owned("0120");
+    for (unsigned n = 0; n < 3; n++) {
+        assert_int_equal(taken(n), 0);
+        assert_int_equal(mlt_owners_peers(&world.of[n].owners, world.now), 2);
+    }
+}
+
+static void test_what_is_silent_is_taken_by_the_lowest_within_a_second(void **state)
+{
+    (void)state;
+    begin(3);
+    world.of[2].running = false;
+    pass(MLT_OWNERS_SILENCE_NS - 200 * MS);
+    assert_int_equal(taken(0) | taken(1), 0); /* it may be slow */
+    pass(300 * MS);
+    assert_owned("0100");
+    assert_int_equal(world.of[0].taken[MLT_OWNERS_SILENT], 1u << 2);
+    pass(5 * MLT_NS_PER_S);
+    assert_int_equal(taken(1), 0);
+    /* The lowest itself: then the next, and only that one. */
+    world.of[0].running = false;
+    run(2, 3);
+    pass(MLT_OWNERS_SILENCE_NS + 2 * MLT_OWNERS_RANK_NS + 200 * MS);
+    assert_owned("1121");
+    assert_int_equal(world.of[1].taken[MLT_OWNERS_SILENT], 1u << 0 | 1u << 3);
+}
+
+static void test_what_is_released_is_taken_at_once(void **state)
+{
+    (void)state;
+    begin(2);
+    struct replica *r = &world.of[1];
+    r->beat.leaving = true;
+    r->beat.partitions = 0;
+    memset(r->beat.epochs, 0, sizeof r->beat.epochs);
+    say(r);
+    r->running = false;
+    pass(20 * MS);
+    assert_owned("0000");
+    assert_int_equal(world.of[0].taken[MLT_OWNERS_RELEASED], 1u << 1 | 1u << 3);
+}
+
+static void test_who_comes_back_has_its_own_and_the_stand_in_falls_silent(void **state)
+{
+    (void)state;
+    begin(2);
+    world.of[1].running = false;
+    pass(2 * MLT_NS_PER_S);
+    assert_owned("0000");
+    run(1, 2); /* it claims what is its own, as it starts */
+    pass(300 * MS);
+    assert_owned("0101");
+    pass(30 * MLT_NS_PER_S);
+    assert_owned("0101");
+}
+
+/* Stopped and continued: it learns that others own what it had, and has it back once it was well
+ * for a while. */
+static void test_who_slept_is_outbid_and_has_its_own_back_later(void **state)
+{
+    (void)state;
+    begin(2);
+    world.of[1].running = false;
+    pass(5 * MLT_NS_PER_S);
+    assert_owned("0000");
+    world.of[1].running = true;
+    pass(200 * MS);
+    assert_owned("0000");
+    pass(MLT_OWNERS_HOME_NS - MLT_NS_PER_S);
+    assert_int_equal(taken(1), 0);
+    pass(2 * MLT_NS_PER_S);
+    assert_owned("0101");
+    assert_int_equal(world.of[1].taken[MLT_OWNERS_HOME], 1u << 1 | 1u << 3);
+    pass(30 * MLT_NS_PER_S);
+    assert_owned("0101");
+    assert_int_equal(world.of[0].taken[MLT_OWNERS_HOME], 0);
+}
+
+static void test_who_does_not_hear_itself_takes_nothing(void **state)
+{
+    (void)state;
+    begin(3);
+    for (unsigned n = 0; n < 3; n++) { /* NATS is away */
+        world.of[n].deaf = true;
+    }
+    pass(60 * MLT_NS_PER_S);
+    assert_int_equal(taken(0) | taken(1) | taken(2), 0);
+    /* It is back, for one after the other. */
+    for (unsigned n = 0; n < 3; n++) {
+        world.of[n].deaf = false;
+        pass(MLT_OWNERS_SETTLE_NS / 2);
+    }
+    pass(10 * MLT_NS_PER_S);
+    assert_int_equal(taken(0) | taken(1) | taken(2), 0);
+    assert_owned("0120");
+    /* Only one of them is cut off: it takes nothing, and what it had is taken. */
+    world.of[1].deaf = true;
+    pass(2 * MLT_NS_PER_S);
+    assert_int_equal(taken(1), 0);
+    assert_int_equal(world.of[0].taken[MLT_OWNERS_SILENT], 1u << 1);
+}
+
+static void test_what_cannot_be_claimed_is_tried_again_later(void **state)
+{
+    (void)state;
+    begin(2);
+    world.of[1].running = false;
+    pass(MLT_NS_PER_S);
+    struct replica *r = &world.of[0];
+    assert_int_equal(taken(0), 1u << 1 | 1u << 3);
+    lose(r, taken(0)); /* JetStream did not take the claims */
+    mlt_owners_failed(&r->owners, taken(0), world.now);
+    memset(r->taken, 0, sizeof r->taken);
+    pass(MLT_OWNERS_RETRY_NS - 20 * MS);
+    assert_int_equal(taken(0), 0);
+    pass(MLT_NS_PER_S);
+    assert_owned("0000");
+}
+
+/* Two are told two numbers, as in a rolling update: each partition has one owner after each step,
+ * and nobody takes anything from one who calls it its own. */
+static void test_scaled_two_three_two(void **state)
+{
+    (void)state;
+    begin(2);
+    run(2, 3);
+    pass(15 * MLT_NS_PER_S);
+    assert_owned("0121");
+    for (unsigned n = 2; n-- > 0;) {
+        world.of[n].running = false;
+        pass(2 * MLT_NS_PER_S);
+        run(n, 3);
+        pass(15 * MLT_NS_PER_S);
+    }
+    assert_owned("0120");
+    world.of[2].running = false;
+    pass(2 * MLT_NS_PER_S);
+    assert_owned("0100");
+    for (unsigned n = 2; n-- > 0;) {
+        world.of[n].running = false;
+        pass(2 * MLT_NS_PER_S);
+        run(n, 2);
+        pass(15 * MLT_NS_PER_S);
+    }
+    assert_owned("0101");
+    memset(world.of[0].taken, 0, sizeof world.of[0].taken);
+    memset(world.of[1].taken, 0, sizeof world.of[1].taken);
+    pass(60 * MLT_NS_PER_S);
+    assert_int_equal(taken(0) | taken(1), 0);
+}
+
+static void test_a_higher_epoch_ends_a_lower_one_and_not_the_other_way_round(void **state)
+{
+    (void)state;
+    struct mlt_owners owners;
+    uint64_t own[MLT_OWNERS_PARTITIONS_MAX] = { 7, 7, 7, 0 };
+    mlt_owners_init(&owners, PARTITIONS, 0, 1, 1, 0);
+    const struct mlt_owners_beat beat = {
+        .boot = 2, .replicas = 1, .partitions = 0xf, .epochs = { 6, 7, 8, 9 }
+    };
+    assert_int_equal(mlt_owners_hear(&owners, &beat, own, 10), 1u << 2);
+    /* Named without an epoch, as by one that claims just now: nothing yet. */
+    const struct mlt_owners_beat claiming = { .boot = 3, .replicas = 1, .partitions = 0xf };
+    assert_int_equal(mlt_owners_hear(&owners, &claiming, own, 20), 0);
+}
+
+static void test_beats_on_the_wire(void **state)
+{
+    (void)state;
+    uint8_t bytes[MLT_OWNERS_BEAT_BYTES_MAX];
+    struct mlt_owners_beat beat = { .boot = UINT64_MAX, .replica = 2, .replicas = 3 }, read;
+    char instance[MLT_OWNERS_INSTANCE_BYTES_MAX];
+    memset(instance, 'x', sizeof instance - 1);
+    instance[sizeof instance - 1] = '\0';
+    for (uint32_t p = 0; p < MLT_OWNERS_PARTITIONS_MAX; p++) { /* the longest there is */
+        beat.partitions |= UINT64_C(1) << p;
+        beat.epochs[p] = UINT64_MAX - p;
+    }
+    beat.leaving = true;
+    size_t len = mlt_owners_encode(&beat, instance, bytes);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len), &read), MLT_OK);
+    assert_memory_equal(&read, &beat, sizeof beat);
+    for (size_t cut = 1; cut < len; cut++) { /* a part of it is none, or another one */
+        struct mlt_owners_beat part;
+        if (mlt_owners_decode(mlt_slice_of(bytes, len - cut), &part) == MLT_OK) {
+            assert_true(memcmp(&part, &beat, sizeof beat) != 0);
+        }
+    }
+    beat = (struct mlt_owners_beat){ .boot = 1, .replica = 3, .replicas = 3 };
+    len = mlt_owners_encode(&beat, "a", bytes);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len), &read), MLT_E_PARSE);
+    beat = (struct mlt_owners_beat){ .boot = 0, .replica = 0, .replicas = 3 };
+    len = mlt_owners_encode(&beat, "a", bytes);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len), &read), MLT_E_PARSE);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of("\xff\xff", 2), &read), MLT_E_PARSE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_where_all_are_well_nobody_takes_anything),
+        cmocka_unit_test(test_what_is_silent_is_taken_by_the_lowest_within_a_second),
+        cmocka_unit_test(test_what_is_released_is_taken_at_once),
+        cmocka_unit_test(test_who_comes_back_has_its_own_and_the_stand_in_falls_silent),
+        cmocka_unit_test(test_who_slept_is_outbid_and_has_its_own_back_later),
+        cmocka_unit_test(test_who_does_not_hear_itself_takes_nothing),
+        cmocka_unit_test(test_what_cannot_be_claimed_is_tried_again_later),
+        cmocka_unit_test(test_scaled_two_three_two),
+        cmocka_unit_test(test_a_higher_epoch_ends_a_lower_one_and_not_the_other_way_round),
+        cmocka_unit_test(test_beats_on_the_wire),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

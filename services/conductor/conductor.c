@@ -1,16 +1,14 @@
-/* Pipeline and life of the service. See conductor_internal.h for threads, owner.c for ownership. */
+/* Pipeline and life of a conductor. See conductor_internal.h for threads, owner.c for ownership. */
 #include <stddef.h>
 #include <stdlib.h>
 
 #include "book.h"
 #include "conductor_internal.h"
+#include "meltica/base/hash.h"
 #include "meltica/base/log.h"
 
 #define ARENA_BLOCK_BYTES (64u << 10)
 #define ARENA_BYTES_MAX (4u << 20)
-/* HEADS and checkpoints of each slot once a second. All at once they would hold up the flow of all
- * instruments, and the commits behind them, for tens of milliseconds. */
-#define SLOT_INTERVAL_NS (MLT_NS_PER_S / MLT_SLOT_COUNT)
 #define ROOM_WAIT_NS (2 * MLT_NS_PER_S)
 
 static const struct mlt_config_item items[] = {
@@ -142,7 +140,7 @@ static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event
     trace(c, event, true);
     /* A BOOK has waited for its window. */
     if (event->stamps.dispatched != MLT_STAMP_UNKNOWN && event->type != MLT_EVENT_BOOK) {
-        mlt_histogram_record_ns(c->metrics.stage,
+        mlt_histogram_record_ns(c->metrics->stage,
                                 mlt_span_ns(event->stamps.dispatched, event->stamps.conducted));
     }
 }
@@ -178,7 +176,7 @@ static void take_elements(struct conductor *c, const struct mlt_hop_batch *batch
         mlt_arena_reset(&c->arena);
         status = mlt_event_decode(element, &c->arena, &event);
         if (status != MLT_OK) {
-            mlt_counter_add(c->metrics.undecodable, 1);
+            mlt_counter_add(c->metrics->undecodable, 1);
             undecodable = true;
             trouble = status;
             continue;
@@ -193,7 +191,7 @@ static void take_elements(struct conductor *c, const struct mlt_hop_batch *batch
         }
     }
     if (status != MLT_E_EMPTY) {
-        mlt_counter_add(c->metrics.undecodable, 1);
+        mlt_counter_add(c->metrics->undecodable, 1);
         undecodable = true;
         trouble = status;
     }
@@ -295,11 +293,8 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
     }
 }
 
-static void on_slot_timer(void *ctx)
+void mlt_conductor_turn(struct conductor *c, uint64_t slots)
 {
-    struct conductor *c = ctx;
-    const uint64_t slots = UINT64_C(1) << c->slot_turn;
-    c->slot_turn = (c->slot_turn + 1) % MLT_SLOT_COUNT;
     (void)pthread_mutex_lock(&c->lock);
     if (c->sender != NULL) {
         mlt_conductor_core_heads(c->core, slots);
@@ -307,70 +302,52 @@ static void on_slot_timer(void *ctx)
         mlt_conductor_touched(c);
     }
     (void)pthread_mutex_unlock(&c->lock);
-    mlt_timer_start(c->slot_timer, SLOT_INTERVAL_NS);
 }
 
-/* ---- health ---- */
+/* ---- seen from outside ---- */
 
-static bool ready(void *state, const char **reason)
+const char *mlt_conductor_trouble(struct conductor *c)
 {
-    struct conductor *c = state;
+    const char *trouble = NULL;
     (void)pthread_mutex_lock(&c->lock);
     switch (c->phase) {
     case PHASE_WAITING:
-        *reason = "waiting for NATS";
+        trouble = "waiting for NATS";
         break;
     case PHASE_CLAIMING:
-        *reason = "claiming slots";
+        trouble = "claiming slots";
         break;
-    case PHASE_STANDBY:
-        *reason = "outbid";
-        break;
-    case PHASE_ENDED:
-        *reason = "ended";
+    case PHASE_ENDED: /* another one owns what it had: this process stands by, and is well */
         break;
     case PHASE_RUNNING:
-        *reason = c->trouble;
+        trouble = c->trouble;
         break;
     }
     (void)pthread_mutex_unlock(&c->lock);
-    return *reason == NULL;
+    return trouble;
 }
 
-static void collect(void *state)
+void mlt_conductor_add_owned(struct conductor *c, struct mlt_owners_beat *beat)
 {
-    struct conductor *c = state;
     (void)pthread_mutex_lock(&c->lock);
-    mlt_conductor_metrics_collect(c);
-    (void)pthread_mutex_unlock(&c->lock);
-}
-
-static void stats(void *state, struct mlt_buf *out)
-{
-    struct conductor *c = state;
-    struct mlt_conductor_counts counts;
-    (void)pthread_mutex_lock(&c->lock);
-    mlt_conductor_core_counts(c->core, &counts);
-    (void)pthread_mutex_unlock(&c->lock);
-    const enum mlt_status status = mlt_buf_printf(
-        out,
-        "{\"in\":%llu,\"out\":%llu,\"duplicates\":%llu,\"late\":%llu,"
-        "\"lost_reports\":%llu,\"books\":%llu,\"books_live\":%llu,\"gaps\":%llu}",
-        (unsigned long long)counts.in, (unsigned long long)counts.out,
-        (unsigned long long)counts.duplicates, (unsigned long long)counts.late,
-        (unsigned long long)counts.lost_reports, (unsigned long long)counts.books,
-        (unsigned long long)counts.states[MLT_BOOK_LIVE], (unsigned long long)counts.gaps);
-    if (status != MLT_OK) { /* then there are no figures this time */
-        mlt_log(MLT_LOG_WARN, "stats_failed", "no room for the figures",
-                MLT_S("status", mlt_status_word(status)));
+    if (c->phase != PHASE_ENDED) {
+        beat->partitions |= c->mine & ~c->outbid;
+        for (uint32_t p = 0; p < c->partitions; p++) {
+            if ((c->mine & ~c->outbid & UINT64_C(1) << p) != 0) {
+                beat->epochs[p] = c->epochs[p];
+            }
+        }
     }
+    (void)pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- life ---- */
 
-static void stop(void *state)
+void mlt_conductor_destroy(struct conductor *c, struct conductor_totals *totals)
 {
-    struct conductor *c = state;
+    if (c == NULL) {
+        return;
+    }
     (void)pthread_mutex_lock(&c->lock);
     c->stopping = true;
     (void)pthread_cond_broadcast(&c->changed);
@@ -382,8 +359,13 @@ static void stop(void *state)
     mlt_conductor_stop_books(c);
     mlt_claims_destroy(c->claims);
     mlt_store_destroy(c->store);
-    mlt_timer_destroy(c->slot_timer);
     mlt_hop_sender_destroy(c->sender, 0);
+    c->sender = NULL;
+    if (c->core != NULL) {
+        (void)pthread_mutex_lock(&c->lock);
+        mlt_conductor_totals_add(c, totals);
+        (void)pthread_mutex_unlock(&c->lock);
+    }
     mlt_conductor_core_destroy(c->core);
     mlt_arena_fini(&c->arena);
     mlt_arena_fini(&c->held_arena);
@@ -392,9 +374,8 @@ static void stop(void *state)
     free(c);
 }
 
-static void drain(void *state)
+void mlt_conductor_drain(struct conductor *c)
 {
-    struct conductor *c = state;
     (void)pthread_mutex_lock(&c->lock);
     c->draining = true; /* the owner closes the hops and says when it is done */
     (void)pthread_cond_broadcast(&c->changed);
@@ -419,9 +400,6 @@ static enum mlt_status build(struct conductor *c, const struct conductor_config 
     if (status == MLT_OK) {
         status = mlt_conductor_start_cache(c, cfg, err);
     }
-    if (status == MLT_OK) {
-        status = mlt_timer_create(mlt_service_loop(c->service), on_slot_timer, c, &c->slot_timer);
-    }
     if (status == MLT_OK && pthread_create(&c->owner, NULL, mlt_conductor_owner, c) != 0) {
         status = mlt_error_set(err, MLT_E_NOMEM, "no thread");
     }
@@ -429,28 +407,28 @@ static enum mlt_status build(struct conductor *c, const struct conductor_config 
     return status;
 }
 
-static enum mlt_status start(struct mlt_service *service, const void *config, void **state,
-                             struct mlt_error *err)
+enum mlt_status mlt_conductor_create(struct replica *replica, uint64_t mine, bool taken_over,
+                                     struct conductor **conductor, struct mlt_error *err)
 {
-    const struct conductor_config *cfg = config;
     struct conductor *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "conductor");
     }
-    c->service = service;
-    c->data = mlt_service_data_bus(service);
-    c->control = mlt_service_control_bus(service);
-    c->partitions = mlt_service_partitions(service);
-    c->ring_bytes = (size_t)cfg->ring_bytes;
-    c->metrics_instruments = (size_t)cfg->metrics_instruments;
-    for (uint32_t p = 0; p < c->partitions; p++) {
-        if (p % mlt_service_replicas(service) == mlt_service_replica(service)) {
-            c->mine |= UINT64_C(1) << p;
-        }
-    }
+    c->replica = replica;
+    c->service = replica->service;
+    c->data = replica->data;
+    c->control = replica->control;
+    c->partitions = mlt_service_partitions(replica->service);
+    c->mine = mine;
+    c->taken_over = taken_over;
+    c->ring_bytes = (size_t)replica->config.ring_bytes;
+    c->metrics = &replica->metrics;
+    do {
+        c->boot = mlt_random64();
+    } while (c->boot == 0);
     mlt_arena_init(&c->arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
     mlt_arena_init(&c->held_arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
-    c->trace = mlt_service_trace(service);
+    c->trace = mlt_service_trace(replica->service);
     (void)pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
@@ -458,18 +436,13 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     (void)pthread_cond_init(&c->changed, &attributes);
     mlt_conductor_init_books(c, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    mlt_conductor_metrics_init(&c->metrics, mlt_service_metrics(service));
-    enum mlt_status status = c->mine != 0
-                                 ? build(c, cfg, err)
-                                 : mlt_error_set(err, MLT_E_CONFIG,
-                                                 "more replicas than partitions: this one has "
-                                                 "nothing to own");
+    const enum mlt_status status = build(c, &replica->config, err);
     if (status != MLT_OK) {
-        stop(c);
+        struct conductor_totals none = { 0 };
+        mlt_conductor_destroy(c, &none);
         return status;
     }
-    mlt_timer_start(c->slot_timer, SLOT_INTERVAL_NS);
-    *state = c;
+    *conductor = c;
     return MLT_OK;
 }
 
@@ -480,11 +453,11 @@ const struct mlt_service_spec mlt_conductor_spec = {
     .item_count = sizeof items / sizeof items[0],
     .config_bytes = sizeof(struct conductor_config),
     .check = check,
-    .start = start,
-    .drain = drain,
-    .stop = stop,
-    .ready = ready,
-    .collect = collect,
+    .start = mlt_replica_start,
+    .drain = mlt_replica_drain,
+    .stop = mlt_replica_stop,
+    .ready = mlt_replica_ready,
+    .collect = mlt_replica_collect,
     .families = mlt_conductor_families,
-    .stats = stats,
+    .stats = mlt_replica_stats,
 };

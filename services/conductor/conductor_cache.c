@@ -53,26 +53,21 @@ void mlt_conductor_cache_checkpoint(struct conductor *c, uint64_t slots, bool at
     }
 }
 
-void mlt_conductor_cache_metrics(struct conductor *c)
+void mlt_conductor_cache_metrics_set(const struct conductor_cache_metrics *m,
+                                     const struct mlt_conductor_cache_counts *counts)
 {
-    if (c->cache == NULL) {
-        return;
-    }
-    struct conductor_cache_metrics *to = &c->metrics.cache;
-    struct mlt_conductor_cache_counts counts;
-    mlt_conductor_cache_get_counts(c->cache, &counts);
-    mlt_gauge_set(to->available, counts.available ? 1 : 0);
-    mlt_gauge_set(to->behind, (int64_t)counts.waiting);
-    mlt_counter_set(to->written, counts.written);
-    mlt_counter_set(to->conflicts, counts.conflicts);
-    mlt_counter_set(to->timeouts, counts.timeouts);
-    mlt_counter_set(to->unavailable, counts.unavailable);
-    mlt_counter_set(to->checkpoints, counts.checkpoints);
-    mlt_counter_set(to->repairs, counts.repairs);
-    mlt_counter_set(to->fenced, counts.fenced);
-    mlt_counter_set(to->away, counts.away);
-    mlt_counter_set(to->rebuilt, counts.rebuilt);
-    mlt_counter_set(to->unusable, counts.unusable);
+    mlt_gauge_set(m->available, counts->available ? 1 : 0);
+    mlt_gauge_set(m->behind, (int64_t)counts->waiting);
+    mlt_counter_set(m->written, counts->written);
+    mlt_counter_set(m->conflicts, counts->conflicts);
+    mlt_counter_set(m->timeouts, counts->timeouts);
+    mlt_counter_set(m->unavailable, counts->unavailable);
+    mlt_counter_set(m->checkpoints, counts->checkpoints);
+    mlt_counter_set(m->repairs, counts->repairs);
+    mlt_counter_set(m->fenced, counts->fenced);
+    mlt_counter_set(m->away, counts->away);
+    mlt_counter_set(m->rebuilt, counts->rebuilt);
+    mlt_counter_set(m->unusable, counts->unusable);
 }
 
 /* ---- threads of the cache ---- */
@@ -156,7 +151,7 @@ void mlt_conductor_load_cache(struct conductor *c, uint64_t epochs[MLT_CONDUCTOR
 
 /* ---- life ---- */
 
-static void init_metrics(struct conductor_cache_metrics *to, struct mlt_metrics *m)
+void mlt_conductor_cache_metrics_init(struct conductor_cache_metrics *to, struct mlt_metrics *m)
 {
     static const char puts[] = "meltica_conductor_cache_puts_total";
     static const char puts_help[] = "Puts of records and checkpoints, by answer";
@@ -187,7 +182,6 @@ static void init_metrics(struct conductor_cache_metrics *to, struct mlt_metrics 
 enum mlt_status mlt_conductor_start_cache(struct conductor *c, const struct conductor_config *cfg,
                                           struct mlt_error *err)
 {
-    init_metrics(&c->metrics.cache, mlt_service_metrics(c->service));
     const struct mlt_conductor_cache_options options = {
         .bus = c->control,
         .data = c->data,
@@ -195,7 +189,7 @@ enum mlt_status mlt_conductor_start_cache(struct conductor *c, const struct cond
         .levels_max = (uint32_t)cfg->book_levels,
         .throttle_ms = (uint32_t)cfg->throttle_ms,
         .refresh_ns = cfg->refresh_ms * MLT_NS_PER_MS,
-        .put_duration = c->metrics.cache.put,
+        .put_duration = c->metrics->cache.put,
         .on_outcome = mlt_conductor_on_committed,
         .on_fenced = on_fenced,
         .on_back = on_back,
@@ -209,6 +203,9 @@ void mlt_conductor_stop_cache(struct conductor *c)
     (void)pthread_mutex_lock(&c->lock);
     struct mlt_conductor_cache *cache = c->cache;
     c->cache = NULL; /* nothing is committed any more */
+    if (cache != NULL) {
+        mlt_conductor_cache_get_counts(cache, &c->cache_counts);
+    }
     (void)pthread_mutex_unlock(&c->lock);
     mlt_conductor_cache_destroy(cache);
 }

@@ -6,7 +6,7 @@
 #include "conductor_internal.h"
 
 /* One family after the other has to be written, so the views are kept meanwhile: a slice of the
- * core's own token stays good, instruments are never freed before the core is. */
+ * core's own token stays good as long as its conductor is there. */
 struct page {
     struct mlt_instrument_view *views;
     size_t count;
@@ -119,20 +119,26 @@ static enum mlt_status append_hidden(size_t total, size_t shown, struct mlt_buf 
 
 enum mlt_status mlt_conductor_families(void *state, struct mlt_buf *out)
 {
-    struct conductor *c = state;
-    struct page page = { .views = calloc(c->metrics_instruments + 1, sizeof *page.views) };
+    struct replica *r = state;
+    const size_t max = (size_t)r->config.metrics_instruments;
+    struct page page = { .views = calloc(max + 1, sizeof *page.views) };
     if (page.views == NULL) {
         return MLT_E_NOMEM;
     }
-    (void)pthread_mutex_lock(&c->lock);
-    const size_t total = mlt_conductor_core_views(c->core, c->metrics_instruments, keep, &page);
-    (void)pthread_mutex_unlock(&c->lock);
+    (void)pthread_mutex_lock(&r->lock); /* until it is written: then none of them ends */
+    size_t total = 0;
+    for (struct conductor *c = r->first; c != NULL; c = c->next) {
+        (void)pthread_mutex_lock(&c->lock);
+        total += mlt_conductor_core_views(c->core, max - page.count, keep, &page);
+        (void)pthread_mutex_unlock(&c->lock);
+    }
     enum mlt_status status = append_hidden(total, page.count, out);
     if (page.count > 0 && status == MLT_OK) {
         status = append_events(&page, out);
         status = status == MLT_OK ? append_times(&page, out) : status;
         status = status == MLT_OK ? append_families(&page, out) : status;
     }
+    (void)pthread_mutex_unlock(&r->lock);
     free(page.views);
     return status;
 }

@@ -1,5 +1,7 @@
 /* What the Conductor counts, by name. README.md has the list. */
+#include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "conductor_internal.h"
 
@@ -120,93 +122,191 @@ void mlt_conductor_metrics_init(struct conductor_metrics *to, struct mlt_metrics
                                           "stage=\"conductor\",reason=\"parse\"");
     to->owned = mlt_metrics_gauge(m, "meltica_conductor_owned_partitions",
                                   "Partitions that this instance numbers", NULL);
+    to->outbid =
+        mlt_metrics_counter(m, "meltica_conductor_outbid_total",
+                            "Partitions that another instance claimed from this one", NULL);
     to->stage = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
                                       "From the stamp of the stage before to this one's",
                                       "stage=\"conduct\"");
     mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"canonical\"");
     mlt_hop_sender_metrics_init(&to->sender, m, "hop=\"out\"");
     init_books(to, m);
+    mlt_conductor_cache_metrics_init(&to->cache, m);
 }
 
-static void collect_books(struct conductor *c, const struct mlt_conductor_counts *counts)
+static void set_books(struct conductor_metrics *m, const struct mlt_conductor_counts *counts,
+                      const struct conductor_resync_counts *asked)
 {
-    const struct conductor_resync_counts *asked = &c->books.counts;
     const struct {
         struct mlt_counter *counter;
         uint64_t value;
     } values[] = {
-        { c->metrics.books, counts->books },
-        { c->metrics.books_merged, counts->books_merged },
-        { c->metrics.books_late, counts->books_late },
-        { c->metrics.books_fenced, counts->books_fenced },
-        { c->metrics.uncached, counts->uncached },
-        { c->metrics.digests, counts->digests },
-        { c->metrics.gaps, counts->gaps },
-        { c->metrics.stales, counts->stales },
-        { c->metrics.crossed, counts->crossed },
-        { c->metrics.resynced, counts->resyncs },
-        { c->metrics.requests, counts->requests },
-        { c->metrics.snapshots, counts->snapshots },
-        { c->metrics.unused, counts->unused_snapshots },
-        { c->metrics.kept, counts->snapshots_kept },
-        { c->metrics.doubted, counts->snapshots_doubted },
-        { c->metrics.audits_right, counts->audits_right },
-        { c->metrics.audits_wrong, counts->audits_wrong },
-        { c->metrics.books_refused, counts->books_refused },
-        { c->metrics.level_changes, counts->level_changes },
-        { c->metrics.unknown_deletes, counts->unknown_deletes },
-        { c->metrics.hold_overruns, counts->hold_overruns },
-        { c->metrics.conflated, counts->conflated },
-        { c->metrics.restored, counts->restored },
-        { c->metrics.rejoined, counts->rejoined },
-        { c->metrics.replayed, counts->replayed },
-        { c->metrics.trades_gaps, counts->trades_gaps },
-        { c->metrics.trades_missing, counts->trades_missing },
-        { c->metrics.trades_requests, counts->trades_requests },
-        { c->metrics.trades_filled, counts->trades_filled },
-        { c->metrics.accepted, asked->accepted },
-        { c->metrics.declined, asked->refused },
-        { c->metrics.unanswered, asked->unanswered },
-        { c->metrics.unqueued, asked->unqueued },
+        { m->books, counts->books },
+        { m->books_merged, counts->books_merged },
+        { m->books_late, counts->books_late },
+        { m->books_fenced, counts->books_fenced },
+        { m->uncached, counts->uncached },
+        { m->digests, counts->digests },
+        { m->gaps, counts->gaps },
+        { m->stales, counts->stales },
+        { m->crossed, counts->crossed },
+        { m->resynced, counts->resyncs },
+        { m->requests, counts->requests },
+        { m->snapshots, counts->snapshots },
+        { m->unused, counts->unused_snapshots },
+        { m->kept, counts->snapshots_kept },
+        { m->doubted, counts->snapshots_doubted },
+        { m->audits_right, counts->audits_right },
+        { m->audits_wrong, counts->audits_wrong },
+        { m->books_refused, counts->books_refused },
+        { m->level_changes, counts->level_changes },
+        { m->unknown_deletes, counts->unknown_deletes },
+        { m->hold_overruns, counts->hold_overruns },
+        { m->conflated, counts->conflated },
+        { m->restored, counts->restored },
+        { m->rejoined, counts->rejoined },
+        { m->replayed, counts->replayed },
+        { m->trades_gaps, counts->trades_gaps },
+        { m->trades_missing, counts->trades_missing },
+        { m->trades_requests, counts->trades_requests },
+        { m->trades_filled, counts->trades_filled },
+        { m->accepted, asked->accepted },
+        { m->declined, asked->refused },
+        { m->unanswered, asked->unanswered },
+        { m->unqueued, asked->unqueued },
     };
     for (size_t n = 0; n < sizeof values / sizeof values[0]; n++) {
         mlt_counter_set(values[n].counter, values[n].value);
     }
     for (int w = 0; w < MLT_TRADES_LOSSES; w++) {
-        mlt_counter_set(c->metrics.trades_unfillable[w], counts->trades_unfillable[w]);
+        mlt_counter_set(m->trades_unfillable[w], counts->trades_unfillable[w]);
     }
     for (int s = MLT_BOOK_IDLE; s <= MLT_BOOK_STALE; s++) {
-        mlt_gauge_set(c->metrics.states[s], (int64_t)counts->states[s]);
+        mlt_gauge_set(m->states[s], (int64_t)counts->states[s]);
     }
 }
 
-void mlt_conductor_metrics_collect(struct conductor *c)
+void mlt_conductor_metrics_set(struct conductor_metrics *m, const struct conductor_totals *totals)
+{
+    const struct mlt_conductor_counts *counts = &totals->counts;
+    mlt_hop_receiver_metrics_set(&m->receiver, &totals->receiver);
+    mlt_hop_sender_metrics_set(&m->sender, &totals->sender);
+    mlt_counter_set(m->unsent, totals->unsent);
+    mlt_counter_set(m->in, counts->in);
+    mlt_counter_set(m->out, counts->out);
+    mlt_counter_set(m->duplicates, counts->duplicates);
+    mlt_counter_set(m->late, counts->late);
+    mlt_counter_set(m->stale_owner, counts->stale_owner);
+    mlt_counter_set(m->refused, counts->refused);
+    mlt_counter_set(m->lost_reports, counts->lost_reports);
+    mlt_gauge_set(m->owned, (int64_t)totals->owned);
+    set_books(m, counts, &totals->asked);
+    mlt_conductor_cache_metrics_set(&m->cache, &totals->cache);
+}
+
+/* ---- totals ---- */
+
+/* These are nothing but figures. */
+static_assert(sizeof(struct mlt_conductor_counts) % sizeof(uint64_t) == 0 &&
+                  sizeof(struct conductor_resync_counts) % sizeof(uint64_t) == 0 &&
+                  sizeof(struct mlt_hop_receiver_stats) % sizeof(uint64_t) == 0,
+              "figures of 8 bytes");
+
+static void add_figures(void *to, const void *of, size_t bytes)
+{
+    uint8_t *sum = to;
+    const uint8_t *more = of;
+    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
+        uint64_t a, b;
+        memcpy(&a, sum + at, sizeof a);
+        memcpy(&b, more + at, sizeof b);
+        a += b;
+        memcpy(sum + at, &a, sizeof a);
+    }
+}
+
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void add_sender(struct mlt_hop_sender_stats *to, const struct mlt_hop_sender_stats *of)
+{
+    to->elements += of->elements;
+    to->batches += of->batches;
+    to->bytes += of->bytes;
+    to->repeats_served += of->repeats_served;
+    to->repeated_batches += of->repeated_batches;
+    to->overrun_batches += of->overrun_batches;
+    to->blocked_ns += of->blocked_ns;
+    to->unacked_bytes = greater(to->unacked_bytes, of->unacked_bytes);
+    to->unacked_max_bytes = greater(to->unacked_max_bytes, of->unacked_max_bytes);
+    to->ring_bytes = greater(to->ring_bytes, of->ring_bytes);
+}
+
+static void add_cache(struct mlt_conductor_cache_counts *to,
+                      const struct mlt_conductor_cache_counts *of)
+{
+    to->commits += of->commits;
+    to->turned_away += of->turned_away;
+    to->written += of->written;
+    to->conflicts += of->conflicts;
+    to->timeouts += of->timeouts;
+    to->unavailable += of->unavailable;
+    to->checkpoints += of->checkpoints;
+    to->repairs += of->repairs;
+    to->fenced += of->fenced;
+    to->away += of->away;
+    to->rebuilt += of->rebuilt;
+    to->unusable += of->unusable;
+    to->waiting += of->waiting;
+}
+
+void mlt_conductor_keep_hop_stats(struct conductor *c)
+{
+    if (c->receiver != NULL) {
+        mlt_hop_receiver_get_stats(c->receiver, &c->receiver_stats);
+    }
+    if (c->sender != NULL) {
+        mlt_hop_sender_get_stats(c->sender, &c->sender_stats);
+    }
+}
+
+void mlt_conductor_totals_add(struct conductor *c, struct conductor_totals *to)
 {
     struct mlt_conductor_counts counts;
     mlt_conductor_core_counts(c->core, &counts);
-    int64_t owned = 0;
-    for (uint32_t p = 0; p < c->partitions; p++) {
-        owned += c->epochs[p] != 0 ? 1 : 0;
+    if (c->phase == PHASE_ENDED) { /* its books are another owner's */
+        memset(counts.states, 0, sizeof counts.states);
     }
+    add_figures(&to->counts, &counts, sizeof counts);
+    add_figures(&to->asked, &c->books.counts, sizeof c->books.counts);
     if (c->receiver_open) {
-        struct mlt_hop_receiver_stats stats;
-        mlt_hop_receiver_get_stats(c->receiver, &stats);
-        mlt_hop_receiver_metrics_set(&c->metrics.receiver, &stats);
+        mlt_conductor_keep_hop_stats(c);
     }
-    if (c->sender != NULL) {
-        struct mlt_hop_sender_stats stats;
-        mlt_hop_sender_get_stats(c->sender, &stats);
-        mlt_hop_sender_metrics_set(&c->metrics.sender, &stats);
+    add_figures(&to->receiver, &c->receiver_stats, sizeof c->receiver_stats);
+    add_sender(&to->sender, &c->sender_stats);
+    if (c->cache != NULL) {
+        mlt_conductor_cache_get_counts(c->cache, &c->cache_counts);
+        to->cache.available = to->cache.available || c->cache_counts.available;
     }
-    mlt_counter_set(c->metrics.unsent, c->unsent);
-    mlt_counter_set(c->metrics.in, counts.in);
-    mlt_counter_set(c->metrics.out, counts.out);
-    mlt_counter_set(c->metrics.duplicates, counts.duplicates);
-    mlt_counter_set(c->metrics.late, counts.late);
-    mlt_counter_set(c->metrics.stale_owner, counts.stale_owner);
-    mlt_counter_set(c->metrics.refused, counts.refused);
-    mlt_counter_set(c->metrics.lost_reports, counts.lost_reports);
-    mlt_gauge_set(c->metrics.owned, owned);
-    collect_books(c, &counts);
-    mlt_conductor_cache_metrics(c);
+    add_cache(&to->cache, &c->cache_counts);
+    to->unsent += c->unsent;
+    for (uint32_t p = 0; p < c->partitions && c->phase != PHASE_ENDED; p++) {
+        to->owned += c->epochs[p] != 0 ? 1 : 0;
+    }
+}
+
+void mlt_conductor_totals_retire(struct conductor_totals *to, const struct conductor_totals *of)
+{
+    struct conductor_totals ended = *of;
+    memset(ended.counts.states, 0, sizeof ended.counts.states);
+    ended.sender.unacked_bytes = ended.sender.ring_bytes = 0;
+    ended.cache.waiting = 0;
+    add_figures(&to->counts, &ended.counts, sizeof ended.counts);
+    add_figures(&to->asked, &ended.asked, sizeof ended.asked);
+    add_figures(&to->receiver, &ended.receiver, sizeof ended.receiver);
+    add_sender(&to->sender, &ended.sender);
+    add_cache(&to->cache, &ended.cache);
+    to->unsent += ended.unsent;
 }

@@ -57,6 +57,9 @@ static void set_epoch(struct conductor *c, uint32_t partition, uint64_t epoch)
 
 static void lose(struct conductor *c, uint32_t partition)
 {
+    if ((c->outbid & bit(partition)) == 0) {
+        mlt_counter_add(c->metrics->outbid, 1);
+    }
     c->outbid |= bit(partition);
     set_epoch(c, partition, 0);
     if (c->receiver_open) {
@@ -91,6 +94,23 @@ static void on_outbid(void *ctx, uint32_t slot, uint64_t epoch)
     (void)pthread_mutex_unlock(&c->lock);
     mlt_log(MLT_LOG_WARN, "outbid", "another instance took this partition over",
             MLT_U("partition", partition), MLT_U("epoch", epoch), MLT_U("own_epoch", own));
+    mlt_replicas_changed(c->replica->replicas);
+}
+
+/* A claim may be read late, or never where JetStream is away: the new owner says it, too. */
+void mlt_conductor_outbid(struct conductor *c, const struct mlt_owners_beat *beat)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    for (uint32_t p = 0; p < c->partitions; p++) {
+        const uint64_t own = c->epochs[p];
+        if ((beat->partitions & bit(p)) != 0 && own != 0 && beat->epochs[p] > own) {
+            lose(c, p);
+            mlt_log(MLT_LOG_WARN, "outbid", "another instance says that it owns this partition",
+                    MLT_U("partition", p), MLT_U("epoch", beat->epochs[p]),
+                    MLT_U("own_epoch", own));
+        }
+    }
+    (void)pthread_mutex_unlock(&c->lock);
 }
 
 static bool await_nats(struct conductor *c)
@@ -106,6 +126,10 @@ static bool await_nats(struct conductor *c)
             mlt_bus_wait_connected(c->data, CONNECT_SLICE_NS) == MLT_OK) {
             return true;
         }
+        if (c->taken_over) { /* when it is back, the owner may be, too */
+            c->unclaimed = true;
+            return false;
+        }
     }
 }
 
@@ -115,7 +139,7 @@ static enum mlt_status try_claims(struct conductor *c, uint64_t epochs[MLT_SLOT_
     struct mlt_claims_options options = {
         .service = MLT_CONDUCTOR_SERVICE,
         .instance = mlt_service_instance(c->service),
-        .boot = mlt_service_boot(c->service),
+        .boot = c->boot,
         .on_outbid = on_outbid,
         .ctx = c,
     };
@@ -134,7 +158,7 @@ static enum mlt_status try_claims(struct conductor *c, uint64_t epochs[MLT_SLOT_
     return mlt_claims_create(c->store, &options, epochs, &c->claims, err);
 }
 
-/* Epochs for all partitions wanted. False: the service ends. */
+/* Epochs for all partitions wanted. False: the service ends, or they cannot be had. */
 static bool claim(struct conductor *c)
 {
     uint64_t epochs[MLT_SLOT_COUNT] = { 0 };
@@ -150,6 +174,14 @@ static bool claim(struct conductor *c)
     } while (status != MLT_OK && !mlt_bus_connected(c->control));
     const bool by_time = status != MLT_OK;
     const uint64_t now = (uint64_t)mlt_clock_wall_ns();
+    if (by_time && c->taken_over) {
+        /* Whoever has it may live, and would never learn of an epoch that is no claim. */
+        mlt_log(MLT_LOG_WARN, "takeover_failed",
+                "partitions cannot be claimed: they stay as they are until JetStream answers",
+                MLT_S("status", mlt_status_word(status)), MLT_S("reason", err.text));
+        c->unclaimed = true;
+        return false;
+    }
     if (by_time) {
         mlt_log(MLT_LOG_WARN, "epoch_by_time",
                 "slots cannot be claimed: numbering goes on with the time as epoch",
@@ -164,6 +196,7 @@ static bool claim(struct conductor *c)
         }
     }
     (void)pthread_mutex_unlock(&c->lock);
+    mlt_replicas_changed(c->replica->replicas);
     return true;
 }
 
@@ -306,7 +339,7 @@ static bool open_hops(struct conductor *c)
         .service = MLT_CONDUCTOR_SERVICE,
         .subject = "meltica.int.out",
         .partitions = c->partitions,
-        .boot = mlt_service_boot(c->service),
+        .boot = c->boot,
         .ring_bytes = c->ring_bytes,
         .partition_mask = c->mine,
     };
@@ -446,15 +479,17 @@ static void close_hops(struct conductor *c)
     mlt_conductor_settle_all(c);
     struct mlt_hop_receiver *receiver = c->receiver;
     const bool standby = !ending(c);
+    mlt_conductor_keep_hop_stats(c);
     (void)pthread_mutex_unlock(&c->lock);
     mlt_hop_receiver_destroy(receiver);
     if (!standby) {
         mlt_conductor_drain_books(c);
     }
     (void)pthread_mutex_lock(&c->lock);
+    c->receiver = NULL;
+    mlt_conductor_keep_hop_stats(c);
     struct mlt_hop_sender *sender = c->sender;
     c->sender = NULL;
-    c->receiver = NULL;
     (void)pthread_mutex_unlock(&c->lock);
     /* Who was outbid has nothing to say that would pass. */
     mlt_hop_sender_destroy(sender, standby ? 0 : FLUSH_NS);
@@ -471,19 +506,15 @@ void *mlt_conductor_owner(void *arg)
     }
     close_hops(c);
     (void)pthread_mutex_lock(&c->lock);
-    if (!ending(c)) {
-        c->phase = PHASE_STANDBY;
-        mlt_log(MLT_LOG_WARN, "standby", "every partition was taken over: standing by",
+    const bool outbid = !ending(c) && !c->unclaimed;
+    c->phase = PHASE_ENDED;
+    (void)pthread_mutex_unlock(&c->lock);
+    if (outbid) {
+        mlt_log(MLT_LOG_WARN, "standby",
+                "every partition of these was taken over: standing by for them",
+                MLT_U("partitions", (uint64_t)__builtin_popcountll(c->mine)),
                 MLT_S("instance", mlt_service_instance(c->service)));
     }
-    while (!ending(c)) {
-        (void)pthread_cond_wait(&c->changed, &c->lock);
-    }
-    c->phase = PHASE_ENDED;
-    const bool draining = c->draining;
-    (void)pthread_mutex_unlock(&c->lock);
-    if (draining) {
-        mlt_service_drained(c->service);
-    }
+    mlt_replicas_changed(c->replica->replicas);
     return NULL;
 }

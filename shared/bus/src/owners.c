@@ -193,14 +193,14 @@ static int64_t rank(const struct mlt_owners *owners, uint32_t partition, int64_t
     return before;
 }
 
-/* Whoever has it does not call it its own, and both count the same replicas: else two that were
- * told different numbers would take it from each other without end. */
+/* Whoever has it does not call it its own: else two that were told different numbers of replicas
+ * would take it from each other without end. */
 static bool may_come_home(const struct mlt_owners *owners, uint32_t partition, int64_t now)
 {
     const struct mlt_owners_partition *of = &owners->of[partition];
     const struct mlt_owners_peer *peer = find_peer(owners, of->boot);
     return partition % owners->replicas == owners->replica && peer != NULL &&
-           peer->replicas == owners->replicas && !peer_is_home(peer, partition) &&
+           !peer_is_home(peer, partition) &&
            now - later(of->lost_ns, owners->self_steady_ns) >= MLT_OWNERS_HOME_NS;
 }
 

@@ -105,10 +105,9 @@ static void test_a_second_conductor_takes_over_and_the_first_falls_silent(void *
         size_t from = 0;
         process_wait_log(owner, "\"event\":\"standby\"", &from);
         assert_true(consumer_wait_epochs(&flow.consumer, turn * FLOW_INSTRUMENTS));
-        process_wait_log(owner, "\"event\":\"not_ready\"", &from);
+        /* It is well: it would take over at any time. */
         char page[65536];
-        assert_int_equal(process_get(owner, "/readyz", page, sizeof page), 503);
-        assert_non_null(strstr(page, "outbid"));
+        assert_int_equal(process_get(owner, "/readyz", page, sizeof page), 200);
         assert_int_equal(process_get(owner, "/livez", page, sizeof page), 200);
         from = 0;
         process_wait_log(next, "\"event\":\"ready\"", &from);

@@ -1,11 +1,4 @@
-/*
- * Pipeline and life of the service. Threads:
- *  - loop: start, stop, drain, readiness, metrics;
- *  - receiver (the hop's): the core, the journal's and the live lane's bytes; it alone touches the
- * core;
- *  - reader (reader.c): the dispatch table;
- *  - lanes (lane_flow.c): what has waited for the window of a private lane;
- *  - closer: ends the intake while draining, which may have to wait.
+/* Pipeline and life of a data_bus. See data_bus_internal.h for threads, replica.c for the process.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -13,6 +6,7 @@
 
 #include "data_bus_internal.h"
 #include "heads.h"
+#include "meltica/base/hash.h"
 #include "meltica/base/log.h"
 #include "meltica/v1/internal.pb-c.h"
 
@@ -24,6 +18,8 @@
     (500 * MLT_NS_PER_MS) /* then the event is judged by the table that is there */
 #define PUBLISH_SLICE_NS (200 * MLT_NS_PER_MS)
 #define PAUSE_NS (20 * MLT_NS_PER_MS)
+#define CONNECT_SLICE_NS (200 * MLT_NS_PER_MS)
+#define EPOCH_ALONE 1u /* without a claim; below all claims, which begin with the time */
 #define HEADS_REPLY_BYTES_MAX MLT_BUS_PAYLOAD_BYTES_MAX
 
 static const struct mlt_config_item items[] = {
@@ -60,6 +56,20 @@ static const struct mlt_config_item items[] = {
 
 /* ---- hot path ---- */
 
+/* What cannot be handed on now will not be. */
+static bool over(const struct data_bus *d)
+{
+    return atomic_load(&d->stopping) || atomic_load(&d->outbid);
+}
+
+/* Whether we know that nobody else publishes. Who slept hears first what was said meanwhile, and
+ * gives up where another one has its place. */
+static bool may_publish(void *ctx)
+{
+    const struct data_bus *d = ctx;
+    return !d->shared || mlt_replicas_in_touch(d->replica->replicas);
+}
+
 /* For what tells us that it is closed before it was waited for. */
 static void pause_shortly(struct data_bus *d)
 {
@@ -67,7 +77,7 @@ static void pause_shortly(struct data_bus *d)
     const struct timespec until = { .tv_sec = (time_t)(at / MLT_NS_PER_S),
                                     .tv_nsec = (long)(at % MLT_NS_PER_S) };
     (void)pthread_mutex_lock(&d->lock);
-    if (!atomic_load(&d->stopping)) {
+    if (!over(d)) {
         (void)pthread_cond_timedwait(&d->changed, &d->lock, &until);
     }
     (void)pthread_mutex_unlock(&d->lock);
@@ -80,14 +90,17 @@ static enum mlt_status publish(struct data_bus *d, const char *subject, struct m
 {
     for (;;) {
         const int64_t deadline = mlt_clock_mono_ns() + PUBLISH_SLICE_NS;
-        const enum mlt_status status =
-            traceparent == NULL
-                ? mlt_bus_publish_wait(d->data, subject, payload, deadline)
-                : mlt_bus_publish_traced(d->data, subject, payload, traceparent, deadline);
+        const bool may = may_publish(d);
+        enum mlt_status status = MLT_E_AGAIN;
+        if (may && !atomic_load(&d->outbid)) {
+            status = traceparent == NULL
+                         ? mlt_bus_publish_wait(d->data, subject, payload, deadline)
+                         : mlt_bus_publish_traced(d->data, subject, payload, traceparent, deadline);
+        }
         if (mlt_status_class(status) != MLT_CLASS_RETRY) {
             return status;
         }
-        if (atomic_load(&d->stopping)) {
+        if (over(d)) {
             d->abandoned = true;
             return status;
         }
@@ -174,12 +187,12 @@ static void take_elements(struct data_bus *d, const struct mlt_hop_batch *batch)
         if (status == MLT_OK) {
             status = mlt_data_bus_core_event(d->core, &event);
         } else {
-            mlt_counter_add(d->metrics.undecodable, 1); /* its channel will show a jump */
+            mlt_counter_add(d->metrics->undecodable, 1); /* its channel will show a jump */
         }
         trouble = status != MLT_OK ? status : trouble;
     }
     if (!d->abandoned && status != MLT_E_EMPTY) {
-        mlt_counter_add(d->metrics.undecodable, 1);
+        mlt_counter_add(d->metrics->undecodable, 1);
         trouble = status;
     }
     if (trouble != MLT_OK) {
@@ -280,36 +293,42 @@ static void on_other(void *ctx, const char *word, const struct mlt_bus_message *
     }
 }
 
-/* ---- health ---- */
+/* ---- life ---- */
 
-static bool ready(void *state, const char **reason)
+enum data_bus_phase mlt_data_bus_phase(struct data_bus *d, uint64_t *epoch)
 {
-    struct data_bus *d = state;
-    struct mlt_table_reader_stats stats;
-    mlt_table_reader_get_stats(d->reader, &stats);
-    *reason = stats.reads == 0 ? "no dispatch table yet" : NULL;
-    return *reason == NULL;
+    (void)pthread_mutex_lock(&d->lock);
+    const enum data_bus_phase phase = d->phase;
+    *epoch = d->epoch;
+    (void)pthread_mutex_unlock(&d->lock);
+    return phase;
 }
 
-static void stats(void *state, struct mlt_buf *out)
+void mlt_data_bus_give_up(struct data_bus *d, uint64_t epoch)
 {
-    const struct data_bus *d = state;
-    const enum mlt_status status =
-        mlt_buf_printf(out,
-                       "{\"in\":%llu,\"validated\":%llu,\"out\":%llu,\"unrouted\":%llu,"
-                       "\"lost\":%llu}",
-                       (unsigned long long)mlt_counter_get(d->metrics.in),
-                       (unsigned long long)mlt_counter_get(d->metrics.validated),
-                       (unsigned long long)mlt_counter_get(d->metrics.out),
-                       (unsigned long long)mlt_counter_get(d->metrics.unrouted),
-                       (unsigned long long)mlt_counter_get(d->metrics.lost));
-    if (status != MLT_OK) { /* then there are no figures this time */
-        mlt_log(MLT_LOG_WARN, "stats_failed", "no room for the figures",
-                MLT_S("status", mlt_status_word(status)));
+    (void)pthread_mutex_lock(&d->lock);
+    const bool news = !atomic_load(&d->outbid);
+    const uint64_t own = d->epoch;
+    atomic_store(&d->outbid, true);
+    mlt_lane_flow_give_up(d->lanes);
+    for (uint32_t p = 0; d->receiver_open && p < d->partitions; p++) {
+        mlt_hop_receiver_leave(d->receiver, p);
+    }
+    (void)pthread_cond_broadcast(&d->changed);
+    (void)pthread_mutex_unlock(&d->lock);
+    if (news) {
+        mlt_table_reader_end(d->reader); /* who waits for a table lets go */
+        mlt_counter_add(d->metrics->outbid, 1);
+        mlt_log(MLT_LOG_WARN, "outbid", "another Data Bus publishes from now on",
+                MLT_U("epoch", epoch), MLT_U("own_epoch", own));
     }
 }
 
-/* ---- life ---- */
+static void on_outbid(void *ctx, uint32_t slot, uint64_t epoch)
+{
+    (void)slot; /* there is one */
+    mlt_data_bus_give_up(ctx, epoch);
+}
 
 static void close_receiver(struct data_bus *d)
 {
@@ -317,36 +336,162 @@ static void close_receiver(struct data_bus *d)
     const bool open = d->receiver_open;
     struct mlt_hop_receiver *receiver = d->receiver;
     d->receiver_open = false;
+    if (open) {
+        mlt_hop_receiver_get_stats(receiver, &d->receiver_stats);
+    }
     (void)pthread_mutex_unlock(&d->lock);
     if (open) {
         mlt_table_reader_end(d->reader); /* who waits for a table lets go */
         mlt_hop_receiver_destroy(receiver);
     }
-    if (d->lanes != NULL) {
-        mlt_lane_flow_end(d->lanes);
-    }
+    mlt_lane_flow_end(d->lanes);
 }
 
-static void *close_intake(void *arg)
+static bool ending(const struct data_bus *d)
+{
+    return d->draining || over(d);
+}
+
+static bool ends(struct data_bus *d)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    const bool end = ending(d);
+    (void)pthread_mutex_unlock(&d->lock);
+    return end;
+}
+
+static enum mlt_status try_claim(struct data_bus *d, uint64_t *epoch, struct mlt_error *err)
+{
+    uint64_t epochs[MLT_SLOT_COUNT] = { 0 };
+    uint64_t boot = 0;
+    while (boot == 0) {
+        boot = mlt_random64(); /* of this data_bus: the process may have had others */
+    }
+    const struct mlt_claims_options options = {
+        .service = MLT_DATA_BUS_SERVICE,
+        .instance = mlt_service_instance(d->service),
+        .boot = boot,
+        .slots = 1,
+        .on_outbid = on_outbid,
+        .ctx = d,
+    };
+    enum mlt_status status = MLT_OK;
+    if (d->store == NULL) {
+        status = mlt_store_create(mlt_service_control_bus(d->service),
+                                  mlt_service_provision_replicas(d->service), &d->store, err);
+    }
+    if (status == MLT_OK) {
+        status = mlt_claims_create(d->store, &options, epochs, &d->claims, err);
+    }
+    *epoch = epochs[0];
+    return status;
+}
+
+/* False: it ends, or the claim cannot be had. */
+static bool claim(struct data_bus *d)
+{
+    struct mlt_bus *control = mlt_service_control_bus(d->service);
+    struct mlt_error err = MLT_ERROR_INIT;
+    enum mlt_status status = MLT_E_AGAIN;
+    uint64_t epoch = 0;
+    while (status != MLT_OK) {
+        if (ends(d)) {
+            return false;
+        }
+        if (mlt_bus_wait_connected(control, CONNECT_SLICE_NS) == MLT_OK) {
+            status = try_claim(d, &epoch, &err);
+        }
+        if (status == MLT_OK) {
+            break;
+        }
+        if (d->taken_over) { /* whoever has it may live, and would never learn of it */
+            mlt_log(MLT_LOG_WARN, "takeover_failed",
+                    "it cannot be claimed: all stays as it is until JetStream answers",
+                    MLT_S("status", mlt_status_word(status)), MLT_S("reason", err.text));
+            d->unclaimed = true;
+            return false;
+        }
+        if (mlt_bus_connected(control) && status != MLT_E_AGAIN) {
+            epoch = (uint64_t)mlt_clock_wall_ns();
+            mlt_log(MLT_LOG_WARN, "epoch_by_time",
+                    "it cannot be claimed: it publishes, and nobody would stand in",
+                    MLT_S("status", mlt_status_word(status)), MLT_S("reason", err.text));
+            break;
+        }
+    }
+    (void)pthread_mutex_lock(&d->lock);
+    d->epoch = epoch;
+    (void)pthread_mutex_unlock(&d->lock);
+    return true;
+}
+
+static bool open_receiver(struct data_bus *d)
+{
+    const struct mlt_hop_receiver_options options = {
+        .service = HOP_SERVICE,
+        .sender_service = "conductor",
+        .subject = "meltica.int.out",
+        .partitions = d->partitions,
+        .on_batch = on_batch,
+        .on_other = on_other,
+        .ctx = d,
+    };
+    struct mlt_hop_receiver *receiver = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    if (mlt_hop_receiver_create(d->data, &options, &receiver, &err) != MLT_OK) {
+        mlt_service_fail(d->service, "hops_failed", err.text);
+        return false;
+    }
+    (void)pthread_mutex_lock(&d->lock);
+    d->receiver = receiver;
+    d->receiver_open = true;
+    d->phase = PHASE_RUNNING;
+    for (uint32_t p = 0; atomic_load(&d->outbid) && p < d->partitions; p++) {
+        mlt_hop_receiver_leave(receiver, p); /* while it was made */
+    }
+    (void)pthread_cond_broadcast(&d->changed);
+    (void)pthread_mutex_unlock(&d->lock);
+    return true;
+}
+
+static void *own(void *arg)
 {
     struct data_bus *d = arg;
+    if (!d->shared || claim(d)) {
+        mlt_replicas_changed(d->replica->replicas);
+        if (open_receiver(d)) {
+            (void)pthread_mutex_lock(&d->lock);
+            while (!ending(d)) {
+                (void)pthread_cond_wait(&d->changed, &d->lock);
+            }
+            (void)pthread_mutex_unlock(&d->lock);
+        }
+    }
     close_receiver(d);
-    mlt_service_drained(d->service);
+    (void)pthread_mutex_lock(&d->lock);
+    d->phase = PHASE_ENDED;
+    (void)pthread_mutex_unlock(&d->lock);
+    if (atomic_load(&d->outbid)) {
+        mlt_log(MLT_LOG_WARN, "standby", "another Data Bus took over: standing by",
+                MLT_S("instance", mlt_service_instance(d->service)));
+    }
+    mlt_replicas_changed(d->replica->replicas);
     return NULL;
 }
 
-static void drain(void *state)
+void mlt_data_bus_drain(struct data_bus *d)
 {
-    struct data_bus *d = state;
-    d->closer_started = pthread_create(&d->closer, NULL, close_intake, d) == 0;
-    if (!d->closer_started) {
-        mlt_service_drained(d->service); /* stop() closes it */
-    }
+    (void)pthread_mutex_lock(&d->lock);
+    d->draining = true;
+    (void)pthread_cond_broadcast(&d->changed);
+    (void)pthread_mutex_unlock(&d->lock);
 }
 
-static void stop(void *state)
+void mlt_data_bus_destroy(struct data_bus *d, struct data_bus_totals *totals)
 {
-    struct data_bus *d = state;
+    if (d == NULL) {
+        return;
+    }
     (void)pthread_mutex_lock(&d->lock);
     atomic_store(&d->stopping, true);
     if (d->lanes != NULL) {
@@ -354,11 +499,15 @@ static void stop(void *state)
     }
     (void)pthread_cond_broadcast(&d->changed);
     (void)pthread_mutex_unlock(&d->lock);
-    if (d->closer_started) {
-        (void)pthread_join(d->closer, NULL);
+    if (d->owner_started) {
+        (void)pthread_join(d->owner, NULL);
     }
-    close_receiver(d);
+    mlt_claims_destroy(d->claims);
+    mlt_store_destroy(d->store);
     mlt_data_bus_forget_clock(d);
+    if (d->owner_started) {
+        mlt_data_bus_totals(d, totals);
+    }
     mlt_table_reader_destroy(d->reader);
     if (d->journal != NULL) {
         mlt_journal_destroy(d->journal, d->config->journal_drain_ms * MLT_NS_PER_MS);
@@ -386,38 +535,16 @@ static enum mlt_status open_journal(struct data_bus *d, struct mlt_error *err)
     return mlt_journal_create(&options, &d->journal, err);
 }
 
-static enum mlt_status open_receiver(struct data_bus *d, struct mlt_error *err)
-{
-    const struct mlt_hop_receiver_options options = {
-        .service = HOP_SERVICE,
-        .sender_service = "conductor",
-        .subject = "meltica.int.out",
-        .partitions = d->partitions,
-        .on_batch = on_batch,
-        .on_other = on_other,
-        .ctx = d,
-    };
-    struct mlt_hop_receiver *receiver = NULL;
-    const enum mlt_status status = mlt_hop_receiver_create(d->data, &options, &receiver, err);
-    if (status == MLT_OK) {
-        (void)pthread_mutex_lock(&d->lock);
-        d->receiver = receiver;
-        d->receiver_open = true;
-        (void)pthread_cond_broadcast(&d->changed);
-        (void)pthread_mutex_unlock(&d->lock);
-    }
-    return status;
-}
-
 static enum mlt_status build(struct data_bus *d, struct mlt_error *err)
 {
     const struct mlt_data_bus_ports ports = { on_publish, on_lane, on_await_table, d,
                                               mlt_clock_system() };
+    const struct mlt_lane_gate gate = { may_publish, d };
     enum mlt_status status = mlt_data_bus_core_create(d->partitions, &ports, &d->core);
     if (status != MLT_OK) {
         return mlt_error_set(err, status, "core");
     }
-    status = mlt_lane_flow_create(d->data, &d->lanes, err);
+    status = mlt_lane_flow_create(d->data, &gate, &d->lanes, err);
     if (status != MLT_OK) {
         return status;
     }
@@ -429,54 +556,81 @@ static enum mlt_status build(struct data_bus *d, struct mlt_error *err)
     if (status == MLT_OK && d->config->journal) {
         status = open_journal(d, err);
     }
-    if (status == MLT_OK) {
-        status = open_receiver(d, err);
+    if (status == MLT_OK && pthread_create(&d->owner, NULL, own, d) != 0) {
+        status = mlt_error_set(err, MLT_E_NOMEM, "no thread");
     }
+    d->owner_started = status == MLT_OK;
     return status;
 }
 
-static enum mlt_status start(struct mlt_service *service, const void *config, void **state,
-                             struct mlt_error *err)
+enum mlt_status mlt_data_bus_create(struct replica *replica, bool taken_over,
+                                    const struct data_bus_totals *before, struct data_bus **out,
+                                    struct mlt_error *err)
 {
     struct data_bus *d = calloc(1, sizeof *d);
     if (d == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "data bus");
     }
-    d->service = service;
-    d->config = config;
-    d->data = mlt_service_data_bus(service);
-    d->trace = mlt_service_trace(service);
-    d->partitions = mlt_service_partitions(service);
+    d->replica = replica;
+    d->service = replica->service;
+    d->config = replica->config;
+    d->metrics = &replica->metrics;
+    d->data = mlt_service_data_bus(d->service);
+    d->trace = mlt_service_trace(d->service);
+    d->partitions = mlt_service_partitions(d->service);
+    d->before = *before;
+    d->shared = mlt_service_replicas(d->service) > 1;
+    d->epoch = d->shared ? 0 : EPOCH_ALONE;
+    d->taken_over = taken_over;
     mlt_arena_init(&d->arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
     mlt_buf_init(&d->encoded, MLT_BUS_PAYLOAD_BYTES_MAX);
     mlt_buf_init(&d->reply, HEADS_REPLY_BYTES_MAX);
     atomic_init(&d->stopping, false);
+    atomic_init(&d->outbid, false);
     (void)pthread_mutex_init(&d->lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&d->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    mlt_data_bus_make_metrics(d);
     const enum mlt_status status = build(d, err);
     if (status != MLT_OK) {
-        stop(d);
+        struct data_bus_totals none;
+        mlt_data_bus_destroy(d, &none);
         return status;
     }
-    *state = d;
+    *out = d;
     return MLT_OK;
 }
 
+static void stats(void *state, struct mlt_buf *out)
+{
+    const struct replica *r = state;
+    const enum mlt_status status =
+        mlt_buf_printf(out,
+                       "{\"in\":%llu,\"validated\":%llu,\"out\":%llu,\"unrouted\":%llu,"
+                       "\"lost\":%llu}",
+                       (unsigned long long)mlt_counter_get(r->metrics.in),
+                       (unsigned long long)mlt_counter_get(r->metrics.validated),
+                       (unsigned long long)mlt_counter_get(r->metrics.out),
+                       (unsigned long long)mlt_counter_get(r->metrics.unrouted),
+                       (unsigned long long)mlt_counter_get(r->metrics.lost));
+    if (status != MLT_OK) { /* then there are no figures this time */
+        mlt_log(MLT_LOG_WARN, "stats_failed", "no room for the figures",
+                MLT_S("status", mlt_status_word(status)));
+    }
+}
+
 const struct mlt_service_spec mlt_data_bus_spec = {
-    .name = "data-bus",
+    .name = MLT_DATA_BUS_SERVICE,
     .description = "Publishes validated events in order on meltica.data.*",
     .items = items,
     .item_count = sizeof items / sizeof items[0],
     .config_bytes = sizeof(struct data_bus_config),
-    .start = start,
-    .drain = drain,
-    .stop = stop,
-    .ready = ready,
+    .start = mlt_bus_replica_start,
+    .drain = mlt_bus_replica_drain,
+    .stop = mlt_bus_replica_stop,
+    .ready = mlt_bus_replica_ready,
     .collect = mlt_data_bus_collect,
     .stats = stats,
 };

@@ -1,4 +1,18 @@
-/* What the wiring of the Data Bus (data_bus.c) and what it counts (data_bus_metrics.c) share. */
+/*
+ * What the parts of the service know of each other. Of the replicas of the Data Bus one publishes,
+ * and the others stand by for it (docs/decisions/0020-standby.md). A process is a `replica`
+ * (replica.c); while it publishes it has a `data_bus`, with all that a process of its own would
+ * have. Threads of the process:
+ *  - loop: start, stop, drain, readiness, metrics, beats;
+ *  - keeper (meltica/service/replicas.h): makes and ends the data_bus;
+ *  - one that hears beats.
+ * Of a data_bus:
+ *  - owner (data_bus.c): claims, opens the intake, and closes it, which may have to wait;
+ *  - receiver (the hop's): the core, the journal's and the live lane's bytes; it alone touches the
+ *    core;
+ *  - reader (reader.c): the dispatch table;
+ *  - lanes (lane_flow.c): what has waited for the window of a private lane.
+ */
 #ifndef MELTICA_DATA_BUS_INTERNAL_H
 #define MELTICA_DATA_BUS_INTERNAL_H
 
@@ -11,9 +25,12 @@
 #include "meltica/bus/hop.h"
 #include "meltica/bus/store.h"
 #include "meltica/service/hop_metrics.h"
+#include "meltica/service/replicas.h"
 #include "meltica/service/service.h"
 #include "meltica/v1/internal.pb-c.h"
 #include "reader.h"
+
+#define MLT_DATA_BUS_SERVICE "data-bus"
 
 struct data_bus_config {
     bool journal;
@@ -26,7 +43,8 @@ struct data_bus_metrics {
     struct mlt_counter *table_reads, *table_failures;
     struct mlt_counter *private_only, *lane_out, *lane_filtered, *lane_merged, *lane_undelivered,
         *lane_refused;
-    struct mlt_gauge *lane_count;
+    struct mlt_gauge *lane_count, *active;
+    struct mlt_counter *outbid;
     struct mlt_counter *journal_events, *journal_batches, *journal_bytes, *journal_dropped,
         *journal_failed;
     struct mlt_gauge *journal_in_flight, *journal_available, *revision;
@@ -47,13 +65,28 @@ struct data_bus_clock {
     atomic_llong offset_ns; /* the exchange's clock less the Adapter's */
 };
 
+/* What a data_bus counts, or all that a process had. */
+struct data_bus_totals {
+    struct mlt_data_bus_counts counts;
+    struct mlt_lanes_counts lanes;
+    struct mlt_journal_stats journal;
+    struct mlt_table_reader_stats table;
+    struct mlt_hop_receiver_stats receiver;
+};
+
+enum data_bus_phase { PHASE_CLAIMING, PHASE_RUNNING, PHASE_ENDED };
+
+struct replica;
+
 struct data_bus {
+    struct replica *replica;
     struct mlt_service *service;
     const struct data_bus_config *config;
     struct mlt_bus *data;
-    struct data_bus_metrics metrics;
+    struct data_bus_metrics *metrics;
     struct mlt_table_reader *reader;
-    struct mlt_journal *journal; /* NULL: off */
+    struct mlt_journal *journal;   /* NULL: off */
+    struct data_bus_totals before; /* what the process counted before this one */
 
     /* Of the receiver's thread. */
     struct mlt_data_bus_core *core;
@@ -67,15 +100,56 @@ struct data_bus {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock */
     struct mlt_hop_receiver *receiver;
-    pthread_t closer;
+    struct mlt_hop_receiver_stats receiver_stats; /* as last seen */
+    pthread_t owner;
+    struct mlt_store *store;
+    struct mlt_claims *claims;
+    uint64_t epoch; /* of the claim; 0: not yet */
     uint32_t partitions;
+    enum data_bus_phase phase;
     bool abandoned; /* of the receiver's thread: the batch in hand could not be handed on */
-    atomic_bool stopping;
-    bool receiver_open, closer_started;
+    bool shared;    /* there are other replicas: it claims, and publishes while in touch */
+    bool taken_over, unclaimed;
+    bool receiver_open, owner_started, draining;
+    atomic_bool outbid, stopping; /* nothing waits any more */
 };
 
+/* The process. Guarded by its lock, but for what is set at the start. */
+struct replica {
+    struct mlt_service *service;
+    const struct data_bus_config *config;
+    struct data_bus_metrics metrics;
+    struct mlt_replicas *replicas;
+    pthread_mutex_t lock;
+    struct data_bus *active; /* NULL: it stands by */
+    bool draining;
+    struct data_bus_totals retired; /* of those that are no more */
+};
+
+/* replica.c: the service's functions; state is a struct replica. */
+enum mlt_status mlt_bus_replica_start(struct mlt_service *service, const void *config, void **state,
+                                      struct mlt_error *err);
+void mlt_bus_replica_drain(void *state);
+void mlt_bus_replica_stop(void *state);
+bool mlt_bus_replica_ready(void *state, const char **reason);
+
+/* data_bus.c: life of one. Keeper's thread, or the loop's at the start; before: what is counted
+ * already. */
+enum mlt_status mlt_data_bus_create(struct replica *replica, bool taken_over,
+                                    const struct data_bus_totals *before, struct data_bus **out,
+                                    struct mlt_error *err);
+/* It begins to end: what it has in hand leaves, then its phase is ENDED. Any thread. */
+void mlt_data_bus_drain(struct data_bus *d);
+/* Another one publishes: at once nothing leaves, or is acknowledged, any more, and it ends. Any
+ * thread. */
+void mlt_data_bus_give_up(struct data_bus *d, uint64_t epoch);
+/* Ends it at once, and leaves in *totals all that is counted by then. NULL is fine. Not the loop's
+ * thread unless the loop ended. */
+void mlt_data_bus_destroy(struct data_bus *d, struct data_bus_totals *totals);
+enum data_bus_phase mlt_data_bus_phase(struct data_bus *d, uint64_t *epoch);
+
 /* data_bus_metrics.c */
-void mlt_data_bus_make_metrics(struct data_bus *d);
+void mlt_data_bus_make_metrics(struct data_bus_metrics *to, struct mlt_metrics *m, bool journal);
 /* An event was published: what its last stage and its whole way took. Any thread. */
 void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *event);
 /* data_bus_clock.c: hears what Adapters say of the exchange's clock, until the bus ends. */
@@ -86,7 +160,9 @@ void mlt_data_bus_take_clock(struct data_bus_clock *clock, const Meltica__V1__Pl
                              int64_t now_ns);
 /* Of the receiver's thread, which alone knows the core. */
 void mlt_data_bus_mirror_counts(struct data_bus *d);
-/* Port of the service. */
+/* All that was counted by then, and before. */
+void mlt_data_bus_totals(struct data_bus *d, struct data_bus_totals *totals);
+/* Port of the service: state is the replica. */
 void mlt_data_bus_collect(void *state);
 
 #endif

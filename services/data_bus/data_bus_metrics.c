@@ -1,4 +1,7 @@
 /* What the Data Bus counts. README.md has the list. */
+#include <assert.h>
+#include <string.h>
+
 #include "data_bus_internal.h"
 
 static void make_journal(struct data_bus_metrics *to, struct mlt_metrics *m)
@@ -18,10 +21,8 @@ static void make_journal(struct data_bus_metrics *to, struct mlt_metrics *m)
         m, "meltica_journal_lag_seconds", "Since the oldest event without acknowledgement", NULL);
 }
 
-void mlt_data_bus_make_metrics(struct data_bus *d)
+void mlt_data_bus_make_metrics(struct data_bus_metrics *to, struct mlt_metrics *m, bool journal)
 {
-    struct mlt_metrics *m = mlt_service_metrics(d->service);
-    struct data_bus_metrics *to = &d->metrics;
     const struct {
         struct mlt_counter **counter;
         const char *name, *help, *labels;
@@ -76,6 +77,10 @@ void mlt_data_bus_make_metrics(struct data_bus *d)
             mlt_metrics_counter(m, counters[i].name, counters[i].help, counters[i].labels);
     }
     to->lane_count = mlt_metrics_gauge(m, "meltica_lanes", "Private lanes", NULL);
+    to->active = mlt_metrics_gauge(m, "meltica_bus_active",
+                                   "1: this instance publishes; 0: it stands by", NULL);
+    to->outbid = mlt_metrics_counter(m, "meltica_bus_outbid_total",
+                                     "Times that another instance took over", NULL);
     to->revision = mlt_metrics_gauge(m, "meltica_bus_table_revision", "Of the newest table", NULL);
     to->stage = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
                                       "From the stamp of the stage before to this one's",
@@ -90,61 +95,148 @@ void mlt_data_bus_make_metrics(struct data_bus *d)
     to->exchange_old = mlt_metrics_counter(
         m, "meltica_exchange_to_publish_ignored_total",
         "Events whose time at the exchange is more than an hour away: no latency", NULL);
-    if (d->config->journal) { /* without one it is not away either */
+    if (journal) { /* without one it is not away either */
         make_journal(to, m);
     }
     mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"out\"");
 }
 
-static void collect_lanes(struct data_bus *d)
+/* ---- totals ---- */
+
+/* These are nothing but figures. */
+static_assert(sizeof(struct mlt_data_bus_counts) % sizeof(uint64_t) == 0 &&
+                  sizeof(struct mlt_hop_receiver_stats) % sizeof(uint64_t) == 0,
+              "figures of 8 bytes");
+
+static void add_figures(void *to, const void *of, size_t bytes)
 {
-    struct mlt_lanes_counts counts;
-    mlt_lane_flow_counts(d->lanes, &counts);
-    mlt_counter_set(d->metrics.lane_out, counts.out);
-    mlt_counter_set(d->metrics.lane_filtered, counts.filtered);
-    mlt_counter_set(d->metrics.lane_merged, counts.merged);
-    mlt_counter_set(d->metrics.lane_undelivered, counts.undelivered);
-    mlt_counter_set(d->metrics.lane_refused, counts.refused);
-    mlt_gauge_set(d->metrics.lane_count, (int64_t)counts.lanes);
+    uint8_t *sum = to;
+    const uint8_t *more = of;
+    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
+        uint64_t a, b;
+        memcpy(&a, sum + at, sizeof a);
+        memcpy(&b, more + at, sizeof b);
+        a += b;
+        memcpy(sum + at, &a, sizeof a);
+    }
 }
 
-static void collect_journal(struct data_bus *d)
+static void add_journal(const struct data_bus *d, struct mlt_journal_stats *to)
 {
-    struct mlt_journal_stats stats;
-    mlt_journal_get_stats(d->journal, &stats);
-    mlt_counter_set(d->metrics.journal_events, stats.events);
-    mlt_counter_set(d->metrics.journal_batches, stats.batches);
-    mlt_counter_set(d->metrics.journal_bytes, stats.bytes);
-    mlt_counter_set(d->metrics.journal_dropped, stats.dropped_events);
-    mlt_counter_set(d->metrics.journal_failed, stats.failed_batches);
-    mlt_counter_set(d->metrics.journal_ack, stats.ack_ns);
-    mlt_gauge_set(d->metrics.journal_queue, (int64_t)stats.queued_bytes);
-    mlt_gauge_set(d->metrics.journal_queue_most, (int64_t)stats.queued_bytes_max);
-    mlt_gauge_set(d->metrics.journal_lag, stats.lag_ns);
-    mlt_gauge_set(d->metrics.journal_in_flight, (int64_t)stats.in_flight);
-    mlt_gauge_set(d->metrics.journal_available, stats.available ? 1 : 0);
+    const struct mlt_journal_stats before = *to;
+    mlt_journal_get_stats(d->journal, to); /* what is of a moment stays as it is */
+    to->events += before.events;
+    to->batches += before.batches;
+    to->bytes += before.bytes;
+    to->dropped_events += before.dropped_events;
+    to->failed_batches += before.failed_batches;
+    to->ack_ns += before.ack_ns;
+    to->queued_bytes_max = to->queued_bytes_max > before.queued_bytes_max ? to->queued_bytes_max
+                                                                          : before.queued_bytes_max;
+}
+
+static void add_lanes(const struct data_bus *d, struct mlt_lanes_counts *to)
+{
+    const struct mlt_lanes_counts before = *to;
+    mlt_lane_flow_counts(d->lanes, to);
+    to->out += before.out;
+    to->filtered += before.filtered;
+    to->merged += before.merged;
+    to->undelivered += before.undelivered;
+    to->refused += before.refused;
+}
+
+/* All but the core's counts, which are its own thread's. */
+static void add_parts(struct data_bus *d, struct data_bus_totals *to)
+{
+    const struct mlt_table_reader_stats before = to->table;
+    mlt_table_reader_get_stats(d->reader, &to->table);
+    to->table.reads += before.reads;
+    to->table.failures += before.failures;
+    add_lanes(d, &to->lanes);
+    if (d->journal != NULL) {
+        add_journal(d, &to->journal);
+    }
+    (void)pthread_mutex_lock(&d->lock);
+    if (d->receiver_open) {
+        mlt_hop_receiver_get_stats(d->receiver, &d->receiver_stats);
+    }
+    add_figures(&to->receiver, &d->receiver_stats, sizeof d->receiver_stats);
+    (void)pthread_mutex_unlock(&d->lock);
+}
+
+void mlt_data_bus_totals(struct data_bus *d, struct data_bus_totals *totals)
+{
+    struct mlt_data_bus_counts counts;
+    mlt_data_bus_core_counts(d->core, &counts);
+    *totals = d->before;
+    add_figures(&totals->counts, &counts, sizeof counts);
+    add_parts(d, totals);
+}
+
+static void set_lanes(const struct data_bus_metrics *m, const struct mlt_lanes_counts *counts)
+{
+    mlt_counter_set(m->lane_out, counts->out);
+    mlt_counter_set(m->lane_filtered, counts->filtered);
+    mlt_counter_set(m->lane_merged, counts->merged);
+    mlt_counter_set(m->lane_undelivered, counts->undelivered);
+    mlt_counter_set(m->lane_refused, counts->refused);
+}
+
+static void set_journal(const struct data_bus_metrics *m, const struct mlt_journal_stats *stats)
+{
+    mlt_counter_set(m->journal_events, stats->events);
+    mlt_counter_set(m->journal_batches, stats->batches);
+    mlt_counter_set(m->journal_bytes, stats->bytes);
+    mlt_counter_set(m->journal_dropped, stats->dropped_events);
+    mlt_counter_set(m->journal_failed, stats->failed_batches);
+    mlt_counter_set(m->journal_ack, stats->ack_ns);
+    mlt_gauge_set(m->journal_queue, (int64_t)stats->queued_bytes);
+    mlt_gauge_set(m->journal_queue_most, (int64_t)stats->queued_bytes_max);
+    mlt_gauge_set(m->journal_lag, stats->lag_ns);
+    mlt_gauge_set(m->journal_in_flight, (int64_t)stats->in_flight);
+    mlt_gauge_set(m->journal_available, stats->available ? 1 : 0);
+}
+
+/* Who stands by has no table, lanes or journal, and misses none. */
+static void withdraw(const struct replica *r)
+{
+    const struct data_bus_metrics *m = &r->metrics;
+    mlt_gauge_withdraw(m->revision);
+    mlt_gauge_withdraw(m->lane_count);
+    if (r->config->journal) {
+        mlt_gauge_withdraw(m->journal_queue);
+        mlt_gauge_withdraw(m->journal_queue_most);
+        mlt_gauge_withdraw(m->journal_lag);
+        mlt_gauge_withdraw(m->journal_in_flight);
+        mlt_gauge_withdraw(m->journal_available);
+    }
 }
 
 /* The core's counts are mirrored by its own thread, after each batch. */
 void mlt_data_bus_collect(void *state)
 {
-    struct data_bus *d = state;
-    struct mlt_table_reader_stats table;
-    mlt_table_reader_get_stats(d->reader, &table);
-    mlt_counter_set(d->metrics.table_reads, table.reads);
-    mlt_counter_set(d->metrics.table_failures, table.failures);
-    mlt_gauge_set(d->metrics.revision, (int64_t)table.revision);
-    collect_lanes(d);
-    if (d->journal != NULL) {
-        collect_journal(d);
+    struct replica *r = state;
+    const struct data_bus_metrics *m = &r->metrics;
+    (void)pthread_mutex_lock(&r->lock);
+    mlt_gauge_set(m->active, r->active != NULL ? 1 : 0);
+    if (r->active != NULL) {
+        struct data_bus_totals totals = r->active->before;
+        add_parts(r->active, &totals);
+        mlt_counter_set(m->table_reads, totals.table.reads);
+        mlt_counter_set(m->table_failures, totals.table.failures);
+        mlt_gauge_set(m->revision, (int64_t)totals.table.revision);
+        set_lanes(m, &totals.lanes);
+        mlt_gauge_set(m->lane_count, (int64_t)totals.lanes.lanes);
+        if (r->active->journal != NULL) {
+            set_journal(m, &totals.journal);
+        }
+        mlt_hop_receiver_metrics_set(&m->receiver, &totals.receiver);
+    } else {
+        withdraw(r);
     }
-    (void)pthread_mutex_lock(&d->lock);
-    if (d->receiver_open) {
-        struct mlt_hop_receiver_stats stats;
-        mlt_hop_receiver_get_stats(d->receiver, &stats);
-        mlt_hop_receiver_metrics_set(&d->metrics.receiver, &stats);
-    }
-    (void)pthread_mutex_unlock(&d->lock);
+    (void)pthread_mutex_unlock(&r->lock);
+    mlt_replicas_collect(r->replicas);
 }
 
 /* What is further away is no latency: a recording is played, or the exchange's market is another
@@ -155,9 +247,9 @@ void mlt_data_bus_collect(void *state)
 static void measure_exchange(const struct data_bus *d, int64_t age_ns)
 {
     if (age_ns > EXCHANGE_AGE_MAX_NS || age_ns < -EXCHANGE_AGE_MAX_NS) {
-        mlt_counter_add(d->metrics.exchange_old, 1);
+        mlt_counter_add(d->metrics->exchange_old, 1);
     } else {
-        mlt_histogram_record_ns(d->metrics.exchange, age_ns);
+        mlt_histogram_record_ns(d->metrics->exchange, age_ns);
     }
 }
 
@@ -172,10 +264,10 @@ void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *even
         return; /* Meltica's own: it has no way behind it */
     }
     if (stamps->conducted != MLT_STAMP_UNKNOWN) {
-        mlt_histogram_record_ns(d->metrics.stage,
+        mlt_histogram_record_ns(d->metrics->stage,
                                 mlt_span_ns(stamps->conducted, stamps->published));
     }
-    mlt_histogram_record_ns(d->metrics.end_to_end, mlt_span_ns(stamps->received, end_ns));
+    mlt_histogram_record_ns(d->metrics->end_to_end, mlt_span_ns(stamps->received, end_ns));
     if (stamps->exchange != MLT_STAMP_UNKNOWN && event->rest_function.len == 0 &&
         atomic_load_explicit(&d->clock.known, memory_order_relaxed)) {
         const int64_t offset_ns = atomic_load_explicit(&d->clock.offset_ns, memory_order_relaxed);
@@ -186,8 +278,9 @@ void mlt_data_bus_measure(const struct data_bus *d, const struct mlt_event *even
 void mlt_data_bus_mirror_counts(struct data_bus *d)
 {
     struct mlt_data_bus_counts counts;
-    const struct data_bus_metrics *m = &d->metrics;
+    const struct data_bus_metrics *m = d->metrics;
     mlt_data_bus_core_counts(d->core, &counts);
+    add_figures(&counts, &d->before.counts, sizeof counts);
     mlt_counter_set(m->in, counts.in);
     mlt_counter_set(m->validated, counts.validated);
     mlt_counter_set(m->out, counts.out);

@@ -12,7 +12,8 @@
 
 struct mlt_lane_flow {
     struct mlt_bus *data;
-    atomic_bool stopping;
+    struct mlt_lane_gate gate;
+    atomic_bool stopping, given_up;
     pthread_mutex_t lock;   /* held while events are published */
     pthread_cond_t changed; /* monotonic clock */
     struct mlt_lanes *lanes;
@@ -35,7 +36,12 @@ static bool publish(void *ctx, const char *subject, struct mlt_slice event)
     struct mlt_lane_flow *f = ctx;
     for (;;) {
         const int64_t deadline = mlt_clock_mono_ns() + PUBLISH_SLICE_NS;
-        const enum mlt_status status = mlt_bus_publish_wait(f->data, subject, event, deadline);
+        const bool open = f->gate.open == NULL || f->gate.open(f->gate.ctx);
+        if (atomic_load(&f->given_up)) { /* after the gate, which tells it first */
+            return false;
+        }
+        const enum mlt_status status =
+            open ? mlt_bus_publish_wait(f->data, subject, event, deadline) : MLT_E_AGAIN;
         if (mlt_status_class(status) != MLT_CLASS_RETRY || atomic_load(&f->stopping)) {
             return status == MLT_OK;
         }
@@ -91,6 +97,11 @@ void mlt_lane_flow_stop(struct mlt_lane_flow *f)
     atomic_store(&f->stopping, true);
 }
 
+void mlt_lane_flow_give_up(struct mlt_lane_flow *f)
+{
+    atomic_store(&f->given_up, true);
+}
+
 void mlt_lane_flow_end(struct mlt_lane_flow *f)
 {
     (void)pthread_mutex_lock(&f->lock);
@@ -110,8 +121,8 @@ void mlt_lane_flow_counts(struct mlt_lane_flow *f, struct mlt_lanes_counts *out)
     (void)pthread_mutex_unlock(&f->lock);
 }
 
-enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, struct mlt_lane_flow **flow,
-                                     struct mlt_error *err)
+enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, const struct mlt_lane_gate *gate,
+                                     struct mlt_lane_flow **flow, struct mlt_error *err)
 {
     struct mlt_lane_flow *f = calloc(1, sizeof *f);
     if (f == NULL) {
@@ -120,6 +131,10 @@ enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, struct mlt_lane_flow 
     f->data = data;
     f->due_ns = INT64_MAX;
     atomic_init(&f->stopping, false);
+    atomic_init(&f->given_up, false);
+    if (gate != NULL) {
+        f->gate = *gate;
+    }
     (void)pthread_mutex_init(&f->lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);

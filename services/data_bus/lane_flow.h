@@ -9,8 +9,16 @@
 
 struct mlt_lane_flow;
 
-/* data is the caller's, and outlives it. E_NOMEM. */
-enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, struct mlt_lane_flow **flow,
+/* Whether something may be published now; any thread, under the flow's lock. */
+struct mlt_lane_gate {
+    bool (*open)(void *ctx);
+    void *ctx;
+};
+
+/* data is the caller's, and outlives it. While the gate is closed events wait as for room. gate
+ * NULL: it is always open. E_NOMEM. */
+enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, const struct mlt_lane_gate *gate,
+                                     struct mlt_lane_flow **flow,
                                      struct mlt_error *err) MLT_MUST_CHECK;
 /* As mlt_lanes_set and mlt_lanes_event; by the one thread that has the flow. An event waits for
  * room and for a connection as long as it takes, until mlt_lane_flow_stop. */
@@ -18,6 +26,8 @@ void mlt_lane_flow_set(struct mlt_lane_flow *flow, const struct mlt_routing *rou
 void mlt_lane_flow_event(struct mlt_lane_flow *flow, const struct mlt_event *event);
 /* Nobody waits for room any more. Any thread. */
 void mlt_lane_flow_stop(struct mlt_lane_flow *flow);
+/* Nothing leaves any more: another one publishes on these lanes. Any thread. */
+void mlt_lane_flow_give_up(struct mlt_lane_flow *flow);
 /* What waits leaves, and the thread ends; no event may follow. More than once is fine. */
 void mlt_lane_flow_end(struct mlt_lane_flow *flow);
 void mlt_lane_flow_counts(struct mlt_lane_flow *flow, struct mlt_lanes_counts *out);

@@ -12,16 +12,19 @@
 
 static struct mlt_metrics *metrics;
 static struct data_bus bus;
+static struct data_bus_metrics measured;
 
 static int begin(void **state)
 {
     (void)state;
     memset(&bus, 0, sizeof bus);
+    memset(&measured, 0, sizeof measured);
+    bus.metrics = &measured;
     assert_int_equal(mlt_metrics_create(&metrics), MLT_OK);
-    bus.metrics.stage = mlt_metrics_histogram(metrics, "stage_seconds", "", NULL);
-    bus.metrics.end_to_end = mlt_metrics_histogram(metrics, "whole_seconds", "", NULL);
-    bus.metrics.exchange = mlt_metrics_histogram(metrics, "exchange_seconds", "", NULL);
-    bus.metrics.exchange_old = mlt_metrics_counter(metrics, "ignored_total", "", NULL);
+    measured.stage = mlt_metrics_histogram(metrics, "stage_seconds", "", NULL);
+    measured.end_to_end = mlt_metrics_histogram(metrics, "whole_seconds", "", NULL);
+    measured.exchange = mlt_metrics_histogram(metrics, "exchange_seconds", "", NULL);
+    measured.exchange_old = mlt_metrics_counter(metrics, "ignored_total", "", NULL);
     atomic_store(&bus.clock.known, true);
     atomic_store(&bus.clock.offset_ns, -2 * MLT_NS_PER_S);
     return 0;

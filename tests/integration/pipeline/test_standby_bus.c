@@ -1,0 +1,129 @@
+/*
+ * Data Buses of which one publishes, and stops in some way under flow: another one does, within two
+ * seconds, and a consumer misses nothing. What it has already may come again, and is to be ignored.
+ */
+#include "standby_rig.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+/* Further books of every instrument have come, of the same owners. Returns after how long. */
+static int64_t await_flow(int64_t begin)
+{
+    const struct place then = place();
+    (void)await_live(&then, 0, 0);
+    return mlt_clock_mono_ns() - begin;
+}
+
+static void assert_active(unsigned data_bus, uint64_t active)
+{
+    assert_int_equal(metric_of(&rig.data_buses[data_bus], "meltica_bus_active"), active);
+}
+
+static void test_a_data_bus_killed_under_load_is_replaced(void **state)
+{
+    (void)state;
+    rig_start(true, 1, 2);
+    rig.repeating = true;
+    assert_active(0, 1);
+    assert_active(1, 0);
+    int64_t at = mlt_clock_mono_ns();
+    process_kill(&rig.data_buses[0]);
+    assert_in_time("Data Bus killed", await_flow(at));
+    assert_active(1, 1);
+    assert_int_equal(
+        metric_of(&rig.data_buses[1], "meltica_bus_takeovers_total{reason=\"silent\"}"), 1);
+    /* Number 0 is back, and the stand-in falls silent. */
+    run_data_bus(0, "2");
+    size_t from = 0;
+    process_wait_log(&rig.data_buses[1], "\"event\":\"standby\"", &from);
+    (void)await_flow(0);
+    assert_active(0, 1);
+    assert_active(1, 0);
+    const uint64_t out = metric_of(&rig.data_buses[1], "meltica_bus_out_total");
+    (void)await_flow(0);
+    assert_int_equal(metric_of(&rig.data_buses[1], "meltica_bus_out_total"), out);
+    /* And ends. */
+    assert_int_equal(process_end(&rig.data_buses[0]), 0);
+    at = mlt_clock_mono_ns();
+    assert_in_time("Data Bus ended", await_flow(at));
+    assert_int_equal(
+        metric_of(&rig.data_buses[1], "meltica_bus_takeovers_total{reason=\"released\"}"), 1);
+    assert_true(metric_of(&rig.data_buses[1], "meltica_bus_out_total") > out);
+    assert_complete();
+    print_message("    %llu repeats\n", (unsigned long long)rig.repeats);
+}
+
+/* It has a queue of what another one published meanwhile, and lets it be. */
+static void test_a_data_bus_that_slept_publishes_nothing_any_more(void **state)
+{
+    (void)state;
+    rig_start(true, 1, 2);
+    rig.repeating = true;
+    int64_t at = mlt_clock_mono_ns();
+    assert_int_equal(kill(rig.data_buses[0].pid, SIGSTOP), 0);
+    assert_in_time("Data Bus stopped", await_flow(at));
+    assert_active(1, 1);
+    for (unsigned round = 0; round < 10; round++) {
+        (void)await_flow(0);
+    }
+    (void)pthread_mutex_lock(&rig.mutex);
+    const uint64_t repeats = rig.repeats;
+    (void)pthread_mutex_unlock(&rig.mutex);
+    assert_int_equal(kill(rig.data_buses[0].pid, SIGCONT), 0);
+    size_t from = 0;
+    process_wait_log(&rig.data_buses[0], "\"event\":\"standby\"", &from);
+    (void)await_flow(0);
+    (void)pthread_mutex_lock(&rig.mutex);
+    const uint64_t more = rig.repeats - repeats;
+    (void)pthread_mutex_unlock(&rig.mutex);
+    /* What its connection had taken and not written when it was stopped: a batch or two. */
+    print_message("    %llu repeats after it woke\n", (unsigned long long)more);
+    assert_true(more < 10 * FLOW_INSTRUMENTS);
+    assert_active(0, 0);
+    /* Without a restart. */
+    from = 0;
+    process_wait_log(&rig.data_buses[1], "\"event\":\"standby\"", &from);
+    assert_int_equal(metric_of(&rig.data_buses[0], "meltica_bus_takeovers_total{reason=\"home\"}"),
+                     1);
+    (void)await_flow(0);
+    assert_active(0, 1);
+    assert_active(1, 0);
+    assert_complete();
+}
+
+/* From one to two and back, as a rolling update does it. */
+static void test_data_buses_scaled_from_one_to_two_and_back(void **state)
+{
+    (void)state;
+    rig_start(true, 1, 1);
+    rig.repeating = true;
+    run_data_bus(1, "2");
+    size_t from = 0;
+    process_wait_log(&rig.data_buses[1], "\"event\":\"ready\"", &from);
+    for (unsigned round = 0; round < 20; round++) { /* longer than an owner may be silent */
+        (void)await_flow(0);
+    }
+    assert_active(1, 0); /* it hears the one that knows nothing of it */
+    assert_int_equal(process_end(&rig.data_buses[0]), 0);
+    (void)await_flow(0);
+    assert_active(1, 1);
+    run_data_bus(0, "2");
+    from = 0;
+    process_wait_log(&rig.data_buses[1], "\"event\":\"standby\"", &from);
+    (void)await_flow(0);
+    assert_int_equal(process_end(&rig.data_buses[1]), 0);
+    (void)await_flow(0);
+    assert_active(0, 1);
+    assert_complete();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_a_data_bus_killed_under_load_is_replaced, rig_end),
+        cmocka_unit_test_teardown(test_a_data_bus_that_slept_publishes_nothing_any_more, rig_end),
+        cmocka_unit_test_teardown(test_data_buses_scaled_from_one_to_two_and_back, rig_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

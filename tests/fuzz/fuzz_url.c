@@ -1,5 +1,7 @@
 /* Texts from the command line and from files of secrets that say where and as whom to connect. The
- * first byte says what the rest is: w a URL of the exchange, n one of a NATS server, k a seed. */
+ * first byte says what the rest is: w a URL of the exchange, n one of a NATS server, c a
+ * credentials file, else a seed. */
+#include "creds.h"
 #include "input.h"
 #include "internal.h"
 #include "nkey.h"
@@ -42,6 +44,21 @@ static void server(const char *text)
     }
 }
 
+static void credentials(char *text)
+{
+    struct mlt_bus_creds creds;
+    struct mlt_error err = MLT_ERROR_INIT;
+    char key[MLT_NKEY_TEXT_BYTES] = "";
+    if (mlt_bus_creds_parse("/file", text, &creds, &err) != MLT_OK) {
+        MLT_CHECK(strncmp(err.text, "/file is no credentials file: ", 30) == 0);
+        return;
+    }
+    const char *dot = strchr(creds.jwt, '.');
+    MLT_CHECK(strpbrk(creds.jwt, " \t\r\n") == NULL && dot != NULL);
+    MLT_CHECK(strchr(dot + 1, '.') == strrchr(creds.jwt, '.'));
+    MLT_CHECK(mlt_nkey_public(creds.seed, key) == MLT_OK && key[0] == 'U');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mlt_slice in = { data, size };
@@ -51,6 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         exchange(text);
     } else if (kind == 'n') {
         server(text);
+    } else if (kind == 'c') {
+        credentials(text);
     } else {
         seed(text);
     }

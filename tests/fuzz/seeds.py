@@ -246,6 +246,12 @@ def seeds():
     yield "url", "exchange", b"wwss://stream.example:9443/stream?timeUnit=MICROSECOND"
     yield "url", "six", b"wws://[::1]:80/ws"
     yield "url", "server", b"ntls://user:password@nats.example:4222"
+    yield "url", "credentials", (b"c-----BEGIN NATS USER JWT-----\n"
+                                 b"eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ."
+                                 b"eyJleHAiOjE3ODUwMDAwMDAsInN1YiI6IlUiLCJuYXRzIjp7InR5cGUiOiJ1c2VyIiwidmVyc2lvbiI6Mn19."
+                                 b"c2ln\n"
+                                 b"------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n"
+                                 b"SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n------END USER NKEY SEED------\n")
     yield "url", "seed", b"kSUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
     yield "answer", "stored", b'{"stream":"S", "seq":18446744073709551615 , "duplicate" : true,"domain":"d"}'
     yield "answer", "refused", b'{"type":"t","error":{"code":400,"err_code":10071,"description":"\\"seq\\":5"},"seq":0}'

@@ -113,35 +113,12 @@ static bool read_jwt(const char *jwt, int64_t *end_s)
     return true;
 }
 
-/* A file that is one, held while it is used. */
-struct creds {
-    char *text; /* owns jwt and seed */
-    const char *jwt, *seed;
-    int64_t end_s;
-};
-
-static void creds_drop(struct creds *creds)
-{
-    if (creds->text != NULL) {
-        explicit_bzero(creds->text, CREDS_BYTES_MAX);
-        free(creds->text);
-    }
-}
-
-/* The caller drops it, after a failure too. */
-static enum mlt_status creds_read(const char *path, struct creds *out, struct mlt_error *err)
+enum mlt_status mlt_bus_creds_parse(const char *path, char *text, struct mlt_bus_creds *out,
+                                    struct mlt_error *err)
 {
     char public_key[MLT_NKEY_TEXT_BYTES];
     char *rest = NULL;
-    *out = (struct creds){ .text = malloc(CREDS_BYTES_MAX) };
-    if (out->text == NULL) {
-        return mlt_error_set(err, MLT_E_NOMEM, "no memory for %s", path);
-    }
-    const enum mlt_status status = mlt_bus_read_secret(path, out->text, CREDS_BYTES_MAX, err);
-    if (status != MLT_OK) {
-        return status;
-    }
-    out->jwt = line_behind(out->text, JWT_MARK, &rest);
+    *out = (struct mlt_bus_creds){ .jwt = line_behind(text, JWT_MARK, &rest) };
     out->seed = out->jwt != NULL ? line_behind(rest, SEED_MARK, &rest) : NULL;
     if (out->jwt == NULL || !read_jwt(out->jwt, &out->end_s)) {
         return mlt_error_set(err, MLT_E_CONFIG,
@@ -155,37 +132,62 @@ static enum mlt_status creds_read(const char *path, struct creds *out, struct ml
     return MLT_OK;
 }
 
+/* A file that is one, held while it is used. */
+struct held {
+    char *text; /* owns what creds views */
+    struct mlt_bus_creds creds;
+};
+
+static void let_go(struct held *held)
+{
+    if (held->text != NULL) {
+        explicit_bzero(held->text, CREDS_BYTES_MAX);
+        free(held->text);
+    }
+}
+
+/* The caller lets go of it, after a failure too. */
+static enum mlt_status hold(const char *path, struct held *held, struct mlt_error *err)
+{
+    *held = (struct held){ .text = malloc(CREDS_BYTES_MAX) };
+    if (held->text == NULL) {
+        return mlt_error_set(err, MLT_E_NOMEM, "no memory for %s", path);
+    }
+    const enum mlt_status status = mlt_bus_read_secret(path, held->text, CREDS_BYTES_MAX, err);
+    return status == MLT_OK ? mlt_bus_creds_parse(path, held->text, &held->creds, err) : status;
+}
+
 enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s, struct mlt_error *err)
 {
-    struct creds creds;
-    const enum mlt_status status = creds_read(path, &creds, err);
+    struct held held;
+    const enum mlt_status status = hold(path, &held, err);
     if (end_s != NULL) {
-        *end_s = status == MLT_OK ? creds.end_s : 0;
+        *end_s = status == MLT_OK ? held.creds.end_s : 0;
     }
-    creds_drop(&creds);
+    let_go(&held);
     return status;
 }
 
 natsStatus mlt_bus_creds_jwt(char **jwt, char **error, void *closure)
 {
-    struct creds creds;
+    struct held held;
     (void)error; /* who asks why looks at the file */
-    const enum mlt_status status = creds_read(closure, &creds, NULL);
-    *jwt = status == MLT_OK && creds.jwt != NULL ? strdup(creds.jwt) : NULL;
-    creds_drop(&creds);
+    const enum mlt_status status = hold(closure, &held, NULL);
+    *jwt = status == MLT_OK && held.creds.jwt != NULL ? strdup(held.creds.jwt) : NULL;
+    let_go(&held);
     return *jwt != NULL ? NATS_OK : NATS_ILLEGAL_STATE;
 }
 
 natsStatus mlt_bus_creds_sign(char **error, unsigned char **signature, int *len, const char *nonce,
                               void *closure)
 {
-    struct creds creds;
+    struct held held;
     natsStatus s = NATS_ILLEGAL_STATE;
     (void)error;
-    if (creds_read(closure, &creds, NULL) == MLT_OK) {
-        s = nats_Sign(creds.seed, nonce, signature, len);
+    if (hold(closure, &held, NULL) == MLT_OK) {
+        s = nats_Sign(held.creds.seed, nonce, signature, len);
     }
-    creds_drop(&creds);
+    let_go(&held);
     return s;
 }
 

@@ -16,9 +16,18 @@
 enum mlt_status mlt_bus_read_secret(const char *path, char *out, size_t size,
                                     struct mlt_error *err) MLT_MUST_CHECK;
 
+struct mlt_bus_creds {
+    const char *jwt, *seed; /* views */
+    int64_t end_s;          /* UNIX time in seconds at which the JWT ends, 0: never */
+};
+/* The text of a credentials file, NUL-terminated; cut into what *out views. E_CONFIG: it is none;
+ * *err names path, and nothing of the text. Pure, any thread. */
+enum mlt_status mlt_bus_creds_parse(const char *path, char *text, struct mlt_bus_creds *out,
+                                    struct mlt_error *err) MLT_MUST_CHECK;
+
 /* Whether a credentials file has the JWT and the NKey seed of a user. nats.c takes a file without
  * those marks for a JWT as a whole and sends it to the server, whatever secret it is. E_CONFIG with
- * words, E_NOMEM. *end_s (may be NULL): UNIX time in seconds at which the JWT ends, 0: never. */
+ * words, E_NOMEM. *end_s (may be NULL): as in struct mlt_bus_creds. */
 enum mlt_status mlt_bus_creds_check(const char *path, int64_t *end_s,
                                     struct mlt_error *err) MLT_MUST_CHECK;
 

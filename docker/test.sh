@@ -205,7 +205,7 @@ tool verify SYM0001-USDT --seconds 5 >"$work/verify" || fail "verify: $(cat "$wo
 pass "a late joiner's book is right: $(sed -n 's/^ *digests: //p' "$work/verify")"
 
 if [ -n "$metrics" ]; then
-    "$docker" build -q -t meltica-test/prometheus:local - >/dev/null <<TEXT || fail "an image with Debian's Prometheus"
+    "$docker" build -q --network=host -t meltica-test/prometheus:local - >/dev/null <<TEXT || fail "an image with Debian's Prometheus"
 FROM ${BASE_IMAGE:-debian:trixie-slim}
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null && rm -rf /var/lib/apt/lists/*
 ENTRYPOINT ["/usr/bin/prometheus"]

@@ -96,9 +96,12 @@ void mlt_lines_settle_sources(struct mlt_lines *lines)
     }
     for (size_t i = 0; i < topics->count; i++) {
         struct mlt_topic_instrument *instrument = topics->items[i]->instrument;
-        if (instrument != NULL && instrument->down && instrument->used && !instrument->pending) {
+        if (instrument != NULL && (instrument->down || !instrument->stood) && instrument->used &&
+            !instrument->pending) {
+            lines->ports.source(lines->ports.ctx, instrument, false,
+                                instrument->down ? "subscribed" : "started");
             instrument->down = false;
-            lines->ports.source(lines->ports.ctx, instrument, false, "subscribed");
+            instrument->stood = true;
         }
     }
 }

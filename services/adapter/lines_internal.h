@@ -14,7 +14,8 @@
 
 void mlt_lines_topic_set(struct mlt_lines *lines, struct mlt_topic *topic,
                          enum mlt_topic_state state, const char *reason);
-/* SOURCE_UP for instruments whose wanted topics all stand again. */
+/* SOURCE_UP for instruments whose wanted topics all stand again, or for the first time: an Adapter
+ * that ended in order left SOURCE_DOWN behind. */
 void mlt_lines_settle_sources(struct mlt_lines *lines);
 /* Resends, gives up, and sends what was gathered; when the line has to be looked at next. */
 int64_t mlt_lines_converse(struct mlt_lines *lines, uint32_t number, int64_t now_ns);

@@ -46,6 +46,7 @@ struct mlt_topic_instrument {
     char *token;
     uint32_t partition;
     bool down;          /* SOURCE_DOWN was said and SOURCE_UP was not */
+    bool stood;         /* SOURCE_UP was said: the Adapter before may have said SOURCE_DOWN last */
     bool pending, used; /* scratch of lines.c */
     uint32_t line;      /* where its last topic was placed */
 };

@@ -368,11 +368,14 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
                                const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
 {
     *outcome = MLT_SYNC_IGNORED;
-    if (idle(sync)) {
+    if (sync->state == MLT_SYNC_IDLE) {
         return MLT_OK;
     }
     if (!usable(sync, first, last, delta)) {
         return MLT_E_PROTOCOL;
+    }
+    if (sync->source_down) {
+        mlt_sync_source(sync, true); /* there is no better word of it than what it brings */
     }
     sync->heard_ns = now_ns(sync);
     return sync->continuous ? follow(sync, first, last, delta, outcome)

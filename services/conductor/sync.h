@@ -189,7 +189,8 @@ void mlt_sync_tighten(struct mlt_sync *sync);
 /* Something of this instrument was lost before it came here. */
 void mlt_sync_lost(struct mlt_sync *sync);
 
-/* The exchange's line with its deltas ended, or they are subscribed again. */
+/* The exchange's line with its deltas ended, or they are subscribed again. A delta says the latter,
+ * too: it may be another Adapter's, and the one that ended may never come back. */
 void mlt_sync_source(struct mlt_sync *sync, bool up);
 
 /* What is due by time. To be called at mlt_sync_due_ns (monotonic; INT64_MAX: nothing is due) or

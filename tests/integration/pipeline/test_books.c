@@ -243,6 +243,15 @@ static void test_books_are_the_exchanges_own_also_after_kills(void **state)
     (void)pthread_mutex_unlock(&consumer.lock);
     assert_true(gaps >= SYMBOLS);
 
+    /* One that ends in order says that the source is down; the next one says that it is up, and the
+     * books do not wait for anything else. */
+    const uint64_t ups = mlt_consumer_status_count(&consumer, MLT_STATUS_SOURCE_UP);
+    assert_int_equal(mlt_stack_terminate(&stack, "adapter"), 0);
+    mlt_stack_run(&stack, "adapter");
+    assert_right(40, 60);
+    assert_int_equal(mlt_consumer_status_count(&consumer, MLT_STATUS_SOURCE_DOWN), SYMBOLS);
+    assert_true(mlt_consumer_status_count(&consumer, MLT_STATUS_SOURCE_UP) >= ups + SYMBOLS);
+
     /* A new owner makes its books anew. */
     mlt_stack_kill(&stack, "conductor");
     mlt_stack_run(&stack, "conductor");

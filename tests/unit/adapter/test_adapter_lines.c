@@ -30,6 +30,7 @@ static struct {
     bool connecting[MLT_LINES_MAX], closing[MLT_LINES_MAX];
     char sources[400][64];
     unsigned source_count;
+    unsigned sources_started; /* up for the first time */
 } x;
 
 static bool port_connect(void *ctx, uint32_t line)
@@ -73,6 +74,11 @@ static void port_source(void *ctx, const struct mlt_topic_instrument *instrument
                         const char *reason)
 {
     (void)ctx;
+    if (strcmp(reason, "started") == 0) {
+        assert_false(down);
+        x.sources_started++;
+        return;
+    }
     assert_true(x.source_count < 400);
     (void)snprintf(x.sources[x.source_count++], 64, "%s %s %s", instrument->token,
                    down ? "down" : "up", reason);
@@ -191,12 +197,14 @@ static void test_subscribes_and_is_acknowledged(void **state)
     assert_string_equal(x.sent[0].text, "{\"method\":\"SUBSCRIBE\",\"params\":[\"c000usdt@trade\","
                                         "\"c001usdt@trade\"],\"id\":1}");
     assert_int_equal(in_state(MLT_TOPIC_PENDING), 2);
+    assert_int_equal(x.sources_started, 0);
     mlt_lines_answer(&x.lines, x.sent[0].line, true, 1, NULL, x.now);
     assert_int_equal(in_state(MLT_TOPIC_LIVE), 2);
     assert_true(mlt_lines_take_changed(&x.lines));
     run(30 * S);
     assert_int_equal(x.sent_count, 2);
     assert_int_equal(x.source_count, 0);
+    assert_int_equal(x.sources_started, 2); /* an Adapter before may have said that they are down */
 }
 
 static void test_missing_ack_is_asked_once_more_then_reported(void **state)

@@ -336,7 +336,6 @@ static void test_a_line_that_ended_is_stale_until_a_snapshot_after_it_is_back(vo
     live();
     mlt_sync_source(f.sync, false);
     assert_change(last_change(&f), MLT_SYNC_LIVE, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
-    assert_int_equal(delta(101, 101), MLT_SYNC_IGNORED);
     mlt_sync_tick(f.sync);
     assert_int_equal(f.requests, 1);
     mlt_sync_source(f.sync, true);
@@ -347,6 +346,25 @@ static void test_a_line_that_ended_is_stale_until_a_snapshot_after_it_is_back(vo
     mlt_sync_tick(f.sync);
     assert_int_equal(snapshot(110), MLT_SYNC_APPLIED);
     assert_book(110);
+}
+
+/* Of another Adapter: the one that said so may never come back. */
+static void test_a_delta_says_that_the_line_is_back(void **state)
+{
+    (void)state;
+    live();
+    mlt_sync_source(f.sync, false);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, 1);
+    assert_int_equal(delta(105, 105), MLT_SYNC_BUFFERED);
+    assert_true(mlt_sync_source_up(f.sync));
+    assert_int_equal(f.requests, 2);
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_SYNCING);
+    assert_int_equal(snapshot(103), MLT_SYNC_UNUSED); /* 104 is missing */
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(snapshot(104), MLT_SYNC_APPLIED);
+    assert_book(105);
 }
 
 static void test_a_loss_on_the_way_is_a_gap(void **state)
@@ -798,6 +816,7 @@ int main(void)
         TEST(test_silence_makes_it_stale_and_the_next_delta_live),
         TEST(test_silence_ends_with_a_snapshot_that_says_the_same),
         TEST(test_a_line_that_ended_is_stale_until_a_snapshot_after_it_is_back),
+        TEST(test_a_delta_says_that_the_line_is_back),
         TEST(test_a_loss_on_the_way_is_a_gap),
         TEST(test_a_snapshot_asked_for_before_the_line_ended_makes_no_quiet_book_live),
         TEST(test_nor_does_one_from_before_a_loss),

@@ -351,7 +351,6 @@ static void test_source_that_goes_down_ends_the_waiting(void **state)
     (void)state;
     open_left(100, 100, 100);
     fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
-    fixture_delta(&f, 101, 101);
     assert_int_equal(fixture_counts(&f).states[MLT_BOOK_STALE], 1);
     fixture_run(&f, f.now_ns + 60 * MLT_NS_PER_S);
     assert_int_equal(f.requests, 0);

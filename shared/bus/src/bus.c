@@ -235,6 +235,10 @@ void mlt_bus_on_closed(natsConnection *nc, void *closure)
         mlt_bus_why(bus, s, text, why, sizeof why);
         mlt_log(MLT_LOG_ERROR, "bus_closed", "nats.c gave the connection up for good",
                 MLT_S("bus", bus->name), MLT_S("reason", why));
+        /* It was away before, so that this is no change: said all the same. */
+        (void)pthread_mutex_lock(&bus->state_lock);
+        bus->told = false;
+        (void)pthread_mutex_unlock(&bus->state_lock);
         mlt_bus_report(bus, false, "closed for good");
     }
     (void)pthread_mutex_lock(&bus->state_lock);

@@ -274,8 +274,9 @@ static void test_what_is_refused_is_audited_with_who_and_why(void **state)
     expect_audited("desk", "subscribe", 403, "type");
     expect(desk, "desk", "subscribe", "{\"consumer\":\"c\",\"what\":1}", "REJECTED", 400, "what");
     expect_audited("desk", "subscribe", 400, "what");
-    expect(desk, "desk", "unsubscribe", DEMAND("TRADE", "SYM0001-USDT"), "REJECTED", 404, "");
-    expect_audited("desk", "unsubscribe", 404, "");
+    expect(desk, "desk", "unsubscribe", DEMAND("TRADE", "SYM0001-USDT"), "REJECTED", 404,
+           "subscription");
+    expect_audited("desk", "unsubscribe", 404, "subscription");
 }
 
 static bool has_trades(void *ctx)

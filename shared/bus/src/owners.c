@@ -215,10 +215,11 @@ static enum mlt_owners_reason judge(const struct mlt_owners *owners, uint32_t pa
         return may_come_home(owners, partition, now) ? MLT_OWNERS_HOME : MLT_OWNERS_NOTHING;
     }
     const bool released = of->boot == 0 && of->released;
-    const int64_t since = released
-                              ? later(of->heard_ns, owners->self_steady_ns)
-                              : later(of->heard_ns, owners->self_steady_ns + MLT_OWNERS_SETTLE_NS) +
-                                    MLT_OWNERS_SILENCE_NS;
+    int64_t since = later(of->heard_ns, owners->self_steady_ns);
+    if (!released) { /* who was not heard since we hear ourselves again has longer */
+        since += MLT_OWNERS_SILENCE_NS;
+        since += of->heard_ns < owners->self_steady_ns || of->boot == 0 ? MLT_OWNERS_SETTLE_NS : 0;
+    }
     if (now - since < rank(owners, partition, now) * MLT_OWNERS_RANK_NS) {
         return MLT_OWNERS_NOTHING;
     }

@@ -164,10 +164,20 @@ static void make_book(struct mlt_conductor_core *core, struct fused *f)
     commit(core, f);
 }
 
+/* The owner before put out later ones than the record that this book was restored from: it was read
+ * before that one knew that it was replaced. The next one to leave is LIVE, or of a snapshot. */
+static bool behind(const struct fused *f)
+{
+    const struct channel *books = &f->instrument->channels[MLT_EVENT_BOOK];
+    return mlt_fusion_restored(f->fusion) && books->has_position &&
+           mlt_fusion_shows(f->fusion) < books->position;
+}
+
 /* As mlt_fusion_book_at_ns, of what may leave. */
 static int64_t book_at(const struct mlt_conductor_core *core, const struct fused *f)
 {
-    const int64_t at = f->wanted && !f->committing ? mlt_fusion_book_at_ns(f->fusion) : INT64_MAX;
+    const int64_t at =
+        f->wanted && !f->committing && !behind(f) ? mlt_fusion_book_at_ns(f->fusion) : INT64_MAX;
     if (at == INT64_MAX || at == INT64_MIN) {
         return at;
     }

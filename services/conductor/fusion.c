@@ -462,12 +462,22 @@ static void stamp(struct mlt_fusion *fusion, struct mlt_event *out, int64_t now_
     out->stamps.conducted = out->stamps.published = MLT_STAMP_UNKNOWN;
 }
 
+static bool shows_left(const struct mlt_fusion *fusion)
+{
+    return mlt_sync_state(fusion->sync) == MLT_SYNC_STALE && fusion->restored;
+}
+
+int64_t mlt_fusion_shows(const struct mlt_fusion *fusion)
+{
+    return shows_left(fusion) ? fusion->restored_book.last_update_id : fusion->last;
+}
+
 void mlt_fusion_book(struct mlt_fusion *fusion, struct mlt_event *out)
 {
     const enum mlt_sync_state state = mlt_sync_state(fusion->sync);
     const int64_t now = mono_ns(fusion);
-    const bool left = state == MLT_SYNC_STALE && fusion->restored;
-    const int64_t last = left ? fusion->restored_book.last_update_id : fusion->last;
+    const bool left = shows_left(fusion);
+    const int64_t last = mlt_fusion_shows(fusion);
     memset(out, 0, sizeof *out);
     out->type = MLT_EVENT_BOOK;
     stamp(fusion, out, now);

@@ -89,6 +89,8 @@ int64_t mlt_fusion_book_at_ns(const struct mlt_fusion *fusion);
 /* A BOOK has to leave at once, also where nothing changed. */
 void mlt_fusion_again(struct mlt_fusion *fusion);
 
+/* The update id that it would have: of a restored book that of the record. */
+int64_t mlt_fusion_shows(const struct mlt_fusion *fusion);
 /* The BOOK of now, and its window begins: payload, source ids, stamps but conducted and published,
  * quality, merged, throttled_ns, provenance of the newest event in it. Not set: instrument, epoch,
  * sequence, key. Views are valid until the next call of this function. */

@@ -65,11 +65,11 @@ static void open_core(void)
     fixture_open(&f, &books, false);
 }
 
-/* The Data Bus has delivered deltas up to `delivered`. */
-static void take_over(const struct left *l, int64_t delivered)
+/* The Data Bus has delivered deltas up to `delivered`, and a BOOK of `booked`. */
+static void take_over_from(const struct left *l, int64_t delivered, int64_t booked)
 {
     const struct mlt_head heads[] = { { MLT_EVENT_BOOK_DELTA, 31, delivered },
-                                      { MLT_EVENT_BOOK, 40, l->book.last } };
+                                      { MLT_EVENT_BOOK, 40, booked } };
     const struct mlt_instrument_heads seed = {
         .instrument = FIXTURE_INSTRUMENT, .epoch = 3, .head_count = 2, .heads = heads
     };
@@ -78,6 +78,11 @@ static void take_over(const struct left *l, int64_t delivered)
     assert_int_equal(f.count, 0);
     assert_int_equal(mlt_conductor_core_seed(f.core, &seed), MLT_OK);
     mlt_conductor_core_restored(f.core, mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4);
+}
+
+static void take_over(const struct left *l, int64_t delivered)
+{
+    take_over_from(l, delivered, l->book.last);
 }
 
 static void open_left(int64_t last, int64_t shown, int64_t delivered)
@@ -134,6 +139,31 @@ static void test_last_record_is_shown_at_once_as_stale_and_numbered_anew(void **
     assert_int_equal(fixture_counts(&f).states[MLT_BOOK_STALE], 1);
     mlt_conductor_core_restored(f.core, mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4);
     assert_int_equal(f.count, 3); /* once */
+    fixture_close(&f);
+}
+
+/* The owner before went on after its record was read, and before it knew of us. */
+static void test_record_behind_what_was_delivered_is_not_shown(void **state)
+{
+    (void)state;
+    open_core();
+    const struct left l = left_at(100, 103);
+    take_over_from(&l, 105, 105);
+    assert_int_equal(f.count, 2); /* that an epoch began, and that the book is STALE */
+    for (size_t n = 0; n < f.count; n++) {
+        assert_int_equal(f.out[n].type, MLT_EVENT_STATUS);
+    }
+    again(101, 105);
+    fixture_run(&f, f.now_ns + MLT_NS_PER_S / 2);
+    for (size_t n = 0; n < f.count; n++) {
+        assert_true(f.out[n].type != MLT_EVENT_BOOK);
+    }
+    fixture_delta(&f, 106, 106);
+    const struct mlt_event *e = &f.out[f.count - 1];
+    assert_int_equal(e->type, MLT_EVENT_BOOK);
+    assert_int_equal(e->u.book.state, MLT_BOOK_LIVE);
+    assert_int_equal(e->last, 106);
+    expect_levels(&e->u.book, 106);
     fixture_close(&f);
 }
 
@@ -490,6 +520,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_last_record_is_shown_at_once_as_stale_and_numbered_anew),
+        cmocka_unit_test(test_record_behind_what_was_delivered_is_not_shown),
         cmocka_unit_test(test_first_delta_that_follows_makes_it_live_without_a_snapshot),
         cmocka_unit_test(test_what_was_put_out_before_brings_it_forward_but_never_makes_it_live),
         cmocka_unit_test(test_delta_that_does_not_follow_is_a_gap_and_asks),

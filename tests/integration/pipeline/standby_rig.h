@@ -34,8 +34,9 @@ struct standby_rig {
     int64_t last;           /* update id sent, of each instrument */
     struct followed of[FLOW_INSTRUMENTS];
     uint64_t lost, repeats;
-    bool repeating; /* a Data Bus may say again what it is not sure that was said */
-    bool lossy;     /* the live lane may have lost something to a server that died */
+    uint64_t ownerless; /* partitions from which nothing comes, as the test means it */
+    bool repeating;     /* a Data Bus may say again what it is not sure that was said */
+    bool lossy;         /* the live lane may have lost something to a server that died */
     char problem[256];
     pthread_t thread;
     bool running, stop;

@@ -266,15 +266,25 @@ static bool flies(const struct mlt_rest *rest, const struct mlt_rest_call *call)
     return false;
 }
 
-static struct mlt_rest_call *waiting_call(struct mlt_rest *rest, const struct mlt_rest_call *like)
+/* Whether one that waits is enough for this call, too: it is as soon and as deep, or becomes so. A
+ * light call in haste does not become a heavy one, nor a heavy one hasty: both wait. */
+static bool joins(struct mlt_rest *rest, const struct mlt_rest_call *call)
 {
     for (size_t i = 0; i < rest->demand_count; i++) {
-        struct mlt_rest_call *call = &rest->demands[i].call;
-        if (same(call, like->function, like->token) && call->from == like->from) {
-            return call;
+        struct mlt_rest_call *waiting = &rest->demands[i].call;
+        if (!same(waiting, call->function, call->token) || waiting->from != call->from) {
+            continue;
+        }
+        if (waiting->limit >= call->limit && waiting->class <= call->class) {
+            return true;
+        }
+        if (waiting->limit <= call->limit && waiting->class >= call->class) {
+            waiting->limit = call->limit;
+            waiting->class = call->class;
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 /* The limit as the exchange takes it: what was asked for tells how deep the answer vouches. */
@@ -282,12 +292,6 @@ static uint32_t depth_limit(uint32_t limit)
 {
     limit = limit == 0 ? MLT_REST_DEPTH_DEFAULT : limit;
     return limit < MLT_REST_DEPTH_MAX ? limit : MLT_REST_DEPTH_MAX;
-}
-
-static void join(struct mlt_rest_call *waiting, uint32_t limit, enum mlt_weight_class class)
-{
-    waiting->limit = limit > waiting->limit ? limit : waiting->limit;
-    waiting->class = class < waiting->class ? class : waiting->class;
 }
 
 /* Of the queue, what a class may fill. */
@@ -318,9 +322,7 @@ enum mlt_status mlt_rest_demand(struct mlt_rest *rest, const struct mlt_rest_ask
     if (len < 0 || (size_t)len >= sizeof demand.call.token) {
         return MLT_E_TOO_BIG;
     }
-    struct mlt_rest_call *waiting = waiting_call(rest, &demand.call);
-    if (waiting != NULL) {
-        join(waiting, limit, asked->class);
+    if (joins(rest, &demand.call)) {
         return MLT_OK;
     }
     if (rest->demand_count >= places_of(asked->class)) {
@@ -518,9 +520,7 @@ const struct mlt_rest_call *mlt_rest_flight(const struct mlt_rest *rest, unsigne
 
 static bool retry_demand(struct mlt_rest *rest, const struct mlt_rest_call *call, int64_t now_ns)
 {
-    struct mlt_rest_call *waiting = waiting_call(rest, call);
-    if (waiting != NULL) { /* asked for again meanwhile: one call is enough for both */
-        join(waiting, call->limit, call->class);
+    if (joins(rest, call)) { /* asked for again meanwhile: one call is enough for both */
         return true;
     }
     if (call->tries >= MLT_REST_TRIES_MAX || rest->demand_count == MLT_REST_DEMAND_MAX) {

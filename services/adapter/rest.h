@@ -100,7 +100,8 @@ static inline bool mlt_rest_by_id(enum mlt_rest_function function)
 }
 
 /* A call as soon as the budget allows. One of the same function, token and from that waits already
- * is enough: it takes the larger limit and the higher class. One that flies is not, since it may be
+ * is enough where its limit and its class are as high, and becomes this one where they are not
+ * higher; else both wait. One that flies is not, since it may be
  * older than the need: this one waits behind it. While a call waits for the budget those of lower
  * classes wait too: light ones would take, one by one, what a heavy one waits for. exchangeInfo and
  * time alone do not. E_FULL: no place, of which lower classes have fewer; E_TOO_BIG: token;

@@ -400,7 +400,8 @@ void rig_plan(struct rig *rig, uint64_t revision, const struct rig_route *routes
     }
 }
 
-const char *rig_fetch(struct rig *rig, const char *function, const char *instrument, uint32_t limit)
+const char *rig_fetch_as(struct rig *rig, const char *function, const char *instrument,
+                         uint32_t limit, Meltica__V1__Priority priority)
 {
     static char reason[64];
     char texts[2][64];
@@ -413,6 +414,7 @@ const char *rig_fetch(struct rig *rig, const char *function, const char *instrum
     request.instrument = texts[1];
     request.limit = limit;
     request.route = 9;
+    request.priority = priority;
     const size_t size = meltica__v1__fetch_request__pack(&request, bytes);
     struct mlt_buf answer;
     mlt_buf_init(&answer, 4096);
@@ -428,6 +430,11 @@ const char *rig_fetch(struct rig *rig, const char *function, const char *instrum
     meltica__v1__fetch_reply__free_unpacked(reply, NULL);
     mlt_buf_fini(&answer);
     return reason;
+}
+
+const char *rig_fetch(struct rig *rig, const char *function, const char *instrument, uint32_t limit)
+{
+    return rig_fetch_as(rig, function, instrument, limit, MELTICA__V1__PRIORITY__PRIORITY_DEPTH);
 }
 
 /* ---- HTTP

@@ -105,6 +105,10 @@ Meltica__V1__PlanStatus *rig_plan_part(struct rig *rig, Meltica__V1__NativePlan 
 const char *rig_fetch(struct rig *rig, const char *function, const char *instrument,
                       uint32_t limit);
 
+/* The same, as of a priority; rig_fetch's is that of depth. */
+const char *rig_fetch_as(struct rig *rig, const char *function, const char *instrument,
+                         uint32_t limit, Meltica__V1__Priority priority);
+
 /* Waits until test(seen) holds; fails with the processes' last words otherwise. */
 void rig_wait(struct rig *rig, bool (*test)(const struct rig_seen *seen, uint64_t value),
               uint64_t value, const char *what);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "meltica/base/clock.h"
 
@@ -186,6 +187,106 @@ static void test_429_and_418_are_obeyed_and_an_error_is_handed_on(void **state)
     rig_stub_stop(&stub);
 }
 
+/* ---- what goes first ---- */
+
+#define OF_A_CLASS 10u
+#define FLIGHTS 8u /* calls at once: among these the exchange may see another order */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned count, order[5 * OF_A_CLASS]; /* numbers of symbols, as the exchange was asked */
+} asked = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void many_symbols(void *ctx, const char *path, int *status, char *headers, char *body,
+                         size_t size)
+{
+    const char *symbol = strstr(path, "symbol=S");
+    (void)ctx;
+    *status = 200;
+    if (strncmp(path, "/api/v3/exchangeInfo", 20) == 0) {
+        size_t used = (size_t)snprintf(body, size, "{\"symbols\":[");
+        for (unsigned i = 0; i <= 4 * OF_A_CLASS && used < size; i++) {
+            used += (size_t)snprintf(body + used, size - used,
+                                     "%s{\"symbol\":\"S%02uUSDT\",\"status\":\"TRADING\","
+                                     "\"baseAsset\":\"S%02u\",\"quoteAsset\":\"USDT\"}",
+                                     i > 0 ? "," : "", i, i);
+        }
+        assert_true(used + 2 < size);
+        (void)snprintf(body + used, size - used, "]}");
+    } else if (symbol == NULL) {
+        (void)snprintf(body, size, "{\"serverTime\":1499827319559}");
+    } else {
+        (void)snprintf(body, size, "{\"lastUpdateId\":7,\"bids\":[[\"1.0\",\"2.0\"]],\"asks\":[]}");
+        (void)pthread_mutex_lock(&asked.lock);
+        if (asked.count == 0) { /* everything waits, and what is asked for meanwhile */
+            *status = 429;
+            (void)snprintf(headers, 256, "Retry-After: 3\r\n");
+        }
+        if (asked.count < sizeof asked.order / sizeof asked.order[0]) {
+            asked.order[asked.count++] = (unsigned)strtoul(symbol + 8, NULL, 10);
+        }
+        (void)pthread_cond_broadcast(&asked.changed);
+        (void)pthread_mutex_unlock(&asked.lock);
+    }
+}
+
+static unsigned wait_asked(unsigned count)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    (void)pthread_mutex_lock(&asked.lock);
+    int waited = 0;
+    while (asked.count < count && waited == 0) {
+        waited = pthread_cond_timedwait(&asked.changed, &asked.lock, &until);
+    }
+    const unsigned seen = asked.count;
+    (void)pthread_mutex_unlock(&asked.lock);
+    return seen;
+}
+
+static void test_the_exchange_is_asked_by_priority(void **state)
+{
+    (void)state;
+    static const Meltica__V1__Priority by_class[] = { MELTICA__V1__PRIORITY__PRIORITY_RESYNC,
+                                                      MELTICA__V1__PRIORITY__PRIORITY_FIRST,
+                                                      MELTICA__V1__PRIORITY__PRIORITY_DEPTH,
+                                                      MELTICA__V1__PRIORITY__PRIORITY_AUDIT };
+    struct rig_stub stub = { .script = many_symbols };
+    rig_stub_start(&stub);
+    (void)snprintf(rig.rest_url, sizeof rig.rest_url, "http://127.0.0.1:%s", stub.port);
+    rig_start(&rig, small, none);
+    const struct rig_route routes[] = { { 6, "", "depth", 0, 20 } };
+    const char *const first[] = { "S00-USDT" };
+    rig_plan(&rig, 1, routes, 1, first, 1);
+    rig_wait(&rig, instruments_at_least, 4 * OF_A_CLASS + 1, "the listing");
+    assert_string_equal(rig_fetch_as(&rig, "depth", "S00-USDT", 20, by_class[0]), "");
+    assert_int_equal(wait_asked(1), 1);
+    for (unsigned class = 4; class --> 0;) { /* the last ones first */
+        for (unsigned i = 1; i <= OF_A_CLASS; i++) {
+            char token[16];
+            (void)snprintf(token, sizeof token, "S%02u-USDT", class * OF_A_CLASS + i);
+            assert_string_equal(rig_fetch_as(&rig, "depth", token, 20, by_class[class]), "");
+        }
+    }
+    assert_int_equal(wait_asked(1), 1); /* none of them before its time */
+    assert_int_equal(wait_asked(4 * OF_A_CLASS + 2), 4 * OF_A_CLASS + 2);
+    unsigned place = 0;
+    for (unsigned i = 1; i < asked.count; i++) {
+        if (asked.order[i] == 0) {
+            continue; /* the one that was refused, again */
+        }
+        const unsigned class = (asked.order[i] - 1) / OF_A_CLASS;
+        assert_true(place + FLIGHTS > class * OF_A_CLASS);
+        assert_true(place < (class + 1) * OF_A_CLASS + FLIGHTS);
+        place++;
+    }
+    assert_int_equal(place, 4 * OF_A_CLASS);
+    assert_int_equal(rig_end_adapter(&rig), 0);
+    rig_stub_stop(&stub);
+}
+
 /* ---- an answer that is cut short ---- */
 
 static void cut_short(void *ctx, const char *path, int *status, char *headers, char *body,
@@ -293,6 +394,7 @@ int main(void)
         TEST(test_rest_answers_carry_their_function),
         TEST(test_plan_is_answered_and_level_triggered),
         TEST(test_429_and_418_are_obeyed_and_an_error_is_handed_on),
+        TEST(test_the_exchange_is_asked_by_priority),
         TEST(test_an_answer_that_is_no_json_is_asked_for_again),
         TEST(test_an_answer_with_one_odd_price_is_not_asked_for_again),
     };

@@ -243,6 +243,13 @@ static bool says_alone(void *ctx)
     return seen;
 }
 
+static bool first_ones_wait(void *ctx)
+{
+    (void)ctx;
+    return mlt_stack_metric(&stack, "adapter", "meltica_adapter_rest_waiting", "class=\"first\"") >
+           0;
+}
+
 static bool few_live(void *ctx)
 {
     (void)ctx;
@@ -268,8 +275,7 @@ static void test_without_jetstream_an_adapter_keeps_to_its_part_and_says_so(void
     mlt_stack_run_services(&stack);
     assert_true(mlt_consumer_wait(&consumer, says_alone, NULL, 30));
     assert_int_equal(mlt_stack_metric(&stack, "adapter", "meltica_adapter_weight_shared", ""), 0);
-    assert_true(
-        mlt_stack_metric(&stack, "adapter", "meltica_adapter_rest_waiting", "class=\"first\"") > 0);
+    assert_true(mlt_consumer_wait(&consumer, first_ones_wait, NULL, 20));
     const int64_t peak = mlt_stack_exchange_status(&stack, "rest_weight_peak");
     assert_true(peak > 0 && peak <= KEPT);
 

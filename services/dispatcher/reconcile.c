@@ -123,13 +123,12 @@ static void on_status(void *ctx, const struct mlt_bus_message *message)
 
 /* ---- the plan ---- */
 
-/* One partition; true when the Adapter has it. */
-static bool send_part(struct mlt_reconciler *r, uint32_t partition, uint64_t *revision,
-                      size_t *bytes)
+/* One partition: OK when an Adapter has it, E_TIMEOUT when none answers. */
+static enum mlt_status send_part(struct mlt_reconciler *r, uint32_t partition, uint64_t *revision,
+                                 size_t *bytes)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf plan, answer;
-    bool applied = false;
     mlt_buf_init(&plan, MLT_BUS_PAYLOAD_BYTES_MAX);
     mlt_buf_init(&answer, STATUS_BYTES_MAX);
     enum mlt_status status = r->ports.plan(r->ports.ctx, partition, &plan, revision, &err);
@@ -140,8 +139,7 @@ static bool send_part(struct mlt_reconciler *r, uint32_t partition, uint64_t *re
     if (status == MLT_OK) {
         Meltica__V1__PlanStatus *reply =
             meltica__v1__plan_status__unpack(NULL, answer.len, answer.data);
-        applied = reply != NULL && reply->applied;
-        if (!applied) {
+        if (reply == NULL || !reply->applied) {
             status = mlt_error_set(&err, MLT_E_PROTOCOL, "the Adapter refused the plan: %s",
                                    reply != NULL ? reply->reason : "its answer is unreadable");
         } else {
@@ -159,7 +157,7 @@ static bool send_part(struct mlt_reconciler *r, uint32_t partition, uint64_t *re
     *bytes = plan.len > *bytes ? plan.len : *bytes;
     mlt_buf_fini(&answer);
     mlt_buf_fini(&plan);
-    return applied;
+    return status;
 }
 
 static void send_plan(struct mlt_reconciler *r)
@@ -168,13 +166,14 @@ static void send_plan(struct mlt_reconciler *r)
     size_t bytes = 0;
     bool all = true;
     bool stop = false;
-    /* Each may be another Adapter's: one that is away does not keep the others from their parts. */
+    /* One that nobody answers may be that of an Adapter that is away, which does not keep the
+     * others from theirs. After one that is refused all begins anew. */
     for (uint32_t p = 0; p < r->partitions && !stop; p++) {
-        const bool applied = send_part(r, p, &revision, &bytes);
-        all = all && applied;
+        const enum mlt_status status = send_part(r, p, &revision, &bytes);
+        all = all && status == MLT_OK;
         first = p == 0 ? revision : first;
         lock(r);
-        stop = r->stop;
+        stop = r->stop || (status != MLT_OK && status != MLT_E_TIMEOUT);
         unlock(r);
     }
     lock(r);

@@ -127,7 +127,7 @@ static bool makes_streams(const char *name)
 {
     bool makes = false;
     for (size_t i = 0; i < MLT_STORED_COUNT; i++) {
-        makes = makes || strcmp(mlt_stored[i].maker, name) == 0;
+        makes = makes || (!mlt_stored[i].optional && strcmp(mlt_stored[i].maker, name) == 0);
     }
     return makes;
 }

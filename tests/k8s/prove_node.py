@@ -100,12 +100,12 @@ def shoot(cluster, consumer, report):
     random.seed(SEED)
     random.shuffle(order)
     for service in order + random.choices(SERVICES, k=3):
-        pods = [p["metadata"]["name"] for p in cluster.get("pods", "-n", WHERE, "-l", f"app.kubernetes.io/component={service}")["items"]]
-        victim = random.choice(sorted(pods))
+        pods = [p["metadata"] for p in cluster.get("pods", "-n", WHERE, "-l", f"app.kubernetes.io/component={service}")["items"]]
+        victim = random.choice(sorted(pod["name"] for pod in pods if "deletionTimestamp" not in pod))  # an upgrade's are on their way out
         cluster.kubectl("delete", "pod", "-n", WHERE, victim, "--wait=true")
         ready = wait_settled(cluster, f"{service} is back")
         report.rollout(f"`{service}` deleted", {name: seconds for name, seconds in ready.items() if name.endswith(f"-{service}")})
-        consumer.flows(100)
+        consumer.flows(500)
         # What the exchange sends while no Adapter listens is lost, and is said.
         verdict(consumer, report, f"pod {victim} deleted", max(ready.values()), lost=service == "adapter")
 
@@ -137,7 +137,7 @@ def upgrades(cluster, consumer, report):
         if changed != {f"meltica-{service}"}:
             raise Failed(f"{what}: {sorted(changed)} changed")
         report.rollout(f"upgrade, `{values}`", {name: ready[name] for name in changed})
-        consumer.flows(100)
+        consumer.flows(500)
         verdict(consumer, report, f"upgrade, {what}", max(ready.values()))
 
 
@@ -168,7 +168,7 @@ def prove(cluster, binaries, root, archives, report):
     prove_streams.compare(cluster, WHERE, say)
     console(cluster, say)
     consumer = Consumer(cluster)
-    consumer.flows(200)
+    consumer.flows(1000)
     verdict(consumer, report, "at rest")
     upgrades(cluster, consumer, report)
     shoot(cluster, consumer, report)

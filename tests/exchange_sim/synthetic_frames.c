@@ -41,6 +41,9 @@ static void send(struct synthetic *market, struct sim_topic *topic, struct synth
                  format_fn format, const void *arg, size_t bytes)
 {
     if (!wanted(topic)) {
+        if (topic != NULL) {
+            topic->unsent++;
+        }
         return;
     }
     market->market.frames_passed++;

@@ -74,6 +74,11 @@ mlt_add_test(NAME test_weight SOURCES test_weight.c LIBS mlt_test_stack LABELS i
 set_tests_properties(test_weight PROPERTIES RUN_SERIAL ON)
 add_dependencies(test_weight meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
     meltica-control-bus)
+# Seven days of 20 s with 500 instruments, three minutes by the clock: ctest -C long -R test_week.
+mlt_add_test(NAME test_week SOURCES test_week.c LIBS mlt_test_stack PkgConfig::CJSON LABELS integration LONG TIMEOUT 600)
+set_tests_properties(test_week PROPERTIES RUN_SERIAL ON)
+add_dependencies(test_week meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
+    meltica-control-bus)
 # Minutes under a sanitizer, and nothing that shorter ones do not show it; .ci/run leaves them out there.
 foreach(name storm steering_killed steering_store steering_model books_recorded recordings)
     set_property(TEST test_${name} APPEND PROPERTY LABELS heavy)

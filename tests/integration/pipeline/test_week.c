@@ -17,9 +17,9 @@
 
 #define SYMBOLS 500u
 #define DAYS 7u
-#define LIFE_S "20"
-#define ROLLOVER_MS "19167" /* 23 of 24 hours */
-#define MARKET_S "170"      /* eight days and what comes before the first begins */
+#define LIFE_S "40"
+#define ROLLOVER_MS "38333" /* 23 of 24 hours */
+#define MARKET_S "350"      /* eight days and what comes before the first begins */
 
 /* Fewer levels than asked for: each snapshot is the whole book, so nothing but a hole could make a
  * book ask for another one. */

@@ -55,7 +55,8 @@ static bool fill_want(struct mlt_adapter *adapter, int64_t offset_ns, int64_t no
     return needs || refused || want->returned > 0;
 }
 
-void mlt_adapter_weight_turn(struct mlt_adapter *adapter)
+/* look: also where nothing is needed, to know whether the ledger can be reached. */
+static void turn(struct mlt_adapter *adapter, bool look)
 {
     int64_t offset_ns = 0;
     struct mlt_ledger_want want;
@@ -63,9 +64,14 @@ void mlt_adapter_weight_turn(struct mlt_adapter *adapter)
         !offset_of(adapter, &offset_ns)) {
         return; /* what is needed stays so */
     }
-    if (fill_want(adapter, offset_ns, mlt_clock_mono_ns(), &want)) {
+    if (fill_want(adapter, offset_ns, mlt_clock_mono_ns(), &want) || look) {
         mlt_pool_ask(adapter->pool, &want, offset_ns);
     }
+}
+
+void mlt_adapter_weight_turn(struct mlt_adapter *adapter)
+{
+    turn(adapter, false);
 }
 
 /* Once for each change. */
@@ -176,8 +182,8 @@ static void on_known(void *ctx)
 void mlt_adapter_weight_second(struct mlt_adapter *adapter)
 {
     if (adapter->pool != NULL) {
-        on_known(adapter);                /* where it could not be posted */
-        mlt_adapter_weight_turn(adapter); /* what is left of a block that expired goes back */
+        on_known(adapter);                      /* where it could not be posted */
+        turn(adapter, !adapter->weight_shared); /* what is left of a block goes back, too */
         mlt_gauge_set(adapter->meters.weight_block, adapter->governor.block.left);
     }
 }

@@ -536,12 +536,19 @@ static void test_a_console_for_nobody_is_refused(void **state)
     assert_non_null(strstr(text, "--console dask: give the user itself too"));
 }
 
+static bool weight_is_shared(void *ctx)
+{
+    (void)ctx;
+    return mlt_stack_metric(&stack, "adapter", "meltica_adapter_weight_shared", "") == 1;
+}
+
 /* Nothing that a service wanted was refused to it, on any of its connections: so the server says.
  */
 static void test_services_have_the_rights_that_they_need(void **state)
 {
     (void)state;
     struct mlt_stack_process *nats = &stack.processes[0];
+    assert_true(mlt_consumer_wait(&consumer, weight_is_shared, NULL, 20));
     char violation[sizeof nats->violation];
     (void)pthread_mutex_lock(&nats->lock);
     memcpy(violation, nats->violation, sizeof violation);
@@ -569,6 +576,7 @@ static int begin(void **state)
     const struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", "3", "--rate", "300", "--seed", "7",
                       "--start-subscriptions", "0" },
+        .adapter = { "--egress", "office" },
         .table = in_folder("table"),
         .control_bus = { "--auth", "required", "--policy", in_folder("policy") },
         .nats_users = users,

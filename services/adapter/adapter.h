@@ -128,8 +128,9 @@ struct mlt_adapter {
     struct mlt_topics topics;
     struct mlt_lines lines;
     struct mlt_governor governor;
-    struct mlt_pool *pool; /* of the address; NULL: this Adapter is alone */
-    int64_t told_block_ns; /* the refusal of the exchange that others know of; monotonic */
+    struct mlt_pool *pool;   /* of the address; NULL: this Adapter is alone */
+    int64_t told_block_ns;   /* the refusal of the exchange that others know of; monotonic */
+    int64_t weight_again_ns; /* the ledger could not be reached: no question before; monotonic */
     bool weight_shared, weight_said;
     struct mlt_rest rest;
     struct mlt_clock_offset clock; /* of the exchange */

@@ -60,11 +60,14 @@ static void turn(struct mlt_adapter *adapter, bool look)
 {
     int64_t offset_ns = 0;
     struct mlt_ledger_want want;
-    if (adapter->pool == NULL || adapter->draining || !mlt_pool_idle(adapter->pool) ||
-        !offset_of(adapter, &offset_ns)) {
+    if (adapter->pool == NULL || adapter->draining || !mlt_pool_idle(adapter->pool)) {
         return; /* what is needed stays so */
     }
-    if (fill_want(adapter, offset_ns, mlt_clock_mono_ns(), &want) || look) {
+    const int64_t now_ns = mlt_clock_mono_ns();
+    if (now_ns < adapter->weight_again_ns || !offset_of(adapter, &offset_ns)) {
+        return;
+    }
+    if (fill_want(adapter, offset_ns, now_ns, &want) || look) {
         mlt_pool_ask(adapter->pool, &want, offset_ns);
     }
 }
@@ -122,7 +125,8 @@ static void take_answer(struct mlt_adapter *adapter, const struct mlt_pool_answe
     if (answer->status != MLT_OK) {
         mlt_counter_add(meters->weight_away, 1);
         adapter->told_block_ns = answer->want.blocked_until_ns > 0 ? 0 : adapter->told_block_ns;
-        mlt_governor_refused(&adapter->governor, MLT_WEIGHT_OWN, now_ns + AWAY_NS);
+        adapter->weight_again_ns = now_ns + AWAY_NS; /* whatever there is to ask or to say */
+        mlt_governor_refused(&adapter->governor, MLT_WEIGHT_OWN, adapter->weight_again_ns);
         return;
     }
     say_ledger(adapter, result);

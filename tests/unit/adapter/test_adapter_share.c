@@ -1,0 +1,204 @@
+/* What an Adapter asks of the ledger of its address, and what it does with the answers: with the
+ * ledger's thread and the time in the test's hands. */
+#include "mlt_test.h"
+
+#include "adapter.h"
+#include "meltica/base/clock.h"
+
+#define S MLT_NS_PER_S
+#define STEP_NS (100 * MLT_NS_PER_MS)
+#define T0 (1000 * S)
+
+/* ---- the ports of weight.c (the linker gives us its calls) ---- */
+
+static struct {
+    int64_t now_ns;
+    struct mlt_pool_options options;
+    bool asked, answered;
+    struct mlt_ledger_want want; /* the last question */
+    unsigned questions;
+    struct mlt_pool_answer answer;
+    int64_t blocked_until_ns; /* as others wrote; the exchange's clock */
+} world;
+
+int64_t __wrap_mlt_clock_mono_ns(void);
+int64_t __wrap_mlt_clock_wall_ns(void);
+bool __wrap_mlt_clock_offset_get(const struct mlt_clock_offset *clock, int64_t mono_ns,
+                                 int64_t wall_ns, struct mlt_clock_estimate *out);
+uint64_t __wrap_mlt_service_boot(const struct mlt_service *service);
+uint32_t __wrap_mlt_service_provision_replicas(const struct mlt_service *service);
+void __wrap_mlt_adapter_rest_turn(void *ctx);
+enum mlt_status __wrap_mlt_pool_create(const struct mlt_pool_options *options,
+                                       struct mlt_pool **pool, struct mlt_error *err);
+bool __wrap_mlt_pool_idle(struct mlt_pool *pool);
+void __wrap_mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *want,
+                         int64_t offset_ns);
+bool __wrap_mlt_pool_take(struct mlt_pool *pool, struct mlt_pool_answer *answer);
+int64_t __wrap_mlt_pool_blocked_until_ns(struct mlt_pool *pool);
+
+int64_t __wrap_mlt_clock_mono_ns(void)
+{
+    return world.now_ns;
+}
+
+int64_t __wrap_mlt_clock_wall_ns(void)
+{
+    return world.now_ns;
+}
+
+bool __wrap_mlt_clock_offset_get(const struct mlt_clock_offset *clock, int64_t mono_ns,
+                                 int64_t wall_ns, struct mlt_clock_estimate *out)
+{
+    (void)clock;
+    (void)mono_ns;
+    (void)wall_ns;
+    *out = (struct mlt_clock_estimate){ .offset_ns = 0 };
+    return true;
+}
+
+uint64_t __wrap_mlt_service_boot(const struct mlt_service *service)
+{
+    (void)service;
+    return 7;
+}
+
+uint32_t __wrap_mlt_service_provision_replicas(const struct mlt_service *service)
+{
+    (void)service;
+    return 1;
+}
+
+void __wrap_mlt_adapter_rest_turn(void *ctx)
+{
+    mlt_adapter_weight_turn(ctx); /* as calls.c does in the end */
+}
+
+enum mlt_status __wrap_mlt_pool_create(const struct mlt_pool_options *options,
+                                       struct mlt_pool **pool, struct mlt_error *err)
+{
+    (void)err;
+    world.options = *options;
+    *pool = (struct mlt_pool *)&world; /* never looked into */
+    return MLT_OK;
+}
+
+bool __wrap_mlt_pool_idle(struct mlt_pool *pool)
+{
+    (void)pool;
+    return !world.asked && !world.answered;
+}
+
+void __wrap_mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *want,
+                         int64_t offset_ns)
+{
+    (void)pool;
+    (void)offset_ns;
+    world.want = *want;
+    world.asked = true;
+    world.questions++;
+}
+
+bool __wrap_mlt_pool_take(struct mlt_pool *pool, struct mlt_pool_answer *answer)
+{
+    (void)pool;
+    const bool answered = world.answered;
+    *answer = world.answer;
+    world.answered = false;
+    return answered;
+}
+
+int64_t __wrap_mlt_pool_blocked_until_ns(struct mlt_pool *pool)
+{
+    (void)pool;
+    return world.blocked_until_ns;
+}
+
+/* ---- the Adapter ---- */
+
+static char egress[] = "office";
+static struct mlt_adapter_config config = { .egress = egress, .egress_adapters = 2 };
+static struct mlt_adapter the_adapter, *const adapter = &the_adapter;
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct mlt_error err = MLT_ERROR_INIT;
+    memset(&world, 0, sizeof world);
+    world.now_ns = T0;
+    memset(adapter, 0, sizeof *adapter);
+    adapter->config = &config;
+    assert_int_equal(mlt_metrics_create(&adapter->metrics), MLT_OK);
+    mlt_governor_init(&adapter->governor, 50, 1);
+    mlt_rest_init(&adapter->rest, 4, &adapter->governor, 1);
+    assert_int_equal(mlt_adapter_weight_start(adapter, &err), MLT_OK);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mlt_rest_fini(&adapter->rest);
+    mlt_metrics_destroy(adapter->metrics);
+    return 0;
+}
+
+/* Each question of these steps is answered with that at once, as the pool's thread posts it. */
+static void run(int64_t duration_ns, enum mlt_status status)
+{
+    const int64_t end_ns = world.now_ns + duration_ns;
+    for (unsigned turns = 0; world.now_ns < end_ns; world.now_ns += STEP_NS) {
+        mlt_adapter_weight_turn(adapter);
+        while (world.asked) {
+            assert_true(++turns < 10000);
+            world.answer = (struct mlt_pool_answer){ .want = world.want,
+                                                     .status = status,
+                                                     .err = MLT_ERROR_INIT };
+            world.asked = false;
+            world.answered = true;
+            world.options.known(world.options.ctx);
+        }
+        if (world.now_ns % S == 0) {
+            mlt_adapter_weight_second(adapter);
+        }
+    }
+}
+
+/* Nobody is told of the refusal while JetStream is away, and it is tried again: a second later. */
+static void test_a_refusal_that_cannot_be_told_is_told_once_a_second(void **state)
+{
+    (void)state;
+    mlt_governor_answered(&adapter->governor, 429, 60, -1, world.now_ns);
+    run(10 * S, MLT_E_UNAVAILABLE);
+    assert_in_range(world.questions, 9, 11);
+    assert_true(world.want.blocked_until_ns == T0 + 60 * S);
+    world.questions = 0;
+    run(10 * S, MLT_OK); /* then once */
+    assert_int_equal(world.questions, 1);
+    assert_true(world.want.blocked_until_ns == T0 + 60 * S);
+}
+
+static void test_nor_is_a_need_asked_for_more_often(void **state)
+{
+    (void)state;
+    const struct mlt_rest_asked asked = { MLT_REST_DEPTH, "A-USDT", 100, 0, 0, MLT_WEIGHT_RESYNC };
+    unsigned flight = 0;
+    int64_t next_ns = 0;
+    assert_int_equal(mlt_rest_demand(&adapter->rest, &asked, world.now_ns), MLT_OK);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(mlt_rest_next(&adapter->rest, world.now_ns, &flight, &next_ns),
+                         MLT_E_EMPTY);
+        run(STEP_NS, MLT_E_TIMEOUT);
+    }
+    assert_in_range(world.questions, 9, 11);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_refusal_that_cannot_be_told_is_told_once_a_second),
+        TEST(test_nor_is_a_need_asked_for_more_often),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

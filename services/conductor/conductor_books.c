@@ -156,6 +156,19 @@ void mlt_conductor_on_committed(void *ctx, struct mlt_slice instrument,
 
 /* ---- snapshots ---- */
 
+/* One request for both: as the Adapter's queue has it, a book that is not LIVE waits for no deeper
+ * snapshot than it asks for. */
+static void join(const struct resync_entry *waiting, uint32_t *depth, enum mlt_sync_need *need)
+{
+    const bool urgent = *need <= MLT_SYNC_NEED_FIRST || waiting->need <= MLT_SYNC_NEED_FIRST;
+    if (!urgent || *need == waiting->need) {
+        *depth = *depth > waiting->depth ? *depth : waiting->depth;
+    } else if (waiting->need < *need) {
+        *depth = waiting->depth;
+    }
+    *need = *need < waiting->need ? *need : waiting->need;
+}
+
 void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth,
                              enum mlt_sync_need need)
 {
@@ -164,8 +177,7 @@ void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t de
     struct resync_entry *entry = mlt_map_get(&b->queued, instrument);
     if (entry != NULL) {
         TAILQ_REMOVE(&b->lists[entry->need], entry, link);
-        need = need < entry->need ? need : entry->need;
-        depth = depth > entry->depth ? depth : entry->depth;
+        join(entry, &depth, &need);
     } else {
         entry = calloc(1, sizeof *entry);
         if (entry == NULL || mlt_map_put(&b->queued, instrument, entry) != MLT_OK) {
@@ -295,11 +307,12 @@ static void tell_trades(struct conductor *c, const struct resync_entry *entry,
 
 static void fail(struct conductor *c, const struct resync_entry *entry)
 {
+    const struct mlt_slice instrument = mlt_slice_of(entry->token, entry->token_len);
     if (entry->type != MLT_EVENT_NONE) {
         tell_trades(c, entry, MLT_TRADES_LATER);
-    } else {
-        mlt_conductor_core_resync_failed(c->core, mlt_slice_of(entry->token, entry->token_len));
-    }
+    } else if (mlt_map_get(&c->books.queued, instrument) == NULL) {
+        mlt_conductor_core_resync_failed(c->core, instrument);
+    } /* else asked for anew since: this is no word of that one */
 }
 
 /* Under the lock. Refused, in a word of services/dispatcher/README.md: will it be otherwise soon?

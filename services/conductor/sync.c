@@ -27,7 +27,11 @@ struct mlt_sync {
     uint32_t seed_depth; /* asked for by the snapshot that the book is from */
     bool in_flight;
     bool outdated; /* in flight since before something was missed: its answer may lack that */
-    int64_t request_due_ns;            /* in flight: given up then */
+    int64_t request_due_ns;        /* in flight: given up then */
+    enum mlt_sync_need asked_need; /* of the last request, with its depth */
+    uint32_t asked_depth;
+    uint32_t stray_depth;              /* of the one before, which may be answered yet; 0: none */
+    bool stray_outdated;               /* that answer may lack what was missed since */
     int64_t retry_at_ns, refine_at_ns; /* no request before: at all, while LIVE */
     int64_t heard_ns, snapshot_ns;
     struct mlt_backoff backoff;
@@ -163,6 +167,8 @@ static void request_if_due(struct mlt_sync *sync)
     const uint32_t depth = live ? sync->options.depth : sync->options.first_depth;
     sync->in_flight = true;
     sync->outdated = false;
+    sync->asked_need = need;
+    sync->asked_depth = depth;
     sync->request_due_ns = now + sync->options.request_timeout_ns;
     sync->counts.requests++;
     if (!live) {
@@ -207,7 +213,23 @@ static bool top_of(const struct mlt_sync *sync, struct range *top)
            mlt_orderbook_level(sync->book, MLT_ORDERBOOK_ASKS, 0, &top->high, &quantity);
 }
 
-static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
+/* Leaving LIVE: what the book asked for until now was not urgent. Its failures are no reason for
+ * the resync to wait, nor will its request do, which stands behind those of all others. */
+static void begin_anew(struct mlt_sync *sync)
+{
+    if (sync->state != MLT_SYNC_LIVE) {
+        return;
+    }
+    sync->retry_at_ns = INT64_MIN;
+    mlt_backoff_reset(&sync->backoff);
+    if (sync->in_flight && sync->asked_need != MLT_SYNC_NEED_RESYNC) {
+        sync->stray_depth = sync->asked_depth;
+        sync->stray_outdated = sync->outdated;
+        sync->in_flight = sync->outdated = false;
+    }
+}
+
+static void tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
 {
     struct range top;
     settle_restored(sync);
@@ -220,7 +242,13 @@ static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t firs
     if (reason == MLT_SYNC_LOST || reason == MLT_SYNC_MALFORMED) {
         sync->outdated = sync->in_flight; /* no delta that is held tells what it must reach */
     }
+    begin_anew(sync);
     go(sync, MLT_SYNC_GAP, reason, first, last);
+}
+
+static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
+{
+    tear(sync, reason, first, last);
     request_if_due(sync);
 }
 
@@ -257,6 +285,7 @@ void mlt_sync_stop(struct mlt_sync *sync)
     mlt_orderbook_clear(sync->book);
     sync->continuous = sync->in_flight = sync->outdated = sync->followed = false;
     sync->needed = 0;
+    sync->stray_depth = 0;
     settle_restored(sync);
     go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
 }
@@ -606,6 +635,7 @@ static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
     }
     sync->continuous = true;
     sync->restored = false;
+    sync->stray_depth = 0;
     sync->retry_at_ns = INT64_MIN;
     if (mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown)) {
         mlt_backoff_reset(&sync->backoff);
@@ -619,12 +649,33 @@ static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
     request_if_due(sync);
 }
 
+/* The answer to a request that another one took the place of, and of no use: nothing of the one
+ * that is in flight follows from it. Where the two are of one depth it may as well be the only
+ * answer. */
+static bool stray(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    const uint32_t depth = snapshot->requested_depth;
+    if (sync->stray_depth == 0 || depth != sync->stray_depth || depth == sync->asked_depth) {
+        return false;
+    }
+    sync->stray_depth = 0;
+    return (sync->stray_outdated && sync->buffer.count == 0) ||
+           !joins(sync, snapshot->last_update_id);
+}
+
 enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
                                   enum mlt_sync_outcome *outcome)
 {
     const int64_t id = snapshot->last_update_id;
-    const bool asked = sync->in_flight, outdated = sync->outdated;
     *outcome = MLT_SYNC_UNUSED;
+    if (!idle(sync) && stray(sync, snapshot)) {
+        sync->counts.too_old++;
+        return MLT_OK;
+    }
+    const bool asked = sync->in_flight;
+    const bool outdated = sync->outdated || (sync->stray_depth > 0 && sync->stray_outdated &&
+                                             sync->stray_depth == sync->asked_depth);
+    sync->stray_depth = 0;
     sync->in_flight = sync->outdated = false;
     if (idle(sync)) {
         return MLT_OK;
@@ -670,8 +721,9 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         return MLT_E_PROTOCOL;
     }
     if (replay(sync, id) != MLT_OK || mlt_orderbook_crossed(sync->book)) {
+        tear(sync, MLT_SYNC_CROSSED, id, mlt_orderbook_last(sync->book));
         sync->retry_at_ns = now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
-        gap(sync, MLT_SYNC_CROSSED, id, mlt_orderbook_last(sync->book));
+        request_if_due(sync);
         return MLT_OK;
     }
     if (newer || depth > sync->seed_depth) {
@@ -725,6 +777,7 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
         settle_restored(sync);
         break_off(sync);
         sync->outdated = sync->in_flight;
+        begin_anew(sync);
         go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
     }
 }
@@ -734,10 +787,12 @@ void mlt_sync_tick(struct mlt_sync *sync)
     const int64_t now = now_ns(sync);
     if (sync->in_flight && now >= sync->request_due_ns) {
         sync->counts.timeouts++;
+        sync->stray_depth = 0;
         failed(sync);
     }
     if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0 &&
         now - sync->heard_ns >= sync->options.stale_after_ns) {
+        begin_anew(sync);
         go(sync, MLT_SYNC_STALE, MLT_SYNC_SILENT, 0, 0);
     }
     request_if_due(sync);

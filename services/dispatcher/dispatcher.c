@@ -328,12 +328,24 @@ static const char *find_demand(void *ctx, struct mlt_slice instrument, const str
     return reason;
 }
 
+static bool adapter_away(void *ctx, struct mlt_slice instrument)
+{
+    const struct dispatcher *d = ctx;
+    return mlt_reconciler_away(d->reconciler, mlt_instrument_slot(instrument) % d->partitions);
+}
+
+static void adapter_silent(void *ctx, struct mlt_slice instrument, int64_t at_ns)
+{
+    const struct dispatcher *d = ctx;
+    mlt_reconciler_silent(d->reconciler, mlt_instrument_slot(instrument) % d->partitions, at_ns);
+}
+
 /* Requests of others: only now is what the table says complete. */
 static enum mlt_status serve(struct dispatcher *d, struct mlt_error *err)
 {
     struct mlt_bus *control = mlt_service_control_bus(d->service);
     const struct mlt_bus_subscribe_options requests = { .subject = SUBJECT_TABLE };
-    const struct mlt_resync_ports ports = { find_demand, d };
+    const struct mlt_resync_ports ports = { find_demand, adapter_away, adapter_silent, d };
     struct mlt_resync *resync = NULL;
     const enum mlt_status status = mlt_resync_create(control, &ports, &resync, err);
     (void)pthread_mutex_lock(&d->receiver_lock);

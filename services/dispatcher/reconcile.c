@@ -29,6 +29,8 @@ struct mlt_reconciler {
     bool settling;                                  /* until the listing is complete */
     int64_t plan_at_ns, settle_at_ns, stream_at_ns; /* monotonic; NEVER */
     uint64_t sent_revision;
+    int64_t known_ns;   /* from then on it is known who is there */
+    uint64_t told_away; /* thread: bit p, the log says that partition p is left out */
     struct mlt_adapters adapters;
     struct mlt_reconciler_stats stats;
 };
@@ -88,7 +90,8 @@ static void heard(struct mlt_reconciler *r, const Meltica__V1__PlanStatus *statu
                                 .heard_ns = mlt_clock_mono_ns(),
                                 .topics_pending = status->topics_pending,
                                 .topics_live = status->topics_live,
-                                .topics_failed = status->topics_failed };
+                                .topics_failed = status->topics_failed,
+                                .partitions = status->partitions };
     (void)snprintf(said.instance, sizeof said.instance, "%s", status->instance);
     lock(r);
     const bool fresh = mlt_adapters_heard(&r->adapters, &said);
@@ -121,6 +124,30 @@ static void on_status(void *ctx, const struct mlt_bus_message *message)
     meltica__v1__plan_status__free_unpacked(status, NULL);
 }
 
+/* ---- who is there ---- */
+
+static uint64_t away(struct mlt_reconciler *r, bool silent)
+{
+    const int64_t now_ns = mlt_clock_mono_ns();
+    lock(r);
+    const uint64_t partitions =
+        now_ns < r->known_ns ? 0 : mlt_adapters_away(&r->adapters, r->partitions, silent, now_ns);
+    unlock(r);
+    return partitions;
+}
+
+bool mlt_reconciler_away(struct mlt_reconciler *reconciler, uint32_t partition)
+{
+    return (away(reconciler, true) >> partition & 1) != 0;
+}
+
+void mlt_reconciler_silent(struct mlt_reconciler *reconciler, uint32_t partition, int64_t at_ns)
+{
+    lock(reconciler);
+    mlt_adapters_silent(&reconciler->adapters, partition, at_ns);
+    unlock(reconciler);
+}
+
 /* ---- the plan ---- */
 
 /* One partition: OK when an Adapter has it, E_TIMEOUT when none answers. */
@@ -132,9 +159,13 @@ static enum mlt_status send_part(struct mlt_reconciler *r, uint32_t partition, u
     mlt_buf_init(&plan, MLT_BUS_PAYLOAD_BYTES_MAX);
     mlt_buf_init(&answer, STATUS_BYTES_MAX);
     enum mlt_status status = r->ports.plan(r->ports.ctx, partition, &plan, revision, &err);
+    const int64_t at_ns = mlt_clock_mono_ns();
     if (status == MLT_OK) {
         status = mlt_bus_request(r->control, SUBJECT_PLAN, mlt_buf_view(&plan),
                                  MLT_RECONCILE_REQUEST_NS, &answer, &err);
+    }
+    if (status == MLT_E_TIMEOUT) {
+        mlt_reconciler_silent(r, partition, at_ns);
     }
     if (status == MLT_OK) {
         Meltica__V1__PlanStatus *reply =
@@ -160,22 +191,61 @@ static enum mlt_status send_part(struct mlt_reconciler *r, uint32_t partition, u
     return status;
 }
 
-static void send_plan(struct mlt_reconciler *r)
+/* Once for each change. */
+static void say_away(struct mlt_reconciler *r, uint64_t left_out)
 {
-    uint64_t first = 0, revision = 0;
-    size_t bytes = 0;
-    bool all = true;
-    bool stop = false;
-    /* One that nobody answers may be that of an Adapter that is away, which does not keep the
-     * others from theirs. After one that is refused all begins anew. */
-    for (uint32_t p = 0; p < r->partitions && !stop; p++) {
-        const enum mlt_status status = send_part(r, p, &revision, &bytes);
-        all = all && status == MLT_OK;
-        first = p == 0 ? revision : first;
+    if ((left_out & ~r->told_away) != 0) {
+        mlt_log(MLT_LOG_WARN, "plan_parts_away",
+                "no Adapter brings these partitions: their parts of the plan wait for one",
+                MLT_U("partitions", left_out));
+    } else if (left_out == 0 && r->told_away != 0) {
+        mlt_log(MLT_LOG_INFO, "plan_parts_back", "every partition has its Adapter again",
+                MLT_U("partitions", r->told_away));
+    }
+    r->told_away = left_out;
+}
+
+struct round {
+    uint64_t left;            /* bit p: part p is still to be sent */
+    uint64_t first, revision; /* of the first part, and of the last one */
+    size_t bytes;
+    bool all, any, stop; /* all parts are taken; some were sent */
+};
+
+/* After one that is refused all begins anew. Those that are left; with `silent` not those whose Adapter has just not answered. */
+static void send_parts(struct mlt_reconciler *r, bool silent, struct round *round)
+{
+    for (uint32_t p = 0; p < r->partitions && !round->stop; p++) {
+        const uint64_t bit = UINT64_C(1) << p;
+        if ((round->left & bit) == 0 || (away(r, silent) & bit) != 0) {
+            continue;
+        }
+        round->left &= ~bit;
+        const enum mlt_status status = send_part(r, p, &round->revision, &round->bytes);
+        round->all = round->all && status == MLT_OK;
+        round->first = round->any ? round->first : round->revision;
+        round->any = true;
         lock(r);
-        stop = r->stop || (status != MLT_OK && status != MLT_E_TIMEOUT);
+        round->stop = r->stop || (status != MLT_OK && status != MLT_E_TIMEOUT);
         unlock(r);
     }
+}
+
+static void send_plan(struct mlt_reconciler *r)
+{
+    struct round round = { .left = r->partitions < 64 ? (UINT64_C(1) << r->partitions) - 1
+                                                      : UINT64_MAX,
+                           .all = true };
+    /* Each may be another Adapter's: one that does not answer takes a second for each part, and has
+     * them after all others; one that is away is not waited for. */
+    send_parts(r, true, &round);
+    send_parts(r, false, &round);
+    if (!round.stop) {
+        say_away(r, round.left);
+    }
+    const uint64_t first = round.first, revision = round.revision;
+    const size_t bytes = round.bytes;
+    const bool all = round.all && round.left == 0;
     lock(r);
     r->stats.plans_sent += all;
     r->stats.plans_failed += !all;
@@ -308,6 +378,7 @@ enum mlt_status mlt_reconciler_create(struct mlt_bus *control, uint32_t partitio
     r->settling = true;
     r->settle_at_ns = NEVER;
     r->plan_at_ns = r->stream_at_ns = mlt_clock_mono_ns();
+    r->known_ns = r->plan_at_ns + MLT_RECONCILE_KNOWN_NS;
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -1,7 +1,8 @@
 /*
  * Makes the Adapters have the plan: a thread that sends it whenever what flows changed, an Adapter
  * with another boot or revision appeared, or the last attempt failed (again after a second). Level-
- * triggered: the whole plan each time, one message a partition. It also decides when the listing is
+ * triggered: the whole plan each time, one message a partition, of which those that no Adapter
+ * would answer for are left out until one is heard that does. It also decides when the listing is
  * complete, and provisions the stream of rejections. Requests block, so none of it is on the loop
  * or in the flow.
  */
@@ -20,6 +21,8 @@
 #define MLT_RECONCILE_SETTLED_NS                                                                   \
     (500 * MLT_NS_PER_MS) /* no further listing for so long: complete */
 #define MLT_RECONCILE_STREAM_RETRY_NS (5 * MLT_NS_PER_S)
+#define MLT_RECONCILE_KNOWN_NS                                                                     \
+    (3 * MLT_NS_PER_S) /* after the start: every Adapter that is there has spoken */
 
 struct mlt_reconciler;
 
@@ -59,6 +62,11 @@ void mlt_reconciler_destroy(struct mlt_reconciler *reconciler);
 void mlt_reconciler_changed(struct mlt_reconciler *reconciler);
 /* A listing came. Any thread, as changed. */
 void mlt_reconciler_listing(struct mlt_reconciler *reconciler);
+/* Whether nobody would answer a request for this partition: no Adapter that has it was heard
+ * lately, while others were. False while it is too early to tell. Any thread, as changed. */
+bool mlt_reconciler_away(struct mlt_reconciler *reconciler, uint32_t partition);
+/* A request for it, made at at_ns (monotonic), had no answer. Any thread, as changed. */
+void mlt_reconciler_silent(struct mlt_reconciler *reconciler, uint32_t partition, int64_t at_ns);
 void mlt_reconciler_get_stats(struct mlt_reconciler *reconciler, struct mlt_reconciler_stats *out);
 
 #endif

@@ -10,6 +10,7 @@
 
 #define SUBJECT_RESYNC "meltica.int.resync"
 #define SUBJECT_FETCH "meltica.int.fetch"
+#define AWAY "adapter_away"
 #define REQUEST_BYTES_MAX 1024u
 #define ANSWER_BYTES_MAX 1024u
 #define REASON_BYTES_MAX 63u
@@ -104,6 +105,10 @@ static void take_request(struct mlt_resync *r, const char *reply_to,
         refuse(r, reply_to, MLT_RESYNC_REFUSED, request->instrument, reason);
         return;
     }
+    if (r->ports.away(r->ports.ctx, mlt_slice_of_string(request->instrument))) {
+        refuse(r, reply_to, MLT_RESYNC_AWAY, request->instrument, AWAY);
+        return;
+    }
     /* What the table knows is a token, and an inbox that does not fit cannot be answered anyway. */
     (void)snprintf(item.instrument, sizeof item.instrument, "%s", request->instrument);
     (void)snprintf(item.reply, sizeof item.reply, "%s", reply_to);
@@ -156,7 +161,7 @@ static enum mlt_resync_outcome judge(enum mlt_status status, struct mlt_slice sa
                                      size_t size)
 {
     if (status != MLT_OK) {
-        const char *word = status == MLT_E_UNAVAILABLE ? "adapter_away"
+        const char *word = status == MLT_E_UNAVAILABLE ? AWAY
                            : status == MLT_E_TIMEOUT   ? "adapter_silent"
                                                        : mlt_status_word(status);
         (void)snprintf(reason, size, "%s", word);
@@ -177,12 +182,21 @@ static void call(struct mlt_resync *r, const struct item *item)
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf request, said;
     char reason[REASON_BYTES_MAX + 1];
+    const struct mlt_slice instrument = mlt_slice_of_string(item->instrument);
+    if (r->ports.away(r->ports.ctx, instrument)) { /* since it began to wait */
+        refuse(r, item->reply, MLT_RESYNC_AWAY, item->instrument, AWAY);
+        return;
+    }
+    const int64_t at_ns = mlt_clock_mono_ns();
     mlt_buf_init(&request, REQUEST_BYTES_MAX);
     mlt_buf_init(&said, ANSWER_BYTES_MAX);
     enum mlt_status status = encode(item, &request);
     if (status == MLT_OK) {
         status = mlt_bus_request(r->control, SUBJECT_FETCH, mlt_buf_view(&request),
                                  MLT_RESYNC_FETCH_NS, &said, &err);
+    }
+    if (status == MLT_E_TIMEOUT) {
+        r->ports.silent(r->ports.ctx, instrument, at_ns);
     }
     const enum mlt_resync_outcome outcome =
         judge(status, mlt_buf_view(&said), reason, sizeof reason);

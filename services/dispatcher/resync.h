@@ -1,8 +1,9 @@
 /*
  * Answers meltica.int.resync: a book needs a snapshot, or trades are missing. The request is judged
  * by the table, and then asked of the Adapter (meltica.int.fetch) by a thread of its own, so that
- * an Adapter that is slow or away holds up neither the flow nor the table. What waits is bounded;
- * what finds no place is refused at once. Counts are by outcome.
+ * an Adapter that is slow or away holds up neither the flow nor the table. One that is known to be
+ * away is not asked: a second for each of its books would be the others' too. What waits is
+ * bounded; what finds no place is refused at once. Counts are by outcome.
  */
 #ifndef MELTICA_DISPATCHER_RESYNC_H
 #define MELTICA_DISPATCHER_RESYNC_H
@@ -21,6 +22,9 @@ struct mlt_resync_ports {
     /* mlt_demand_of with the Dispatcher's lock. Threads of the subscription. */
     const char *(*demand)(void *ctx, struct mlt_slice instrument, const struct mlt_want *want,
                           struct mlt_demand *demand);
+    /* mlt_reconciler_away and _silent of the instrument's partition. Those threads and its own. */
+    bool (*away)(void *ctx, struct mlt_slice instrument);
+    void (*silent)(void *ctx, struct mlt_slice instrument, int64_t at_ns);
     void *ctx;
 };
 

@@ -76,7 +76,7 @@ struct mlt_adapter_meters {
     /* Of shared weight, NULL without. */
     struct mlt_counter *weight_granted, *weight_refused, *weight_away, *weight_conflicts,
         *weight_reserved, *weight_returned;
-    struct mlt_gauge *weight_block, *weight_egress, *weight_shared;
+    struct mlt_gauge *weight_block, *weight_egress, *weight_shared, *weight_adapters;
     /* Of each line, for STATS: state, topics, age in s in one word. */
     _Atomic uint64_t lines[MLT_LINES_MAX];
     struct mlt_histogram *adapt, *rest;
@@ -128,10 +128,11 @@ struct mlt_adapter {
     struct mlt_topics topics;
     struct mlt_lines lines;
     struct mlt_governor governor;
-    struct mlt_pool *pool;   /* of the address; NULL: this Adapter is alone */
-    int64_t told_block_ns;   /* the refusal of the exchange that others know of; monotonic */
-    int64_t weight_again_ns; /* the ledger could not be reached: no question before; monotonic */
-    bool weight_shared, weight_said;
+    struct mlt_pool *pool;    /* of the address; NULL: this Adapter is alone */
+    int64_t told_block_ns;    /* the refusal of the exchange that others know of; monotonic */
+    int64_t weight_again_ns;  /* the ledger could not be reached: no question before; monotonic */
+    int64_t crowded_since_ns; /* more Adapters than egress_adapters; 0: not; monotonic */
+    bool weight_shared, weight_said, crowded_said;
     struct mlt_rest rest;
     struct mlt_clock_offset clock; /* of the exchange */
     struct mlt_adapter_connection connections[MLT_LINES_MAX];

@@ -114,7 +114,14 @@ uint32_t mlt_governor_pool(const struct mlt_governor *governor)
     if (governor->adapters == 0) {
         return 0;
     }
-    return share - governor->adapters * (mlt_governor_own(governor) + kept(governor));
+    const uint64_t parts = (uint64_t)(governor->adapters + governor->surplus) *
+                           (mlt_governor_own(governor) + kept(governor));
+    return parts < share ? share - (uint32_t)parts : 0;
+}
+
+void mlt_governor_heard(struct mlt_governor *governor, uint32_t adapters)
+{
+    governor->surplus = adapters > governor->adapters ? adapters - governor->adapters : 0;
 }
 
 /* Buckets that fell out of the last minute are emptied. */

@@ -78,6 +78,15 @@ static bool heard(const struct mlt_ledger *ledger, const struct mlt_ledger_holde
     return holder->boot != 0 && ledger->second - holder->second <= MLT_LEDGER_HEARD_S;
 }
 
+uint32_t mlt_ledger_heard(const struct mlt_ledger *ledger)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < MLT_LEDGER_HOLDERS_MAX; i++) {
+        count += heard(ledger, &ledger->holders[i]);
+    }
+    return count;
+}
+
 /* Its own place, a free one, or that of the one that is silent for longest. */
 static struct mlt_ledger_holder *say_waiting(struct mlt_ledger *ledger,
                                              const struct mlt_ledger_want *want)

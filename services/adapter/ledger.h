@@ -57,6 +57,8 @@ uint32_t mlt_ledger_reserve(struct mlt_ledger *ledger, const struct mlt_ledger_w
                             int64_t now_ns, int64_t *second);
 /* Adds what was granted by a ledger before this one. */
 void mlt_ledger_add(struct mlt_ledger *ledger, int64_t second, uint32_t weight);
+/* Adapters that were heard lately, the last one to speak included. */
+uint32_t mlt_ledger_heard(const struct mlt_ledger *ledger);
 /* Granted, and not yet out of the minute. */
 uint32_t mlt_ledger_total(struct mlt_ledger *ledger, int64_t now_ns);
 

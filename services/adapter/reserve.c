@@ -93,6 +93,7 @@ static enum mlt_status attempt(struct mlt_reserve *reserve, const struct mlt_led
     result->weight = mlt_ledger_reserve(&reserve->ledger, want, now_ns, &result->second);
     result->expires_ns = mono_ns + (int64_t)MLT_LEDGER_USE_S * MLT_NS_PER_S;
     result->total = mlt_ledger_total(&reserve->ledger, now_ns);
+    result->heard = mlt_ledger_heard(&reserve->ledger);
     result->blocked_until_ns = reserve->ledger.blocked_until_ns;
     status = write_ledger(reserve, err);
     reserve->known = status == MLT_OK;

@@ -35,6 +35,7 @@ struct mlt_reserve_result {
     int64_t second;           /* of the ledger: to give it back with */
     int64_t expires_ns;       /* monotonic: not to be used at or after it */
     uint32_t total;           /* of all Adapters, this grant included */
+    uint32_t heard;           /* Adapters, as ledger.h has it */
     int64_t blocked_until_ns; /* as ledger.h has it */
     unsigned conflicts;
     bool began;   /* there was no ledger, and this call made it */

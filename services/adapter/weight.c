@@ -8,6 +8,8 @@
 #define BLOCK_PART 8u  /* of the pool: most that one question reserves */
 #define CRUMB_PART 64u /* of the pool: least, so that light calls do not ask one by one */
 #define AWAY_NS MLT_NS_PER_S
+/* One that was started again is heard twice for as long as the one before it is. */
+#define CROWDED_NS ((MLT_LEDGER_HEARD_S + 2) * MLT_NS_PER_S)
 
 static uint32_t larger(uint32_t a, uint32_t b)
 {
@@ -116,6 +118,27 @@ static void say_ledger(const struct mlt_adapter *adapter, const struct mlt_reser
     }
 }
 
+/* Each has a part of its own: more than were said use more than the share. */
+static void heed_crowd(struct mlt_adapter *adapter, uint32_t heard, int64_t now_ns)
+{
+    mlt_gauge_set(adapter->meters.weight_adapters, heard);
+    mlt_governor_heard(&adapter->governor, heard);
+    if (heard <= adapter->governor.adapters) {
+        adapter->crowded_since_ns = 0;
+        adapter->crowded_said = false;
+        return;
+    }
+    adapter->crowded_since_ns = adapter->crowded_since_ns == 0 ? now_ns : adapter->crowded_since_ns;
+    if (!adapter->crowded_said && now_ns - adapter->crowded_since_ns >= CROWDED_NS) {
+        adapter->crowded_said = true;
+        mlt_log(MLT_LOG_WARN, "weight_crowded",
+                "more Adapters share the address than egress_adapters says: their parts are taken "
+                "off what is shared; set it higher in all of them",
+                MLT_S("egress", adapter->config->egress), MLT_U("heard", heard),
+                MLT_U("egress_adapters", adapter->governor.adapters));
+    }
+}
+
 static void take_answer(struct mlt_adapter *adapter, const struct mlt_pool_answer *answer,
                         int64_t now_ns)
 {
@@ -130,6 +153,7 @@ static void take_answer(struct mlt_adapter *adapter, const struct mlt_pool_answe
         return;
     }
     say_ledger(adapter, result);
+    heed_crowd(adapter, result->heard, now_ns);
     mlt_counter_add(meters->weight_conflicts, result->conflicts);
     mlt_counter_add(meters->weight_returned, answer->want.returned);
     mlt_gauge_set(meters->weight_egress, result->total);
@@ -214,6 +238,9 @@ static void make_meters(struct mlt_adapter *adapter)
     to->weight_egress = mlt_metrics_gauge(
         m, "meltica_adapter_weight_egress",
         "Shared weight that all Adapters of the address have reserved of the minute.", NULL);
+    to->weight_adapters = mlt_metrics_gauge(
+        m, "meltica_adapter_weight_adapters",
+        "Adapters of the address that asked the ledger within 3 s of our last question.", NULL);
     to->weight_shared =
         mlt_metrics_gauge(m, "meltica_adapter_weight_shared",
                           "1 while the ledger of the shared weight can be reached.", NULL);

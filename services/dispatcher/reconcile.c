@@ -233,8 +233,8 @@ static void send_parts(struct mlt_reconciler *r, bool silent, struct round *roun
 
 static void send_plan(struct mlt_reconciler *r)
 {
-    struct round round = { .left = r->partitions < 64 ? (UINT64_C(1) << r->partitions) - 1
-                                                      : UINT64_MAX,
+    struct round round = { .left =
+                               r->partitions < 64 ? (UINT64_C(1) << r->partitions) - 1 : UINT64_MAX,
                            .all = true };
     /* Each may be another Adapter's: one that does not answer takes a second for each part, and has
      * them after all others; one that is away is not waited for. */

@@ -19,6 +19,7 @@ static struct {
     unsigned questions;
     struct mlt_pool_answer answer;
     int64_t blocked_until_ns; /* as others wrote; the exchange's clock */
+    uint32_t heard;           /* Adapters, in answers */
 } world;
 
 int64_t __wrap_mlt_clock_mono_ns(void);
@@ -152,7 +153,8 @@ static void run(int64_t duration_ns, enum mlt_status status)
             assert_true(++turns < 10000);
             world.answer = (struct mlt_pool_answer){ .want = world.want,
                                                      .status = status,
-                                                     .err = MLT_ERROR_INIT };
+                                                     .err = MLT_ERROR_INIT,
+                                                     .result = { .heard = world.heard } };
             world.asked = false;
             world.answered = true;
             world.options.known(world.options.ctx);
@@ -192,6 +194,40 @@ static void test_nor_is_a_need_asked_for_more_often(void **state)
     assert_in_range(world.questions, 9, 11);
 }
 
+/* A need that is refused each second, for so long. */
+static void run_in_need(int64_t duration_ns)
+{
+    const struct mlt_rest_asked asked = { MLT_REST_DEPTH, "A-USDT", 100, 0, 0, MLT_WEIGHT_RESYNC };
+    const int64_t end_ns = world.now_ns + duration_ns;
+    assert_int_equal(mlt_rest_demand(&adapter->rest, &asked, world.now_ns), MLT_OK);
+    while (world.now_ns < end_ns) {
+        unsigned flight = 0;
+        int64_t next_ns = 0;
+        assert_int_equal(mlt_rest_next(&adapter->rest, world.now_ns, &flight, &next_ns),
+                         MLT_E_EMPTY);
+        run(STEP_NS, MLT_OK);
+    }
+}
+
+static void test_more_adapters_than_were_said_are_told_once_and_taken_off_the_pool(void **state)
+{
+    (void)state;
+    world.heard = 2;
+    run_in_need(2 * S);
+    assert_int_equal(world.want.pool, 2336);
+    world.heard = 3; /* one was started again, and the one before is heard for 3 s more */
+    run_in_need(4 * S);
+    assert_int_equal(world.want.pool, 2336 - 332);
+    assert_int_equal(mlt_gauge_get(adapter->meters.weight_adapters), 3);
+    assert_false(adapter->crowded_said);
+    run_in_need(3 * S);
+    assert_true(adapter->crowded_said);
+    world.heard = 2;
+    run_in_need(3 * S);
+    assert_int_equal(world.want.pool, 2336);
+    assert_false(adapter->crowded_said);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -199,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_refusal_that_cannot_be_told_is_told_once_a_second),
         TEST(test_nor_is_a_need_asked_for_more_often),
+        TEST(test_more_adapters_than_were_said_are_told_once_and_taken_off_the_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

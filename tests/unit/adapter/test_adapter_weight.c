@@ -320,6 +320,7 @@ static void test_two_holders_see_each_others_grants(void **state)
     assert_int_equal(reserve_by(&two, 2, 5, 600), MLT_OK);
     assert_int_equal(result.weight, 400);
     assert_int_equal(result.total, 1000);
+    assert_int_equal(result.heard, 2);
     assert_false(result.began);
     /* The first one does not know yet: its write is refused, and it reads. */
     assert_int_equal(reserve_by(&one, 1, 5, 5), MLT_OK);
@@ -483,6 +484,21 @@ static void test_own_parts_and_pool_are_the_share(void **state)
     }
 }
 
+static void test_parts_of_more_adapters_than_were_said_are_the_pools(void **state)
+{
+    (void)state;
+    set_up_governor();
+    mlt_governor_heard(&governor, 2);
+    assert_int_equal(mlt_governor_pool(&governor), 3000 - 2 * 332);
+    mlt_governor_heard(&governor, 5);
+    assert_int_equal(mlt_governor_own(&governor), 300);
+    assert_int_equal(mlt_governor_pool(&governor), 3000 - 5 * 332);
+    mlt_governor_heard(&governor, 16); /* their parts are more than the share */
+    assert_int_equal(mlt_governor_pool(&governor), 0);
+    mlt_governor_heard(&governor, 1);
+    assert_int_equal(mlt_governor_pool(&governor), 3000 - 2 * 332);
+}
+
 static int64_t admit(enum mlt_weight_class class, uint32_t weight, int64_t now)
 {
     return mlt_governor_admit(&governor, weight, class, now);
@@ -624,6 +640,7 @@ int main(void)
         STORE(test_what_one_was_granted_counts_in_the_ledger_of_another),
         STORE(test_what_is_no_ledger_is_replaced_by_a_full_one),
         cmocka_unit_test(test_own_parts_and_pool_are_the_share),
+        cmocka_unit_test(test_parts_of_more_adapters_than_were_said_are_the_pools),
         cmocka_unit_test(test_without_the_pool_an_adapter_keeps_to_its_own_part),
         cmocka_unit_test(test_one_that_begins_takes_little_of_its_own_part_for_a_minute),
         cmocka_unit_test(test_a_block_is_for_its_class_and_those_before_and_for_a_while),

@@ -32,7 +32,9 @@ const struct mlt_config_item mlt_adapter_items[] = {
          "share its weight, by NATS; empty: this one is alone."),
     ITEM(egress_adapters, INT, "2", 2, 16, "",
          "Adapters that have that egress, at most; each has its part of a fifth of the share for "
-         "itself, also while NATS is away."),
+         "itself, also while NATS is away. That part must be 64 of weight at least: 9 Adapters at "
+         "the "
+         "default share."),
     ITEM(listing_interval_ms, INT, "3600000", 1000, 86400000, "ms",
          "How often exchangeInfo is read, unless the plan says otherwise."),
     ITEM(clock_interval_ms, INT, "10000", 1000, 300000, "ms",
@@ -70,6 +72,24 @@ static enum mlt_status check_host(const char *key, const char *url, const char *
     return MLT_OK;
 }
 
+/* exchangeInfo and time come out of half of an Adapter's own part: they must fit in a minute. */
+static enum mlt_status check_own_part(const struct mlt_adapter_config *c, struct mlt_error *err)
+{
+    struct mlt_governor governor;
+    mlt_governor_init(&governor, (uint32_t)c->weight_share, 1);
+    mlt_governor_share_with(&governor, (uint32_t)c->egress_adapters, 0);
+    const uint32_t own = mlt_governor_own(&governor);
+    if (own >= MLT_GOVERNOR_OWN_MIN) {
+        return MLT_OK;
+    }
+    return mlt_error_set(err, MLT_E_CONFIG,
+                         "egress_adapters: %u Adapters at a weight_share of %u percent have %u of "
+                         "weight a minute each, and need %u for exchangeInfo and time: raise "
+                         "weight_share, or let fewer of them share an address",
+                         (unsigned)c->egress_adapters, (unsigned)c->weight_share, own,
+                         MLT_GOVERNOR_OWN_MIN);
+}
+
 enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err)
 {
     const struct mlt_adapter_config *c = config;
@@ -84,6 +104,9 @@ enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err)
         status = mlt_error_set(err, MLT_E_CONFIG,
                                "egress: \"%s\" must be letters, digits, '-' and '_', at most %u",
                                c->egress, MLT_EGRESS_BYTES_MAX);
+    }
+    if (status == MLT_OK && c->egress[0] != '\0') {
+        status = check_own_part(c, err);
     }
     if (status == MLT_OK && c->reconnect_base_ms > c->reconnect_max_ms) {
         status = mlt_error_set(err, MLT_E_CONFIG,

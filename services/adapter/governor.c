@@ -8,10 +8,11 @@
 #define RETRY_AFTER_418_S INT64_C(120) /* the shortest ban */
 #define RETRY_AFTER_403_S INT64_C(60)
 #define RETRY_AFTER_MIN_S INT64_C(1) /* also for 0: a refusal is never answered at once */
-#define RETRY_AFTER_MAX_S (INT64_C(3) * 24 * 3600) /* the longest ban */
+#define RETRY_AFTER_MAX_S (MLT_GOVERNOR_REFUSAL_MAX_NS / MLT_NS_PER_S)
 #define REPORT_LIFE_NS (60 * MLT_NS_PER_S)
 #define OWN_PERCENT 20u /* of a share that is shared */
-#define OWN_KEPT 32u    /* of that, for OWN calls: exchangeInfo, and time every 10 s */
+#define OWN_KEPT                                                                                   \
+    (MLT_GOVERNOR_OWN_MIN / 2) /* of that, for OWN calls: exchangeInfo, and time every 10 s */
 #define HOLD_BASE_NS (500 * MLT_NS_PER_MS)
 #define HOLD_MAX_NS (30 * MLT_NS_PER_S)
 #define HOLD_FLOOR_NS (200 * MLT_NS_PER_MS)

@@ -17,6 +17,9 @@
 #include "meltica/rt/backoff.h"
 
 #define MLT_GOVERNOR_LIMIT_DEFAULT 6000u /* REQUEST_WEIGHT a minute, until exchangeInfo says it */
+#define MLT_GOVERNOR_OWN_MIN                                                                       \
+    64u /* of an Adapter that shares: half of it, 32, is kept for exchangeInfo and time */
+#define MLT_GOVERNOR_REFUSAL_MAX_NS (INT64_C(3) * 24 * 3600 * 1000000000) /* the longest ban */
 #define MLT_GOVERNOR_BUCKETS                                                                       \
     61u /* of a second each: 60 whole ones lie between the                                         \
             first use of a bucket and the next */

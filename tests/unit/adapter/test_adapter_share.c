@@ -2,6 +2,8 @@
  * ledger's thread and the time in the test's hands. */
 #include "mlt_test.h"
 
+#include <stdio.h>
+
 #include "adapter.h"
 #include "meltica/base/clock.h"
 
@@ -228,6 +230,36 @@ static void test_more_adapters_than_were_said_are_told_once_and_taken_off_the_po
     assert_false(adapter->crowded_said);
 }
 
+/* ---- configuration ---- */
+
+static enum mlt_status check(int64_t share, int64_t adapters, const char *name,
+                             struct mlt_error *err)
+{
+    static char ws[] = "wss://a", rest[] = "https://a", none[] = "";
+    char text[MLT_EGRESS_BYTES_MAX + 1];
+    (void)snprintf(text, sizeof text, "%s", name);
+    const struct mlt_adapter_config c = { .ws_url = ws,
+                                          .rest_url = rest,
+                                          .ca_file = none,
+                                          .weight_share = share,
+                                          .egress = text,
+                                          .egress_adapters = adapters };
+    return mlt_adapter_check(&c, err);
+}
+
+/* It would start, and never read the listing. */
+static void test_a_part_that_exchangeinfo_does_not_fit_in_is_refused(void **state)
+{
+    (void)state;
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(check(50, 9, "office", &err), MLT_OK);        /* 66 each */
+    assert_int_equal(check(50, 10, "office", &err), MLT_E_CONFIG); /* 60 */
+    assert_non_null(strstr(err.text, "egress_adapters: 10 Adapters"));
+    assert_int_equal(check(90, 16, "office", &err), MLT_OK);
+    assert_int_equal(check(10, 2, "office", &err), MLT_E_CONFIG);
+    assert_int_equal(check(10, 2, "", &err), MLT_OK); /* alone */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -235,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_refusal_that_cannot_be_told_is_told_once_a_second),
         TEST(test_nor_is_a_need_asked_for_more_often),
+        TEST(test_a_part_that_exchangeinfo_does_not_fit_in_is_refused),
         TEST(test_more_adapters_than_were_said_are_told_once_and_taken_off_the_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -371,13 +371,15 @@ static enum mlt_weight_class risen(enum mlt_weight_class class, int64_t since_ns
     return to > MLT_WEIGHT_RESYNC ? (enum mlt_weight_class)to : MLT_WEIGHT_RESYNC;
 }
 
-/* The first one of this class in order of asking. */
-static enum taken take_demand(struct mlt_rest *rest, enum mlt_weight_class class, int64_t now_ns,
-                              unsigned flight, int64_t *next_ns)
+/* The first one of this class in order of asking, of those that were asked for before `until_ns`.
+ */
+static enum taken take_demand(struct mlt_rest *rest, enum mlt_weight_class class, int64_t until_ns,
+                              int64_t now_ns, unsigned flight, int64_t *next_ns)
 {
     for (size_t i = 0; i < rest->demand_count; i++) {
         struct mlt_rest_demand *demand = &rest->demands[i];
-        if (risen(demand->call.class, demand->asked_ns, now_ns) != class) {
+        if (risen(demand->call.class, demand->asked_ns, now_ns) != class ||
+            demand->asked_ns > until_ns) {
             continue;
         }
         if (demand->not_before_ns > now_ns) {
@@ -457,6 +459,20 @@ static enum taken take_scheduled(struct mlt_rest *rest, struct mlt_rest_entry *e
     return TAKEN;
 }
 
+/* Whoever waits longer, of the demands and what the schedule would do next. */
+static enum taken take_of_class(struct mlt_rest *rest, struct mlt_rest_entry *due,
+                                enum mlt_weight_class class, int64_t now_ns, unsigned flight,
+                                int64_t *next_ns)
+{
+    const bool scheduled = due != NULL && risen(MLT_WEIGHT_SCHEDULE, due->due_ns, now_ns) == class;
+    enum taken taken =
+        take_demand(rest, class, scheduled ? due->due_ns : MLT_REST_NEVER, now_ns, flight, next_ns);
+    if (scheduled && taken == NOTHING) {
+        taken = take_scheduled(rest, due, class, now_ns, flight, next_ns);
+    }
+    return taken;
+}
+
 enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *flight,
                               int64_t *next_ns)
 {
@@ -470,12 +486,8 @@ enum mlt_status mlt_rest_next(struct mlt_rest *rest, int64_t now_ns, unsigned *f
         take_scheduled(rest, due.own, MLT_WEIGHT_OWN, now_ns, *flight, next_ns) == TAKEN ? TAKEN
                                                                                          : NOTHING;
     for (unsigned class = 0; class < MLT_WEIGHT_CLASS_COUNT && taken == NOTHING; class ++) {
-        taken = take_demand(rest, (enum mlt_weight_class) class, now_ns, *flight, next_ns);
-        if (taken == NOTHING && due.first != NULL &&
-            risen(MLT_WEIGHT_SCHEDULE, due.first->due_ns, now_ns) == class) {
-            taken = take_scheduled(rest, due.first, (enum mlt_weight_class) class, now_ns, *flight,
-                                   next_ns);
-        }
+        taken =
+            take_of_class(rest, due.first, (enum mlt_weight_class) class, now_ns, *flight, next_ns);
     }
     if (taken != TAKEN) {
         return MLT_E_EMPTY; /* the time of the one that waits is in *next_ns */

@@ -588,6 +588,19 @@ static void test_schedule_that_is_overdue_rises_too(void **state)
     expect_flight(take(now), "DEPTH-USDT", 100, MLT_WEIGHT_DEPTH);
 }
 
+/* Among demands that come and come it would never be its turn. */
+static void test_schedule_that_has_risen_goes_before_younger_demands(void **state)
+{
+    (void)state;
+    apply_depth(1, 3600000, 100, T0);
+    const int64_t due = rest.entries[0]->due_ns, now = due + 4 * MLT_REST_RISE_NS;
+    ask("OLD-USDT", 100, MLT_WEIGHT_RESYNC, due - 1);
+    ask("YOUNG-USDT", 100, MLT_WEIGHT_RESYNC, due + 1);
+    expect_flight(take(now), "OLD-USDT", 100, MLT_WEIGHT_RESYNC);
+    assert_string_equal(mlt_rest_flight(&rest, take(now))->token, "C000-USDT");
+    expect_flight(take(now), "YOUNG-USDT", 100, MLT_WEIGHT_RESYNC);
+}
+
 static void test_waiting_call_takes_the_larger_limit_and_the_higher_urgency(void **state)
 {
     (void)state;
@@ -760,6 +773,7 @@ int main(void)
         TEST(test_lower_classes_wait_while_a_higher_one_does),
         TEST(test_whoever_waits_long_rises),
         TEST(test_schedule_that_is_overdue_rises_too),
+        TEST(test_schedule_that_has_risen_goes_before_younger_demands),
         TEST(test_waiting_call_takes_the_larger_limit_and_the_higher_urgency),
         TEST(test_a_book_that_is_not_live_waits_for_no_deeper_snapshot),
         TEST(test_no_limit_is_the_default_and_too_large_a_one_the_largest),

@@ -150,6 +150,12 @@ static uint32_t grant(const struct mlt_ledger *ledger, const struct mlt_ledger_w
     return most > want->least ? most : want->least;
 }
 
+bool mlt_ledger_believable(int64_t blocked_until_ns, int64_t now_ns)
+{
+    return blocked_until_ns - now_ns <=
+           MLT_GOVERNOR_REFUSAL_MAX_NS + MLT_LEDGER_AHEAD_S * MLT_NS_PER_S;
+}
+
 uint32_t mlt_ledger_reserve(struct mlt_ledger *ledger, const struct mlt_ledger_want *want,
                             int64_t now_ns, int64_t *second)
 {
@@ -163,6 +169,9 @@ uint32_t mlt_ledger_reserve(struct mlt_ledger *ledger, const struct mlt_ledger_w
     if (want->returned > 0 && counts(ledger, want->returned_second)) {
         uint32_t *of = bucket(ledger, want->returned_second);
         *of -= want->returned < *of ? want->returned : *of;
+    }
+    if (!mlt_ledger_believable(ledger->blocked_until_ns, now_ns)) {
+        ledger->blocked_until_ns = 0;
     }
     if (want->blocked_until_ns > ledger->blocked_until_ns) {
         ledger->blocked_until_ns = want->blocked_until_ns;

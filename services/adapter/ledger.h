@@ -52,13 +52,17 @@ void mlt_ledger_begin(struct mlt_ledger *ledger, uint64_t born, uint32_t pool, b
 /* Says what waits here, gives back, and grants: 0, or least to most. Not granted is what others
  * wait for in classes before this one, nor what is above the pool's ceiling of this class; between
  * Adapters that wait in one class it goes by how much each waits for. A call heavier than that is
- * granted when nothing else is. *second is the grant's, to be given back with. */
+ * granted when nothing else is. A refusal that is not believable is dropped. *second is the
+ * grant's, to be given back with. */
 uint32_t mlt_ledger_reserve(struct mlt_ledger *ledger, const struct mlt_ledger_want *want,
                             int64_t now_ns, int64_t *second);
 /* Adds what was granted by a ledger before this one. */
 void mlt_ledger_add(struct mlt_ledger *ledger, int64_t second, uint32_t weight);
 /* Adapters that were heard lately, the last one to speak included. */
 uint32_t mlt_ledger_heard(const struct mlt_ledger *ledger);
+/* False: no refusal of the exchange lasts so long; it was written by a wrong clock, or no Adapter.
+ */
+bool mlt_ledger_believable(int64_t blocked_until_ns, int64_t now_ns);
 /* Granted, and not yet out of the minute. */
 uint32_t mlt_ledger_total(struct mlt_ledger *ledger, int64_t now_ns);
 

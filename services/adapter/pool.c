@@ -22,13 +22,12 @@ struct mlt_pool {
     struct mlt_bus_subscription *subscription;
     pthread_t thread;
     bool started;
-    _Atomic int64_t blocked_until_ns;
+    _Atomic int64_t blocked_until_ns, offset_ns; /* offset_ns: 0 until the first question */
 
     pthread_mutex_t lock; /* never held while the store is asked */
     pthread_cond_t wake;
     enum phase phase;
     bool stop;
-    int64_t offset_ns;
     struct mlt_pool_answer answer; /* want: since it was asked */
 
     /* Of the thread. */
@@ -62,6 +61,9 @@ static void tell_loop(struct mlt_pool *pool)
 /* Any thread. True: that is news. */
 static bool learn_blocked(struct mlt_pool *pool, int64_t until_ns)
 {
+    if (!mlt_ledger_believable(until_ns, mlt_clock_wall_ns() + atomic_load(&pool->offset_ns))) {
+        return false; /* nothing shorter would be learnt after it */
+    }
     int64_t known = atomic_load(&pool->blocked_until_ns);
     while (until_ns > known) {
         if (atomic_compare_exchange_weak(&pool->blocked_until_ns, &known, until_ns)) {
@@ -119,7 +121,7 @@ static void *run(void *argument)
             continue;
         }
         struct mlt_pool_answer answer = { .want = pool->answer.want, .err = MLT_ERROR_INIT };
-        const int64_t offset_ns = pool->offset_ns;
+        const int64_t offset_ns = atomic_load(&pool->offset_ns);
         (void)pthread_mutex_unlock(&pool->lock);
         answer.status =
             mlt_reserve(&pool->reserve, &answer.want, offset_ns, &answer.result, &answer.err);
@@ -162,7 +164,7 @@ void mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *want, int
 {
     (void)pthread_mutex_lock(&pool->lock);
     pool->answer.want = *want;
-    pool->offset_ns = offset_ns;
+    atomic_store(&pool->offset_ns, offset_ns);
     pool->phase = ASKED;
     (void)pthread_cond_signal(&pool->wake);
     (void)pthread_mutex_unlock(&pool->lock);

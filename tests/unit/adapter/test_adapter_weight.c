@@ -165,6 +165,20 @@ static void test_a_refusal_of_the_exchange_holds_for_all(void **state)
     assert_int_equal(reserve_of(2, MLT_WEIGHT_RESYNC, 5, 5, T0 + 30 * S), 5);
 }
 
+/* Written by a wrong clock, or by hand: it would hold for years. */
+static void test_a_refusal_longer_than_any_ban_is_dropped(void **state)
+{
+    (void)state;
+    const int64_t longest = T0 + 3 * 24 * 3600 * S;
+    set_up_ledger();
+    ledger.blocked_until_ns = longest + 60 * S;
+    assert_int_equal(reserve_of(2, MLT_WEIGHT_RESYNC, 5, 5, T0), 5);
+    assert_int_equal(ledger.blocked_until_ns, 0);
+    ledger.blocked_until_ns = longest;
+    assert_int_equal(reserve_of(2, MLT_WEIGHT_RESYNC, 5, 5, T0), 0);
+    assert_true(ledger.blocked_until_ns == longest);
+}
+
 static void test_clocks_that_differ_let_nothing_out_of_the_minute_early(void **state)
 {
     (void)state;
@@ -630,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_what_is_given_back_is_free_again),
         cmocka_unit_test(test_a_call_heavier_than_the_pool_is_granted_alone),
         cmocka_unit_test(test_a_refusal_of_the_exchange_holds_for_all),
+        cmocka_unit_test(test_a_refusal_longer_than_any_ban_is_dropped),
         cmocka_unit_test(test_clocks_that_differ_let_nothing_out_of_the_minute_early),
         cmocka_unit_test(test_a_ledger_is_read_as_it_was_written),
         STORE(test_two_holders_see_each_others_grants),

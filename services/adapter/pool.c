@@ -24,6 +24,9 @@ struct mlt_pool {
     bool started;
     _Atomic int64_t blocked_until_ns, offset_ns; /* offset_ns: 0 until the first question */
 
+    _Atomic uint64_t born; /* of the ledger that was asked last; 0: none yet */
+    atomic_bool lost;      /* another one was heard since */
+
     pthread_mutex_t lock; /* never held while the store is asked */
     pthread_cond_t wake;
     enum phase phase;
@@ -123,8 +126,16 @@ static void *run(void *argument)
         struct mlt_pool_answer answer = { .want = pool->answer.want, .err = MLT_ERROR_INIT };
         const int64_t offset_ns = atomic_load(&pool->offset_ns);
         (void)pthread_mutex_unlock(&pool->lock);
+        const bool lost = atomic_exchange(&pool->lost, false);
+        if (lost) {
+            pool->reserve.known = false; /* its revision may be that of the new one, too */
+        }
         answer.status =
             mlt_reserve(&pool->reserve, &answer.want, offset_ns, &answer.result, &answer.err);
+        atomic_store(&pool->born, pool->reserve.born);
+        if (lost && answer.status != MLT_OK) {
+            atomic_store(&pool->lost, true); /* still to be said */
+        }
         (void)pthread_mutex_lock(&pool->lock);
         pool->answer = answer;
         pool->phase = ANSWERED;
@@ -145,7 +156,14 @@ static void on_ledger(void *ctx, const struct mlt_bus_message *message)
     if (mlt_ledger_decode(message->payload, &ledger) != MLT_OK) {
         return; /* the marker of a deletion, or of another release: the next reading judges it */
     }
-    if (learn_blocked(pool, ledger.blocked_until_ns)) {
+    /* Also one that an Adapter wrote in vain, which did not know the new one yet: a question that
+     * would not be needed. */
+    const uint64_t born = atomic_load(&pool->born);
+    const bool lost = born != 0 && ledger.born != born;
+    if (lost) {
+        atomic_store(&pool->lost, true);
+    }
+    if (learn_blocked(pool, ledger.blocked_until_ns) || lost) {
         tell_loop(pool);
     }
 }
@@ -168,6 +186,11 @@ void mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *want, int
     pool->phase = ASKED;
     (void)pthread_cond_signal(&pool->wake);
     (void)pthread_mutex_unlock(&pool->lock);
+}
+
+bool mlt_pool_lost(struct mlt_pool *pool)
+{
+    return atomic_load(&pool->lost);
 }
 
 bool mlt_pool_take(struct mlt_pool *pool, struct mlt_pool_answer *answer)

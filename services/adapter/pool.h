@@ -39,6 +39,10 @@ bool mlt_pool_idle(struct mlt_pool *pool);
 /* Only when idle. */
 void mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *want, int64_t offset_ns);
 
+/* Another ledger is in the place of the one that this Adapter knew: what it was granted by that one
+ * must be said in the new one, by the next question, though nothing is needed. */
+bool mlt_pool_lost(struct mlt_pool *pool);
+
 struct mlt_pool_answer {
     struct mlt_ledger_want want; /* as asked */
     enum mlt_status status;

@@ -54,7 +54,7 @@ static bool fill_want(struct mlt_adapter *adapter, int64_t offset_ns, int64_t no
         adapter->told_block_ns = governor->blocked_until_ns;
         want->blocked_until_ns = governor->blocked_until_ns + ahead_of_mono(offset_ns);
     }
-    return needs || refused || want->returned > 0;
+    return needs || refused || want->returned > 0 || mlt_pool_lost(adapter->pool);
 }
 
 /* look: also where nothing is needed, to know whether the ledger can be reached. */
@@ -204,6 +204,8 @@ static void on_known(void *ctx)
     if (answered) {
         take_answer(adapter, &answer, mlt_clock_mono_ns());
         mlt_adapter_rest_turn(adapter);
+    } else if (mlt_pool_lost(adapter->pool)) {
+        mlt_adapter_weight_turn(adapter);
     }
 }
 

@@ -200,6 +200,19 @@ static struct mlt_ledger ledger_of(uint64_t born, int64_t blocked_until_ns)
     return ledger;
 }
 
+static void store_ledger(const struct mlt_ledger *ledger, uint64_t revision)
+{
+    struct mlt_buf bytes;
+    mlt_buf_init(&bytes, MLT_LEDGER_BYTES_MAX);
+    assert_int_equal(mlt_ledger_encode(ledger, &bytes), MLT_OK);
+    lock();
+    memcpy(world.bytes, bytes.data, bytes.len);
+    world.len = bytes.len;
+    world.revision = revision;
+    unlock();
+    mlt_buf_fini(&bytes);
+}
+
 static void hear(const struct mlt_ledger *ledger)
 {
     struct mlt_buf bytes;
@@ -225,11 +238,70 @@ static void test_a_refusal_that_others_were_given_is_heard_where_it_can_be_true(
     assert_true(mlt_pool_blocked_until_ns(pool) == told.blocked_until_ns);
 }
 
+/* Waits for the answer; bounded by the time of the whole test. */
+static struct mlt_pool_answer ask(uint32_t least)
+{
+    struct mlt_ledger_want want = {
+        .boot = 1, .pool = POOL, .class = MLT_WEIGHT_RESYNC, .least = least, .most = least
+    };
+    struct mlt_pool_answer answer;
+    lock();
+    unsigned posts = world.posts;
+    unlock();
+    mlt_pool_ask(pool, &want, 0);
+    bool taken = false;
+    while (!taken) {
+        lock();
+        while (world.posts == posts) {
+            (void)pthread_cond_wait(&world.changed, &world.lock);
+        }
+        posts = world.posts;
+        unlock();
+        taken = mlt_pool_take(pool, &answer); /* else it was posted for something heard */
+    }
+    return answer;
+}
+
+/* The bucket was lost while this Adapter was idle, and one that knew nothing made it again: at the
+ * same revision, even. */
+static void test_what_was_granted_before_the_ledger_was_lost_is_said_in_the_new_one(void **state)
+{
+    (void)state;
+    open_pool();
+    assert_int_equal(ask(300).result.weight, 300);
+    assert_false(mlt_pool_lost(pool));
+    lock();
+    const uint64_t revision = world.revision;
+    unlock();
+    const struct mlt_ledger other = ledger_of(9, 0);
+    store_ledger(&other, revision);
+    hear(&other);
+    assert_true(mlt_pool_lost(pool));
+    lock();
+    world.away = true;
+    unlock();
+    assert_int_equal(ask(0).status, MLT_E_UNAVAILABLE);
+    assert_true(mlt_pool_lost(pool)); /* still to be said */
+    lock();
+    world.away = false;
+    unlock();
+    const struct mlt_pool_answer answer = ask(0);
+    assert_int_equal(answer.status, MLT_OK);
+    assert_true(answer.result.foreign);
+    assert_int_equal(answer.result.total, 300);
+    assert_false(mlt_pool_lost(pool));
+    hear(&other); /* it is the known one now */
+    assert_false(mlt_pool_lost(pool));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_a_refusal_that_others_were_given_is_heard_where_it_can_be_true, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_what_was_granted_before_the_ledger_was_lost_is_said_in_the_new_one, set_up,
+            tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

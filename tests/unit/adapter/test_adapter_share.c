@@ -22,6 +22,7 @@ static struct {
     struct mlt_pool_answer answer;
     int64_t blocked_until_ns; /* as others wrote; the exchange's clock */
     uint32_t heard;           /* Adapters, in answers */
+    bool lost;                /* the ledger */
 } world;
 
 int64_t __wrap_mlt_clock_mono_ns(void);
@@ -38,6 +39,13 @@ void __wrap_mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *wa
                          int64_t offset_ns);
 bool __wrap_mlt_pool_take(struct mlt_pool *pool, struct mlt_pool_answer *answer);
 int64_t __wrap_mlt_pool_blocked_until_ns(struct mlt_pool *pool);
+bool __wrap_mlt_pool_lost(struct mlt_pool *pool);
+
+bool __wrap_mlt_pool_lost(struct mlt_pool *pool)
+{
+    (void)pool;
+    return world.lost;
+}
 
 int64_t __wrap_mlt_clock_mono_ns(void)
 {
@@ -98,6 +106,7 @@ void __wrap_mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *wa
     (void)offset_ns;
     world.want = *want;
     world.asked = true;
+    world.lost = false;
     world.questions++;
 }
 
@@ -230,6 +239,20 @@ static void test_more_adapters_than_were_said_are_told_once_and_taken_off_the_po
     assert_false(adapter->crowded_said);
 }
 
+/* Nothing is needed, and the new ledger must be told all the same: what was granted counts. */
+static void test_a_ledger_that_was_lost_is_asked_by_an_adapter_that_is_idle(void **state)
+{
+    (void)state;
+    run(3 * S, MLT_OK);
+    assert_int_equal(world.questions, 0);
+    world.lost = true;
+    world.options.known(world.options.ctx);
+    assert_int_equal(world.questions, 1);
+    assert_int_equal(world.want.least, 0);
+    run(3 * S, MLT_OK);
+    assert_int_equal(world.questions, 1);
+}
+
 /* ---- configuration ---- */
 
 static enum mlt_status check(int64_t share, int64_t adapters, const char *name,
@@ -267,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_refusal_that_cannot_be_told_is_told_once_a_second),
         TEST(test_nor_is_a_need_asked_for_more_often),
+        TEST(test_a_ledger_that_was_lost_is_asked_by_an_adapter_that_is_idle),
         TEST(test_a_part_that_exchangeinfo_does_not_fit_in_is_refused),
         TEST(test_more_adapters_than_were_said_are_told_once_and_taken_off_the_pool),
     };

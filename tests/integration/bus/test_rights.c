@@ -59,6 +59,9 @@ static const struct family families[] = {
     { "meltica.int.apply.00", "k", "d" },
     { "meltica.int.apply.01", "", "" },
     { "meltica.int.control.desk.s1", "dk", "" },
+    { "meltica.int.owners.conductor", "c", "c" },
+    { "meltica.int.owners.data-bus", "b", "b" },
+    { "meltica.int.owners.adapter", "", "" },
     { "meltica.int.audit.rejected", "k", "o" },
     { "meltica.int.audit.expired", "dk", "o" },
     { "meltica.int.rejected.trade.parse", "d", "" },
@@ -83,7 +86,10 @@ static const struct family families[] = {
     { "$KV.meltica-dispatch.s1", "d", "" },
     { "$KV.meltica-instruments.BTC-USDT", "d", "" },
     { "$KV.meltica-owners.conductor.3", "c", "c" },
+    { "$KV.meltica-owners.data-bus.3", "b", "b" },
     { "$KV.meltica-owners.adapter.3", "", "" },
+    { "$KV.meltica-weight.home", "a", "a" },
+    { "$KV.meltica-weight.home.more", "", "" },
     { "$KV.meltica-snapshots.BTC-USDT", "c", "" },
     { "$KV.meltica-snapshots.BTC-USDT.checkpoint", "c", "" },
     { "$KV.other.key", "", "" },
@@ -93,7 +99,7 @@ static const struct family families[] = {
     { "$JS.API.STREAM.LIST", "", "" },
     { "$JS.API.STREAM.CREATE.OTHER", "", "" },
     { "$JS.API.DIRECT.GET.KV_meltica-snapshots.$KV.meltica-snapshots.BTC-USDT", "cop", "" },
-    { "$JS.API.STREAM.PURGE.KV_meltica-owners", "c", "" },
+    { "$JS.API.STREAM.PURGE.KV_meltica-owners", "cb", "" },
     { "$JS.ACK.MELTICA_CONTROL.x.1.1.1.1.0", "", "" },
     { "$SYS.REQ.SERVER.PING", "", "" },
     /* Services as NATS sees them. */
@@ -126,7 +132,8 @@ static const struct {
     { "MELTICA_CONTROL", "dk", "" },    { "MELTICA_AUDIT", "dk", "o" },
     { "MELTICA_REJECTED", "d", "" },    { "MELTICA_JOURNAL", "b", "o" },
     { "KV_meltica-dispatch", "d", "" }, { "KV_meltica-instruments", "d", "" },
-    { "KV_meltica-owners", "c", "" },   { "KV_meltica-snapshots", "c", "o" },
+    { "KV_meltica-owners", "cb", "" },  { "KV_meltica-snapshots", "c", "o" },
+    { "KV_meltica-weight", "a", "" },
 };
 
 static const char *const used_calls[] = { "STREAM.CREATE", "STREAM.UPDATE" };
@@ -289,7 +296,7 @@ static void expect(struct client *c, unsigned user, bool publish, const char *su
 static void try_stream(struct client *c, unsigned user, size_t s)
 {
     char subject[128], all[16], info[16];
-    const char *purgers = strcmp(streams[s].name, "KV_meltica-owners") == 0 ? "c" : "";
+    const char *purgers = strcmp(streams[s].name, "KV_meltica-owners") == 0 ? "cb" : "";
     (void)snprintf(all, sizeof all, "%s%s", streams[s].users, streams[s].readers);
     /* Observers see how each is, principals how the books' bucket is. */
     (void)snprintf(info, sizeof info, "%so%s", streams[s].users,

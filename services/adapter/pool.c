@@ -236,7 +236,8 @@ enum mlt_status mlt_pool_create(const struct mlt_pool_options *options, struct m
                                 struct mlt_error *err)
 {
     char subject[sizeof "$KV." MLT_WEIGHT_BUCKET "." + MLT_EGRESS_BYTES_MAX];
-    const struct mlt_bus_subscribe_options ledger = { .subject = subject };
+    /* Without it each reading of the ledger tells what others write, only later. */
+    const struct mlt_bus_subscribe_options ledger = { .subject = subject, .optional = true };
     struct mlt_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for the shared weight");

@@ -284,7 +284,13 @@ static void take_error(struct mlt_bus *bus, natsConnection *nc, natsSubscription
         return;
     }
     atomic_fetch_add(&bus->counters.errors, 1);
-    (void)natsConnection_GetLastError(nc, &text);
+    /* What it says of this error is the thread's: the connection has the last one alone, and a
+     * publish that was refused would hide a subscription that was before it. */
+    natsStatus said = NATS_OK;
+    text = nats_GetLastError(&said);
+    if (said != s || text == NULL) {
+        (void)natsConnection_GetLastError(nc, &text);
+    }
     if (s == NATS_NOT_PERMITTED) {
         mlt_bus_note_violation(bus, nc, text);
     }
@@ -636,6 +642,8 @@ void mlt_bus_get_stats(const struct mlt_bus *bus, struct mlt_bus_stats *out)
                                 .refused_full = atomic_load(&c->refused_full),
                                 .slow_consumer_dropped = atomic_load(&c->dropped) + queues.dropped,
                                 .errors = atomic_load(&c->errors),
+                                .listened_again = atomic_load(&c->listened_again),
+                                .subscriptions_refused = queues.refused,
                                 .unwritten_bytes = unwritten_bytes(b),
                                 .waiting = queues.messages,
                                 .waiting_bytes = queues.bytes,

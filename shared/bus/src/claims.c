@@ -48,7 +48,9 @@ struct mlt_claims {
 
     /* Of the watcher's thread. */
     uint64_t outbid;
-    uint64_t reconnects; /* of the bus, as far as they were followed */
+    /* Of listening: connections of the bus, and subscriptions that were refused before; as far as
+     * they were followed. */
+    uint64_t beginnings;
     unsigned retries[MLT_SLOT_COUNT];
 };
 
@@ -292,8 +294,9 @@ static void *watch(void *arg)
     while (wait_heard(c, again != 0 ? RETRY_NS : CHECK_NS, &slots)) {
         struct mlt_bus_stats stats;
         mlt_bus_get_stats(c->store->bus, &stats);
-        if (stats.reconnects != c->reconnects) {
-            c->reconnects = stats.reconnects;
+        const uint64_t beginnings = stats.reconnects + stats.listened_again;
+        if (beginnings != c->beginnings) {
+            c->beginnings = beginnings;
             looks_due = 2;
         }
         bool away = false;
@@ -319,7 +322,7 @@ static enum mlt_status start(struct mlt_claims *c, struct mlt_error *err)
     (void)snprintf(subject, sizeof subject, "$KV." MLT_OWNERS_BUCKET ".%s.*", c->service);
     struct mlt_bus_stats stats;
     mlt_bus_get_stats(c->store->bus, &stats);
-    c->reconnects = stats.reconnects;
+    c->beginnings = stats.reconnects + stats.listened_again;
     /* Before the puts, so that nobody's claim after ours is missed. */
     const struct mlt_bus_subscribe_options options = { .subject = subject };
     status = mlt_bus_subscribe(c->store->bus, &options, on_claim, c, &c->subscription, err);

@@ -37,12 +37,12 @@ struct link {
 
 struct counters {
     atomic_ullong published, published_bytes, received, received_bytes, writes, reconnects,
-        disconnects, attempts_failed, refused_full, dropped, errors;
+        disconnects, attempts_failed, refused_full, dropped, errors, listened_again;
 };
 
-/* What waits before the handlers, and what their limits dropped. */
+/* What waits before the handlers, what their limits dropped, and how many the server refuses. */
 struct queues {
-    uint64_t messages, bytes, max, dropped;
+    uint64_t messages, bytes, max, dropped, refused;
 };
 
 /* What the loop thread of a DATA bus waits on. */
@@ -98,8 +98,10 @@ struct mlt_bus {
     char version[BUS_VERSION_BYTES_MAX];
     char refusal[BUS_REASON_BYTES_MAX];
     char server_id[64];
-    const natsConnection *deaf; /* one with a subscription that was refused; NULL: none. Compared,
-                                   never used: it may be gone */
+    /* One that was refused a subscription which is none of subs, but nats.c's own; NULL: none.
+     * Compared, never used: it may be gone. */
+    const natsConnection *deaf;
+    int64_t deaf_ns; /* monotonic: since then, or when it was last cut */
     char deaf_said[BUS_REASON_BYTES_MAX];
 
     pthread_mutex_t room_lock;
@@ -132,9 +134,10 @@ void mlt_bus_why(const struct mlt_bus *bus, natsStatus s, const char *detail, ch
                  size_t size);
 /* The same of a call that this thread has just made. */
 void mlt_bus_why_here(const struct mlt_bus *bus, natsStatus s, char *out, size_t size);
-/* nats.c says that the server refused something: kept where it is a subscription. */
+/* nats.c says that the server refused something: kept where it is a subscription. nats.c's callback
+ * thread. */
 void mlt_bus_note_violation(struct mlt_bus *bus, const natsConnection *nc, const char *text);
-/* nc has ended. */
+/* nc has ended; subs_lock is free. */
 void mlt_bus_forget_violation(struct mlt_bus *bus, const natsConnection *nc);
 
 /* server.c: version of the server that nc is connected to, read from the greeting that it gives to
@@ -170,11 +173,20 @@ enum mlt_status mlt_bus_loop_start(struct mlt_bus *bus, struct mlt_error *err);
 void mlt_bus_loop_stop(struct mlt_bus *bus); /* ends the thread */
 void mlt_bus_loop_fini(struct mlt_bus *bus);
 void mlt_bus_loop_wake(struct mlt_bus *bus);
+void mlt_bus_loop_cut(struct mlt_bus *bus); /* ends the connection: another one is made */
 
 /* subscription.c; subs_lock is held. */
 void mlt_bus_subscriptions_start(struct mlt_bus *bus, natsConnection *nc);
 void mlt_bus_subscriptions_end_all(struct mlt_bus *bus);
 void mlt_bus_subscriptions_queues(struct mlt_bus *bus, struct queues *out);
+/* subscription.c; subs_lock is free. Refuse: the server refuses that subject on nc; false: that is
+ * none of ours. Forget: the connection has ended. Again: see mlt_bus_listen_again. Deaf: one that
+ * is needed is refused; its subject into said, where it takes that. */
+bool mlt_bus_subscriptions_refuse(struct mlt_bus *bus, const natsConnection *nc,
+                                  const char *subject);
+void mlt_bus_subscriptions_forget(struct mlt_bus *bus);
+void mlt_bus_subscriptions_again(struct mlt_bus *bus, int64_t after_ns);
+bool mlt_bus_subscriptions_deaf(struct mlt_bus *bus, char *said, size_t size);
 
 /* For locks and counters of an object that the contract hands out as const. */
 static inline struct mlt_bus *mlt_bus_mutable(const struct mlt_bus *bus)

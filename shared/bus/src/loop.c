@@ -342,19 +342,24 @@ static void run_tickers(struct mlt_bus *bus, int64_t now)
     bus->loop.next_tick_ns = any ? now + BUS_TICK_NS : NEVER;
 }
 
-/* A server that takes nothing for the write deadline is given up; the read event that the shutdown
- * causes lets nats.c find out. */
+/* The read event that the shutdown causes lets nats.c find out. */
+void mlt_bus_loop_cut(struct mlt_bus *bus)
+{
+    (void)pthread_mutex_lock(&bus->loop.socket_lock);
+    if (bus->loop.fd >= 0) {
+        (void)shutdown(bus->loop.fd, SHUT_RDWR);
+    }
+    (void)pthread_mutex_unlock(&bus->loop.socket_lock);
+}
+
+/* A server that takes nothing for the write deadline is given up. */
 static void check_write_deadline(struct mlt_bus *bus, int64_t now)
 {
     if (bus->loop.blocked &&
         now - bus->loop.blocked_at_ns >= BUS_WRITE_DEADLINE_MS * MLT_NS_PER_MS) {
         mlt_log(MLT_LOG_WARN, "bus_write_deadline", "the server takes nothing, connecting again",
                 MLT_S("bus", bus->name));
-        (void)pthread_mutex_lock(&bus->loop.socket_lock);
-        if (bus->loop.fd >= 0) {
-            (void)shutdown(bus->loop.fd, SHUT_RDWR);
-        }
-        (void)pthread_mutex_unlock(&bus->loop.socket_lock);
+        mlt_bus_loop_cut(bus);
         bus->loop.blocked_at_ns = now;
     }
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "connection.h"
+#include "meltica/base/log.h"
 
 static bool copy_text(const char *text, char **out)
 {
@@ -100,12 +101,29 @@ void mlt_bus_why_here(const struct mlt_bus *bus, natsStatus s, char *out, size_t
 
 /* ---- subscriptions ---- */
 
+/* Permissions Violation for Subscription to "X"; behind it come a queue or a number, or nothing. */
+static bool find_subject(const char *text, char *out, size_t size)
+{
+    static const char words[] = "Subscription to \"";
+    const char *from = text != NULL ? strstr(text, words) : NULL;
+    const char *end = from != NULL ? strchr(from + sizeof words - 1, '"') : NULL;
+    if (end == NULL) {
+        return false; /* a publish that was refused has its own consequences */
+    }
+    from += sizeof words - 1;
+    (void)snprintf(out, size, "%.*s", (int)(end - from), from);
+    return true;
+}
+
 void mlt_bus_note_violation(struct mlt_bus *bus, const natsConnection *nc, const char *text)
 {
-    if (text == NULL || strstr(text, "Subscription") == NULL) {
-        return; /* a publish that was refused has its own consequences */
+    char subject[BUS_REASON_BYTES_MAX];
+    if (!find_subject(text, subject, sizeof subject) ||
+        mlt_bus_subscriptions_refuse(bus, nc, subject)) {
+        return;
     }
     (void)pthread_mutex_lock(&bus->state_lock);
+    bus->deaf_ns = bus->deaf == nc ? bus->deaf_ns : mlt_clock_mono_ns();
     bus->deaf = nc;
     (void)snprintf(bus->deaf_said, sizeof bus->deaf_said, "%s", text);
     (void)pthread_mutex_unlock(&bus->state_lock);
@@ -113,6 +131,7 @@ void mlt_bus_note_violation(struct mlt_bus *bus, const natsConnection *nc, const
 
 void mlt_bus_forget_violation(struct mlt_bus *bus, const natsConnection *nc)
 {
+    mlt_bus_subscriptions_forget(bus);
     (void)pthread_mutex_lock(&bus->state_lock);
     bus->deaf = bus->deaf == nc ? NULL : bus->deaf;
     (void)pthread_mutex_unlock(&bus->state_lock);
@@ -121,6 +140,10 @@ void mlt_bus_forget_violation(struct mlt_bus *bus, const natsConnection *nc)
 bool mlt_bus_deaf(const struct mlt_bus *bus, char *said, size_t size)
 {
     struct mlt_bus *b = mlt_bus_mutable(bus);
+    (void)snprintf(said, size, "%s", "");
+    if (mlt_bus_subscriptions_deaf(b, said, size)) {
+        return true;
+    }
     struct link *link = mlt_bus_link_acquire(b);
     if (link == NULL) {
         return false;
@@ -131,4 +154,37 @@ bool mlt_bus_deaf(const struct mlt_bus *bus, char *said, size_t size)
     (void)pthread_mutex_unlock(&b->state_lock);
     mlt_bus_link_release(link);
     return deaf;
+}
+
+/* nats.c asks again for what is its own where it connects again. */
+static void cut(struct mlt_bus *bus, natsConnection *nc, int64_t after_ns)
+{
+    const int64_t now = mlt_clock_mono_ns();
+    (void)pthread_mutex_lock(&bus->state_lock);
+    const bool due = bus->deaf == nc && now - bus->deaf_ns >= after_ns;
+    bus->deaf_ns = due ? now : bus->deaf_ns;
+    (void)pthread_mutex_unlock(&bus->state_lock);
+    if (!due) {
+        return;
+    }
+    mlt_log(MLT_LOG_WARN, "bus_connects_again", "the server refuses what nats.c listens to",
+            MLT_S("bus", bus->name));
+    if (bus->kind == MLT_BUS_DATA) {
+        mlt_bus_loop_cut(bus);
+    } else {
+        const natsStatus s = natsConnection_Reconnect(nc);
+        if (s != NATS_OK) { /* it ended meanwhile: that has its own consequences */
+            mlt_log(MLT_LOG_DEBUG, "bus_not_cut", natsStatus_GetText(s), MLT_S("bus", bus->name));
+        }
+    }
+}
+
+void mlt_bus_listen_again(struct mlt_bus *bus, int64_t after_ns)
+{
+    mlt_bus_subscriptions_again(bus, after_ns);
+    struct link *link = mlt_bus_link_acquire(bus);
+    if (link != NULL) {
+        cut(bus, link->nc, after_ns);
+        mlt_bus_link_release(link);
+    }
 }

@@ -1,5 +1,6 @@
 /* Subscriptions. One of ours outlives nats.c's: on a DATA bus each connection gets a new one. */
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 
 #define PENDING_COUNT_MAX 65536
 #define PENDING_BYTES_MAX (16u << 20)
+#define SILENCE_NS (2 * MLT_NS_PER_S)
 
 struct mlt_bus_subscription {
     struct mlt_bus *bus;
@@ -18,6 +20,9 @@ struct mlt_bus_subscription {
     char *subject, *queue;
     int count_max, bytes_max;
     natsSubscription *current; /* subs_lock */
+    /* subs_lock: the server refuses it; it was asked for again, and has not said so again. */
+    bool optional, refused, again;
+    int64_t asked_ns; /* subs_lock, where it is refused: when it was asked for last */
     uint64_t
         dropped; /* subs_lock: by current, when last looked at; nats.c forgets it with its end */
     /* The delivery thread of a connection that ended may still be in the handler when that of the
@@ -142,6 +147,114 @@ void mlt_bus_subscriptions_start(struct mlt_bus *bus, natsConnection *nc)
     }
 }
 
+/* ---- what the server refuses ---- */
+
+bool mlt_bus_subscriptions_refuse(struct mlt_bus *bus, const natsConnection *nc,
+                                  const char *subject)
+{
+    bool ours = false;
+    (void)pthread_mutex_lock(&bus->subs_lock);
+    struct link *link = mlt_bus_link_acquire(bus);
+    for (struct mlt_bus_subscription *sub = bus->subs; sub != NULL; sub = sub->next) {
+        if (strcmp(sub->subject, subject) != 0) {
+            continue;
+        }
+        ours = true;
+        if (link == NULL || link->nc != nc) {
+            continue; /* said on one that ended: the next one has asked by itself */
+        }
+        if (!sub->refused) {
+            sub->asked_ns = mlt_clock_mono_ns();
+            mlt_log(MLT_LOG_WARN, "bus_subscription_refused",
+                    sub->optional
+                        ? "goes on without it; meltica nats-auth gives the user what it may need"
+                        : "nothing is heard there: meltica nats-auth gives the user what it needs",
+                    MLT_S("bus", bus->name), MLT_S("subject", subject));
+        }
+        sub->refused = true;
+        sub->again = false;
+    }
+    (void)pthread_mutex_unlock(&bus->subs_lock);
+    if (link != NULL) {
+        mlt_bus_link_release(link);
+    }
+    return ours;
+}
+
+void mlt_bus_subscriptions_forget(struct mlt_bus *bus)
+{
+    (void)pthread_mutex_lock(&bus->subs_lock);
+    for (struct mlt_bus_subscription *sub = bus->subs; sub != NULL; sub = sub->next) {
+        sub->refused = sub->again = false;
+    }
+    (void)pthread_mutex_unlock(&bus->subs_lock);
+}
+
+bool mlt_bus_subscriptions_deaf(struct mlt_bus *bus, char *said, size_t size)
+{
+    bool deaf = false;
+    (void)pthread_mutex_lock(&bus->subs_lock);
+    for (const struct mlt_bus_subscription *sub = bus->subs; sub != NULL; sub = sub->next) {
+        if (sub->refused && !sub->optional) {
+            (void)snprintf(said, size, "Permissions Violation for Subscription to \"%s\"",
+                           sub->subject);
+            deaf = true;
+        }
+    }
+    (void)pthread_mutex_unlock(&bus->subs_lock);
+    return deaf;
+}
+
+bool mlt_bus_subscription_refused(struct mlt_bus_subscription *subscription)
+{
+    (void)pthread_mutex_lock(&subscription->bus->subs_lock);
+    const bool refused = subscription->refused;
+    (void)pthread_mutex_unlock(&subscription->bus->subs_lock);
+    return refused;
+}
+
+/* The server says nothing where it takes one: who was not refused in this time is heard. */
+static void look_again(struct mlt_bus_subscription *sub, natsConnection *nc, int64_t after_ns)
+{
+    const int64_t since_ns = mlt_clock_mono_ns() - sub->asked_ns;
+    if (sub->again && since_ns >= SILENCE_NS) {
+        sub->refused = sub->again = false;
+        atomic_fetch_add(&sub->bus->counters.listened_again, 1);
+        mlt_log(MLT_LOG_INFO, "bus_subscription_taken", "the server refuses it no more",
+                MLT_S("bus", sub->bus->name), MLT_S("subject", sub->subject));
+    } else if (!sub->again && since_ns >= after_ns) {
+        sub->asked_ns = mlt_clock_mono_ns();
+        sub->again = start(sub, nc) == NATS_OK;
+    }
+}
+
+void mlt_bus_subscriptions_again(struct mlt_bus *bus, int64_t after_ns)
+{
+    struct queues queues = { 0 };
+    (void)pthread_mutex_lock(&bus->subs_lock);
+    mlt_bus_subscriptions_queues(bus, &queues);
+    (void)pthread_mutex_unlock(&bus->subs_lock);
+    if (queues.refused == 0) {
+        return; /* without standing in the way of who writes */
+    }
+    (void)pthread_mutex_lock(&bus->flush_lock);
+    (void)pthread_mutex_lock(&bus->subs_lock);
+    struct link *link = mlt_bus_link_acquire(bus);
+    for (struct mlt_bus_subscription *sub = bus->subs; sub != NULL && link != NULL;
+         sub = sub->next) {
+        if (sub->refused) {
+            look_again(sub, link->nc, after_ns);
+        }
+    }
+    (void)pthread_mutex_unlock(&bus->subs_lock);
+    (void)pthread_mutex_unlock(&bus->flush_lock);
+    if (link != NULL) {
+        mlt_bus_link_release(link);
+    }
+}
+
+/* ---- life ---- */
+
 static void sub_free(struct mlt_bus_subscription *sub)
 {
     mlt_bus_give_back(&sub->spent);
@@ -175,6 +288,7 @@ void mlt_bus_subscriptions_queues(struct mlt_bus *bus, struct queues *out)
         int messages = 0, bytes = 0, most = 0, most_bytes = 0;
         look_at_dropped(sub);
         out->dropped += sub->dropped;
+        out->refused += sub->refused;
         if (sub->current == NULL ||
             natsSubscription_GetPending(sub->current, &messages, &bytes) != NATS_OK ||
             natsSubscription_GetMaxPending(sub->current, &most, &most_bytes) != NATS_OK) {
@@ -199,6 +313,7 @@ static struct mlt_bus_subscription *sub_make(struct mlt_bus *bus,
     sub->bus = bus;
     sub->handler = handler;
     sub->ctx = ctx;
+    sub->optional = options->optional;
     sub->count_max =
         options->pending_count_max > 0 ? options->pending_count_max : PENDING_COUNT_MAX;
     sub->bytes_max = bytes < INT_MAX ? (int)bytes : INT_MAX;

@@ -107,6 +107,7 @@ static void mirror_bus(struct bus_slot *slot)
     mlt_gauge_set(slot->waiting, (int64_t)stats.waiting);
     mlt_gauge_set(slot->waiting_bytes, (int64_t)stats.waiting_bytes);
     mlt_gauge_raise(slot->waiting_max, (int64_t)stats.waiting_max);
+    mlt_gauge_set(slot->subscriptions_refused, (int64_t)stats.subscriptions_refused);
 }
 
 static void make_bus_metrics(struct mlt_service *service, enum bus_place place)
@@ -146,6 +147,9 @@ static void make_bus_metrics(struct mlt_service *service, enum bus_place place)
         m, "meltica_nats_queue_bytes", "Bytes of messages that wait for their handler", labels);
     slot->waiting_max = mlt_metrics_gauge(m, "meltica_nats_queue_high_water_messages",
                                           "Most messages that waited for one handler", labels);
+    slot->subscriptions_refused =
+        mlt_metrics_gauge(m, "meltica_nats_subscriptions_refused",
+                          "Subscriptions that the server refuses to this user now", labels);
     slot->echo =
         mlt_metrics_histogram(m, "meltica_nats_echo_seconds",
                               "Of a message to the server and back to our handler", labels);

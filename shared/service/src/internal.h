@@ -41,7 +41,7 @@ struct bus_slot {
     struct mlt_gauge *connected;
     struct mlt_counter *reconnects, *disconnects, *attempts_failed, *published, *published_bytes,
         *received, *received_bytes, *dropped, *refused, *errors;
-    struct mlt_gauge *unwritten, *waiting, *waiting_bytes, *waiting_max;
+    struct mlt_gauge *unwritten, *waiting, *waiting_bytes, *waiting_max, *subscriptions_refused;
     /* A message to ourselves, one a second: what the way to the server and back takes. */
     struct mlt_histogram *echo;
     struct mlt_bus_subscription *echo_sub;

@@ -16,6 +16,7 @@ struct mlt_replicas {
     struct mlt_replicas_ports ports;
     char subject[64];
     struct mlt_timer *timer;
+    int64_t said_ns; /* the loop's: when the timer sent the last beat */
     struct mlt_bus_subscription *beats;
     pthread_t keeper;
     bool keeper_started;
@@ -89,7 +90,14 @@ static void on_timer(void *ctx)
     const bool left = r->left;
     (void)pthread_mutex_unlock(&r->lock);
     if (!left) {
-        send_beat(r, false);
+        /* Who may not hear beats may not send them either, as a rule, and each try is a line in
+         * the server's log. */
+        const int64_t now = mlt_clock_mono_ns();
+        if (!mlt_bus_subscription_refused(r->beats) ||
+            now - r->said_ns >= MLT_BUS_LISTEN_AGAIN_NS) {
+            r->said_ns = now;
+            send_beat(r, false);
+        }
         mlt_timer_start(r->timer, MLT_OWNERS_BEAT_NS);
     }
 }
@@ -248,7 +256,10 @@ enum mlt_status mlt_replicas_create(struct mlt_service *service,
     mlt_owners_init(&r->owners, options->partitions, mlt_service_replica(service),
                     mlt_service_replicas(service), mlt_service_boot(service), mlt_clock_mono_ns());
     make_metrics(r, options->metrics);
-    const struct mlt_bus_subscribe_options beats = { .subject = r->subject };
+    /* The only one does its work without: nobody could stand in for it. */
+    const struct mlt_bus_subscribe_options beats = { .subject = r->subject,
+                                                     .optional =
+                                                         mlt_service_replicas(service) <= 1 };
     enum mlt_status status = mlt_timer_create(mlt_service_loop(service), on_timer, r, &r->timer);
     if (status == MLT_OK) {
         status =

@@ -210,6 +210,9 @@ static void on_bus_state(void *ctx, bool connected, const char *reason)
 static void on_tick(void *ctx)
 {
     struct mlt_service *service = ctx;
+    for (size_t i = 0; i < BUS_COUNT && service->phase == PHASE_RUNNING; i++) {
+        mlt_bus_listen_again(service->buses[i].bus, MLT_BUS_LISTEN_AGAIN_NS);
+    }
     const bool ready = mlt_service_evaluate(service);
     if (service->phase == PHASE_RUNNING) {
         mlt_timer_start(service->tick_timer, ready ? TICK_READY_NS : TICK_MISSING_NS);

@@ -28,15 +28,15 @@ int free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* Reads the server's log until it says that it is ready. */
-static void wait_ready(struct nats_server *server)
+/* Reads the server's log until it says that. */
+static void wait_said(struct nats_server *server, const char *words)
 {
     char log[16384];
     size_t used = 0;
     while (used < sizeof log - 1) {
         struct pollfd wait = { .fd = server->log_fd, .events = POLLIN };
         if (poll(&wait, 1, READY_MS) != 1) {
-            fail_msg("nats-server is not ready in %d ms", READY_MS);
+            fail_msg("nats-server does not say \"%s\" in %d ms", words, READY_MS);
         }
         const ssize_t got = read(server->log_fd, log + used, sizeof log - 1 - used);
         if (got <= 0) {
@@ -44,7 +44,7 @@ static void wait_ready(struct nats_server *server)
         }
         used += (size_t)got;
         log[used] = '\0';
-        if (strstr(log, "Server is ready") != NULL) {
+        if (strstr(log, words) != NULL) {
             return;
         }
     }
@@ -70,7 +70,23 @@ void nats_server_start(struct nats_server *server)
     (void)close(fds[1]);
     server->pid = pid;
     server->log_fd = fds[0];
-    wait_ready(server);
+    wait_said(server, "Server is ready");
+}
+
+static void write_config(const struct nats_server *server, const char *extra)
+{
+    FILE *config = fopen(server->config, "we");
+    assert_non_null(config);
+    (void)fprintf(config, "host: 127.0.0.1\nport: %d\n%s\n", server->port,
+                  extra != NULL ? extra : "");
+    assert_int_equal(fclose(config), 0);
+}
+
+void nats_server_reload(struct nats_server *server, const char *extra)
+{
+    write_config(server, extra);
+    assert_int_equal(kill(server->pid, SIGHUP), 0);
+    wait_said(server, "Reloaded server configuration");
 }
 
 void nats_server_init(struct nats_server *server, const char *extra)
@@ -80,11 +96,7 @@ void nats_server_init(struct nats_server *server, const char *extra)
     (void)snprintf(server->dir, sizeof server->dir, "/tmp/meltica-nats-XXXXXX");
     assert_non_null(mkdtemp(server->dir));
     (void)snprintf(server->config, sizeof server->config, "%s/nats.conf", server->dir);
-    FILE *config = fopen(server->config, "we");
-    assert_non_null(config);
-    (void)fprintf(config, "host: 127.0.0.1\nport: %d\n%s\n", server->port,
-                  extra != NULL ? extra : "");
-    assert_int_equal(fclose(config), 0);
+    write_config(server, extra);
     nats_server_start(server);
 }
 

@@ -14,6 +14,8 @@ struct nats_server {
 /* Writes a configuration (extra: further lines of it, or NULL), starts the server and returns when
  * it is ready. Fails the test otherwise. */
 void nats_server_init(struct nats_server *server, const char *extra);
+/* Another configuration while it runs; returns when the server has it. */
+void nats_server_reload(struct nats_server *server, const char *extra);
 void nats_server_start(struct nats_server *server); /* again, on the same port */
 void nats_server_kill(struct nats_server *server);  /* -9 */
 void nats_server_fini(struct nats_server *server);

@@ -28,6 +28,7 @@
  * where fewer and bigger writes are worth more than the wait (docs/decisions/0009-spacing.md). */
 #define MLT_BUS_SPACING_NS INT64_C(250000)
 #define MLT_BUS_CROWD_BYTES 4096
+#define MLT_BUS_LISTEN_AGAIN_NS INT64_C(30000000000) /* for mlt_bus_listen_again */
 #define MLT_BUS_PREFIX_INT "meltica.int"
 
 struct mlt_bus;
@@ -64,6 +65,8 @@ struct mlt_bus_stats {
     uint64_t waiting, waiting_bytes; /* now: messages that wait for their handlers */
     /* The most that waited for one handler, of the connections of now. */
     uint64_t waiting_max;
+    uint64_t subscriptions_refused; /* now: by the server, since this user has no right to them */
+    uint64_t listened_again;        /* subscriptions that were refused and are heard by now */
 };
 
 /* Starts the connection and returns without waiting for it when the server is away (on_state tells
@@ -127,6 +130,7 @@ struct mlt_bus_subscribe_options {
     const char *queue;        /* NULL: everybody gets everything */
     int pending_count_max;    /* 0: 65,536 */
     size_t pending_bytes_max; /* 0: 16 MiB; beyond either, the newest is dropped and counted */
+    bool optional; /* where the server refuses it the bus is not deaf: its owner does without */
 };
 enum mlt_status mlt_bus_subscribe(struct mlt_bus *bus,
                                   const struct mlt_bus_subscribe_options *options,
@@ -136,6 +140,9 @@ enum mlt_status mlt_bus_subscribe(struct mlt_bus *bus,
 /* Ends it; when it returns no call of the handler is running or will come. Not inside the handler.
  * NULL is fine. */
 void mlt_bus_unsubscribe(struct mlt_bus_subscription *subscription);
+
+/* Whether the server refuses it to this user; known a moment after it was begun. Any thread. */
+bool mlt_bus_subscription_refused(struct mlt_bus_subscription *subscription);
 
 /* Answers a request. With error_code > 0 the two error headers are set (ADR-32). */
 enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt_slice payload,
@@ -166,9 +173,15 @@ enum mlt_status mlt_bus_gather(struct mlt_bus *bus, const char *subject, int64_t
 /* Whether the last thing that the server refused this user was to publish or subscribe to exactly
  * that subject. Waits a round trip, so that what was sent before it is known. CONTROL only. */
 bool mlt_bus_denied(struct mlt_bus *bus, const char *subject);
-/* Whether the server refused a subscription on the connection that there is now; what it said of
- * the last one, NUL-terminated. Known a moment after the subscription. Any thread. */
+/* Whether the server refuses a subscription that is not optional on the connection that there is
+ * now; what it said of one, NUL-terminated. Known a moment after the subscription. Any thread. */
 bool mlt_bus_deaf(const struct mlt_bus *bus, char *said, size_t size);
+/* Asks again for what was refused at least after_ns ago, since the rights of a user change while it
+ * is connected, and NATS tells nobody. Each subscription is begun anew, without the others hearing
+ * of it; where nats.c itself was refused one (that for answers), the connection is made anew. To be
+ * called about each second: what is no more refused is known 2 s after it was asked for again. Any
+ * thread but those of handlers. */
+void mlt_bus_listen_again(struct mlt_bus *bus, int64_t after_ns);
 
 /* ---- micro service (ADR-32) ---- */
 

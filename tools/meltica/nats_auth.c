@@ -25,7 +25,7 @@ struct user {
 struct nats_auth {
     const char *policy_path;
     struct mlt_policy *policy;
-    bool shared_inbox, all_data;
+    bool shared_inbox, all_data, transition;
     int64_t cost;
     size_t user_count, console_count;
     struct user *users;
@@ -39,7 +39,8 @@ static int usage(FILE *to, int status)
         "usage: meltica nats-auth [--policy FILE] [--user NAME=FILE]... [--nkey NAME=KEY]...\n"
         "         [--service-user SERVICE=FILE]... [--service-nkey SERVICE=KEY]...\n"
         "         [--observer NAME=FILE]... [--observer-nkey NAME=KEY]...\n"
-        "         [--console NAME]... [--inbox own|shared] [--all-data] [--cost 4..17]\n"
+        "         [--console NAME]... [--inbox own|shared] [--all-data] [--transition]\n"
+        "         [--cost 4..17]\n"
         "Prints the authorization block of a NATS server. The first line of FILE is a password or\n"
         "a bcrypt hash, KEY the public key of an NKey user, SERVICE one of adapter, dispatcher,\n"
         "conductor, data-bus, control-bus, console (its user is meltica-SERVICE).\n"
@@ -50,7 +51,10 @@ static int usage(FILE *to, int status)
         "meltica-console shows of everybody: the services' figures and the audit.\n"
         "--inbox own: answers for NAME come to _INBOX_NAME.> and nobody else hears them; its "
         "client\nmust have that prefix. --all-data: meltica.data.* also for roles with patterns, "
-        "which NATS\ncannot tell apart.\n");
+        "which NATS\ncannot tell apart.\n"
+        "--transition: users that services of this version and of the one before work with, while\n"
+        "one takes the place of the other: each service also hears the answers to all others.\n"
+        "Make the users again without it when all services are of one version.\n");
     return status;
 }
 
@@ -143,6 +147,8 @@ static bool read_arguments(struct nats_auth *a, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--all-data") == 0) {
             a->all_data = true;
+        } else if (strcmp(argv[i], "--transition") == 0) {
+            a->transition = true;
         } else if (strncmp(argv[i], "--", 2) != 0 || i + 1 == argc ||
                    !read_option(a, argv[i], argv[i + 1])) {
             return false;
@@ -157,7 +163,7 @@ static enum mlt_status put_rights(const struct nats_auth *a, const struct user *
                                   struct mlt_buf *out, struct mlt_error *err)
 {
     if (u->service) {
-        return mlt_nats_service_rights(u->service_index, out);
+        return mlt_nats_service_rights(u->service_index, a->transition, out);
     }
     if (u->observer) {
         return mlt_nats_observer_rights(u->name, !a->shared_inbox, out);
@@ -256,8 +262,16 @@ static enum mlt_status print(struct nats_auth *a, struct mlt_error *err)
     }
     if (status == MLT_OK) {
         status = mlt_buf_append_string(
-            &out, "# Made by meltica nats-auth; make it again when the policy or a user changes.\n"
-                  "authorization {\n  users: [\n");
+            &out,
+            "# Made by meltica nats-auth; make it again when the policy or a user changes.\n");
+    }
+    if (status == MLT_OK && a->transition) {
+        status = mlt_buf_append_string(
+            &out,
+            "# --transition: for services of two versions; make it again without after that.\n");
+    }
+    if (status == MLT_OK) {
+        status = mlt_buf_append_string(&out, "authorization {\n  users: [\n");
     }
     for (size_t i = 0; status == MLT_OK && i < a->user_count; i++) {
         status = put_user(a, &a->users[i], &out, err);

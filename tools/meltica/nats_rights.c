@@ -110,7 +110,7 @@ static void put_stream(struct list *list, const char *stream)
     put(list, "$JS.API.DIRECT.GET.%s.>", stream);
 }
 
-enum mlt_status mlt_nats_service_rights(size_t index, struct mlt_buf *out)
+enum mlt_status mlt_nats_service_rights(size_t index, bool transition, struct mlt_buf *out)
 {
     const struct rights *service = &services[index];
     struct list list = { out, MLT_OK, false };
@@ -132,6 +132,9 @@ enum mlt_status mlt_nats_service_rights(size_t index, struct mlt_buf *out)
     put(&list, "$SRV.*.%s", service->micro);
     put(&list, "$SRV.*.%s.*", service->micro);
     put(&list, "_INBOX.meltica-%s.>", mlt_nats_services[index]); /* its own answers, no others' */
+    if (transition) {
+        put(&list, "_INBOX.>");
+    }
     end(&list);
     /* Whoever asks is answered, where its inbox is its own too. */
     return list.status == MLT_OK ? mlt_buf_append_string(out, "        allow_responses: true\n")

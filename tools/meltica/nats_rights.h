@@ -10,8 +10,10 @@
 
 extern const char *const mlt_nats_services[MLT_NATS_SERVICES]; /* "adapter", ... */
 
-/* Permissions of a service as a NATS configuration block, appended. index is that of its name. */
-enum mlt_status mlt_nats_service_rights(size_t index, struct mlt_buf *out) MLT_MUST_CHECK;
+/* Permissions of a service as a NATS configuration block, appended. index is that of its name.
+ * transition: those of 0.1.0, whose services hear their answers at _INBOX.>, besides. */
+enum mlt_status mlt_nats_service_rights(size_t index, bool transition,
+                                        struct mlt_buf *out) MLT_MUST_CHECK;
 
 struct mlt_nats_principal {
     const char *name;

@@ -362,14 +362,12 @@ static void test_each_refusal_is_in_the_log_of_the_server(void **state)
 
 /* ---- the server ---- */
 
-static int begin(void **state)
+static void start_server(const char *option)
 {
-    (void)state;
     char command[2048], path[128];
     const char *build = getenv("MELTICA_BINARY_DIR");
-    assert_non_null(mkdtemp(folder));
-    int len = snprintf(command, sizeof command, "%s/bin/meltica nats-auth --cost 4",
-                       build != NULL ? build : "build/dev");
+    int len = snprintf(command, sizeof command, "%s/bin/meltica nats-auth --cost 4 %s",
+                       build != NULL ? build : "build/dev", option);
     for (unsigned u = 0; u < USERS; u++) {
         make_path(path, sizeof path, users[u].name);
         FILE *to = fopen(path, "we");
@@ -387,7 +385,39 @@ static int begin(void **state)
     assert_int_equal(pclose(from), 0);
     nats_server_init(&server, text);
     free(text);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    start_server("");
     return 0;
+}
+
+/* While services of the version before are there, which hear their answers at _INBOX.>. */
+static void test_in_a_transition_services_hear_all_answers_and_no_more(void **state)
+{
+    (void)state;
+    const struct nats_server lasting = server;
+    start_server("--transition");
+    for (unsigned u = 0; u < USERS; u++) {
+        struct client c = { .fd = -1 };
+        client_open(&c, users[u].name);
+        expect(&c, u, false, "_INBOX.old.1", "adcbkw");
+        for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+            const bool inbox = strncmp(families[i].subject, "_INBOX.", 7) == 0;
+            expect(&c, u, true, families[i].subject, families[i].publish);
+            expect(&c, u, false, families[i].subject, inbox ? "adcbkw" : families[i].subscribe);
+        }
+        for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
+            const bool inbox = strncmp(wide[i].subject, "_INBOX.", 7) == 0;
+            expect(&c, u, false, wide[i].subject, inbox ? "adcbkw" : wide[i].users);
+        }
+        (void)close(c.fd);
+    }
+    nats_server_fini(&server);
+    server = lasting;
 }
 
 static int end(void **state)
@@ -407,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_user_may_what_it_needs_and_no_more),
         cmocka_unit_test(test_each_refusal_is_in_the_log_of_the_server),
+        cmocka_unit_test(test_in_a_transition_services_hear_all_answers_and_no_more),
     };
     return cmocka_run_group_tests_name("rights", tests, begin, end);
 }

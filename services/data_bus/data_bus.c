@@ -202,8 +202,8 @@ static void take_elements(struct data_bus *d, const struct mlt_hop_batch *batch)
     }
 }
 
-/* What could not be handed on is not acknowledged: the next process gets all of it. */
-static void leave(struct data_bus *d, uint32_t partition)
+/* For its own thread. */
+static struct mlt_hop_receiver *receiver_of(struct data_bus *d)
 {
     (void)pthread_mutex_lock(&d->lock);
     while (d->receiver == NULL) { /* being created at this moment */
@@ -211,7 +211,13 @@ static void leave(struct data_bus *d, uint32_t partition)
     }
     struct mlt_hop_receiver *receiver = d->receiver;
     (void)pthread_mutex_unlock(&d->lock);
-    mlt_hop_receiver_leave(receiver, partition);
+    return receiver;
+}
+
+/* What could not be handed on is not acknowledged: the next process gets all of it. */
+static void leave(struct data_bus *d, uint32_t partition)
+{
+    mlt_hop_receiver_leave(receiver_of(d), partition);
 }
 
 static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
@@ -279,9 +285,11 @@ static void on_other(void *ctx, const char *word, const struct mlt_bus_message *
     if (strcmp(word, "heads") != 0 || message->reply[0] == '\0') {
         return;
     }
+    uint64_t heard[MLT_HOP_PARTITIONS_MAX];
+    mlt_hop_receiver_epochs(receiver_of(d), heard);
     mlt_buf_clear(&d->reply);
     enum mlt_status status =
-        mlt_data_bus_heads_answer(d->core, d->partitions, message->payload, &d->reply);
+        mlt_data_bus_heads_answer(d->core, d->partitions, heard, message->payload, &d->reply);
     const bool ok = status == MLT_OK;
     mlt_log(ok ? MLT_LOG_INFO : MLT_LOG_WARN, "heads_asked", "a Conductor takes a partition over",
             MLT_S("status", mlt_status_word(status)), MLT_U("reply_bytes", d->reply.len));

@@ -107,7 +107,8 @@ static enum mlt_status fill_page(const struct mlt_data_bus_core *core, uint32_t 
 }
 
 enum mlt_status mlt_data_bus_heads_answer(struct mlt_data_bus_core *core, uint32_t partitions,
-                                          struct mlt_slice request, struct mlt_buf *reply)
+                                          const uint64_t *heard, struct mlt_slice request,
+                                          struct mlt_buf *reply)
 {
     Meltica__V1__HeadsRequest *asked =
         meltica__v1__heads_request__unpack(NULL, request.len, request.data);
@@ -124,7 +125,7 @@ enum mlt_status mlt_data_bus_heads_answer(struct mlt_data_bus_core *core, uint32
     mlt_arena_init(&arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
     Meltica__V1__HeadsReply answer = MELTICA__V1__HEADS_REPLY__INIT;
     enum mlt_status status = MLT_OK;
-    answer.fence = mlt_data_bus_core_fence(core, partition, 0);
+    answer.fence = mlt_data_bus_core_fence(core, partition, heard[partition]);
     if (epoch >= answer.fence) {
         status = fill_page(core, partition, from, &arena, &answer);
         answer.fence = epoch;

@@ -9,10 +9,11 @@
 
 /* Fences the request's partition below its epoch and appends the answer to reply: where each
  * instrument of the partition stands, or only the fence when that is above the request's epoch.
+ * heard: the epochs that the hop knows, by partition: these are fences, too.
  * E_PARSE; E_RANGE (no such partition: the services disagree about their number); E_TOO_BIG and
- * E_NOMEM. On failure nothing was fenced. */
+ * E_NOMEM. On failure nothing was fenced below the request's epoch. */
 enum mlt_status mlt_data_bus_heads_answer(struct mlt_data_bus_core *core, uint32_t partitions,
-                                          struct mlt_slice request,
+                                          const uint64_t *heard, struct mlt_slice request,
                                           struct mlt_buf *reply) MLT_MUST_CHECK;
 
 #endif

@@ -80,12 +80,13 @@ static void ask(struct mlt_slice request)
     const struct mlt_data_bus_ports ports = { .publish = on_publish,
                                               .await_table = on_await,
                                               .clock = &stopped };
+    static const uint64_t heard[PARTITIONS] = { [1] = 7 };
     struct mlt_data_bus_core *core = NULL;
     struct mlt_buf reply;
     mlt_buf_init(&reply, REPLY_BYTES_MAX);
     MLT_CHECK(mlt_data_bus_core_create(PARTITIONS, &ports, &core) == MLT_OK);
     deliver(core);
-    if (mlt_data_bus_heads_answer(core, PARTITIONS, request, &reply) == MLT_OK) {
+    if (mlt_data_bus_heads_answer(core, PARTITIONS, heard, request, &reply) == MLT_OK) {
         MLT_CHECK(seed(mlt_buf_view(&reply)) == MLT_OK);
     } else {
         MLT_CHECK(reply.len == 0);

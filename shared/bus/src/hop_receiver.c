@@ -24,6 +24,7 @@
 
 struct partition {
     uint64_t boot;             /* 0: none seen yet */
+    uint64_t epoch;            /* the highest of the boots so far; senders that claim nothing: 0 */
     uint64_t expected;         /* the next number to be handled */
     uint64_t highest;          /* seen of this boot; at least `expected`: there is a hole */
     uint64_t done;             /* the last one that on_batch returned from */
@@ -165,11 +166,16 @@ static enum verdict judge(struct mlt_hop_receiver *r, struct partition *p,
 {
     const bool head = (hop->flags & MLT_HOP_HEAD) != 0;
     if (hop->boot != p->boot) {
-        if (left(p, hop->boot)) {
+        /* An owner that slept speaks before it learns that another one took over. Were it taken for
+         * new, nobody would hear that one any more. */
+        if (hop->epoch < p->epoch || (left(p, hop->boot) && hop->epoch == p->epoch)) {
             r->stats.duplicates++;
             return DROP;
         }
         adopt(r, p, hop);
+    }
+    if (hop->epoch > p->epoch) {
+        p->epoch = hop->epoch;
     }
     p->heard_generation = mlt_bus_generation(r->bus);
     skip_evicted(r, p, hop);
@@ -557,6 +563,16 @@ void mlt_hop_receiver_settled(struct mlt_hop_receiver *receiver)
     }
     (void)pthread_mutex_unlock(&receiver->lock);
     want_ack(receiver);
+}
+
+void mlt_hop_receiver_epochs(struct mlt_hop_receiver *receiver,
+                             uint64_t epochs[MLT_HOP_PARTITIONS_MAX])
+{
+    (void)pthread_mutex_lock(&receiver->lock);
+    for (uint32_t i = 0; i < MLT_HOP_PARTITIONS_MAX; i++) {
+        epochs[i] = i < receiver->partitions ? receiver->parts[i].epoch : 0;
+    }
+    (void)pthread_mutex_unlock(&receiver->lock);
 }
 
 void mlt_hop_receiver_get_stats(const struct mlt_hop_receiver *receiver,

@@ -298,7 +298,52 @@ static void test_receiver_boots_and_losses(void **state)
     mlt_bus_unsubscribe(sub);
 }
 
-/* Everything that is no batch is counted, and harms nothing. */
+/* An owner that slept announces itself once more: whoever took over is heard all the same, by a
+ * receiver that never knew the one before, too. */
+static void test_receiver_follows_the_highest_epoch(void **state)
+{
+    (void)state;
+    struct mlt_hop_receiver_stats stats;
+    uint64_t epochs[MLT_HOP_PARTITIONS_MAX];
+    struct mlt_hop_receiver *receiver = receiver_under_test();
+    struct mlt_hop now = { .boot = 2, .number = 1, .oldest = 1, .resume = 1, .epoch = 5 };
+    struct mlt_hop before = { .boot = 1, .number = 9, .oldest = 1, .resume = 10, .epoch = 4 };
+    say_batch("t.p.00", now, 0);
+    before.flags = MLT_HOP_HEAD;
+    say_batch("t.p.00", before, 0);
+    before.flags = 0;
+    before.number = 10;
+    say_batch("t.p.00", before, 77);
+    now.number = 2;
+    say_batch("t.p.00", now, 1);
+    assert_true(far_await(&far, 1, 2));
+    /* It raises its epoch, by a head alone: from then on it owns again, and may come back although
+     * it was left. */
+    struct mlt_hop third = { .boot = 3, .number = 1, .oldest = 1, .resume = 1, .epoch = 6 };
+    say_batch("t.p.00", third, 2);
+    assert_true(far_await(&far, 1, 3));
+    now.number = 3;
+    say_batch("t.p.00", now, 88);
+    now = (struct mlt_hop){ .boot = 2, .number = 2, .oldest = 3, .resume = 3, .epoch = 7 };
+    now.flags = MLT_HOP_HEAD;
+    say_batch("t.p.00", now, 0);
+    third.number = 2;
+    say_batch("t.p.00", third, 99);
+    now.flags = 0;
+    now.number = 3;
+    say_batch("t.p.00", now, 3);
+    assert_true(far_await(&far, 1, 4));
+    mlt_hop_receiver_epochs(receiver, epochs);
+    assert_int_equal(epochs[0], 7);
+    assert_int_equal(epochs[1], 0);
+    mlt_hop_receiver_get_stats(receiver, &stats);
+    assert_int_equal(stats.boots, 3);
+    assert_int_equal(stats.duplicates, 4);
+    assert_int_equal(far.elements, 4);
+    assert_int_equal(far.missing + far.repeats + far.loss_count, 0);
+    mlt_hop_receiver_destroy(receiver);
+}
+
 /* What came to a receiver that wants what another one had acknowledged. */
 struct took {
     struct far far;
@@ -377,6 +422,7 @@ static void test_receiver_takes_what_was_acknowledged_before(void **state)
     far_fini(&took.far);
 }
 
+/* Everything that is no batch is counted, and harms nothing. */
 static void test_receiver_malformed(void **state)
 {
     (void)state;
@@ -684,6 +730,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ONE(test_receiver_asks),
         ONE(test_receiver_boots_and_losses),
+        ONE(test_receiver_follows_the_highest_epoch),
         ONE(test_receiver_takes_what_was_acknowledged_before),
         ONE(test_receiver_malformed),
         ONE(test_sender_speaks),

@@ -97,6 +97,32 @@ static void test_an_owner_that_slept_stands_by_and_has_its_own_back(void **state
     assert_complete();
 }
 
+/* It announces itself before it learns that it was replaced, also to a Data Bus that knows nothing
+ * of it: whoever took over is heard all the same. */
+static void test_an_owner_that_slept_is_not_taken_for_new_by_a_new_data_bus(void **state)
+{
+    (void)state;
+    rig_start(true, 2, 2);
+    rig.repeating = true;
+    struct place then = place();
+    assert_int_equal(kill(rig.conductors[1].pid, SIGSTOP), 0);
+    (void)await_live(&then, OF_1, 0);
+    process_kill(&rig.data_buses[0]);
+    then = place();
+    (void)await_live(&then, 0, 0);
+    assert_int_equal(kill(rig.conductors[1].pid, SIGCONT), 0);
+    size_t from = 0;
+    process_wait_log(&rig.conductors[1], "\"event\":\"standby\"", &from);
+    for (unsigned round = 0; round < 10; round++) {
+        then = place();
+        (void)await_live(&then, 0, 0);
+    }
+    assert_clean();
+    (void)await_live(&then, OF_1, 0); /* it is well: it has its own back */
+    assert_owned(1, 2);
+    assert_complete();
+}
+
 /* As a rolling update does it: one after the other is told the new number. */
 static void test_scaled_from_two_to_three_and_back(void **state)
 {
@@ -193,6 +219,8 @@ int main(void)
         cmocka_unit_test_teardown(test_an_owner_killed_under_load_is_replaced, rig_end),
         cmocka_unit_test_teardown(test_an_owner_that_ends_hands_over_at_once, rig_end),
         cmocka_unit_test_teardown(test_an_owner_that_slept_stands_by_and_has_its_own_back, rig_end),
+        cmocka_unit_test_teardown(test_an_owner_that_slept_is_not_taken_for_new_by_a_new_data_bus,
+                                  rig_end),
         cmocka_unit_test_teardown(test_scaled_from_two_to_three_and_back, rig_end),
         cmocka_unit_test_teardown(test_nats_killed_changes_no_owner, rig_end),
         cmocka_unit_test_teardown(test_without_jetstream_nobody_stands_in, rig_end),

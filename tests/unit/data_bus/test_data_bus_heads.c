@@ -55,6 +55,9 @@ static void send_event(struct mlt_data_bus_core *core, const char *token, enum m
     assert_int_equal(mlt_data_bus_core_event(core, &e), MLT_OK);
 }
 
+/* What the hop knows of owners; of tests that say so. */
+static uint64_t heard[2];
+
 static enum mlt_status ask(struct mlt_data_bus_core *core, uint32_t partitions, uint64_t epoch,
                            uint32_t partition, uint32_t from, Meltica__V1__HeadsReply **reply)
 {
@@ -67,7 +70,7 @@ static enum mlt_status ask(struct mlt_data_bus_core *core, uint32_t partitions, 
     struct mlt_buf answer;
     mlt_buf_init(&answer, 1u << 20);
     const enum mlt_status status =
-        mlt_data_bus_heads_answer(core, partitions, mlt_slice_of(bytes, size), &answer);
+        mlt_data_bus_heads_answer(core, partitions, heard, mlt_slice_of(bytes, size), &answer);
     if (status == MLT_OK) {
         *reply = meltica__v1__heads_reply__unpack(NULL, answer.len, answer.data);
         assert_non_null(*reply);
@@ -152,8 +155,29 @@ static void test_asking_fences_and_who_is_below_the_fence_is_told(void **state)
     assert_int_equal(reply->n_instruments, 0);
     meltica__v1__heads_reply__free_unpacked(reply, NULL);
     assert_int_equal(ask(core, 1, 8, 7, 0, &reply), MLT_E_RANGE);
-    assert_int_equal(mlt_data_bus_heads_answer(core, 1, MLT_SLICE_LITERAL("\xff"), NULL),
+    assert_int_equal(mlt_data_bus_heads_answer(core, 1, heard, MLT_SLICE_LITERAL("\xff"), NULL),
                      MLT_E_PARSE);
+    mlt_data_bus_core_destroy(core);
+}
+
+/* Of the owner before came nothing but heads: who is below it would not be heard on the hop, and
+ * has to learn of it here. */
+static void test_an_epoch_that_only_the_hop_knows_fences_too(void **state)
+{
+    (void)state;
+    struct mlt_data_bus_core *core = new_core(2);
+    Meltica__V1__HeadsReply *reply = NULL;
+    heard[1] = 20;
+    assert_int_equal(ask(core, 2, 9, 1, 0, &reply), MLT_OK);
+    assert_int_equal(reply->fence, 20);
+    meltica__v1__heads_reply__free_unpacked(reply, NULL);
+    assert_int_equal(ask(core, 2, 9, 0, 0, &reply), MLT_OK);
+    assert_int_equal(reply->fence, 9);
+    meltica__v1__heads_reply__free_unpacked(reply, NULL);
+    assert_int_equal(ask(core, 2, 21, 1, 0, &reply), MLT_OK);
+    assert_int_equal(reply->fence, 21);
+    meltica__v1__heads_reply__free_unpacked(reply, NULL);
+    heard[1] = 0;
     mlt_data_bus_core_destroy(core);
 }
 
@@ -192,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_the_answer_says_where_each_channel_and_candle_stands),
         cmocka_unit_test(test_what_heads_told_to_be_lost_is_not_asked_for_again),
         cmocka_unit_test(test_asking_fences_and_who_is_below_the_fence_is_told),
+        cmocka_unit_test(test_an_epoch_that_only_the_hop_knows_fences_too),
         cmocka_unit_test(test_many_instruments_come_in_pages_each_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

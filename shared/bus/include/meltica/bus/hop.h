@@ -13,12 +13,13 @@
  * Receiver: takes batch n + 1 of a boot after batch n; repeats are dropped; at a jump it asks for a
  * repeat (again every 50 ms) and drops what comes meanwhile, since it will come again. Of a boot
  * that it does not know it begins at Hop.resume, what the last receiver of its service had
- * acknowledged. Where Hop.oldest is above what it waits for, the batches between are lost and it
- * says so. It acknowledges (HopAck on "meltica.int.ack.<sender service>", at most every 5 ms) what
- * its handler took, on the same connection after the outputs that the handler produced: an
- * acknowledged batch's outputs have reached the server. While its handler is busy (3 s at most) it
- * says its last acknowledgement again every 250 ms, so that the sender holds back instead of taking
- * it for dead. A receiver that starts asks with boot 0, upon which each sender announces its heads.
+ * acknowledged; unless Hop.epoch is below one that it knows: such a sender was outbid. Where
+ * Hop.oldest is above what it waits for, the batches between are lost and it says so. It
+ * acknowledges (HopAck on "meltica.int.ack.<sender service>", at most every 5 ms) what its handler
+ * took, on the same connection after the outputs that the handler produced: an acknowledged batch's
+ * outputs have reached the server. While its handler is busy (3 s at most) it says its last
+ * acknowledgement again every 250 ms, so that the sender holds back instead of taking it for dead.
+ * A receiver that starts asks with boot 0, upon which each sender announces its heads.
  *
  * On a new connection a sender goes back to what is not acknowledged: what the old one had taken
  * may not have been written.
@@ -167,6 +168,10 @@ void mlt_hop_receiver_leave(struct mlt_hop_receiver *receiver, uint32_t partitio
  * on_batch that has made something and not yet deferred. Destroy waits for it, half a second. */
 void mlt_hop_receiver_defer(struct mlt_hop_receiver *receiver);
 void mlt_hop_receiver_settled(struct mlt_hop_receiver *receiver);
+/* The highest Hop.epoch that came, by partition, also where nothing but heads came: whoever speaks
+ * with a lower one is not heard. Any thread. */
+void mlt_hop_receiver_epochs(struct mlt_hop_receiver *receiver,
+                             uint64_t epochs[MLT_HOP_PARTITIONS_MAX]);
 void mlt_hop_receiver_get_stats(const struct mlt_hop_receiver *receiver,
                                 struct mlt_hop_receiver_stats *out);
 

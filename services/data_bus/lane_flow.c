@@ -21,6 +21,8 @@ struct mlt_lane_flow {
     bool ending;
     pthread_t thread;
     bool started;
+    pthread_mutex_t seen_lock; /* never held while anything is waited for */
+    struct mlt_lanes_counts seen;
 };
 
 static void wait_until(struct mlt_lane_flow *f, int64_t at_ns)
@@ -116,9 +118,13 @@ void mlt_lane_flow_end(struct mlt_lane_flow *f)
 
 void mlt_lane_flow_counts(struct mlt_lane_flow *f, struct mlt_lanes_counts *out)
 {
-    (void)pthread_mutex_lock(&f->lock);
-    mlt_lanes_counts(f->lanes, out);
-    (void)pthread_mutex_unlock(&f->lock);
+    (void)pthread_mutex_lock(&f->seen_lock);
+    if (pthread_mutex_trylock(&f->lock) == 0) {
+        mlt_lanes_counts(f->lanes, &f->seen);
+        (void)pthread_mutex_unlock(&f->lock);
+    }
+    *out = f->seen;
+    (void)pthread_mutex_unlock(&f->seen_lock);
 }
 
 enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, const struct mlt_lane_gate *gate,
@@ -136,6 +142,7 @@ enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, const struct mlt_lane
         f->gate = *gate;
     }
     (void)pthread_mutex_init(&f->lock, NULL);
+    (void)pthread_mutex_init(&f->seen_lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -164,5 +171,6 @@ void mlt_lane_flow_destroy(struct mlt_lane_flow *f)
     mlt_lanes_destroy(f->lanes);
     (void)pthread_cond_destroy(&f->changed);
     (void)pthread_mutex_destroy(&f->lock);
+    (void)pthread_mutex_destroy(&f->seen_lock);
     free(f);
 }

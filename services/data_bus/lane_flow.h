@@ -30,6 +30,8 @@ void mlt_lane_flow_stop(struct mlt_lane_flow *flow);
 void mlt_lane_flow_give_up(struct mlt_lane_flow *flow);
 /* What waits leaves, and the thread ends; no event may follow. More than once is fine. */
 void mlt_lane_flow_end(struct mlt_lane_flow *flow);
+/* Any thread; never waits: whoever asks may hold what opens the gate. While an event waits for room
+ * or for the gate it is what was counted when somebody asked before. */
 void mlt_lane_flow_counts(struct mlt_lane_flow *flow, struct mlt_lanes_counts *out);
 void mlt_lane_flow_destroy(struct mlt_lane_flow *flow); /* ends it; NULL is fine */
 

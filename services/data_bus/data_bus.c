@@ -278,6 +278,9 @@ static void answer_mark(struct data_bus *d, const struct mlt_bus_message *messag
 static void on_other(void *ctx, const char *word, const struct mlt_bus_message *message)
 {
     struct data_bus *d = ctx;
+    if (over(d) || !may_publish(d)) {
+        return; /* another one may know better: who gets no answer asks again */
+    }
     if (strcmp(word, "table") == 0 && message->reply[0] != '\0') {
         answer_mark(d, message);
         return;

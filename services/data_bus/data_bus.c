@@ -403,9 +403,9 @@ static bool claim(struct data_bus *d)
 {
     struct mlt_bus *control = mlt_service_control_bus(d->service);
     struct mlt_error err = MLT_ERROR_INIT;
-    enum mlt_status status = MLT_E_AGAIN;
     uint64_t epoch = 0;
-    while (status != MLT_OK) {
+    for (;;) {
+        enum mlt_status status = MLT_E_AGAIN; /* of this turn: without a connection there is none */
         if (ends(d)) {
             return false;
         }

@@ -194,13 +194,14 @@ static int64_t rank(const struct mlt_owners *owners, uint32_t partition, int64_t
 }
 
 /* Whoever has it does not call it its own: else two that were told different numbers of replicas
- * would take it from each other without end. */
+ * would take it from each other without end. Nor does who was told that it is alone come back: what
+ * it claims does not last beside one that was told better. */
 static bool may_come_home(const struct mlt_owners *owners, uint32_t partition, int64_t now)
 {
     const struct mlt_owners_partition *of = &owners->of[partition];
     const struct mlt_owners_peer *peer = find_peer(owners, of->boot);
-    return partition % owners->replicas == owners->replica && peer != NULL &&
-           !peer_is_home(peer, partition) &&
+    return owners->replicas > 1 && partition % owners->replicas == owners->replica &&
+           peer != NULL && !peer_is_home(peer, partition) &&
            now - later(of->lost_ns, owners->self_steady_ns) >= MLT_OWNERS_HOME_NS;
 }
 

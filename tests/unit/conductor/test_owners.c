@@ -287,6 +287,23 @@ static void test_scaled_two_three_two(void **state)
     assert_int_equal(taken(0) | taken(1), 0);
 }
 
+static void test_who_was_told_that_it_is_alone_stands_by_for_who_was_not(void **state)
+{
+    (void)state;
+    begin(0);
+    run(0, 1);
+    pass(4 * MLT_NS_PER_S);
+    assert_owned("0000");
+    run(1, 2);
+    claim(&world.of[1], 0xf);
+    pass(60 * MLT_NS_PER_S);
+    assert_owned("1111");
+    assert_int_equal(taken(0), 0);
+    world.of[1].running = false; /* it stands in all the same */
+    pass(2 * MLT_NS_PER_S);
+    assert_owned("0000");
+}
+
 static void test_a_higher_epoch_ends_a_lower_one_and_not_the_other_way_round(void **state)
 {
     (void)state;
@@ -344,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_who_does_not_hear_itself_takes_nothing),
         cmocka_unit_test(test_what_cannot_be_claimed_is_tried_again_later),
         cmocka_unit_test(test_scaled_two_three_two),
+        cmocka_unit_test(test_who_was_told_that_it_is_alone_stands_by_for_who_was_not),
         cmocka_unit_test(test_a_higher_epoch_ends_a_lower_one_and_not_the_other_way_round),
         cmocka_unit_test(test_beats_on_the_wire),
     };

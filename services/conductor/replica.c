@@ -187,11 +187,16 @@ void mlt_replica_drain(void *state)
 void mlt_replica_stop(void *state)
 {
     struct replica *r = state;
-    struct conductor *next = NULL;
     mlt_timer_destroy(r->slot_timer);
     mlt_replicas_stop(r->replicas);
-    for (struct conductor *c = r->first; c != NULL; c = next) {
-        next = c->next;
+    for (;;) { /* the others are walked meanwhile: they say what is owned as they end */
+        (void)pthread_mutex_lock(&r->lock);
+        struct conductor *c = r->first;
+        r->first = c != NULL ? c->next : NULL;
+        (void)pthread_mutex_unlock(&r->lock);
+        if (c == NULL) {
+            break;
+        }
         mlt_conductor_destroy(c, &r->retired);
     }
     mlt_replicas_destroy(r->replicas); /* conductors say to it that they end */

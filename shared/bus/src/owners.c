@@ -103,12 +103,12 @@ size_t mlt_owners_peers(const struct mlt_owners *owners, int64_t now)
 
 /* ---- hearing ---- */
 
-static void hear_self(struct mlt_owners *owners, int64_t now)
+static void hear_self(struct mlt_owners *owners, int64_t sent, int64_t now)
 {
-    if (owners->self_heard_ns == INT64_MIN || now - owners->self_heard_ns >= MLT_OWNERS_DEAF_NS) {
+    if (owners->self_heard_ns == INT64_MIN || sent - owners->self_heard_ns >= MLT_OWNERS_DEAF_NS) {
         owners->self_steady_ns = now;
     }
-    owners->self_heard_ns = now;
+    owners->self_heard_ns = later(sent, owners->self_heard_ns);
 }
 
 static bool owned(const struct mlt_owners_partition *of, int64_t now)
@@ -116,15 +116,8 @@ static bool owned(const struct mlt_owners_partition *of, int64_t now)
     return of->boot != 0 && now - of->heard_ns < MLT_OWNERS_SILENCE_NS;
 }
 
-uint64_t mlt_owners_hear(struct mlt_owners *owners, const struct mlt_owners_beat *beat,
-                         const uint64_t own[MLT_OWNERS_PARTITIONS_MAX], int64_t now)
+static void note_owned(struct mlt_owners *owners, const struct mlt_owners_beat *beat, int64_t now)
 {
-    uint64_t lost = 0;
-    if (beat->boot == owners->boot) {
-        hear_self(owners, now);
-        return 0;
-    }
-    note_peer(owners, beat, now);
     for (uint32_t p = 0; p < owners->partitions; p++) {
         struct mlt_owners_partition *of = &owners->of[p];
         if ((beat->partitions & bit(p)) == 0) {
@@ -133,15 +126,29 @@ uint64_t mlt_owners_hear(struct mlt_owners *owners, const struct mlt_owners_beat
                 of->released = true;
                 of->heard_ns = now;
             }
-            continue;
-        }
-        if (of->boot == beat->boot || !owned(of, now) || beat->epochs[p] >= of->epoch) {
+        } else if (of->boot == beat->boot || !owned(of, now) || beat->epochs[p] >= of->epoch) {
             of->boot = beat->boot;
             of->epoch = beat->epochs[p];
             of->released = false;
             of->heard_ns = now;
         }
-        if (own[p] != 0 && beat->epochs[p] > own[p]) {
+    }
+}
+
+uint64_t mlt_owners_hear(struct mlt_owners *owners, const struct mlt_owners_beat *beat,
+                         const uint64_t own[MLT_OWNERS_PARTITIONS_MAX], int64_t now)
+{
+    uint64_t lost = 0;
+    if (beat->boot == owners->boot) {
+        hear_self(owners, beat->sent_ns, now);
+        return 0;
+    }
+    if (!beat->deaf) {
+        note_peer(owners, beat, now);
+        note_owned(owners, beat, now);
+    }
+    for (uint32_t p = 0; p < owners->partitions; p++) {
+        if ((beat->partitions & bit(p)) != 0 && own[p] != 0 && beat->epochs[p] > own[p]) {
             lost |= bit(p);
         }
     }
@@ -270,6 +277,8 @@ size_t mlt_owners_encode(const struct mlt_owners_beat *beat, const char *instanc
     message.replica = beat->replica;
     message.replicas = beat->replicas;
     message.leaving = beat->leaving;
+    message.deaf = beat->deaf;
+    message.sent = (uint64_t)beat->sent_ns;
     message.n_partitions = message.n_epochs = count;
     message.partitions = partitions;
     message.epochs = epochs;
@@ -283,8 +292,8 @@ static bool sensible(const Meltica__V1__OwnerBeat *message)
     for (size_t n = 0; n < message->n_partitions; n++) {
         in_range = in_range && message->partitions[n] < MLT_OWNERS_PARTITIONS_MAX;
     }
-    return in_range && message->boot != 0 && message->replica < message->replicas &&
-           message->n_partitions == message->n_epochs;
+    return in_range && message->sent <= INT64_MAX && message->boot != 0 &&
+           message->replica < message->replicas && message->n_partitions == message->n_epochs;
 }
 
 enum mlt_status mlt_owners_decode(struct mlt_slice bytes, struct mlt_owners_beat *beat)
@@ -300,7 +309,9 @@ enum mlt_status mlt_owners_decode(struct mlt_slice bytes, struct mlt_owners_beat
     *beat = (struct mlt_owners_beat){ .boot = message->boot,
                                       .replica = message->replica,
                                       .replicas = message->replicas,
-                                      .leaving = message->leaving != 0 };
+                                      .leaving = message->leaving != 0,
+                                      .deaf = message->deaf != 0,
+                                      .sent_ns = (int64_t)message->sent };
     for (size_t n = 0; good && n < message->n_partitions; n++) {
         beat->partitions |= bit(message->partitions[n]);
         beat->epochs[message->partitions[n]] = message->epochs[n];

@@ -22,7 +22,7 @@ struct mlt_replicas {
     bool keeper_started;
     struct mlt_gauge *peers;
     struct mlt_counter *taken[MLT_OWNERS_REASONS];
-    atomic_llong self_heard_ns; /* monotonic; 0: not yet */
+    atomic_llong self_heard_ns; /* when what came back was sent, monotonic; 0: nothing yet */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock */
@@ -47,6 +47,9 @@ static void send_beat(struct mlt_replicas *r, bool leaving)
     uint8_t bytes[MLT_OWNERS_BEAT_BYTES_MAX];
     owned_now(r, &beat);
     beat.leaving = leaving;
+    beat.sent_ns = mlt_clock_mono_ns();
+    /* Alone it goes on whatever it hears: nobody is to take its place. */
+    beat.deaf = beat.replicas > 1 && !mlt_replicas_in_touch(r);
     const size_t len = mlt_owners_encode(&beat, mlt_service_instance(r->service), bytes);
     const struct mlt_slice payload = mlt_slice_of(bytes, len);
     struct mlt_bus *bus = mlt_service_data_bus(r->service);
@@ -78,8 +81,10 @@ static void on_beat(void *ctx, const struct mlt_bus_message *message)
     if (outbid) {
         r->ports.outbid(r->ports.ctx, &beat);
     }
-    if (beat.boot == own.boot) { /* after all that was said before it was acted upon */
-        atomic_store(&r->self_heard_ns, now);
+    /* After all that was said before it was acted upon; as of when it was sent, since we may have
+     * slept while it waited for us. */
+    if (beat.boot == own.boot && beat.sent_ns > atomic_load(&r->self_heard_ns)) {
+        atomic_store(&r->self_heard_ns, beat.sent_ns);
     }
 }
 

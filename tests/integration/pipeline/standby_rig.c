@@ -275,7 +275,7 @@ void run_conductor(unsigned replica, const char *replicas)
     process_start(&rig.conductors[replica], "meltica-conductor", rig.server.url, arguments);
 }
 
-void run_data_bus(unsigned replica, const char *replicas)
+static void data_bus_at(const char *url, unsigned replica, const char *replicas)
 {
     static const char *const numbers[2] = { "0", "1" };
     static const char *const instances[2] = { "data-bus-0", "data-bus-1" };
@@ -283,13 +283,32 @@ void run_data_bus(unsigned replica, const char *replicas)
                                       "--replica",  numbers[replica],
                                       "--replicas", replicas,
                                       NULL };
-    process_start(&rig.data_buses[replica], "meltica-data-bus", rig.server.url, arguments);
+    process_start(&rig.data_buses[replica], "meltica-data-bus", url, arguments);
+}
+
+/* As a user of NATS that may not hear what owners say, and may say everything. */
+static const char users[] =
+    "authorization { users: [ { user: all, password: x },"
+    " { user: deaf, password: x, permissions: { publish: \">\","
+    " subscribe: { allow: \">\", deny: [\"meltica.int.owners.>\"] } } } ] }\n"
+    "no_auth_user: all\n";
+
+void run_deaf_data_bus(unsigned replica)
+{
+    char url[128];
+    (void)snprintf(url, sizeof url, "nats://deaf:x@127.0.0.1:%d", rig.server.port);
+    data_bus_at(url, replica, "2");
+}
+
+void run_data_bus(unsigned replica, const char *replicas)
+{
+    data_bus_at(rig.server.url, replica, replicas);
 }
 
 void rig_start(bool jetstream, unsigned conductors, unsigned data_buses)
 {
     memset(&rig, 0, sizeof rig);
-    server_start(&rig.server, jetstream, "");
+    server_start(&rig.server, jetstream, users);
     (void)pthread_mutex_init(&rig.mutex, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);

@@ -50,6 +50,8 @@ int rig_end(void **state); /* also after a failure: nothing stays behind */
 /* Starts one (again). */
 void run_conductor(unsigned replica, const char *replicas);
 void run_data_bus(unsigned replica, const char *replicas);
+/* One of two, that never hears a beat, its own neither, and is heard. */
+void run_deaf_data_bus(unsigned replica);
 void pause_feeding(void);
 
 /* Where the books of each instrument are. */

@@ -92,6 +92,28 @@ static void test_a_data_bus_that_slept_publishes_nothing_any_more(void **state)
     assert_complete();
 }
 
+/* One of its two connections is dead, or may not: it publishes nothing, and does not keep the
+ * others from it. */
+static void test_a_data_bus_that_does_not_hear_itself_is_replaced(void **state)
+{
+    (void)state;
+    rig_start(true, 1, 2);
+    rig.repeating = true;
+    process_kill(&rig.data_buses[0]);
+    (void)await_flow(0);
+    assert_active(1, 1);
+    size_t from = 0;
+    run_deaf_data_bus(0); /* it claims what is its own, as any does that starts */
+    process_wait_log(&rig.data_buses[1], "\"event\":\"standby\"", &from);
+    (void)await_flow(0);
+    assert_active(1, 1);
+    assert_int_equal(metric_of(&rig.data_buses[0], "meltica_bus_out_total"), 0);
+    from = 0;
+    process_wait_log(&rig.data_buses[0], "\"event\":\"standby\"", &from); /* by the claim */
+    (void)await_flow(0);
+    assert_complete();
+}
+
 /* From one to two and back, as a rolling update does it. */
 static void test_data_buses_scaled_from_one_to_two_and_back(void **state)
 {
@@ -123,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_data_bus_killed_under_load_is_replaced, rig_end),
         cmocka_unit_test_teardown(test_a_data_bus_that_slept_publishes_nothing_any_more, rig_end),
+        cmocka_unit_test_teardown(test_a_data_bus_that_does_not_hear_itself_is_replaced, rig_end),
         cmocka_unit_test_teardown(test_data_buses_scaled_from_one_to_two_and_back, rig_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

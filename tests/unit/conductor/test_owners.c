@@ -14,6 +14,7 @@ struct replica {
     struct mlt_owners owners;
     struct mlt_owners_beat beat;
     bool running, deaf;
+    bool hears_nothing;                 /* and is heard: one of its two connections is dead */
     uint64_t taken[MLT_OWNERS_REASONS]; /* partitions that were due, by reason */
 };
 
@@ -64,10 +65,14 @@ static void hear(struct replica *r, const struct mlt_owners_beat *beat)
     }
 }
 
-static void say(const struct replica *from)
+static void say(struct replica *from)
 {
+    const int64_t heard = from->owners.self_heard_ns;
+    from->beat.sent_ns = world.now;
+    from->beat.deaf = heard == INT64_MIN || world.now - heard >= MLT_OWNERS_DEAF_NS;
     for (unsigned to = 0; to < REPLICAS_MAX; to++) {
-        if (world.of[to].running && !world.of[to].deaf && !from->deaf) {
+        if (world.of[to].running && !world.of[to].deaf && !world.of[to].hears_nothing &&
+            !from->deaf) {
             hear(&world.of[to], &from->beat);
         }
     }
@@ -238,6 +243,66 @@ static void test_who_does_not_hear_itself_takes_nothing(void **state)
     assert_int_equal(world.of[0].taken[MLT_OWNERS_SILENT], 1u << 1);
 }
 
+/* It says that it owns, and that it does not hear itself: nobody knows less of its partitions. */
+static void test_what_a_deaf_one_owns_is_taken(void **state)
+{
+    (void)state;
+    begin(2);
+    world.of[1].hears_nothing = true;
+    pass(MLT_OWNERS_DEAF_NS + MLT_OWNERS_SILENCE_NS - 200 * MS);
+    assert_int_equal(taken(0), 0);
+    pass(500 * MS);
+    assert_int_equal(world.of[0].taken[MLT_OWNERS_SILENT], 1u << 1 | 1u << 3);
+    assert_int_equal(world.of[0].taken[MLT_OWNERS_RELEASED], 0);
+    assert_int_equal(mlt_owners_peers(&world.of[0].owners, world.now), 0);
+    pass(10 * MLT_NS_PER_S); /* it is not believed that it has them again */
+    assert_int_equal(world.of[0].beat.partitions, 0xf);
+    assert_int_equal(world.of[1].beat.partitions, 1u << 1 | 1u << 3); /* it knows nothing of it */
+    world.of[1].hears_nothing = false;
+    pass(200 * MS);
+    assert_owned("0000");
+    pass(15 * MLT_NS_PER_S);
+    assert_owned("0101");
+}
+
+/* What a higher epoch says is true, whoever says it. */
+static void test_a_deaf_one_outbids_all_the_same(void **state)
+{
+    (void)state;
+    begin(2);
+    world.of[1].hears_nothing = true;
+    pass(MLT_OWNERS_DEAF_NS + 100 * MS);
+    claim(&world.of[1], 0xf);
+    pass(100 * MS);
+    assert_int_equal(world.of[0].beat.partitions, 0);
+    pass(3 * MLT_NS_PER_S); /* and serves nobody */
+    assert_int_equal(world.of[0].beat.partitions, 0xf);
+}
+
+/* What waited for us while we slept is no sign that we hear now. */
+static void test_an_echo_counts_as_of_when_it_was_sent(void **state)
+{
+    (void)state;
+    struct mlt_owners owners;
+    const uint64_t own[MLT_OWNERS_PARTITIONS_MAX] = { 0 };
+    struct mlt_owners_beat self = { .boot = 1, .replicas = 2 };
+    const int64_t late = 5 * MLT_NS_PER_S;
+    uint64_t take = 0;
+    mlt_owners_init(&owners, PARTITIONS, 0, 2, 1, 0);
+    for (int64_t now = late; now < 2 * late; now += MLT_OWNERS_BEAT_NS) {
+        self.sent_ns = now - late;
+        assert_int_equal(mlt_owners_hear(&owners, &self, own, now), 0);
+        assert_int_equal(mlt_owners_due(&owners, 0, now, &take), MLT_OWNERS_NOTHING);
+    }
+    for (int64_t now = 2 * late; take == 0 && now < 3 * late; now += MLT_OWNERS_BEAT_NS) {
+        self.sent_ns = now;
+        assert_int_equal(mlt_owners_hear(&owners, &self, own, now), 0);
+        (void)mlt_owners_due(&owners, 0, now, &take);
+        assert_int_equal(take != 0, now >= 2 * late + MLT_OWNERS_SETTLE_NS + MLT_OWNERS_SILENCE_NS);
+    }
+    assert_int_equal(take, 0xf); /* its own and, with nobody else there, the others' */
+}
+
 static void test_what_cannot_be_claimed_is_tried_again_later(void **state)
 {
     (void)state;
@@ -331,7 +396,8 @@ static void test_beats_on_the_wire(void **state)
         beat.partitions |= UINT64_C(1) << p;
         beat.epochs[p] = UINT64_MAX - p;
     }
-    beat.leaving = true;
+    beat.leaving = beat.deaf = true;
+    beat.sent_ns = INT64_MAX;
     size_t len = mlt_owners_encode(&beat, instance, bytes);
     assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len), &read), MLT_OK);
     assert_memory_equal(&read, &beat, sizeof beat);
@@ -359,6 +425,9 @@ int main(void)
         cmocka_unit_test(test_who_comes_back_has_its_own_and_the_stand_in_falls_silent),
         cmocka_unit_test(test_who_slept_is_outbid_and_has_its_own_back_later),
         cmocka_unit_test(test_who_does_not_hear_itself_takes_nothing),
+        cmocka_unit_test(test_what_a_deaf_one_owns_is_taken),
+        cmocka_unit_test(test_a_deaf_one_outbids_all_the_same),
+        cmocka_unit_test(test_an_echo_counts_as_of_when_it_was_sent),
         cmocka_unit_test(test_what_cannot_be_claimed_is_tried_again_later),
         cmocka_unit_test(test_scaled_two_three_two),
         cmocka_unit_test(test_who_was_told_that_it_is_alone_stands_by_for_who_was_not),

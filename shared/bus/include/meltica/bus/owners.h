@@ -6,7 +6,7 @@
  *
  * `now` is this process's monotonic time in ns, everywhere: of a beat counts when it was heard,
  * never what another host's clock says. Who does not hear its own beats is cut off, and takes
- * nothing. Partitions are bits of a uint64_t: at most 64. The caller locks.
+ * nothing, and says so. Partitions are bits of a uint64_t: at most 64. The caller locks.
  */
 #ifndef MELTICA_BUS_OWNERS_H
 #define MELTICA_BUS_OWNERS_H
@@ -39,6 +39,8 @@ struct mlt_owners_beat {
     uint64_t boot; /* of the process, never 0 */
     uint32_t replica, replicas;
     bool leaving;                               /* it ends */
+    bool deaf;                                  /* its own beats do not come back */
+    int64_t sent_ns;                            /* its monotonic time, of use to itself alone */
     uint64_t partitions;                        /* that it owns or is about to */
     uint64_t epochs[MLT_OWNERS_PARTITIONS_MAX]; /* 0: not claimed yet, or not its own */
 };
@@ -72,7 +74,7 @@ struct mlt_owners_partition {
 struct mlt_owners {
     uint64_t boot;
     uint32_t partitions, replica, replicas;
-    int64_t self_heard_ns;  /* our last beat came back; INT64_MIN: none did */
+    int64_t self_heard_ns; /* when the last beat of ours that came back was sent; INT64_MIN: none */
     int64_t self_steady_ns; /* since when they do without a pause */
     struct mlt_owners_peer peers[MLT_OWNERS_PEERS_MAX];
     struct mlt_owners_partition of[MLT_OWNERS_PARTITIONS_MAX];
@@ -86,7 +88,9 @@ void mlt_owners_init(struct mlt_owners *owners, uint32_t partitions, uint32_t re
 uint64_t mlt_owners_home(const struct mlt_owners *owners);
 
 /* A beat was heard, of whomever. own: the epochs of what we own (0: not). Returns the partitions of
- * those that the other one owns with a higher epoch: they are lost. */
+ * those that the other one owns with a higher epoch: they are lost. Of one that is deaf no more
+ * than that counts: what it owns nobody serves. Our own counts as of when it was sent: what waited
+ * while we slept says nothing of now. */
 uint64_t mlt_owners_hear(struct mlt_owners *owners, const struct mlt_owners_beat *beat,
                          const uint64_t own[MLT_OWNERS_PARTITIONS_MAX], int64_t now);
 

@@ -212,7 +212,8 @@ struct round {
     bool all, any, stop; /* all parts are taken; some were sent */
 };
 
-/* After one that is refused all begins anew. Those that are left; with `silent` not those whose Adapter has just not answered. */
+/* Those that are left; with `silent` not those whose Adapter has just not answered. After one that
+ * is refused all begins anew. */
 static void send_parts(struct mlt_reconciler *r, bool silent, struct round *round)
 {
     for (uint32_t p = 0; p < r->partitions && !round->stop; p++) {

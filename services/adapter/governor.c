@@ -120,6 +120,11 @@ uint32_t mlt_governor_pool(const struct mlt_governor *governor)
     return parts < share ? share - (uint32_t)parts : 0;
 }
 
+void mlt_governor_wait(struct mlt_governor *governor, int64_t until_ns)
+{
+    governor->wait_until_ns = until_ns;
+}
+
 void mlt_governor_heard(struct mlt_governor *governor, uint32_t adapters)
 {
     governor->surplus = adapters > governor->adapters ? adapters - governor->adapters : 0;
@@ -268,6 +273,9 @@ int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
                                      : governor->held_until_ns;
     if (now_ns < closed_until) {
         return closed_until;
+    }
+    if (now_ns < governor->wait_until_ns) {
+        return governor->wait_until_ns;
     }
     const uint32_t used = mlt_governor_used(governor, now_ns);
     if (governor->adapters > 0) {

@@ -70,9 +70,10 @@ struct mlt_governor {
     int64_t held_until_ns;    /* the host does not answer: back-off */
     struct mlt_backoff backoff;
     /* Shared only. */
-    uint32_t adapters; /* that share it at most; 0: it is alone */
-    uint32_t surplus;  /* that share it beyond these: their parts are the pool's */
-    int64_t open_ns;   /* from then on its own part is for all calls */
+    uint32_t adapters;     /* that share it at most; 0: it is alone */
+    uint32_t surplus;      /* that share it beyond these: their parts are the pool's */
+    int64_t wait_until_ns; /* no call before: what others know is being read */
+    int64_t open_ns;       /* from then on its own part is for all calls */
     uint32_t pooled[MLT_GOVERNOR_BUCKETS]; /* of blocks; buckets are what is its own then */
     struct mlt_weight_block {
         uint32_t left;
@@ -98,6 +99,8 @@ int64_t mlt_governor_admit(struct mlt_governor *governor, uint32_t weight,
                            enum mlt_weight_class class, int64_t now_ns);
 /* From now on as one of at most so many Adapters of the address (2 at least). */
 void mlt_governor_share_with(struct mlt_governor *governor, uint32_t adapters, int64_t now_ns);
+/* No call before then; 0: at once. */
+void mlt_governor_wait(struct mlt_governor *governor, int64_t until_ns);
 /* So many of them were heard; those above what was said have parts that nobody reckoned with, and
  * the pool is smaller by these. */
 void mlt_governor_heard(struct mlt_governor *governor, uint32_t adapters);

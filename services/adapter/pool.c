@@ -10,6 +10,9 @@
 #include "meltica/base/log.h"
 #include "meltica/bus/stored.h"
 
+#define READ_AGAIN_NS (200 * MLT_NS_PER_MS) /* while the first call waits for it */
+#define READ_SOON 15u                       /* so often; then once a second */
+
 enum phase { IDLE, ASKED, ANSWERED };
 
 struct mlt_pool {
@@ -26,6 +29,7 @@ struct mlt_pool {
 
     _Atomic uint64_t born; /* of the ledger that was asked last; 0: none yet */
     atomic_bool lost;      /* another one was heard since */
+    atomic_bool read;      /* it was read once */
 
     pthread_mutex_t lock; /* never held while the store is asked */
     pthread_cond_t wake;
@@ -36,6 +40,7 @@ struct mlt_pool {
     /* Of the thread. */
     struct mlt_store *store; /* NULL: not made yet */
     bool bucket;
+    unsigned reads;
     struct mlt_reserve reserve;
 };
 
@@ -114,13 +119,54 @@ static enum mlt_status update(void *ctx, struct mlt_slice value, uint64_t expect
     return status;
 }
 
+/* For a refusal that is in it already: a start must not call into a ban. */
+static void read_once(struct mlt_pool *pool)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_ledger ledger;
+    struct mlt_buf value;
+    uint64_t revision = 0;
+    mlt_buf_init(&value, MLT_LEDGER_BYTES_MAX);
+    pool->reads += pool->reads < READ_SOON;
+    const enum mlt_status status = get(pool, &value, &revision, &err);
+    if (status == MLT_OK && mlt_ledger_decode(mlt_buf_view(&value), &ledger) == MLT_OK) {
+        (void)learn_blocked(pool, ledger.blocked_until_ns);
+    }
+    if (status == MLT_OK || status == MLT_E_NOT_FOUND) {
+        atomic_store(&pool->read, true);
+        tell_loop(pool);
+    }
+    mlt_buf_fini(&value);
+}
+
+/* With the lock: until it is woken, or the ledger should be read again. */
+static void wait_for_question(struct mlt_pool *pool)
+{
+    if (atomic_load(&pool->read)) {
+        (void)pthread_cond_wait(&pool->wake, &pool->lock);
+        return;
+    }
+    const int64_t at_ns =
+        mlt_clock_mono_ns() + (pool->reads < READ_SOON ? READ_AGAIN_NS : MLT_NS_PER_S);
+    const struct timespec at = { .tv_sec = (time_t)(at_ns / MLT_NS_PER_S),
+                                 .tv_nsec = (long)(at_ns % MLT_NS_PER_S) };
+    (void)pthread_cond_timedwait(&pool->wake, &pool->lock, &at);
+}
+
 static void *run(void *argument)
 {
     struct mlt_pool *pool = argument;
     (void)pthread_mutex_lock(&pool->lock);
     while (!pool->stop) {
+        if (!atomic_load(&pool->read)) {
+            (void)pthread_mutex_unlock(&pool->lock);
+            read_once(pool);
+            (void)pthread_mutex_lock(&pool->lock);
+        }
         if (pool->phase != ASKED) {
-            (void)pthread_cond_wait(&pool->wake, &pool->lock);
+            if (!pool->stop) {
+                wait_for_question(pool);
+            }
             continue;
         }
         struct mlt_pool_answer answer = { .want = pool->answer.want, .err = MLT_ERROR_INIT };
@@ -193,6 +239,11 @@ bool mlt_pool_lost(struct mlt_pool *pool)
     return atomic_load(&pool->lost);
 }
 
+bool mlt_pool_read(struct mlt_pool *pool)
+{
+    return atomic_load(&pool->read);
+}
+
 bool mlt_pool_take(struct mlt_pool *pool, struct mlt_pool_answer *answer)
 {
     (void)pthread_mutex_lock(&pool->lock);
@@ -252,7 +303,11 @@ enum mlt_status mlt_pool_create(const struct mlt_pool_options *options, struct m
     (void)snprintf(subject, sizeof subject, "$KV." MLT_WEIGHT_BUCKET ".%s", pool->egress);
     mlt_reserve_init(&pool->reserve, &store, mlt_clock_system(), mlt_random64());
     (void)pthread_mutex_init(&pool->lock, NULL);
-    (void)pthread_cond_init(&pool->wake, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&pool->wake, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     pool->started = pthread_create(&pool->thread, NULL, run, pool) == 0;
     const enum mlt_status status =
         pool->started

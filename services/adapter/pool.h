@@ -2,7 +2,7 @@
  * The Adapter's hand on the weight that it shares (reserve.h): a thread of its own asks JetStream,
  * so that the loop never waits for it, one question at a time, and posts to the loop when it knows
  * more. It also hears what the other Adapters write: a refusal of the exchange that one of them was
- * given holds for all, at once.
+ * given holds for all, at once, and for one that starts later.
  */
 #ifndef MELTICA_ADAPTER_POOL_H
 #define MELTICA_ADAPTER_POOL_H
@@ -39,6 +39,9 @@ bool mlt_pool_idle(struct mlt_pool *pool);
 /* Only when idle. */
 void mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *want, int64_t offset_ns);
 
+/* Whether the ledger has been read since the start, or is known not to be there: what others wrote
+ * before is known then. It is read without a question, again and again until it can be. */
+bool mlt_pool_read(struct mlt_pool *pool);
 /* Another ledger is in the place of the one that this Adapter knew: what it was granted by that one
  * must be said in the new one, by the next question, though nothing is needed. */
 bool mlt_pool_lost(struct mlt_pool *pool);

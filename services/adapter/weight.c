@@ -8,6 +8,8 @@
 #define BLOCK_PART 8u  /* of the pool: most that one question reserves */
 #define CRUMB_PART 64u /* of the pool: least, so that light calls do not ask one by one */
 #define AWAY_NS MLT_NS_PER_S
+/* For the ledger to be read at the start. */
+#define READ_NS (3 * MLT_NS_PER_S)
 /* One that was started again is heard twice for as long as the one before it is. */
 #define CROWDED_NS ((MLT_LEDGER_HEARD_S + 2) * MLT_NS_PER_S)
 
@@ -175,8 +177,11 @@ static void heed_others(struct mlt_adapter *adapter)
 {
     int64_t offset_ns = 0;
     const int64_t until_ns = mlt_pool_blocked_until_ns(adapter->pool);
-    if (until_ns == 0 || !offset_of(adapter, &offset_ns)) {
+    if (until_ns == 0) {
         return;
+    }
+    if (!offset_of(adapter, &offset_ns)) {
+        offset_ns = 0; /* to ask for it is a call, too: our own clock is near enough */
     }
     const int64_t mono_ns = until_ns - ahead_of_mono(offset_ns);
     struct mlt_governor *governor = &adapter->governor;
@@ -201,6 +206,10 @@ static void on_known(void *ctx)
     }
     const bool answered = mlt_pool_take(adapter->pool, &answer);
     heed_others(adapter);
+    if (adapter->governor.wait_until_ns != 0 && mlt_pool_read(adapter->pool)) {
+        mlt_governor_wait(&adapter->governor, 0);
+        mlt_adapter_rest_turn(adapter);
+    }
     if (answered) {
         take_answer(adapter, &answer, mlt_clock_mono_ns());
         mlt_adapter_rest_turn(adapter);
@@ -264,5 +273,6 @@ enum mlt_status mlt_adapter_weight_start(struct mlt_adapter *adapter, struct mlt
     make_meters(adapter);
     mlt_governor_share_with(&adapter->governor, (uint32_t)adapter->config->egress_adapters,
                             mlt_clock_mono_ns());
+    mlt_governor_wait(&adapter->governor, mlt_clock_mono_ns() + READ_NS);
     return mlt_pool_create(&options, &adapter->pool, err);
 }

@@ -238,6 +238,42 @@ static void test_a_refusal_that_others_were_given_is_heard_where_it_can_be_true(
     assert_true(mlt_pool_blocked_until_ns(pool) == told.blocked_until_ns);
 }
 
+static void await_read(void)
+{
+    lock();
+    while (!mlt_pool_read(pool)) { /* it is posted when it was */
+        (void)pthread_cond_wait(&world.changed, &world.lock);
+    }
+    unlock();
+}
+
+static void test_a_refusal_that_is_in_the_ledger_is_known_after_the_start(void **state)
+{
+    (void)state;
+    const struct mlt_ledger told = ledger_of(9, mlt_clock_wall_ns() + 60 * S);
+    store_ledger(&told, 5);
+    world.away = true;
+    open_pool();
+    lock();
+    while (world.gets < 2) { /* it is tried again */
+        (void)pthread_cond_wait(&world.changed, &world.lock);
+    }
+    assert_false(mlt_pool_read(pool));
+    world.away = false;
+    unlock();
+    await_read();
+    assert_true(mlt_pool_blocked_until_ns(pool) == told.blocked_until_ns);
+}
+
+static void test_a_ledger_that_is_not_there_refuses_nothing(void **state)
+{
+    (void)state;
+    open_pool();
+    await_read();
+    assert_int_equal(mlt_pool_blocked_until_ns(pool), 0);
+    assert_int_equal(world.revision, 0); /* nor is one written */
+}
+
 /* Waits for the answer; bounded by the time of the whole test. */
 static struct mlt_pool_answer ask(uint32_t least)
 {
@@ -268,6 +304,7 @@ static void test_what_was_granted_before_the_ledger_was_lost_is_said_in_the_new_
 {
     (void)state;
     open_pool();
+    await_read();
     assert_int_equal(ask(300).result.weight, 300);
     assert_false(mlt_pool_lost(pool));
     lock();
@@ -299,6 +336,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_a_refusal_that_others_were_given_is_heard_where_it_can_be_true, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_refusal_that_is_in_the_ledger_is_known_after_the_start, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_ledger_that_is_not_there_refuses_nothing, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(
             test_what_was_granted_before_the_ledger_was_lost_is_said_in_the_new_one, set_up,
             tear_down),

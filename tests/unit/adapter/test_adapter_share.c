@@ -22,7 +22,8 @@ static struct {
     struct mlt_pool_answer answer;
     int64_t blocked_until_ns; /* as others wrote; the exchange's clock */
     uint32_t heard;           /* Adapters, in answers */
-    bool lost;                /* the ledger */
+    bool lost, read;          /* the ledger */
+    bool clock_unknown;       /* the exchange's */
 } world;
 
 int64_t __wrap_mlt_clock_mono_ns(void);
@@ -40,6 +41,13 @@ void __wrap_mlt_pool_ask(struct mlt_pool *pool, const struct mlt_ledger_want *wa
 bool __wrap_mlt_pool_take(struct mlt_pool *pool, struct mlt_pool_answer *answer);
 int64_t __wrap_mlt_pool_blocked_until_ns(struct mlt_pool *pool);
 bool __wrap_mlt_pool_lost(struct mlt_pool *pool);
+bool __wrap_mlt_pool_read(struct mlt_pool *pool);
+
+bool __wrap_mlt_pool_read(struct mlt_pool *pool)
+{
+    (void)pool;
+    return world.read;
+}
 
 bool __wrap_mlt_pool_lost(struct mlt_pool *pool)
 {
@@ -64,7 +72,7 @@ bool __wrap_mlt_clock_offset_get(const struct mlt_clock_offset *clock, int64_t m
     (void)mono_ns;
     (void)wall_ns;
     *out = (struct mlt_clock_estimate){ .offset_ns = 0 };
-    return true;
+    return !world.clock_unknown;
 }
 
 uint64_t __wrap_mlt_service_boot(const struct mlt_service *service)
@@ -154,6 +162,12 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void read_ledger(void)
+{
+    world.read = true;
+    world.options.known(world.options.ctx);
+}
+
 /* Each question of these steps is answered with that at once, as the pool's thread posts it. */
 static void run(int64_t duration_ns, enum mlt_status status)
 {
@@ -193,6 +207,7 @@ static void test_a_refusal_that_cannot_be_told_is_told_once_a_second(void **stat
 static void test_nor_is_a_need_asked_for_more_often(void **state)
 {
     (void)state;
+    read_ledger();
     const struct mlt_rest_asked asked = { MLT_REST_DEPTH, "A-USDT", 100, 0, 0, MLT_WEIGHT_RESYNC };
     unsigned flight = 0;
     int64_t next_ns = 0;
@@ -223,6 +238,7 @@ static void run_in_need(int64_t duration_ns)
 static void test_more_adapters_than_were_said_are_told_once_and_taken_off_the_pool(void **state)
 {
     (void)state;
+    read_ledger();
     world.heard = 2;
     run_in_need(2 * S);
     assert_int_equal(world.want.pool, 2336);
@@ -251,6 +267,42 @@ static void test_a_ledger_that_was_lost_is_asked_by_an_adapter_that_is_idle(void
     assert_int_equal(world.want.least, 0);
     run(3 * S, MLT_OK);
     assert_int_equal(world.questions, 1);
+}
+
+static enum mlt_status next_call(int64_t *next_ns)
+{
+    unsigned flight = 0;
+    return mlt_rest_next(&adapter->rest, world.now_ns, &flight, next_ns);
+}
+
+/* Each call into a ban makes it longer. */
+static void test_an_adapter_that_starts_reads_before_its_first_call(void **state)
+{
+    (void)state;
+    int64_t next_ns = 0;
+    assert_int_equal(
+        mlt_rest_schedule(&adapter->rest, MLT_REST_EXCHANGE_INFO, 3600 * S, world.now_ns), MLT_OK);
+    assert_int_equal(next_call(&next_ns), MLT_E_EMPTY);
+    world.clock_unknown = true; /* the time would be the second call */
+    world.blocked_until_ns = T0 + 60 * S;
+    read_ledger();
+    assert_int_equal(next_call(&next_ns), MLT_E_EMPTY);
+    assert_true(next_ns == T0 + 60 * S);
+    world.now_ns = next_ns;
+    assert_int_equal(next_call(&next_ns), MLT_OK);
+}
+
+static void test_the_first_call_waits_for_the_ledger_for_so_long(void **state)
+{
+    (void)state;
+    int64_t next_ns = 0;
+    assert_int_equal(
+        mlt_rest_schedule(&adapter->rest, MLT_REST_EXCHANGE_INFO, 3600 * S, world.now_ns), MLT_OK);
+    run(2 * S, MLT_E_UNAVAILABLE);
+    assert_int_equal(next_call(&next_ns), MLT_E_EMPTY);
+    assert_true(next_ns == T0 + 3 * S);
+    world.now_ns = next_ns;
+    assert_int_equal(next_call(&next_ns), MLT_OK);
 }
 
 /* ---- configuration ---- */
@@ -291,6 +343,8 @@ int main(void)
         TEST(test_a_refusal_that_cannot_be_told_is_told_once_a_second),
         TEST(test_nor_is_a_need_asked_for_more_often),
         TEST(test_a_ledger_that_was_lost_is_asked_by_an_adapter_that_is_idle),
+        TEST(test_an_adapter_that_starts_reads_before_its_first_call),
+        TEST(test_the_first_call_waits_for_the_ledger_for_so_long),
         TEST(test_a_part_that_exchangeinfo_does_not_fit_in_is_refused),
         TEST(test_more_adapters_than_were_said_are_told_once_and_taken_off_the_pool),
     };

@@ -166,7 +166,9 @@ static void join(const struct resync_entry *waiting, uint32_t *depth, enum mlt_s
     } else if (waiting->need < *need) {
         *depth = waiting->depth;
     }
-    *need = *need < waiting->need ? *need : waiting->need;
+    if (waiting->need < *need) {
+        *need = waiting->need;
+    }
 }
 
 void mlt_conductor_on_resync(void *ctx, struct mlt_slice instrument, uint32_t depth,

@@ -170,7 +170,7 @@ static int set_up(void **state)
     world.ahead_ns = 0;
     world.count = 0;
     world.silent = 0;
-    return mlt_reconciler_create(NULL, 4, 1, &ports, &reconciler, &err);
+    return mlt_reconciler_create(NULL, 4, 1, &ports, &reconciler, &err) == MLT_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)

@@ -159,7 +159,7 @@ static int set_up(void **state)
     struct mlt_error err = MLT_ERROR_INIT;
     world.calls_there = world.calls_away = world.answers = world.accepted = 0;
     world.heard = world.held = false;
-    return mlt_resync_create(NULL, &ports, &resync, &err);
+    return mlt_resync_create(NULL, &ports, &resync, &err) == MLT_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)

@@ -98,6 +98,8 @@ bool mlt_bus_replica_ready(void *state, const char **reason)
             *reason = "claiming";
         } else if (stats.reads == 0) {
             *reason = "no dispatch table yet";
+        } else if (r->active->shared && !mlt_replicas_in_touch(r->replicas)) {
+            *reason = "its own beats do not come back"; /* and nothing leaves */
         }
     }
     (void)pthread_mutex_unlock(&r->lock);

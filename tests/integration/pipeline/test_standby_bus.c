@@ -105,6 +105,8 @@ static void test_a_data_bus_that_does_not_hear_itself_is_replaced(void **state)
     size_t from = 0;
     run_deaf_data_bus(0); /* it claims what is its own, as any does that starts */
     process_wait_log(&rig.data_buses[1], "\"event\":\"standby\"", &from);
+    from = 0;
+    process_wait_log(&rig.data_buses[0], "its own beats do not come back", &from);
     (void)await_flow(0);
     assert_active(1, 1);
     assert_int_equal(metric_of(&rig.data_buses[0], "meltica_bus_out_total"), 0);

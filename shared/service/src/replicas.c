@@ -1,4 +1,5 @@
-/* See replicas.h. One lock, for owners and flags; nothing of the service's runs under it. */
+/* See replicas.h. One lock, for owners and flags; nothing of the service's runs under it. Another
+ * one for beats, around what is owned and its being said. */
 #include "meltica/service/replicas.h"
 
 #include <pthread.h>
@@ -24,6 +25,7 @@ struct mlt_replicas {
     struct mlt_counter *taken[MLT_OWNERS_REASONS];
     atomic_llong self_heard_ns; /* when what came back was sent, monotonic; 0: nothing yet */
 
+    pthread_mutex_t saying; /* or what was owned before would be said last; before other locks */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock */
     struct mlt_owners owners;
@@ -45,6 +47,7 @@ static void send_beat(struct mlt_replicas *r, bool leaving)
 {
     struct mlt_owners_beat beat;
     uint8_t bytes[MLT_OWNERS_BEAT_BYTES_MAX];
+    (void)pthread_mutex_lock(&r->saying);
     owned_now(r, &beat);
     beat.leaving = leaving;
     beat.sent_ns = mlt_clock_mono_ns();
@@ -56,6 +59,7 @@ static void send_beat(struct mlt_replicas *r, bool leaving)
     const enum mlt_status status =
         leaving ? mlt_bus_publish_wait(bus, r->subject, payload, mlt_clock_mono_ns() + LEAVE_NS)
                 : mlt_bus_publish(bus, r->subject, payload);
+    (void)pthread_mutex_unlock(&r->saying);
     if (status != MLT_OK && status != MLT_E_CLOSED && status != MLT_E_FULL) {
         mlt_log(MLT_LOG_ERROR, "beat_failed", "the other replicas do not hear of this one",
                 MLT_S("status", mlt_status_word(status)));
@@ -251,6 +255,7 @@ enum mlt_status mlt_replicas_create(struct mlt_service *service,
     r->service = service;
     r->ports = *ports;
     atomic_init(&r->self_heard_ns, 0);
+    (void)pthread_mutex_init(&r->saying, NULL);
     (void)pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
@@ -317,5 +322,6 @@ void mlt_replicas_destroy(struct mlt_replicas *replicas)
     mlt_replicas_stop(replicas);
     (void)pthread_cond_destroy(&replicas->changed);
     (void)pthread_mutex_destroy(&replicas->lock);
+    (void)pthread_mutex_destroy(&replicas->saying);
     free(replicas);
 }

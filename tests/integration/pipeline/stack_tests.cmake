@@ -74,7 +74,7 @@ mlt_add_test(NAME test_weight SOURCES test_weight.c LIBS mlt_test_stack LABELS i
 set_tests_properties(test_weight PROPERTIES RUN_SERIAL ON)
 add_dependencies(test_weight meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
     meltica-control-bus)
-# Seven days of 40 s with 500 instruments, six minutes by the clock: ctest -C long -R test_week.
+# Seven days of 20 s with 500 instruments, three minutes by the clock: ctest -C long -R test_week.
 mlt_add_test(NAME test_week SOURCES test_week.c LIBS mlt_test_stack PkgConfig::CJSON LABELS integration LONG TIMEOUT 900)
 set_tests_properties(test_week PROPERTIES RUN_SERIAL ON)
 add_dependencies(test_week meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus

@@ -17,9 +17,9 @@
 
 #define SYMBOLS 500u
 #define DAYS 7u
-#define LIFE_S "40"
-#define ROLLOVER_MS "38333" /* 23 of 24 hours */
-#define MARKET_S "350"      /* eight days and what comes before the first begins */
+#define LIFE_S "20"
+#define ROLLOVER_MS "19167" /* 23 of 24 hours */
+#define MARKET_S "170"      /* eight days and what comes before the first begins */
 
 /* Fewer levels than asked for: each snapshot is the whole book, so nothing but a hole could make a
  * book ask for another one. */
@@ -131,7 +131,8 @@ static void test_seven_rollovers_of_500_symbols_lose_and_double_nothing(void **s
         SYMBOLS);
     const uint64_t fetched = depth_requests();
     assert_true(fetched >= SYMBOLS);
-    const uint64_t lines = (uint64_t)mlt_stack_exchange_status(&stack, "connections");
+    /* The spare line has no streams: where it is replaced nothing rolls over. */
+    const uint64_t lines = (uint64_t)mlt_stack_exchange_status(&stack, "connections") - 1;
     assert_true(lines >= 2);
 
     uint64_t rounds = 0;

@@ -89,7 +89,6 @@ static struct mlt_topic_instrument *instrument_of(struct mlt_topics *topics, con
     instrument->token = strdup(token);
     instrument->partition = mlt_instrument_slot(key) % topics->partitions;
     instrument->line = MLT_LINE_NONE;
-    instrument->down = true; /* as an Adapter that was here before may have said when it ended */
     if (instrument->token == NULL || mlt_map_put(&topics->instruments, key, instrument) != MLT_OK) {
         free(instrument->token);
         free(instrument);

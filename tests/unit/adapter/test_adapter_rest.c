@@ -601,37 +601,33 @@ static void test_schedule_that_has_risen_goes_before_younger_demands(void **stat
     expect_flight(take(now), "YOUNG-USDT", 100, MLT_WEIGHT_RESYNC);
 }
 
-static void test_waiting_call_takes_the_larger_limit_and_the_higher_urgency(void **state)
+static void test_waiting_call_is_enough_for_less_and_becomes_more(void **state)
 {
     (void)state;
     ask("A-USDT", 100, MLT_WEIGHT_DEPTH, T0);
-    ask("B-USDT", 500, MLT_WEIGHT_AUDIT, T0);
     ask("B-USDT", 100, MLT_WEIGHT_DEPTH, T0);
+    ask("B-USDT", 500, MLT_WEIGHT_RESYNC, T0);
     ask("A-USDT", 1000, MLT_WEIGHT_DEPTH, T0);
-    ask("B-USDT", 100, MLT_WEIGHT_AUDIT, T0); /* neither goes down */
+    ask("B-USDT", 100, MLT_WEIGHT_DEPTH, T0); /* neither goes down */
     assert_int_equal(rest.demand_count, 2);
-    expect_flight(take(T0), "A-USDT", 1000, MLT_WEIGHT_DEPTH); /* first asked for */
-    expect_flight(take(T0), "B-USDT", 500, MLT_WEIGHT_DEPTH);
+    expect_flight(take(T0), "B-USDT", 500, MLT_WEIGHT_RESYNC);
+    expect_flight(take(T0), "A-USDT", 1000, MLT_WEIGHT_DEPTH);
 }
 
-/* Many LIVE books wait to be deepened when their line ends. */
-static void test_a_book_that_is_not_live_waits_for_no_deeper_snapshot(void **state)
+/* Else a book that drops while it waits to be deepened would need ten times the weight. */
+static void test_light_call_in_haste_does_not_become_a_heavy_one(void **state)
 {
     (void)state;
     ask("A-USDT", 1000, MLT_WEIGHT_DEPTH, T0);
     ask("A-USDT", 100, MLT_WEIGHT_RESYNC, T0);
-    ask("A-USDT", 1000, MLT_WEIGHT_DEPTH, T0); /* nor afterwards */
-    ask("B-USDT", 1000, MLT_WEIGHT_FIRST, T0); /* LIVE, and soon shows too little */
-    ask("B-USDT", 100, MLT_WEIGHT_RESYNC, T0);
-    ask("C-USDT", 5000, MLT_WEIGHT_AUDIT, T0);
-    ask("C-USDT", 100, MLT_WEIGHT_FIRST, T0);
-    ask("D-USDT", 100, MLT_WEIGHT_RESYNC, T0);
-    ask("D-USDT", 500, MLT_WEIGHT_RESYNC, T0); /* of one class: the larger */
-    assert_int_equal(rest.demand_count, 4);
-    expect_flight(take(T0), "A-USDT", 100, MLT_WEIGHT_RESYNC);
-    expect_flight(take(T0), "B-USDT", 100, MLT_WEIGHT_RESYNC);
-    expect_flight(take(T0), "D-USDT", 500, MLT_WEIGHT_RESYNC);
-    expect_flight(take(T0), "C-USDT", 100, MLT_WEIGHT_FIRST);
+    ask("A-USDT", 500, MLT_WEIGHT_AUDIT, T0); /* the first one is enough for it */
+    ask("A-USDT", 100, MLT_WEIGHT_RESYNC, T0);
+    assert_int_equal(rest.demand_count, 2);
+    const unsigned light = take(T0);
+    expect_flight(light, "A-USDT", 100, MLT_WEIGHT_RESYNC);
+    expect_nothing(T0); /* one at a time */
+    (void)mlt_rest_done(&rest, light, MLT_REST_DONE, T0);
+    expect_flight(take(T0), "A-USDT", 1000, MLT_WEIGHT_DEPTH);
 }
 
 static void test_no_limit_is_the_default_and_too_large_a_one_the_largest(void **state)
@@ -774,8 +770,8 @@ int main(void)
         TEST(test_whoever_waits_long_rises),
         TEST(test_schedule_that_is_overdue_rises_too),
         TEST(test_schedule_that_has_risen_goes_before_younger_demands),
-        TEST(test_waiting_call_takes_the_larger_limit_and_the_higher_urgency),
-        TEST(test_a_book_that_is_not_live_waits_for_no_deeper_snapshot),
+        TEST(test_waiting_call_is_enough_for_less_and_becomes_more),
+        TEST(test_light_call_in_haste_does_not_become_a_heavy_one),
         TEST(test_no_limit_is_the_default_and_too_large_a_one_the_largest),
         TEST(test_flight_does_not_swallow_a_deeper_request),
         TEST(test_failed_flight_joins_the_one_that_waits),

@@ -11,7 +11,7 @@
 extern const char *const mlt_nats_services[MLT_NATS_SERVICES]; /* "adapter", ... */
 
 /* Permissions of a service as a NATS configuration block, appended. index is that of its name.
- * transition: those of 0.1.0, whose services hear their answers at _INBOX.>, besides. */
+ * transition: also those of older services, which hear their answers at _INBOX.>. */
 enum mlt_status mlt_nats_service_rights(size_t index, bool transition,
                                         struct mlt_buf *out) MLT_MUST_CHECK;
 

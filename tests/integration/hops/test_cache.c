@@ -36,7 +36,8 @@ struct owner {
     struct mlt_conductor_cache *cache;
     struct mlt_orderbook *levels;
     uint64_t epoch;
-    int64_t snapshot_id; /* of its next commits */
+    uint64_t opened_epoch; /* the first one, which stays: for the thread of the cache */
+    int64_t snapshot_id;   /* of its next commits */
     pthread_mutex_t mutex;
     struct latch answered;
     uint64_t taken, outcomes[3];
@@ -59,7 +60,7 @@ static void on_fenced(void *ctx, struct mlt_slice instrument, uint64_t epoch)
 {
     struct owner *o = ctx;
     assert_true(mlt_instrument_token_valid(instrument));
-    assert_true(epoch > o->epoch);
+    assert_true(epoch > o->opened_epoch);
     (void)pthread_mutex_lock(&o->mutex);
     o->fences++;
     o->fences_early += o->outcomes[MLT_COMMIT_FENCED] < o->fences;
@@ -83,7 +84,7 @@ static void seed(struct mlt_orderbook *levels, int64_t last)
 
 static void owner_open(struct owner *o, uint64_t epoch)
 {
-    *o = (struct owner){ .epoch = epoch, .snapshot_id = 5 };
+    *o = (struct owner){ .epoch = epoch, .opened_epoch = epoch, .snapshot_id = 5 };
     (void)pthread_mutex_init(&o->mutex, NULL);
     latch_init(&o->answered);
     o->bus = server_connect(&server, NULL);

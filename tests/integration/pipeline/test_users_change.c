@@ -1,6 +1,6 @@
 /*
  * Services beside users of NATS that are older than they are, and the users made anew under them:
- * the way of an upgrade (helm/meltica/UPGRADING.md). What those of 0.1.0 lacked is taken from what
+ * the way of an upgrade (helm/meltica/UPGRADING.md). What older users lack is taken from what
  * `meltica nats-auth --transition` prints.
  */
 #include <poll.h>

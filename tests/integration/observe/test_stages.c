@@ -57,9 +57,10 @@ static void look(void *ctx, const struct mlt_event *event, struct mlt_slice byte
         seen.stages[i] += at[i + 1] - at[i];
     }
     /* The exchange puts no time on its best prices, nor on most answers of REST, of which a BOOK
-     * may be. */
+     * may be; that a source is up is the Adapter's word. */
     seen.incomplete += s->exchange == MLT_STAMP_UNKNOWN && event->type != MLT_EVENT_BBO &&
-                       event->type != MLT_EVENT_BOOK && event->rest_function.len == 0;
+                       event->type != MLT_EVENT_BOOK && event->type != MLT_EVENT_STATUS &&
+                       event->rest_function.len == 0;
     seen.whole += s->published - s->received - (int64_t)event->throttled_ns;
 }
 

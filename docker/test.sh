@@ -227,6 +227,7 @@ while "$docker" exec "$adapter" /usr/local/bin/meltica-adapter --healthcheck >/d
     [ "$SECONDS" -lt "$deadline" ] || fail "an adapter without NATS is said to be well"
 done
 compose start nats >/dev/null 2>&1
+deadline=$((SECONDS + 30))
 until "$docker" exec "$adapter" /usr/local/bin/meltica-adapter --healthcheck >/dev/null 2>&1; do
     [ "$SECONDS" -lt "$deadline" ] || fail "the adapter does not find NATS again"
 done

@@ -15,7 +15,7 @@ from process import Failure, Process, root
 WAIT_S = 60
 NATSCLI = "github.com/nats-io/natscli/nats@v0.5.0"
 INSTALL_S = 900
-WRITTEN, THERE = "BTC-USDT", "SYM0001-USDT"  # instruments: that of the documentation, that of this market
+WRITTEN, THERE = "BTC-USDT", "SYM0001-USDT"  # instruments: that of the documentation of the live market, that of the demo's and of this one
 
 # Command, as written but without its comment: what its output must show, in any order. Those that go on by themselves
 # ("goes on") are ended when they have shown it; with "file:" what is written has to have it.
@@ -100,7 +100,7 @@ def wait_for_file(process, folder, name, text):
 
 
 def carry_out(name, command, environment, folder):
-    expected = EXPECTED[command]
+    expected = EXPECTED[command.replace(THERE, WRITTEN)]
     # ./dev is found from the project's folder only; the others write beside themselves.
     where = root if "./dev" in command else folder
     words = ["bash", "-c", "exec " + command.replace(WRITTEN, THERE)]
@@ -120,8 +120,8 @@ def run(url, nats):
     environment = {**os.environ, "NATS_URL": url, "MELTICA_NATS_URL": url}
     environment["PATH"] = os.path.dirname(nats) + os.pathsep + environment["PATH"]
     lines = list(written())
-    unknown = [f"{name}: {command}" for name, command in lines if command not in EXPECTED]
-    gone = set(EXPECTED) - {command for _, command in lines}
+    unknown = [f"{name}: {command}" for name, command in lines if command.replace(THERE, WRITTEN) not in EXPECTED]
+    gone = set(EXPECTED) - {command.replace(THERE, WRITTEN) for _, command in lines}
     if unknown or gone:
         raise Failure(f"natscli: commands that are not tested {unknown}, that are no more in the documentation {gone}")
     folder = tempfile.mkdtemp(prefix="meltica-natscli.")

@@ -158,6 +158,15 @@ class Settings(unittest.TestCase):
 
 
 class Pods(unittest.TestCase):
+    def test_a_new_version_of_the_chart_alone_replaces_no_pod(self):
+        chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+        for item in with_values({"console": {"enabled": True}, "image": {"tag": "x"}, "simulator": {"enabled": True}}):
+            if item["kind"] in ("Deployment", "StatefulSet"):
+                labels = item["spec"]["template"]["metadata"]["labels"]
+                self.assertNotIn("helm.sh/chart", labels)
+                self.assertNotIn(chart["version"], labels.values())
+                self.assertEqual(labels["app.kubernetes.io/part-of"], "meltica")
+
     def test_restricted_everywhere(self):
         for path in CI:
             for name, spec, _, _ in pods(of_ci(path)):
@@ -422,7 +431,8 @@ class Console(unittest.TestCase):
         # Who may see the page is not said: who may scrape does not narrow it.
         objects = with_values({"console": {"enabled": True}, "networkPolicy": {"metricsFrom": [monitoring]}})
         self.assertEqual(rules(objects, "-console"), {"http": None})
-        self.assertEqual(rules(objects, "-nats")["websocket"], None)
+        # What is no browser names no origin: the listener is the namespace's own, as the server's other port.
+        self.assertEqual(rules(objects, "-nats")["websocket"], [{"podSelector": {}}])
 
     def test_a_nats_of_your_own_is_left_alone(self):
         values = {"nats": {"url": "tls://a:4222", "bundled": {"enabled": False}}, "console": {"enabled": True, "config": {"natsWsUrl": "wss://nats.example"}}}

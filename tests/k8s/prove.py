@@ -43,6 +43,7 @@ def main():
     options = parser.parse_args()
     report = Report(prove_api.ROOT)
     cluster = Cluster(options.programs, options.work)
+    report.failure = "it was broken off"  # until it is known to be otherwise
     try:
         if options.node:
             node.own_folders()
@@ -54,6 +55,7 @@ def main():
             prove_node.prove(cluster, pathlib.Path(options.node), options.root, [pathlib.Path(file) for file in options.images], report)
         report.memory = sorted(cluster.resident_mib().items())
         report.say("peak memory, MiB: " + ", ".join(f"{name} {mib}" for name, mib in report.memory))
+        report.failure = None
         report.say("all of it held")
     except (Failed, subprocess.CalledProcessError, OSError, LookupError, ValueError) as failure:
         report.failure = f"{type(failure).__name__}: {failure}"

@@ -60,9 +60,9 @@ def diagnosis(cluster):
     return "\n".join(text)
 
 
-def wait_settled(cluster, what, seconds=300):
-    """{workload: seconds from here until it was ready for good}, once all are."""
-    begin, ready = time.monotonic(), {}
+def wait_settled(cluster, what, begin, seconds=300):
+    """{workload: seconds from begin (before the command) until it was ready for good}, once all are."""
+    ready = {}
 
     def all_settled():
         items = workloads(cluster)
@@ -102,8 +102,9 @@ def shoot(cluster, consumer, report):
     for service in order + random.choices(SERVICES, k=3):
         pods = [p["metadata"] for p in cluster.get("pods", "-n", WHERE, "-l", f"app.kubernetes.io/component={service}")["items"]]
         victim = random.choice(sorted(pod["name"] for pod in pods if "deletionTimestamp" not in pod))  # an upgrade's are on their way out
+        begin = time.monotonic()
         cluster.kubectl("delete", "pod", "-n", WHERE, victim, "--wait=true")
-        ready = wait_settled(cluster, f"{service} is back")
+        ready = wait_settled(cluster, f"{service} is back", begin)
         report.rollout(f"`{service}` deleted", {name: seconds for name, seconds in ready.items() if name.endswith(f"-{service}")})
         consumer.flows(500)
         # What the exchange sends while no Adapter listens is lost, and is said.
@@ -131,8 +132,9 @@ def upgrades(cluster, consumer, report):
     for what, service, values in (("the Conductor has another throttle", "conductor", "conductor.config.throttleMs=50"),
                                   ("the Data Bus logs more", "data-bus", "dataBus.config.logLevel=debug"), ("two Control Buses", "control-bus", "controlBus.replicas=2")):
         before = {item["metadata"]["name"]: item["metadata"]["generation"] for item in workloads(cluster)}
+        begin = time.monotonic()
         helm(cluster, "upgrade", "meltica", str(CHART), "-n", WHERE, *VALUES, "--reuse-values", "--set", values)
-        ready = wait_settled(cluster, what)
+        ready = wait_settled(cluster, what, begin)
         changed = {item["metadata"]["name"] for item in workloads(cluster) if item["metadata"]["generation"] != before[item["metadata"]["name"]]}
         if changed != {f"meltica-{service}"}:
             raise Failed(f"{what}: {sorted(changed)} changed")
@@ -154,8 +156,9 @@ def prove(cluster, binaries, root, archives, report):
     versions(cluster, report)
     images(cluster, binaries, root, archives, report)
     namespace(cluster, WHERE)
+    begin = time.monotonic()
     helm(cluster, "install", "meltica", str(CHART), "-n", WHERE, *VALUES)
-    ready = wait_settled(cluster, "the release is ready")
+    ready = wait_settled(cluster, "the release is ready", begin)
     report.rollout("install", ready)
     say(f"installed; all ready after {max(ready.values()):.1f} s")
     report.saw(cluster.get(EVERYTHING, "-n", WHERE, "-l", "app.kubernetes.io/instance=meltica")["items"])

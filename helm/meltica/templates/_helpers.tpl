@@ -16,6 +16,12 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* Of a pod: nothing that a new version of the chart alone would change, or it would replace every pod. */}}
+{{- define "meltica.podLabels" -}}
+{{ include "meltica.selector" . }}
+app.kubernetes.io/part-of: meltica
+{{- end -}}
+
 {{- define "meltica.labels" -}}
 {{ include "meltica.selector" . }}
 app.kubernetes.io/part-of: meltica

@@ -5,7 +5,7 @@ volumes (the same), checksum (of what the pod reads only once).
 */}}
 {{- define "meltica.podMetadata" -}}
 labels:
-  {{- include "meltica.labels" . | nindent 2 }}
+  {{- include "meltica.podLabels" . | nindent 2 }}
   {{- with merge (dict) .values.podLabels .root.Values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -226,7 +226,7 @@ test("a subscription is made and ended by buttons, as the Control Bus itself say
   await waitText(row, /BBO.*confirmed/);
   await page.fill("#sub-instruments", "");
   await page.click("#lock");
-  assert.ok(await page.isDisabled("#sub-go"));
+  await page.waitForSelector("#sub-go:disabled"); // drawn with the next frame
 });
 
 test("keys alone reach everything", async () => {

@@ -57,12 +57,12 @@ async function users(): Promise<string> {
 }
 
 /** Until a line of its words has the text; what the line says. */
+// Of each child all that it said since it began: what is asked for may have come with what was asked for before.
+const logs = new Map<ChildProcess, string>();
+
 function said(child: ChildProcess, text: string): Promise<string> {
-  let all = "";
-  child.stderr?.on("data", (bytes: Buffer) => {
-    all = (all + bytes.toString()).slice(-20_000);
-  });
   return until(`"${text}" in the log`, () => {
+    const all = logs.get(child) ?? "";
     if (child.exitCode !== null) {
       throw new Error(`it ended:\n${all}`);
     }
@@ -72,6 +72,9 @@ function said(child: ChildProcess, text: string): Promise<string> {
 
 function run(...words: string[]): ChildProcess {
   const child = spawn(dev, ["shell", ...words], { stdio: ["ignore", "ignore", "pipe"] });
+  child.stderr.on("data", (bytes: Buffer) => {
+    logs.set(child, ((logs.get(child) ?? "") + bytes.toString()).slice(-20_000));
+  });
   children.push(child);
   return child;
 }

@@ -81,6 +81,9 @@ static bool all_is_current(struct rig *r, void *ctx)
     for (int i = 0; i < MLT_STORED_COUNT; i++) {
         struct mlt_stored_report report;
         struct mlt_error err = MLT_ERROR_INIT;
+        if (mlt_stored[i].optional) {
+            continue; /* no Adapter here shares its weight */
+        }
         const enum mlt_status status =
             mlt_stored_inspect(r->store, (enum mlt_stored)i, 3, &report, &err);
         if (status != MLT_OK || report.lacking[0] != '\0' || report.differs[0] != '\0' ||

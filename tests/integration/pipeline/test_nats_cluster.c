@@ -239,12 +239,13 @@ static const char *leads_least(void)
     unsigned least = 0;
     for (unsigned s = 0; s < MLT_STACK_NATS_MAX; s++) {
         for (int i = 0; i < MLT_STORED_COUNT; i++) {
-            leads[s] += strcmp(leader_of((enum mlt_stored)i), servers[s]) == 0;
+            leads[s] +=
+                !mlt_stored[i].optional && strcmp(leader_of((enum mlt_stored)i), servers[s]) == 0;
         }
         leads[s] += strcmp(mlt_stack_meta_leader(&rig.stack), servers[s]) == 0;
         least = leads[s] < leads[least] ? s : least;
     }
-    print_message("%s leads %u of %d\n", servers[least], leads[least], MLT_STORED_COUNT + 1);
+    print_message("%s leads %u\n", servers[least], leads[least]);
     return servers[least];
 }
 

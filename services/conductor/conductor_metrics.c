@@ -5,6 +5,8 @@
 
 #include "conductor_internal.h"
 
+#include "meltica/base/figures.h"
+
 static void init_books(struct conductor_metrics *to, struct mlt_metrics *m)
 {
     static const char *const states[MLT_BOOK_STALE + 1] = {
@@ -212,19 +214,6 @@ static_assert(sizeof(struct mlt_conductor_counts) % sizeof(uint64_t) == 0 &&
                   sizeof(struct mlt_hop_receiver_stats) % sizeof(uint64_t) == 0,
               "figures of 8 bytes");
 
-static void add_figures(void *to, const void *of, size_t bytes)
-{
-    uint8_t *sum = to;
-    const uint8_t *more = of;
-    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
-        uint64_t a, b;
-        memcpy(&a, sum + at, sizeof a);
-        memcpy(&b, more + at, sizeof b);
-        a += b;
-        memcpy(sum + at, &a, sizeof a);
-    }
-}
-
 static uint64_t greater(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -279,12 +268,12 @@ void mlt_conductor_totals_add(struct conductor *c, struct conductor_totals *to)
     if (c->phase == PHASE_ENDED) { /* its books are another owner's */
         memset(counts.states, 0, sizeof counts.states);
     }
-    add_figures(&to->counts, &counts, sizeof counts);
-    add_figures(&to->asked, &c->books.counts, sizeof c->books.counts);
+    mlt_figures_add(&to->counts, &counts, sizeof counts);
+    mlt_figures_add(&to->asked, &c->books.counts, sizeof c->books.counts);
     if (c->receiver_open) {
         mlt_conductor_keep_hop_stats(c);
     }
-    add_figures(&to->receiver, &c->receiver_stats, sizeof c->receiver_stats);
+    mlt_figures_add(&to->receiver, &c->receiver_stats, sizeof c->receiver_stats);
     add_sender(&to->sender, &c->sender_stats);
     if (c->cache != NULL) {
         mlt_conductor_cache_get_counts(c->cache, &c->cache_counts);
@@ -303,9 +292,9 @@ void mlt_conductor_totals_retire(struct conductor_totals *to, const struct condu
     memset(ended.counts.states, 0, sizeof ended.counts.states);
     ended.sender.unacked_bytes = ended.sender.ring_bytes = 0;
     ended.cache.waiting = 0;
-    add_figures(&to->counts, &ended.counts, sizeof ended.counts);
-    add_figures(&to->asked, &ended.asked, sizeof ended.asked);
-    add_figures(&to->receiver, &ended.receiver, sizeof ended.receiver);
+    mlt_figures_add(&to->counts, &ended.counts, sizeof ended.counts);
+    mlt_figures_add(&to->asked, &ended.asked, sizeof ended.asked);
+    mlt_figures_add(&to->receiver, &ended.receiver, sizeof ended.receiver);
     add_sender(&to->sender, &ended.sender);
     add_cache(&to->cache, &ended.cache);
     to->unsent += ended.unsent;

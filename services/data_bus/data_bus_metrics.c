@@ -1,8 +1,9 @@
 /* What the Data Bus counts. README.md has the list. */
 #include <assert.h>
-#include <string.h>
 
 #include "data_bus_internal.h"
+
+#include "meltica/base/figures.h"
 
 static void make_journal(struct data_bus_metrics *to, struct mlt_metrics *m)
 {
@@ -108,19 +109,6 @@ static_assert(sizeof(struct mlt_data_bus_counts) % sizeof(uint64_t) == 0 &&
                   sizeof(struct mlt_hop_receiver_stats) % sizeof(uint64_t) == 0,
               "figures of 8 bytes");
 
-static void add_figures(void *to, const void *of, size_t bytes)
-{
-    uint8_t *sum = to;
-    const uint8_t *more = of;
-    for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
-        uint64_t a, b;
-        memcpy(&a, sum + at, sizeof a);
-        memcpy(&b, more + at, sizeof b);
-        a += b;
-        memcpy(sum + at, &a, sizeof a);
-    }
-}
-
 static void add_journal(const struct data_bus *d, struct mlt_journal_stats *to)
 {
     const struct mlt_journal_stats before = *to;
@@ -161,7 +149,7 @@ static void add_parts(struct data_bus *d, struct data_bus_totals *to)
     if (d->receiver_open) {
         mlt_hop_receiver_get_stats(d->receiver, &d->receiver_stats);
     }
-    add_figures(&to->receiver, &d->receiver_stats, sizeof d->receiver_stats);
+    mlt_figures_add(&to->receiver, &d->receiver_stats, sizeof d->receiver_stats);
     (void)pthread_mutex_unlock(&d->lock);
 }
 
@@ -170,7 +158,7 @@ void mlt_data_bus_totals(struct data_bus *d, struct data_bus_totals *totals)
     struct mlt_data_bus_counts counts;
     mlt_data_bus_core_counts(d->core, &counts);
     *totals = d->before;
-    add_figures(&totals->counts, &counts, sizeof counts);
+    mlt_figures_add(&totals->counts, &counts, sizeof counts);
     add_parts(d, totals);
 }
 
@@ -280,7 +268,7 @@ void mlt_data_bus_mirror_counts(struct data_bus *d)
     struct mlt_data_bus_counts counts;
     const struct data_bus_metrics *m = d->metrics;
     mlt_data_bus_core_counts(d->core, &counts);
-    add_figures(&counts, &d->before.counts, sizeof counts);
+    mlt_figures_add(&counts, &d->before.counts, sizeof counts);
     mlt_counter_set(m->in, counts.in);
     mlt_counter_set(m->validated, counts.validated);
     mlt_counter_set(m->out, counts.out);

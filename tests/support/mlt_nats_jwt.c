@@ -84,13 +84,15 @@ static void sign(const struct mlt_nats_key *by, const char *claims, char out[MLT
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     assert_true(strlen(claims) < MLT_JWT_BYTES_MAX / 2);
     base64url((const uint8_t *)header, sizeof header - 1, out);
-    (void)strcat(out, ".");
-    base64url((const uint8_t *)claims, strlen(claims), out + strlen(out));
+    size_t at = strlen(out);
+    out[at++] = '.';
+    base64url((const uint8_t *)claims, strlen(claims), out + at);
     assert_int_equal(EVP_DigestSignInit(digest, NULL, NULL, NULL, by->key), 1);
     assert_int_equal(EVP_DigestSign(digest, signature, &len, (const uint8_t *)out, strlen(out)), 1);
     EVP_MD_CTX_free(digest);
-    (void)strcat(out, ".");
-    base64url(signature, len, out + strlen(out));
+    at = strlen(out);
+    out[at++] = '.';
+    base64url(signature, len, out + at);
 }
 
 void mlt_nats_operator_jwt(const struct mlt_nats_key *op, char out[MLT_JWT_BYTES_MAX])

@@ -195,7 +195,7 @@ static void test_a_book_has_series_of_its_own_up_to_the_bound(void **state)
  * lets nobody name a reply. Returns when the server has taken it. */
 static void ask_raw(const char *verb, const char *request, const char *reply)
 {
-    const struct server at = { .port = atoi(strrchr(stack.nats_url, ':') + 1) };
+    const struct server at = { .port = (int)strtol(strrchr(stack.nats_url, ':') + 1, NULL, 10) };
     char text[1024], said[4096];
     (void)snprintf(text, sizeof text, "PUB meltica.control.as.desk.%s %s %zu\r\n%s\r\nPING\r\n",
                    verb, reply, strlen(request), request);

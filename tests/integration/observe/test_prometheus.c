@@ -109,7 +109,7 @@ static void command(const char *subject, const char *request)
 static void ask_too_fast(void)
 {
     static const char question[] = "PUB $SRV.STATS _INBOX.monitor 0\r\n\r\n";
-    const struct server at = { .port = atoi(strrchr(stack.nats_url, ':') + 1) };
+    const struct server at = { .port = (int)strtol(strrchr(stack.nats_url, ':') + 1, NULL, 10) };
     const size_t len = sizeof question - 1, count = 20000;
     char said[4096];
     char *text = malloc(count * len + sizeof "PING\r\n");

@@ -26,6 +26,9 @@
 
 #define SECOND_ADAPTER "adapter-2"
 #define FIRST_SERVICE 2u
+#define SHOWN_BYTES 1500u
+
+static struct mlt_stack *running; /* started last and not stopped; NULL: none */
 
 static const char *const names[MLT_STACK_ALL] = { "nats",        "exchange", "adapter",
                                                   "conductor",   "data-bus", "control-bus",
@@ -483,6 +486,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
         assert_int_equal(pthread_mutex_init(&p->lock, NULL), 0);
         assert_int_equal(pthread_cond_init(&p->changed, NULL), 0);
     }
+    running = stack;
     start_nats(stack);
     struct mlt_stack_process *exchange = process_of(stack, "exchange");
     static const char *const any_port[] = { "--port", "0", NULL };
@@ -567,6 +571,7 @@ void mlt_stack_stop(struct mlt_stack *stack)
     for (unsigned i = MLT_STACK_PROCESSES; i < MLT_STACK_ALL; i++) {
         (void)mlt_stack_terminate(stack, names[i]);
     }
+    running = NULL;
     for (unsigned i = 0; i < MLT_STACK_ALL; i++) {
         (void)pthread_mutex_destroy(&stack->processes[i].lock);
         (void)pthread_cond_destroy(&stack->processes[i].changed);
@@ -808,9 +813,27 @@ void mlt_stack_find_binaries(void)
     assert_int_equal(setenv("MELTICA_BINARY_DIR", path, 1), 0);
 }
 
+/* What a failed test leaves to be read where its processes are gone, too. */
+static void show_last_words(struct mlt_stack *stack)
+{
+    for (unsigned i = 0; i < MLT_STACK_ALL; i++) {
+        struct mlt_stack_process *p = &stack->processes[i];
+        if (!p->reading) {
+            continue;
+        }
+        (void)pthread_mutex_lock(&p->lock);
+        const size_t from = p->last_words_len > SHOWN_BYTES ? p->last_words_len - SHOWN_BYTES : 0;
+        print_message("---- %s said last:\n%s\n", p->name, p->last_words + from);
+        (void)pthread_mutex_unlock(&p->lock);
+    }
+}
+
 int mlt_stack_verdict(int result)
 {
     if (result != 0) {
+        if (running != NULL) {
+            show_last_words(running);
+        }
         /* Not exit, nor fflush(NULL): the readers hold the locks of their streams. */
         (void)fflush(stdout);
         (void)fflush(stderr);

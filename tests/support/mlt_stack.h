@@ -127,8 +127,8 @@ int64_t mlt_stack_exchange_status(struct mlt_stack *stack, const char *member);
 /* For a program that ctest did not start: the services are the build's own, beside it. */
 void mlt_stack_find_binaries(void);
 
-/* Last call of main: after a failed test nothing has been stopped, so the process ends at once (and
- * all it started with it); else result is handed back. */
+/* Last call of main: after a failed test nothing has been stopped, so what its processes said last
+ * is shown and this one ends at once (and all it started with it); else result is handed back. */
 int mlt_stack_verdict(int result);
 
 /* Recording under MELTICA_CAPTURES; NULL where it is absent. Static storage, 4 at a time. */

@@ -26,7 +26,7 @@ static const char *const of_data_bus_1[] = { "--instance", "data-bus-1", "--repl
 static void start(void)
 {
     const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
-                                                             "--speed", "100", "--send-all" },
+                                                             "--speed", "40", "--send-all" },
                                                .conductor = { "--replicas", "2" },
                                                .data_bus = { "--replicas", "2" } };
     mlt_stack_start(&stack, &options);
@@ -61,6 +61,10 @@ static void test_every_event_comes_whoever_makes_it(void **state)
     mlt_stack_run(&stack, "conductor"); /* has its own back, and has to take the others */
     await_events(30000);
     process_kill(&conductor_1);
+    /* Not before it knows where the one before ended: with that one, what this Data Bus knows would
+     * be gone, and the numbers would begin without a past (docs/architecture.md, "Known limits").
+     */
+    process_wait_log(&data_bus_1, "\"event\":\"heads_asked\"", &data_bus_log);
     await_events(36000);
     mlt_stack_run(&stack, "data-bus"); /* publishes again, and is told to end */
     await_events(42000);
@@ -71,9 +75,10 @@ static void test_every_event_comes_whoever_makes_it(void **state)
     assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BOOK_DELTA, MAIN_DELTA, 10));
     struct mlt_tally_totals totals;
     mlt_consumer_totals(&consumer, &totals);
-    assert_int_equal(totals.gaps, 0);
-    assert_int_equal(totals.sequence_holes, 0);
     assert_int_equal(totals.lost, 0);
+    assert_int_equal(totals.sequence_holes, 0);
+    assert_int_equal(totals.epoch_ends_unknown, 0);
+    assert_int_equal(totals.gaps, 0);
     char expected[128], text[128];
     golden_stream_hash(paths, 2, expected);
     char *report = mlt_consumer_report(&consumer);

@@ -523,11 +523,15 @@ static int chaos(const void *ctx, const char *table_path)
         (void)fprintf(stderr, "chaos: every book is LIVE, it begins\n");
         const int64_t began_ns = mlt_clock_mono_ns();
         result.began_wall_ns = mlt_clock_wall_ns();
+        const int64_t frames = exchange_number("frames_passed");
+        const int64_t sent = exchange_number("frames_sent");
         begin_script(plan);
         soak_watch_open(&unused, plan->symbols);
         soak_steer_start(&steer, &unused, stack.nats_url, CHAOS_CONSUMERS, plan->seed);
         result.interrupted = run_on(&script, began_ns + plan->seconds * MLT_NS_PER_S);
         result.seconds = (double)(mlt_clock_mono_ns() - began_ns) / MLT_NS_PER_S;
+        result.frames = exchange_number("frames_passed") - frames;
+        result.frames_sent = exchange_number("frames_sent") - sent;
         settle(plan);
         read_exchange();
         result.load_after = long_run_machine_load();

@@ -12,6 +12,7 @@
 #include "meltica/base/clock.h"
 
 #define CONNECT_ATTEMPTS_MAX 300
+#define RATE_PART 0.95   /* of the frames that were asked for */
 #define EVERY_KIND_S 120 /* a run as long as this kills each process */
 
 struct report {
@@ -226,10 +227,19 @@ static void put_exchange(struct report *r)
     put(commands, "refused_by_exchange", (double)c->commands_refused);
     put(commands, "failed", (double)c->commands_failed);
     put_text(commands, "first_failed", c->first_failed_command);
+    const double per_second = c->seconds > 0 ? (double)c->frames / c->seconds : 0;
+    cJSON *exchange = cJSON_AddObjectToObject(r->json, "exchange");
+    put(exchange, "frames", (double)c->frames);
+    put(exchange, "frames_per_second", round(per_second));
+    put(exchange, "frames_sent", (double)c->frames_sent);
     put(r->json, "connect_attempts_max_5min", (double)c->connect_attempts);
     put(r->json, "connect_refused", (double)c->connect_refused);
     put(r->json, "weight_max", (double)c->weight_peak);
     put(r->json, "rest_refused", (double)c->rest_refused);
+    check(r, "under_load",
+          per_second >= RATE_PART * c->plan->rate && c->frames_sent > 0, /* it paces by the clock */
+          "%.0f frames a second of %u, %" PRId64 " of %" PRId64 " sent on lines", per_second,
+          c->plan->rate, c->frames_sent, c->frames);
     check(r, "no_lost_subscription", c->lost_subscriptions == 0 && c->subscriptions > 0,
           "%" PRIu64 " of %" PRIu64 " %s", c->lost_subscriptions, c->subscriptions,
           c->first_lost_subscription);

@@ -35,6 +35,7 @@ struct chaos_result {
     uint64_t commands, commands_failed, commands_refused;
     char first_failed_command[512];
     char first_lost_subscription[256];
+    int64_t frames, frames_sent; /* that the market made meanwhile; that went out on lines */
     int64_t connect_attempts, connect_refused, weight_peak, rest_refused; /* -1: not known */
     uint64_t ended_unasked, bad_exits, error_lines;
     char first_bad_end[512], first_error[512];

@@ -27,6 +27,8 @@ static int make_good(void **state)
                                     .books_checked = 10,
                                     .subscriptions = 3,
                                     .commands = 3,
+                                    .frames = 1200,
+                                    .frames_sent = 1000,
                                     .connect_attempts = 20,
                                     .weight_peak = 500,
                                     .kills = 6 };
@@ -91,6 +93,16 @@ static void test_duration(void **state)
     result.seconds = 121;
     result.interrupted = true;
     assert_fails("whole_duration");
+}
+
+static void test_load(void **state)
+{
+    (void)state;
+    result.frames = 1100; /* 9.1 of 10 a second */
+    assert_fails("under_load");
+    result.frames = 1200;
+    result.frames_sent = 0;
+    assert_fails("under_load");
 }
 
 static void test_faults(void **state)
@@ -215,10 +227,10 @@ static void test_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        REPORT_TEST(test_all_is_well), REPORT_TEST(test_duration),      REPORT_TEST(test_faults),
-        REPORT_TEST(test_books),       REPORT_TEST(test_ledgers),       REPORT_TEST(test_consumers),
-        REPORT_TEST(test_recovery),    REPORT_TEST(test_subscriptions), REPORT_TEST(test_exchange),
-        REPORT_TEST(test_ends),        REPORT_TEST(test_commands),
+        REPORT_TEST(test_all_is_well), REPORT_TEST(test_duration), REPORT_TEST(test_load),
+        REPORT_TEST(test_faults),      REPORT_TEST(test_books),    REPORT_TEST(test_ledgers),
+        REPORT_TEST(test_consumers),   REPORT_TEST(test_recovery), REPORT_TEST(test_subscriptions),
+        REPORT_TEST(test_exchange),    REPORT_TEST(test_ends),     REPORT_TEST(test_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

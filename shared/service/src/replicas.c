@@ -23,6 +23,7 @@ struct mlt_replicas {
     bool keeper_started;
     struct mlt_gauge *peers;
     struct mlt_counter *taken[MLT_OWNERS_REASONS];
+    struct mlt_counter *unsent, *unreadable; /* beats */
     atomic_llong self_heard_ns; /* when what came back was sent, monotonic; 0: nothing yet */
 
     pthread_mutex_t saying; /* or what was owned before would be said last; before other locks */
@@ -60,6 +61,9 @@ static void send_beat(struct mlt_replicas *r, bool leaving)
         leaving ? mlt_bus_publish_wait(bus, r->subject, payload, mlt_clock_mono_ns() + LEAVE_NS)
                 : mlt_bus_publish(bus, r->subject, payload);
     (void)pthread_mutex_unlock(&r->saying);
+    if (status != MLT_OK) {
+        mlt_counter_add(r->unsent, 1);
+    }
     if (status != MLT_OK && status != MLT_E_CLOSED && status != MLT_E_FULL) {
         mlt_log(MLT_LOG_ERROR, "beat_failed", "the other replicas do not hear of this one",
                 MLT_S("status", mlt_status_word(status)));
@@ -71,6 +75,7 @@ static void on_beat(void *ctx, const struct mlt_bus_message *message)
     struct mlt_replicas *r = ctx;
     struct mlt_owners_beat beat, own;
     if (mlt_owners_decode(message->payload, &beat) != MLT_OK) {
+        mlt_counter_add(r->unreadable, 1);
         mlt_log(MLT_LOG_ERROR, "beat_unreadable",
                 "somebody else speaks on this subject: let only this service publish there",
                 MLT_S("subject", message->subject));
@@ -234,6 +239,11 @@ static void make_metrics(struct mlt_replicas *r, const char *prefix)
     char name[96], labels[64];
     (void)snprintf(name, sizeof name, "%s_peers", prefix);
     r->peers = mlt_metrics_gauge(m, name, "Other replicas that are heard", NULL);
+    (void)snprintf(name, sizeof name, "%s_beats_unsent_total", prefix);
+    r->unsent =
+        mlt_metrics_counter(m, name, "Beats for which there was no room or connection", NULL);
+    (void)snprintf(name, sizeof name, "%s_beats_unreadable_total", prefix);
+    r->unreadable = mlt_metrics_counter(m, name, "What came as a beat and is none", NULL);
     (void)snprintf(name, sizeof name, "%s_takeovers_total", prefix);
     for (int n = MLT_OWNERS_NOTHING + 1; n < MLT_OWNERS_REASONS; n++) {
         (void)snprintf(labels, sizeof labels, "reason=\"%s\"",

@@ -190,8 +190,26 @@ static void test_nats_killed_changes_no_owner(void **state)
     for (unsigned n = 0; n < 3; n++) {
         assert_int_equal(taken(n), 0);
         assert_int_equal(metric(n, "meltica_conductor_outbid_total"), 0);
+        assert_true(metric(n, "meltica_conductor_beats_unsent_total") > 0);
     }
     assert_clean();
+}
+
+static void test_what_is_no_beat_changes_nothing_and_is_counted(void **state)
+{
+    (void)state;
+    rig_start(true, 2, 1);
+    struct place then = place();
+    assert_int_equal(mlt_bus_publish(rig.bus, "meltica.int.owners.conductor",
+                                     mlt_slice_of_string("a beat, believe me")),
+                     MLT_OK);
+    size_t from = 0;
+    process_wait_log(&rig.conductors[0], "\"event\":\"beat_unreadable\"", &from);
+    assert_int_equal(metric(0, "meltica_conductor_beats_unreadable_total"), 1);
+    assert_int_equal(metric(0, "meltica_conductor_beats_unsent_total"), 0);
+    (void)await_live(&then, 0, 0);
+    assert_owned(0, 2);
+    assert_complete();
 }
 
 /* A claim that cannot be written is none: the owner might live, and never learn of it. */
@@ -223,6 +241,7 @@ int main(void)
                                   rig_end),
         cmocka_unit_test_teardown(test_scaled_from_two_to_three_and_back, rig_end),
         cmocka_unit_test_teardown(test_nats_killed_changes_no_owner, rig_end),
+        cmocka_unit_test_teardown(test_what_is_no_beat_changes_nothing_and_is_counted, rig_end),
         cmocka_unit_test_teardown(test_without_jetstream_nobody_stands_in, rig_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,10 @@
 #define DELIVERED_NS (2 * MLT_NS_PER_S) /* from the last fault to where what comes is proof */
 #define NOTICE_NS (15 * MLT_NS_PER_S)   /* for the Adapter, of what it has to find out itself */
 #define ATTEMPTS_S 300u
+#define PARTITIONS 4u /* as the services have it */
+#define HOME_NS                                                                                    \
+    (20 * MLT_NS_PER_S) /* until each replica has its own back: 10 s after it lost it              \
+                         */
 
 static struct mlt_stack stack;
 static struct chaos_group group;
@@ -51,11 +55,15 @@ static const char table[] =
 
 static const char *const victims[CHAOS_SHUTDOWN_NOTICE] = { "adapter",  "dispatcher",  "conductor",
                                                             "data-bus", "control-bus", "nats" };
+/* Those that stand in for the victims of these names; NULL: nobody does. */
+static const char *const stand_ins[CHAOS_SHUTDOWN_NOTICE] = {
+    [CHAOS_KILL_CONDUCTOR] = "conductor-2", [CHAOS_KILL_DATA_BUS] = "data-bus-2"
+};
 
 /* ---- the plan: which fault is next ---- */
 
 struct script {
-    uint64_t dice;
+    uint64_t dice, only;
     enum chaos_kind bag[CHAOS_SCRIPT_KINDS]; /* each once, shuffled; then again */
     unsigned left;
 };
@@ -64,15 +72,16 @@ static enum chaos_kind next_kind(struct script *s)
 {
     if (s->left == 0) {
         for (unsigned i = 0; i < CHAOS_SCRIPT_KINDS; i++) {
-            s->bag[i] = (enum chaos_kind)i;
+            if (s->only == 0 || (s->only >> i & 1) != 0) {
+                s->bag[s->left++] = (enum chaos_kind)i;
+            }
         }
-        for (unsigned i = CHAOS_SCRIPT_KINDS - 1; i > 0; i--) {
+        for (unsigned i = s->left - 1; i > 0; i--) {
             const unsigned with = (unsigned)(mlt_mix64_next(&s->dice) % (i + 1));
             const enum chaos_kind kind = s->bag[i];
             s->bag[i] = s->bag[with];
             s->bag[with] = kind;
         }
-        s->left = CHAOS_SCRIPT_KINDS;
     }
     return s->bag[--s->left];
 }
@@ -209,6 +218,11 @@ static void count_ended(void)
             mlt_stack_kill(&stack, victims[i]);
             mlt_stack_run(&stack, victims[i]);
         }
+        if (stand_ins[i] != NULL && mlt_stack_gone(&stack, stand_ins[i])) {
+            note_ended(stand_ins[i]);
+            mlt_stack_kill(&stack, stand_ins[i]);
+            mlt_stack_run(&stack, stand_ins[i]);
+        }
     }
     if (!watch.exchange_gone && mlt_stack_gone(&stack, "exchange")) {
         note_ended("exchange");
@@ -308,12 +322,48 @@ static void change_listing(void)
     (void)tell_exchange(target);
 }
 
-/* Does it, and says when it was over: a service listens again. */
+/* ---- replicas ---- */
+
+static bool owners_home(void)
+{
+    const char *const owned = "meltica_conductor_owned_partitions", *const active =
+                                                                        "meltica_bus_active";
+    return mlt_stack_metric(&stack, "conductor", owned, "") == PARTITIONS / 2 &&
+           mlt_stack_metric(&stack, "conductor-2", owned, "") == PARTITIONS / 2 &&
+           mlt_stack_metric(&stack, "data-bus", active, "") == 1 &&
+           mlt_stack_metric(&stack, "data-bus-2", active, "") == 0;
+}
+
+/* One of the two, by the dice, stays dead until every book is LIVE again by the other, and comes
+ * back. The next fault waits until each has its own: of two neighbours that change at once nobody
+ * can vouch for what was between them. */
+static void kill_one_of_two(enum chaos_kind kind, uint64_t dice, struct chaos_fault *fault)
+{
+    const char *victim = dice % 2 == 0 ? victims[kind] : stand_ins[kind];
+    mlt_stack_kill(&stack, victim);
+    fault->end_ns = mlt_clock_wall_ns();
+    chaos_group_fault(&group, fault);
+    bool stopped = await_books(fault->begin_ns, fault->end_ns, mlt_clock_mono_ns() + PATIENCE_NS);
+    mlt_stack_run(&stack, victim);
+    const int64_t until_ns = mlt_clock_mono_ns() + HOME_NS;
+    bool home = false;
+    while (!home && !stopped && mlt_clock_mono_ns() < until_ns) {
+        stopped = pass_time(mlt_clock_mono_ns() + 50 * MLT_NS_PER_MS);
+        home = owners_home();
+    }
+    if (!home && !stopped) {
+        (void)fprintf(stderr, "chaos: %s does not have its own back\n", victim);
+        result.not_home++;
+    }
+}
+
+/* Does it, and says when it was over: a service listens again, or another one stands in. */
 static void hurt(enum chaos_kind kind, struct script *script)
 {
     const uint64_t reminded = kind == CHAOS_HOLLOW_ACKS ? reminders() : 0;
     char target[64];
     struct chaos_fault fault = { .kind = kind, .symbol = CHAOS_ALL };
+    bool known = false; /* to those who judge it */
     const uint64_t dice = mlt_mix64_next(&script->dice);
     static const unsigned codes[] = { 1000, 1001, 1006, 1008, 1011, 1012 };
     fault.begin_ns = mlt_clock_wall_ns();
@@ -365,6 +415,12 @@ static void hurt(enum chaos_kind kind, struct script *script)
         if (kind == CHAOS_KILL_NATS) {
             chaos_group_outage(&group, fault.begin_ns, false);
         }
+        if (result.plan->replicas > 1 && stand_ins[kind] != NULL) {
+            kill_one_of_two(kind, dice, &fault);
+            known = true;
+            result.kills++;
+            break;
+        }
         mlt_stack_kill(&stack, victims[kind]);
         mlt_stack_run(&stack, victims[kind]);
         if (kind == CHAOS_KILL_NATS) {
@@ -378,26 +434,46 @@ static void hurt(enum chaos_kind kind, struct script *script)
     }
     (void)fprintf(stderr, "chaos: %" PRId64 " %s, %.0f ms\n", fault.begin_ns,
                   chaos_kind_names[kind], (double)(fault.end_ns - fault.begin_ns) / MLT_NS_PER_MS);
-    chaos_group_fault(&group, &fault);
+    if (!known) {
+        chaos_group_fault(&group, &fault);
+    }
     result.steps++;
 }
 
 /* ---- run ---- */
 
+static void add_replicas(struct mlt_stack_options *to)
+{
+    static const char *const first[] = { "--replicas", "2", NULL };
+    static const char *const conductor[] = { "--instance", "conductor-1", "--replica", "1",
+                                             "--replicas", "2",           NULL };
+    static const char *const data_bus[] = { "--instance", "data-bus-1", "--replica", "1",
+                                            "--replicas", "2",          NULL };
+    memcpy(to->conductor, first, sizeof first);
+    memcpy(to->data_bus, first, sizeof first);
+    memcpy(to->second_conductor, conductor, sizeof conductor);
+    memcpy(to->second_data_bus, data_bus, sizeof data_bus);
+}
+
 static void start(const struct chaos_plan *plan, const char *table_path)
 {
-    static char symbols[16], rate[16], seed[24], weight[16];
+    static char symbols[16], rate[24], seed[24], weight[16];
     (void)snprintf(symbols, sizeof symbols, "%u", plan->symbols + 1); /* and a visitor */
-    (void)snprintf(rate, sizeof rate, "%u", plan->rate);
+    /* Nobody follows the visitor's share. */
+    (void)snprintf(rate, sizeof rate, "%" PRIu64,
+                   (uint64_t)plan->rate * (plan->symbols + 1) / plan->symbols);
     (void)snprintf(seed, sizeof seed, "%" PRIu64, plan->seed);
     (void)snprintf(weight, sizeof weight, "%u", plan->weight_limit);
-    const struct mlt_stack_options options = {
+    struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", seed,
                       "--levels", "300", "--ping-interval-s", "1", "--unlisted", "1", "--unicode",
                       "1", "--weight-limit", weight },
         .adapter = { "--ws-silence-ms", "3000", "--silent-after-ms", "3000" },
         .table = table_path,
     };
+    if (plan->replicas > 1) {
+        add_replicas(&options);
+    }
     mlt_stack_start(&stack, &options);
     (void)fprintf(stderr, "chaos: NATS at %s, exchange at %s, seed %s\n", stack.nats_url,
                   stack.exchange_http, seed);
@@ -488,9 +564,12 @@ static void settle(const struct chaos_plan *plan)
 
 static void end_services(void)
 {
-    static const char *const services[] = { "adapter", "dispatcher", "conductor", "data-bus",
-                                            "control-bus" };
-    for (unsigned i = 0; i < 5; i++) {
+    static const char *const services[] = { "adapter",    "dispatcher", "conductor",  "conductor-2",
+                                            "data-bus-2", "data-bus",   "control-bus" };
+    for (unsigned i = 0; i < sizeof services / sizeof services[0]; i++) {
+        if (mlt_stack_pid(&stack, services[i]) == 0) {
+            continue; /* there is no second one */
+        }
         const int status = mlt_stack_terminate(&stack, services[i]);
         result.bad_exits += status != 0;
         if (status != 0 && result.first_bad_end[0] == '\0') {
@@ -512,7 +591,7 @@ static void end_services(void)
 static int chaos(const void *ctx, const char *table_path)
 {
     const struct chaos_plan *plan = ctx;
-    struct script script = { .dice = plan->seed };
+    struct script script = { .dice = plan->seed, .only = plan->only };
     int status = 1;
     result = (struct chaos_result){ .plan = plan, .load_before = long_run_machine_load() };
     start(plan, table_path);
@@ -555,6 +634,7 @@ int main(int argc, char **argv)
                                .faults_per_minute = 90,
                                .weight_limit = 60000,
                                .recovery_ms = 2000,
+                               .replicas = 1,
                                .seed = (uint64_t)mlt_clock_wall_ns() / MLT_NS_PER_S };
     int status = 2;
     return long_run_parse(&chaos_options, &plan, argc, argv, &status)

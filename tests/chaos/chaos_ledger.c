@@ -63,11 +63,50 @@ static void describe(char out[256], const char *what, const struct mlt_event *e,
     }
 }
 
+/* Of its channel, and STATUS: on stderr, oldest first. */
+static void show_recent(struct chaos_ledger *l, const char *what, const struct mlt_event *e)
+{
+    const struct chaos_instrument *i = l->current;
+    if (i == NULL || l->shown++ >= CHAOS_SHOWN) {
+        return;
+    }
+    (void)fprintf(stderr, "chaos: %s: %.*s %s\n", what, (int)e->instrument.len,
+                  (const char *)e->instrument.data, mlt_event_type_word(e->type));
+    const unsigned count = i->recent_count < CHAOS_RECENT ? i->recent_count : CHAOS_RECENT;
+    for (unsigned n = i->recent_count - count; n < i->recent_count; n++) {
+        const struct chaos_recent *r = &i->recent[n % CHAOS_RECENT];
+        if (r->type == e->type || r->type == MLT_EVENT_STATUS) {
+            (void)fprintf(stderr,
+                          "chaos:   %s kind %d epoch %" PRIu64 " sequence %" PRIu64 " ids %" PRId64
+                          " to %" PRId64 " quality %" PRIu32 " received %" PRId64 " came %" PRId64
+                          "\n",
+                          mlt_event_type_word(r->type), r->kind, r->epoch, r->sequence, r->first,
+                          r->last, r->quality, r->received_ns, r->came_ns);
+        }
+    }
+}
+
+static void note_recent(struct chaos_instrument *i, const struct mlt_event *e, int64_t now_ns)
+{
+    const bool status = e->type == MLT_EVENT_STATUS;
+    i->recent[i->recent_count++ % CHAOS_RECENT] =
+        (struct chaos_recent){ .type = e->type,
+                               .kind = status ? (int)e->u.status.kind : 0,
+                               .epoch = e->epoch,
+                               .sequence = e->sequence,
+                               .first = status ? e->u.status.update_first : e->first,
+                               .last = status ? e->u.status.update_last : e->last,
+                               .received_ns = e->stamps.received,
+                               .came_ns = now_ns,
+                               .quality = e->quality };
+}
+
 static void silent(struct chaos_ledger *l, const char *what, const struct mlt_event *e,
                    const struct chaos_channel *c)
 {
     l->silent_holes++;
     describe(l->first_silent, what, e, c);
+    show_recent(l, what, e);
 }
 
 static void duplicate(struct chaos_ledger *l, const char *what, const struct mlt_event *e,
@@ -246,9 +285,16 @@ static void take_out(struct chaos_ledger *l, struct chaos_channel *c, int64_t fi
     }
 }
 
+/* What has the missing numbers may be the next ids, although late ones come first, and late ones
+ * that are awaited. */
 static void check_trade_id(struct chaos_ledger *l, struct chaos_channel *c,
-                           const struct mlt_event *e, bool jumped)
+                           const struct mlt_event *e, bool missed)
 {
+    if (missed) {
+        end_ranges(c, INT64_MIN, INT64_MAX);
+    }
+    const bool jumped = missed || c->unsure;
+    c->unsure = jumped && e->last <= c->last_id;
     if (e->last > c->last_id) {
         if (e->first > c->last_id + 1) {
             const bool other_epoch = c->epoch != e->epoch;
@@ -458,7 +504,10 @@ void chaos_ledger_event(struct chaos_ledger *ledger, const struct mlt_event *eve
         return;
     }
     struct chaos_instrument *i = &ledger->instruments[symbol];
+    note_recent(i, event, now_ns);
+    ledger->current = i;
     take(ledger, i, event, now_ns);
+    ledger->current = NULL;
     const enum mlt_status status = mlt_follow_event(i->follow, event);
     ledger->failure = status != MLT_OK ? status : ledger->failure;
 }

@@ -36,6 +36,9 @@ struct chaos_range {
     bool ended; /* said to be gone, or of an epoch that is over: it need not come */
 };
 
+#define CHAOS_RECENT 256u
+#define CHAOS_SHOWN 5u /* times that they are shown */
+
 struct chaos_channel {
     bool seen;
     uint64_t epoch, sequence, events;
@@ -44,6 +47,7 @@ struct chaos_channel {
     bool lost_said;                /* a LOST notice since its last event */
     bool gap_said;                 /* something that names missing ids, since its last event */
     bool missed;                   /* HEADS have said so, since its last event */
+    bool unsure;                   /* numbers were missing since its highest id */
     struct chaos_range ranges[CHAOS_RANGES_MAX]; /* missing trades, ascending */
     unsigned range_count;
     struct {
@@ -51,8 +55,19 @@ struct chaos_channel {
     } keys[CHAOS_KEYS]; /* by sequence */
 };
 
+/* What came last of an instrument, to be shown where something is wrong. */
+struct chaos_recent {
+    enum mlt_event_type type;
+    int kind; /* of a STATUS */
+    uint64_t epoch, sequence;
+    int64_t first, last, received_ns, came_ns;
+    uint32_t quality;
+};
+
 struct chaos_instrument {
     struct chaos_channel channels[MLT_EVENT_TYPE_COUNT];
+    struct chaos_recent recent[CHAOS_RECENT];
+    unsigned recent_count;
     struct mlt_follow *follow;
     uint64_t epoch;      /* newest EPOCH_STARTED */
     int64_t snapshot_id; /* newest BOOK_SNAPSHOT that resets the book */
@@ -64,7 +79,8 @@ struct chaos_heads {
 };
 
 struct chaos_ledger {
-    unsigned symbols;
+    const struct chaos_instrument *current; /* whose event is looked at; NULL: the end */
+    unsigned symbols, shown;
     struct chaos_instrument *instruments; /* symbols */
     struct {
         int64_t from_ns, until_ns; /* wall clock; until 0: it lasts */

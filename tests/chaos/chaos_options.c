@@ -17,6 +17,8 @@ static int usage(FILE *to, int status)
         "  --logs DIR              where what each process says is kept; it has to be there\n"
         "  --symbols N             instruments, 1 to %u (12)\n"
         "  --rate N                frames a second with trades, quotes and depth (5000)\n"
+        "  --only KIND[,KIND]...   of the plan: kill_nats,mute for instance (every one)\n"
+        "  --replicas N            of Conductor and Data Bus, 1 or 2 (1)\n"
         "  --faults-per-minute N   of the exchange's own script, about (90); 0: none\n"
         "  --weight-limit N        REST weight a minute that the exchange grants (60000)\n"
         "  --recovery-ms N         what 99 of 100 recoveries may take (2000)\n"
@@ -24,6 +26,25 @@ static int usage(FILE *to, int status)
         "has more.\n",
         CHAOS_SYMBOLS_MAX);
     return status;
+}
+
+static bool take_kinds(const char *text, uint64_t *kinds)
+{
+    *kinds = 0;
+    while (*text != '\0') {
+        const size_t len = strcspn(text, ",");
+        unsigned k = 0;
+        while (k < CHAOS_SCRIPT_KINDS && (strlen(chaos_kind_names[k]) != len ||
+                                          strncmp(chaos_kind_names[k], text, len) != 0)) {
+            k++;
+        }
+        if (k == CHAOS_SCRIPT_KINDS) {
+            return false;
+        }
+        *kinds |= UINT64_C(1) << k;
+        text += text[len] == ',' ? len + 1 : len;
+    }
+    return *kinds != 0;
 }
 
 static bool take_option(void *ctx, const char *name, const char *value)
@@ -40,6 +61,9 @@ static bool take_option(void *ctx, const char *name, const char *value)
     if (strcmp(name, "--seed") == 0) {
         return long_run_number(value, 0, UINT64_MAX, &plan->seed);
     }
+    if (strcmp(name, "--only") == 0) {
+        return take_kinds(value, &plan->only);
+    }
     if (!long_run_number(value, 0, 1000000, &n)) {
         return false;
     }
@@ -53,6 +77,9 @@ static bool take_option(void *ctx, const char *name, const char *value)
     } else if (strcmp(name, "--rate") == 0) {
         plan->rate = (unsigned)n;
         return n >= 1;
+    } else if (strcmp(name, "--replicas") == 0) {
+        plan->replicas = (unsigned)n;
+        return n == 1 || n == 2;
     } else if (strcmp(name, "--faults-per-minute") == 0) {
         plan->faults_per_minute = (unsigned)n;
     } else if (strcmp(name, "--weight-limit") == 0) {

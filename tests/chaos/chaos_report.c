@@ -12,7 +12,7 @@
 #include "meltica/base/clock.h"
 
 #define CONNECT_ATTEMPTS_MAX 300
-#define RATE_PART 0.95   /* of the frames that were asked for */
+#define RATE_PART 0.8    /* of the frames that were asked for: at times there is no line */
 #define EVERY_KIND_S 120 /* a run as long as this kills each process */
 
 struct report {
@@ -74,6 +74,7 @@ static void put_run(struct report *r)
     put(plan, "seconds", (double)c->plan->seconds);
     put(plan, "symbols", c->plan->symbols);
     put(plan, "rate", c->plan->rate);
+    put(plan, "replicas", c->plan->replicas);
     put(plan, "faults_per_minute", c->plan->faults_per_minute);
     put(plan, "weight_limit", c->plan->weight_limit);
     put(plan, "recovery_ms", c->plan->recovery_ms);
@@ -95,7 +96,9 @@ static void put_faults(struct report *r)
         put(kinds, chaos_kind_names[k], (double)f->by_kind[k]);
         each = each && (k >= CHAOS_SCRIPT_KINDS || f->by_kind[k] > 0);
     }
-    check(r, "faults_made", f->faults > 0 && (each || r->result->plan->seconds < EVERY_KIND_S),
+    check(r, "faults_made",
+          f->faults > 0 &&
+              (each || r->result->plan->only != 0 || r->result->plan->seconds < EVERY_KIND_S),
           "%" PRIu64 " faults, %" PRIu64 " of them kills", f->faults, r->result->kills);
 }
 
@@ -236,8 +239,7 @@ static void put_exchange(struct report *r)
     put(r->json, "connect_refused", (double)c->connect_refused);
     put(r->json, "weight_max", (double)c->weight_peak);
     put(r->json, "rest_refused", (double)c->rest_refused);
-    check(r, "under_load",
-          per_second >= RATE_PART * c->plan->rate && c->frames_sent > 0, /* it paces by the clock */
+    check(r, "under_load", per_second >= RATE_PART * c->plan->rate && c->frames_sent > 0,
           "%.0f frames a second of %u, %" PRId64 " of %" PRId64 " sent on lines", per_second,
           c->plan->rate, c->frames_sent, c->frames);
     check(r, "no_lost_subscription", c->lost_subscriptions == 0 && c->subscriptions > 0,
@@ -270,6 +272,8 @@ static void put_ends(struct report *r)
     check(r, "no_crash", c->ended_unasked == 0 && c->bad_exits == 0,
           "%" PRIu64 " ended unasked, %" PRIu64 " with another status than 0 %s", c->ended_unasked,
           c->bad_exits, c->first_bad_end);
+    check(r, "owners_came_back", c->not_home == 0, "%" PRIu64 " replicas without their own",
+          c->not_home);
 }
 
 cJSON *chaos_report_make(const struct chaos_result *result, bool *passed)

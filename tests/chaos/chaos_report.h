@@ -16,6 +16,8 @@ struct chaos_plan {
     const char *report; /* file, .json */
     int64_t seconds;
     unsigned symbols, rate, faults_per_minute, weight_limit, recovery_ms;
+    unsigned replicas; /* 2: of Conductor and Data Bus, one stays dead until the other stood in */
+    uint64_t only;     /* bit k: of the plan's kinds only these; 0: every one */
     uint64_t seed;
 };
 
@@ -35,11 +37,13 @@ struct chaos_result {
     uint64_t commands, commands_failed, commands_refused;
     char first_failed_command[512];
     char first_lost_subscription[256];
-    int64_t frames, frames_sent; /* that the market made meanwhile; that went out on lines */
+    int64_t frames,
+        frames_sent; /* that the market made for lines meanwhile; that went out on them */
     int64_t connect_attempts, connect_refused, weight_peak, rest_refused; /* -1: not known */
     uint64_t ended_unasked, bad_exits, error_lines;
     char first_bad_end[512], first_error[512];
     uint64_t steps, kills;
+    uint64_t not_home; /* replicas that did not get their own back in time */
     struct mlt_latency noticed[CHAOS_SCRIPT_KINDS]; /* until the Adapter found out by itself */
 };
 

@@ -30,10 +30,11 @@ static void hear(void *ctx, const char *line)
     }
 }
 
-static void start(struct long_run_rig *c, const char *seed, const char *seconds)
+static void start(struct long_run_rig *c, const char *seed, const char *seconds,
+                  const char *replicas)
 {
-    const char *const arguments[] = { "--seed", seed,     "--seconds", seconds, "--symbols",
-                                      "6",      "--rate", "1500",      NULL };
+    const char *const arguments[] = { "--seed", seed,   "--seconds",  seconds,  "--symbols", "6",
+                                      "--rate", "1500", "--replicas", replicas, NULL };
     long_run_rig_start(c, "chaos", arguments);
 }
 
@@ -93,25 +94,31 @@ static void assert_fields(const cJSON *r)
     assert_true(long_run_rig_number(long_run_rig_object(r, "named_holes"), "outage") >= 0);
 }
 
-static void test_half_a_minute_of_faults(void **state)
+/* How long a recovery took is about time, which a busy machine may not have. */
+static const char *const checks[] = {
+    "whole_duration",   "faults_made",   "no_wrong_book",     "no_silent_hole",
+    "no_duplicate",     "recovered",     "no_crash",          "no_lost_subscription",
+    "no_connect_storm", "within_weight", "consumers_kept_up", "owners_came_back",
+};
+
+static void assert_passed(const cJSON *report)
 {
-    (void)state;
-    /* How long a recovery took is about time, which a busy machine may not have. */
-    static const char *const checks[] = {
-        "whole_duration",   "faults_made",   "no_wrong_book",     "no_silent_hole",
-        "no_duplicate",     "recovered",     "no_crash",          "no_lost_subscription",
-        "no_connect_storm", "within_weight", "consumers_kept_up",
-    };
-    static struct plan made;
-    struct long_run_rig c = { .heard = hear, .ctx = &made };
-    cJSON *report = NULL;
-    start(&c, "51", "30");
-    const int status = long_run_rig_end(&c, &report);
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         if (!long_run_rig_passed(report, checks[i])) {
             fail_msg("%s", checks[i]);
         }
     }
+}
+
+static void test_half_a_minute_of_faults(void **state)
+{
+    (void)state;
+    static struct plan made;
+    struct long_run_rig c = { .heard = hear, .ctx = &made };
+    cJSON *report = NULL;
+    start(&c, "51", "30", "1");
+    const int status = long_run_rig_end(&c, &report);
+    assert_passed(report);
     assert_fields(report);
     static const char *const plan[] = { "half_open", "kill_dispatcher", "hollow_acks", "unanswered",
                                         "close" }; /* of this seed */
@@ -125,6 +132,27 @@ static void test_half_a_minute_of_faults(void **state)
     cJSON_Delete(report);
 }
 
+/* The third of this seed is a Conductor, the fourth the Data Bus that publishes: each is dead until
+ * the other one stood in for it. */
+static void test_replicas_stand_in(void **state)
+{
+    (void)state;
+    static struct plan made;
+    struct long_run_rig c = { .heard = hear, .ctx = &made };
+    cJSON *report = NULL;
+    start(&c, "29", "30", "2");
+    (void)long_run_rig_end(&c, &report);
+    assert_passed(report);
+    assert_true(made.count >= 4);
+    assert_string_equal(made.kinds[2], "kill_conductor");
+    assert_string_equal(made.kinds[3], "kill_data_bus");
+    /* By a stand-in, which believes a death after 0.8 s. */
+    const cJSON *kinds = long_run_rig_object(long_run_rig_object(report, "recovery_ms"), "by_kind");
+    assert_true(long_run_rig_number(long_run_rig_object(kinds, "kill_conductor"), "max") > 500);
+    assert_true(long_run_rig_number(long_run_rig_object(kinds, "kill_data_bus"), "max") > 500);
+    cJSON_Delete(report);
+}
+
 /* ---- what must fail ---- */
 
 /* Also: it does not end the run when a service ends by itself, it says so; and a signal does. */
@@ -134,7 +162,7 @@ static void test_a_hole_a_double_and_a_crash_make_it_fail(void **state)
     struct long_run_rig c = { 0 };
     char rest[64];
     cJSON *report = NULL;
-    start(&c, "39", "600");
+    start(&c, "39", "600", "1");
     /* A trade comes once more, with a later number: as if those before were lost. */
     long_run_rig_forge_hole(&c, MLT_EVENT_TRADE, HOLE);
     long_run_rig_await(&c, " close", rest, sizeof rest); /* its turn is five faults away */
@@ -174,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_half_a_minute_of_faults),
+        cmocka_unit_test(test_replicas_stand_in),
         cmocka_unit_test(test_a_hole_a_double_and_a_crash_make_it_fail),
         cmocka_unit_test(test_wrong_usage),
     };

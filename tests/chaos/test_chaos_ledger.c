@@ -207,6 +207,26 @@ static void test_trades_that_are_missing(void **state)
     assert_counts(2, 0); /* 101 to 104 never came */
 }
 
+/* What an outage took may be the next ids, where late ones come first, and late ones. */
+static void test_numbers_that_are_missing_between_late_trades(void **state)
+{
+    (void)state;
+    trade(1, 100, 0);
+    trade(2, 105, MLT_QUALITY_AFTER_GAP);
+    trade(3, 101, MLT_QUALITY_LATE | MLT_QUALITY_BACKFILLED);
+    chaos_ledger_outage(&ledger, now_ns);
+    chaos_ledger_outage_over(&ledger, now_ns + S);
+    trade(6, 103, MLT_QUALITY_LATE | MLT_QUALITY_BACKFILLED); /* 4 and 5: 102 and 106 */
+    trade(7, 107, 0);
+    assert_counts(0, 0);
+    trade(8, 109, 0); /* that one is another one */
+    assert_counts(1, 0);
+    const struct chaos_heads heads[2] = { { .last = { [MLT_EVENT_TRADE] = 109 } } };
+    trade(9, 108, MLT_QUALITY_LATE | MLT_QUALITY_BACKFILLED);
+    chaos_ledger_end(&ledger, heads);
+    assert_counts(1, 0);
+}
+
 static void test_part_of_a_range_is_unfillable(void **state)
 {
     (void)state;
@@ -374,6 +394,7 @@ int main(void)
         LEDGER_TEST(test_a_last_event_that_heads_names),
         LEDGER_TEST(test_an_epoch_has_to_be_announced),
         LEDGER_TEST(test_trades_that_are_missing),
+        LEDGER_TEST(test_numbers_that_are_missing_between_late_trades),
         LEDGER_TEST(test_part_of_a_range_is_unfillable),
         LEDGER_TEST(test_an_event_in_two_numbers_is_a_duplicate),
         LEDGER_TEST(test_two_events_of_one_number_are_a_duplicate),

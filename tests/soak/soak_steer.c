@@ -14,8 +14,8 @@
 #define ANSWER_NS (5 * MLT_NS_PER_S)
 #define ANSWER_BYTES_MAX (1u << 20)
 #define BODY_BYTES 4096u
-#define PATIENCE_NS (30 * MLT_NS_PER_S)     /* how long what is PENDING or 503 is asked again */
-#define LAST_PATIENCE_NS (5 * MLT_NS_PER_S) /* the same, at the end of the run */
+#define PATIENCE_NS (30 * MLT_NS_PER_S)      /* how long what is PENDING or 503 is asked again */
+#define LAST_PATIENCE_NS (15 * MLT_NS_PER_S) /* the same, at the end of the run */
 #define AGAIN_MS 100u
 #define LEASE_S 600
 #define PAUSE_MS 1500u /* on average 750 between two requests of a consumer */
@@ -98,7 +98,8 @@ static void note_failure(struct soak_steer *s, const char *verb, const char *bod
                          const struct answer *a)
 {
     char *text = a->json != NULL ? cJSON_PrintUnformatted(a->json) : NULL;
-    if (s->first_failure[0] == '\0') {
+    if (s->first_failure[0] == '\0' || (s->first_is_refusal && a->code != 502)) {
+        s->first_is_refusal = a->code == 502; /* what the exchange does not want says less */
         (void)snprintf(s->first_failure, sizeof s->first_failure, "%s %.160s: %.300s", verb, body,
                        text != NULL ? text : "no answer");
     }

@@ -44,6 +44,7 @@ struct soak_steer {
     uint64_t done[SOAK_VERBS];     /* CONFIRMED */
     uint64_t commands, failed;     /* commands: those that had to take effect */
     uint64_t exchange_refused;     /* of those that failed: 502, nothing changed */
+    bool first_is_refusal;         /* first_failure is one of these */
     uint64_t pending, asked_again; /* answers PENDING; 503, asked again */
     uint64_t in_2s;                /* of them: in effect within 2 s */
     uint64_t refused_right, refused_wrong;

@@ -17,6 +17,7 @@
 #include "meltica/base/clock.h"
 #include "meltica/base/unconst.h"
 #include "mlt_stack.h"
+#include "mlt_stack_said.h"
 #include "scrape.h"
 
 #define START_NS (20 * MLT_NS_PER_S)
@@ -24,16 +25,16 @@
 #define CLUSTER_STARTS 5u
 #define WHOLE_NS (8 * MLT_NS_PER_S)
 
-#define SECOND_ADAPTER "adapter-2"
+#define SECOND "-2"
+#define FIRST_SECOND (MLT_STACK_PROCESSES + MLT_STACK_NATS_MAX - 1)
 #define FIRST_SERVICE 2u
-#define SHOWN_BYTES 1500u
 
 static struct mlt_stack *running; /* started last and not stopped; NULL: none */
 
-static const char *const names[MLT_STACK_ALL] = { "nats",        "exchange", "adapter",
-                                                  "conductor",   "data-bus", "control-bus",
-                                                  "dispatcher",  "nats-2",   "nats-3",
-                                                  SECOND_ADAPTER };
+static const char *const names[MLT_STACK_ALL] = { "nats",       "exchange",    "adapter",
+                                                  "conductor",  "data-bus",    "control-bus",
+                                                  "dispatcher", "nats-2",      "nats-3",
+                                                  "adapter-2",  "conductor-2", "data-bus-2" };
 
 static struct mlt_stack_process *process_of(struct mlt_stack *stack, const char *name)
 {
@@ -46,119 +47,6 @@ static struct mlt_stack_process *process_of(struct mlt_stack *stack, const char 
     return NULL;
 }
 
-/* ---- what a process says ---- */
-
-static void keep_last_words(struct mlt_stack_process *p, const char *text, size_t len)
-{
-    if (len > sizeof p->last_words - 1) {
-        text += len - (sizeof p->last_words - 1);
-        len = sizeof p->last_words - 1;
-    }
-    const size_t room = sizeof p->last_words - 1;
-    if (p->last_words_len + len > room) {
-        const size_t drop = p->last_words_len + len - room;
-        memmove(p->last_words, p->last_words + drop, p->last_words_len - drop);
-        p->last_words_len -= drop;
-    }
-    memcpy(p->last_words + p->last_words_len, text, len);
-    p->last_words_len += len;
-    p->last_words[p->last_words_len] = '\0';
-}
-
-/* Lines at level error of a service, and of nats. */
-static void count_error(struct mlt_stack_process *p, const char *line)
-{
-    if (strstr(line, "\"level\":\"error\"") != NULL || strstr(line, " [ERR] ") != NULL ||
-        strstr(line, " [FTL] ") != NULL) {
-        if (p->error_lines++ == 0) {
-            (void)snprintf(p->first_error, sizeof p->first_error, "%.*s", (int)strcspn(line, "\n"),
-                           line);
-        }
-    }
-    if (strstr(line, "\"level\":\"warn\"") != NULL) {
-        (void)snprintf(p->warnings[p->warning_lines++ % MLT_STACK_WARNINGS], sizeof p->warnings[0],
-                       "%.*s", (int)strcspn(line, "\n"), line);
-    }
-}
-
-static void take_port(const char *line, const char *before, char port[16])
-{
-    const char *at = strstr(line, before);
-    if (at != NULL) {
-        at += strlen(before);
-        at += *at == '"' ? 1 : 0;
-        const size_t digits = strspn(at, "0123456789");
-        (void)snprintf(port, 16, "%.*s", (int)digits, at);
-    }
-}
-
-static void look_for_port(struct mlt_stack_process *p, const char *line)
-{
-    static const struct {
-        const char *marker, *before;
-    } shapes[] = {
-        { "\"event\":\"listening\"", "\"port\":" },                             /* a service */
-        { "\"event\":\"listening\"", "\"http\":\"http://127.0.0.1:" },          /* the simulator */
-        { "Listening for client connections on", "connections on 127.0.0.1:" }, /* nats */
-    };
-    for (unsigned i = 0; p->port[0] == '\0' && i < 3; i++) {
-        if (strstr(line, shapes[i].marker) != NULL) {
-            take_port(line, shapes[i].before, p->port);
-        }
-    }
-    take_port(line, "Starting http monitor on 127.0.0.1:", p->monitor); /* before it listens */
-}
-
-/* Where all that it says is kept, too; NULL: nowhere. */
-static FILE *open_log(const struct mlt_stack_process *p)
-{
-    char path[512];
-    const char *folder = getenv("MELTICA_STACK_LOGS");
-    if (folder == NULL) {
-        return NULL;
-    }
-    (void)snprintf(path, sizeof path, "%s/%s.log", folder, p->name);
-    return fopen(path, "ae");
-}
-
-static void *read_words(void *ctx)
-{
-    struct mlt_stack_process *p = ctx;
-    FILE *from = fdopen(p->said, "r");
-    FILE *log = open_log(p);
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t len;
-    while (from != NULL && (len = getline(&line, &capacity, from)) > 0) {
-        if (log != NULL) {
-            (void)fputs(line, log);
-            (void)fflush(log);
-        }
-        (void)pthread_mutex_lock(&p->lock);
-        keep_last_words(p, line, (size_t)len);
-        look_for_port(p, line);
-        count_error(p, line);
-        p->reloads += strstr(line, "Reloaded server configuration") != NULL;
-        if (strstr(line, " Violation - ") != NULL && strstr(line, "\"meltica-") != NULL) {
-            (void)snprintf(p->violation, sizeof p->violation, "%s", line);
-        }
-        (void)pthread_cond_broadcast(&p->changed);
-        (void)pthread_mutex_unlock(&p->lock);
-    }
-    free(line);
-    if (log != NULL) {
-        (void)fclose(log);
-    }
-    if (from != NULL) {
-        (void)fclose(from);
-    }
-    (void)pthread_mutex_lock(&p->lock);
-    p->ended = true;
-    (void)pthread_cond_broadcast(&p->changed);
-    (void)pthread_mutex_unlock(&p->lock);
-    return NULL;
-}
-
 /* ---- life of a process ---- */
 
 static const char *binary_of(const char *name, char *out, size_t size)
@@ -167,10 +55,11 @@ static const char *binary_of(const char *name, char *out, size_t size)
     if (strncmp(name, "nats", 4) == 0) {
         return "nats-server";
     }
-    (void)snprintf(out, size, "%s/bin/meltica-%s", build != NULL ? build : "build/dev",
-                   strcmp(name, "exchange") == 0       ? "exchange-sim"
-                   : strcmp(name, SECOND_ADAPTER) == 0 ? "adapter"
-                                                       : name);
+    const char *program = strcmp(name, "exchange") == 0 ? "exchange-sim" : name;
+    const size_t len = strlen(program), tail = strlen(SECOND);
+    const bool second = len > tail && strcmp(program + len - tail, SECOND) == 0;
+    (void)snprintf(out, size, "%s/bin/meltica-%.*s", build != NULL ? build : "build/dev",
+                   (int)(second ? len - tail : len), program);
     return out;
 }
 
@@ -199,7 +88,7 @@ static void spawn(struct mlt_stack_process *p)
     }
     (void)close(said[1]);
     p->said = said[0];
-    assert_int_equal(pthread_create(&p->reader, NULL, read_words, p), 0);
+    assert_int_equal(pthread_create(&p->reader, NULL, mlt_stack_read_words, p), 0);
     p->reading = true;
 }
 
@@ -520,10 +409,16 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
                                     stack->exchange_http };
     add_arguments(process_of(stack, "adapter"), adapter, 4);
     add_arguments(process_of(stack, "adapter"), options->adapter, 12);
-    stack->two_adapters = options->second_adapter[0] != NULL;
-    add_arguments(process_of(stack, SECOND_ADAPTER), common, sizeof common / sizeof common[0]);
-    add_arguments(process_of(stack, SECOND_ADAPTER), adapter, 4);
-    add_arguments(process_of(stack, SECOND_ADAPTER), options->second_adapter, 12);
+    add_arguments(&stack->processes[FIRST_SECOND], adapter, 4);
+    const char *const *const seconds[MLT_STACK_SECONDS] = { options->second_adapter,
+                                                            options->second_conductor,
+                                                            options->second_data_bus };
+    for (unsigned i = 0; i < MLT_STACK_SECONDS; i++) {
+        struct mlt_stack_process *p = &stack->processes[FIRST_SECOND + i];
+        stack->seconds[i] = seconds[i][0] != NULL;
+        add_arguments(p, common, sizeof common / sizeof common[0]);
+        add_arguments(p, seconds[i], i == 0 ? 12 : 8);
+    }
     add_arguments(process_of(stack, "conductor"), options->conductor, 8);
     add_arguments(process_of(stack, "data-bus"), options->data_bus, 8);
     add_arguments(process_of(stack, "control-bus"), options->control_bus, 8);
@@ -534,8 +429,10 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
 
 void mlt_stack_run_services(struct mlt_stack *stack)
 {
-    if (stack->two_adapters) {
-        mlt_stack_run(stack, SECOND_ADAPTER);
+    for (unsigned i = 0; i < MLT_STACK_SECONDS; i++) {
+        if (stack->seconds[i]) {
+            mlt_stack_run(stack, names[FIRST_SECOND + i]);
+        }
     }
     for (unsigned i = FIRST_SERVICE; i < MLT_STACK_PROCESSES; i++) {
         mlt_stack_run(stack, names[i]);
@@ -564,11 +461,13 @@ static void remove_folder(const char *path)
 
 void mlt_stack_stop(struct mlt_stack *stack)
 {
-    (void)mlt_stack_terminate(stack, SECOND_ADAPTER);
+    for (unsigned i = FIRST_SECOND; i < MLT_STACK_ALL; i++) {
+        (void)mlt_stack_terminate(stack, names[i]);
+    }
     for (unsigned i = MLT_STACK_PROCESSES; i-- > 0;) {
         (void)mlt_stack_terminate(stack, names[i]);
     }
-    for (unsigned i = MLT_STACK_PROCESSES; i < MLT_STACK_ALL; i++) {
+    for (unsigned i = MLT_STACK_PROCESSES; i < FIRST_SECOND; i++) {
         (void)mlt_stack_terminate(stack, names[i]);
     }
     running = NULL;
@@ -813,26 +712,11 @@ void mlt_stack_find_binaries(void)
     assert_int_equal(setenv("MELTICA_BINARY_DIR", path, 1), 0);
 }
 
-/* What a failed test leaves to be read where its processes are gone, too. */
-static void show_last_words(struct mlt_stack *stack)
-{
-    for (unsigned i = 0; i < MLT_STACK_ALL; i++) {
-        struct mlt_stack_process *p = &stack->processes[i];
-        if (!p->reading) {
-            continue;
-        }
-        (void)pthread_mutex_lock(&p->lock);
-        const size_t from = p->last_words_len > SHOWN_BYTES ? p->last_words_len - SHOWN_BYTES : 0;
-        print_message("---- %s said last:\n%s\n", p->name, p->last_words + from);
-        (void)pthread_mutex_unlock(&p->lock);
-    }
-}
-
 int mlt_stack_verdict(int result)
 {
     if (result != 0) {
         if (running != NULL) {
-            show_last_words(running);
+            mlt_stack_show_last_words(running);
         }
         /* Not exit, nor fflush(NULL): the readers hold the locks of their streams. */
         (void)fflush(stdout);

@@ -1,5 +1,6 @@
 # Whole stacks of real processes; each uses both cores, so they run one at a time.
 add_library(mlt_test_stack STATIC ${CMAKE_SOURCE_DIR}/tests/support/mlt_stack.c
+    ${CMAKE_SOURCE_DIR}/tests/support/mlt_stack_said.c
     ${CMAKE_SOURCE_DIR}/tests/support/mlt_consumer.c golden.c)
 target_include_directories(mlt_test_stack PUBLIC ${CMAKE_SOURCE_DIR}/tests/support .)
 target_link_libraries(mlt_test_stack PUBLIC mlt_tally mlt_bus mlt_event mlt_base

@@ -4,7 +4,11 @@
 #include "meltica/base/hash.h"
 
 #define LONG_AGO_NS (INT64_MIN / 2)
-#define STEADY_NS INT64_C(10000000000) /* up for so long: its back-off begins anew */
+/* Up for so long: its back-off begins anew. A cut after a few seconds costs the least where it
+ * comes alone; where half of the attempts are used, lines are cut again and again. */
+#define STEADY_NS INT64_C(2000000000)
+#define STEADY_BUSY_NS INT64_C(10000000000)
+#define ATTEMPTS_BUSY (MLT_LINE_ATTEMPTS_MAX / 2)
 #define BACKOFF_FLOOR_NS INT64_C(50000000)
 #define ROLLOVER_RETRY_NS INT64_C(60000000000)
 #define REMIND_MAX_NS INT64_C(86400000000000)
@@ -460,6 +464,14 @@ bool mlt_lines_remind(struct mlt_lines *lines, int64_t silent_ns, int64_t now_ns
     return lines->counters.reminders > before;
 }
 
+static int64_t steady_ns(const struct mlt_lines *lines, int64_t now_ns)
+{
+    const size_t at =
+        (lines->attempts_next + MLT_LINE_ATTEMPTS_MAX - ATTEMPTS_BUSY) % MLT_LINE_ATTEMPTS_MAX;
+    return now_ns - lines->attempts_ns[at] < MLT_LINE_ATTEMPTS_WINDOW_NS ? STEADY_BUSY_NS
+                                                                         : STEADY_NS;
+}
+
 void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reason, int64_t now_ns)
 {
     struct mlt_line *line = &lines->lines[number];
@@ -485,7 +497,7 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reaso
     if (line->state == MLT_LINE_UP && line->replaces == MLT_LINE_NONE && line->topics > 0) {
         move_to_spare(lines, number, now_ns);
     }
-    if (line->opened_at_ns != 0 && now_ns - line->opened_at_ns >= STEADY_NS) {
+    if (line->opened_at_ns != 0 && now_ns - line->opened_at_ns >= steady_ns(lines, now_ns)) {
         mlt_backoff_reset(&line->backoff);
     }
     line->opened_at_ns = 0;

@@ -542,6 +542,53 @@ static void test_attempts_stay_below_the_exchanges_limit(void **state)
     }
 }
 
+/* Cuts the only line each `up_ns`, so many times; how many attempts there were in any 5 minutes.
+ * *longest: the last wait of all. */
+static unsigned flap(unsigned cuts, int64_t up_ns, int64_t *longest)
+{
+    static int64_t attempts[2000];
+    unsigned most = 0, from = 0;
+    *longest = 0;
+    for (unsigned n = 0; n < cuts; n++) {
+        x.source_count = x.sent_count = x.acked = 0;
+        run(up_ns);
+        assert_int_equal(x.lines.lines[0].state, MLT_LINE_UP);
+        mlt_lines_ended(&x.lines, 0, "lost", x.now);
+        const int64_t wait = x.lines.lines[0].retry_at_ns - x.now;
+        *longest = wait > *longest ? wait : *longest;
+        run(wait > 0 ? wait + MS : MS);
+        attempts[n] = x.now;
+        while (attempts[n] - attempts[from] >= 300 * S) {
+            from++;
+        }
+        most = n - from + 1 > most ? n - from + 1 : most;
+    }
+    return most;
+}
+
+static void test_a_line_that_was_up_for_a_moment_comes_back_at_once(void **state)
+{
+    (void)state;
+    int64_t longest = 0;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    (void)flap(50, 3 * S, &longest);
+    assert_true(longest <= 250 * MS);
+    (void)flap(6, S, &longest); /* too short: it waits longer each time */
+    assert_true(longest > 500 * MS);
+}
+
+static void test_a_line_that_is_cut_again_and_again_waits_longer(void **state)
+{
+    (void)state;
+    int64_t longest = 0;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    const unsigned most = flap(1000, 2010 * MS, &longest);
+    assert_true(most < MLT_LINE_ATTEMPTS_MAX);
+    assert_true(longest > S);
+}
+
 static void test_rollover_before_the_cut_has_no_hole(void **state)
 {
     (void)state;
@@ -634,6 +681,8 @@ int main(void)
         TEST(test_source_is_up_only_when_all_its_topics_are),
         TEST(test_spare_line_takes_over_at_once),
         TEST(test_attempts_stay_below_the_exchanges_limit),
+        TEST(test_a_line_that_was_up_for_a_moment_comes_back_at_once),
+        TEST(test_a_line_that_is_cut_again_and_again_waits_longer),
         TEST(test_rollover_before_the_cut_has_no_hole),
         TEST(test_old_line_that_dies_in_the_hand_over_costs_only_what_was_not_taken),
         TEST(test_halted_symbol_is_silent_at_once),

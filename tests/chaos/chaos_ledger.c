@@ -71,7 +71,7 @@ static void show_recent(struct chaos_ledger *l, const char *what, const struct m
         return;
     }
     (void)fprintf(stderr, "chaos: %s: %.*s %s\n", what, (int)e->instrument.len,
-                  (const char *)e->instrument.data, mlt_event_type_word(e->type));
+                  (const char *)e->instrument.data, mlt_event_type_word((int)e->type));
     const unsigned count = i->recent_count < CHAOS_RECENT ? i->recent_count : CHAOS_RECENT;
     for (unsigned n = i->recent_count - count; n < i->recent_count; n++) {
         const struct chaos_recent *r = &i->recent[n % CHAOS_RECENT];
@@ -80,8 +80,8 @@ static void show_recent(struct chaos_ledger *l, const char *what, const struct m
                           "chaos:   %s kind %d epoch %" PRIu64 " sequence %" PRIu64 " ids %" PRId64
                           " to %" PRId64 " quality %" PRIu32 " received %" PRId64 " came %" PRId64
                           "\n",
-                          mlt_event_type_word(r->type), r->kind, r->epoch, r->sequence, r->first,
-                          r->last, r->quality, r->received_ns, r->came_ns);
+                          mlt_event_type_word((int)r->type), r->kind, r->epoch, r->sequence,
+                          r->first, r->last, r->quality, r->received_ns, r->came_ns);
         }
     }
 }

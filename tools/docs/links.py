@@ -4,14 +4,18 @@
 usage: links.py SOURCE_DIR; prints each finding as FILE:LINE: what, exit status 1 when there is one.
 
 Looked at in each page: Markdown links and images (file and anchor; of addresses outside only the form), pages named in the
-text (`docs/control.md, "Leases"` wants the page and the title), and paths of this project. Of programs and scripts, the
-pages of docs/ that they name. An image of docs/images that no page shows is a finding too.
+text (`docs/control.md, "Leases"` wants the page and the title), paths of this project, and its tests: their programs
+(`test_store`), and cases (with a colon behind their program: of that one). In a table that says by its last column what
+shows or proves it, each line names a program. Of programs and scripts, the pages of docs/ that they name. An image of
+docs/images that no page shows is a finding too.
 """
 import os
 import pathlib
 import re
 import sys
 import urllib.parse
+
+import named_tests
 
 OUTSIDE = {".git", "build", "dist", "node_modules", "gen", "target", ".venv", "__pycache__", "reports"}
 FOLDERS = "docs|services|tests|tools|clients|helm|docker|packaging|proto|shared|cmake"
@@ -27,6 +31,9 @@ PAGE = re.compile(r"(?<![\w./<*-])((?:[\w-]+/)*[\w.-]+\.md)(?![\w/-])(?:,?\s+\(?
 MORE = re.compile(r'(?:,\s+"[^"]+")*')
 PATH = re.compile(rf"(?<![\w./<-])((?:{FOLDERS})/[\w.<>*{{}}-]+(?:/[\w.<>*{{}}-]+)*)")
 NAMED = re.compile(r"(?<![\w./-])docs/[\w/-]+\.md")
+TEST = re.compile(r"`(test_\w+)`")
+CASES = re.compile(r"`(\w+)`: (`\w+`(?:, `\w+`)*)")
+TABLE = re.compile(r"^\|.*\| (?:shown by|test) \|\n\|[-|: ]+\|\n((?:\|.*\n)*)", re.M)
 PLACEHOLDER = re.compile(r"[<>*{}]|(?:^|/)[A-Z]+(?:\.\w+)?$")
 
 
@@ -77,6 +84,7 @@ class Project:
     def __init__(self, root):
         self.root = root
         self.pages = {name: Page(root, name) for name in pages(root)}
+        self.tests = named_tests.Tests(root)
         self.findings = []
         self.shown = set()
 
@@ -140,6 +148,19 @@ class Project:
                     not self.there(os.path.join(os.path.dirname(page.name), path)):
                 self.wrong(page.name, page.line(match.start(1)), f"{path} is not there")
 
+    def look_at_tests(self, page):
+        for match in TEST.finditer(page.prose):
+            if not self.tests.there(match[1]):
+                self.wrong(page.name, page.line(match.start()), f"{match[1]} is no test")
+        for match in CASES.finditer(page.prose):
+            for case in re.findall(r"\w+", match[2]):
+                if match[1] in self.tests.programs and not self.tests.of(match[1], case):
+                    self.wrong(page.name, page.line(match.start()), f"{match[1]} has no case {case}")
+        for table in TABLE.finditer(page.prose):
+            for line in re.finditer(r"^.*\| (.*) \|$", table[1], re.M):
+                if not any(named in self.tests.programs for named in re.findall(r"`(\w+)`", line[1])):
+                    self.wrong(page.name, page.line(table.start(1) + line.start()), "no test is named")
+
     def look_at_programs(self):
         for folder, folders, files in os.walk(self.root):
             folders[:] = [name for name in folders if name not in OUTSIDE]
@@ -158,6 +179,7 @@ class Project:
     def look(self):
         for page in self.pages.values():
             self.look_at(page)
+            self.look_at_tests(page)
         self.look_at_programs()
         for image in sorted(pathlib.Path(self.root, "docs/images").glob("*")):
             name = os.path.relpath(image, self.root)

@@ -21,7 +21,7 @@ FILES = ["share/meltica/dispatch.json", "share/meltica/dispatch-all.json", "shar
 # Without these a unit is not worth its name.
 OPTIONS = ["DynamicUser=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=strict", "ProtectHome=yes",
            "PrivateDevices=yes", "MemoryDenyWriteExecute=yes", "RestrictNamespaces=yes", "SystemCallFilter=@system-service",
-           "LimitCORE=0"]
+           "LimitCORE=0", "Restart=on-failure", "RestartPreventExitStatus=2", "StartLimitIntervalSec=0"]
 EXPOSURE_MAX = 2.0  # of systemd-analyze security, from 0 to 10
 
 

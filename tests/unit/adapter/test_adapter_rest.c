@@ -173,6 +173,26 @@ static void test_429_and_418_are_obeyed_to_the_second(void **state)
     assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 200 * S), 0);
 }
 
+/* A wall before the exchange: it names a time, or a minute is waited. 5xx is no answer. */
+static void test_403_is_obeyed_and_5xx_held_back(void **state)
+{
+    (void)state;
+    mlt_governor_answered(&governor, 403, 5, -1, T0);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 1), T0 + 5 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 5 * S), 0);
+    mlt_governor_answered(&governor, 403, -1, -1, T0 + 10 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 11 * S), T0 + 70 * S);
+    assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, T0 + 70 * S), 0);
+    for (int code = 500; code < 505; code++) {
+        const int64_t now = T0 + (code - 400) * S;
+        mlt_governor_answered(&governor, code, -1, -1, now);
+        const int64_t later = mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, now);
+        assert_true(later > now);
+        assert_int_equal(mlt_governor_admit(&governor, 1, MLT_WEIGHT_RESYNC, later), 0);
+        mlt_governor_answered(&governor, 200, -1, -1, later);
+    }
+}
+
 static void test_host_that_does_not_answer_is_asked_less_and_less(void **state)
 {
     (void)state;
@@ -749,6 +769,7 @@ int main(void)
         TEST(test_what_others_used_counts),
         TEST(test_call_heavier_than_the_share_is_made_alone),
         TEST(test_429_and_418_are_obeyed_to_the_second),
+        TEST(test_403_is_obeyed_and_5xx_held_back),
         TEST(test_refusal_that_names_no_time_to_wait_is_never_answered_at_once),
         TEST(test_used_weight_is_a_whole_number_or_none),
         TEST(test_host_that_does_not_answer_is_asked_less_and_less),

@@ -575,6 +575,40 @@ static void test_a_line_that_ends_and_comes_back_is_said_each_time_and_once(void
     mlt_conductor_core_destroy(core);
 }
 
+/* Where the time of its completion tells what is a repeat: what was set back by less than a repeat
+ * may be old is taken for one, and whatever is older than that is new. */
+static void test_what_a_clock_that_was_set_back_stamps_is_no_repeat(void **state)
+{
+    (void)state;
+    const int64_t then = 1000 * MLT_NS_PER_S, back = then - 10 * MLT_NS_PER_S;
+    const struct {
+        int64_t received;
+        bool passes;
+    } steps[] = {
+        { then, true },  { then, false },    { back + 1, false },
+        { back, true }, /* and goes on from there */
+        { back, false }, { back + 1, true }, { back - 3600 * MLT_NS_PER_S, true },
+        { then, true }, /* set right again */
+    };
+    static const enum mlt_event_type types[] = { MLT_EVENT_BOOK_SNAPSHOT, MLT_EVENT_INSTRUMENT,
+                                                 MLT_EVENT_STATUS };
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
+        struct mlt_conductor_core *core = core_with_epoch(1);
+        assert_int_equal(send_event(core, MLT_EVENT_TRADE, 1, 1), MLT_OK); /* and EPOCH_STARTED */
+        for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+            const size_t before = seen.count;
+            const enum mlt_status sent =
+                types[t] == MLT_EVENT_STATUS
+                    ? send_status(core, MLT_STATUS_SOURCE_UP, steps[i].received)
+                    : send_event(core, types[t], steps[i].received, steps[i].received);
+            assert_int_equal(sent, MLT_OK);
+            assert_int_equal(seen.count - before, steps[i].passes ? 1 : 0);
+        }
+        assert_int_equal(last_seen()->sequence, types[t] == MLT_EVENT_STATUS ? 6 : 5);
+        mlt_conductor_core_destroy(core);
+    }
+}
+
 static void test_heads_are_not_sent_for_what_another_owns(void **state)
 {
     (void)state;
@@ -729,6 +763,7 @@ int main(void)
         cmocka_unit_test(
             test_more_candle_intervals_than_the_exchange_has_are_refused_not_swallowed),
         cmocka_unit_test(test_a_line_that_ends_and_comes_back_is_said_each_time_and_once),
+        cmocka_unit_test(test_what_a_clock_that_was_set_back_stamps_is_no_repeat),
         cmocka_unit_test(test_heads_are_not_sent_for_what_another_owns),
         cmocka_unit_test(test_a_second_epoch_of_the_same_owner_names_where_its_first_ended),
         cmocka_unit_test(

@@ -48,7 +48,7 @@ static const char *const small[] = { "--synthetic",           "--symbols", "5", 
 static const char *const symbols[] = { "SYM0001-USDT", "SYM0002-USDT", "SYM0003-USDT",
                                        "SYM0004-USDT", "SYM0005-USDT" };
 
-static void test_line_that_the_exchange_ends_comes_back(void **state)
+static void test_line_that_is_cut_comes_back(void **state)
 {
     (void)state;
     const char *const exchange[] = {
@@ -131,7 +131,7 @@ static void test_shutdown_notice_moves_the_streams_without_a_hole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_line_that_the_exchange_ends_comes_back),
+        TEST(test_line_that_is_cut_comes_back),
         TEST(test_exchange_that_dies_and_returns_is_found_again),
         TEST(test_planned_rollover_leaves_no_hole),
         TEST(test_shutdown_notice_moves_the_streams_without_a_hole),

@@ -263,7 +263,7 @@ static void expect_audited(const char *principal, const char *verb, int code, co
     mlt_buf_fini(&bytes);
 }
 
-static void test_what_is_refused_is_audited_with_who_and_why(void **state)
+static void test_unauthorised_and_malformed_commands_are_audited_with_who_and_why(void **state)
 {
     (void)state;
     expect(eve, "eve", "subscribe", DEMAND("TRADE", "SYM0001-USDT"), "REJECTED", 403, "");
@@ -617,7 +617,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_viewer_sees_and_does_not_subscribe),
-        cmocka_unit_test(test_what_is_refused_is_audited_with_who_and_why),
+        cmocka_unit_test(test_unauthorised_and_malformed_commands_are_audited_with_who_and_why),
         cmocka_unit_test(test_a_trader_gets_what_its_role_allows),
         cmocka_unit_test(test_nobody_speaks_or_listens_as_another),
         cmocka_unit_test(test_a_console_sees_figures_and_audit),

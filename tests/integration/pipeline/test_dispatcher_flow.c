@@ -117,7 +117,7 @@ static uint64_t stream_messages(void)
     return count;
 }
 
-static void test_refused_instances_are_seen_and_other_flows_are_not_touched(void **state)
+static void test_unmapped_and_unparsed_are_seen_and_other_flows_are_not_touched(void **state)
 {
     (void)state;
     rig_start(&rig, true, ROUTES TRADES_OF("\"BTC-USDT\"") "]}");
@@ -439,7 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ticker_goes_through_with_its_envelope),
-        cmocka_unit_test(test_refused_instances_are_seen_and_other_flows_are_not_touched),
+        cmocka_unit_test(test_unmapped_and_unparsed_are_seen_and_other_flows_are_not_touched),
         cmocka_unit_test(test_plan_comes_is_repeated_until_taken_and_goes_to_each_new_adapter),
         cmocka_unit_test(test_patterns_end_nothing_before_the_listing_and_are_expanded_after_it),
         cmocka_unit_test(test_killed_under_load_loses_nothing),

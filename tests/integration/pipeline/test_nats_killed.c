@@ -62,7 +62,7 @@ static void check_channel(enum mlt_event_type type, uint64_t expected)
     assert_int_equal(seen.got[type] + seen.missing[type] + after_last, expected);
 }
 
-static void test_what_is_lost_is_a_hole_that_can_be_seen(void **state)
+static void test_nats_killed_what_is_lost_is_a_hole_that_can_be_seen(void **state)
 {
     const char *paths[2];
     (void)state;
@@ -102,7 +102,7 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_lost_is_a_hole_that_can_be_seen),
+        cmocka_unit_test(test_nats_killed_what_is_lost_is_a_hole_that_can_be_seen),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

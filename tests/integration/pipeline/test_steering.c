@@ -383,7 +383,7 @@ static void test_subscriptions_outlive_their_services(void **state)
     end();
 }
 
-static void test_what_is_wrong_changes_nothing(void **state)
+static void test_malformed_commands_change_nothing(void **state)
 {
     (void)state;
     static const struct {
@@ -644,7 +644,7 @@ int main(void)
         cmocka_unit_test_teardown(test_what_is_asked_for_flows_and_ends_for_the_last_one_only,
                                   tear_down),
         cmocka_unit_test_teardown(test_subscriptions_outlive_their_services, tear_down),
-        cmocka_unit_test_teardown(test_what_is_wrong_changes_nothing, tear_down),
+        cmocka_unit_test_teardown(test_malformed_commands_change_nothing, tear_down),
         cmocka_unit_test_teardown(test_leases_end_and_updates_replace, tear_down),
         cmocka_unit_test_teardown(test_without_jetstream_commands_are_refused_and_data_flows,
                                   tear_down),

@@ -254,7 +254,7 @@ static unsigned run_requests(unsigned from, unsigned to)
     return applied;
 }
 
-static void test_each_is_refused_by_name_or_applied(void **state)
+static void test_damaged_commands_are_refused_by_name_or_applied(void **state)
 {
     (void)state;
     static const char *const services[] = { "control-bus", "dispatcher", "adapter" };
@@ -283,7 +283,7 @@ static void test_each_is_refused_by_name_or_applied(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_is_refused_by_name_or_applied),
+        cmocka_unit_test(test_damaged_commands_are_refused_by_name_or_applied),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -287,7 +287,7 @@ static void one_in_peace(void)
     counts.answered++;
 }
 
-static void test_kills_lose_and_double_nothing(void **state)
+static void test_kills_lose_and_double_no_subscription(void **state)
 {
     (void)state;
     const unsigned count = steer_commands(60);
@@ -336,7 +336,7 @@ static void test_kills_lose_and_double_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kills_lose_and_double_nothing),
+        cmocka_unit_test(test_kills_lose_and_double_no_subscription),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -98,7 +98,7 @@ static void stop(void)
     mlt_stack_stop(&stack);
 }
 
-static void test_one_after_another_nothing_is_lost(void **state)
+static void test_sigterm_under_load_loses_nothing(void **state)
 {
     static const char *const order[] = { "dispatcher", "conductor", "data-bus" };
     const char *paths[2];
@@ -147,7 +147,7 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_after_another_nothing_is_lost),
+        cmocka_unit_test(test_sigterm_under_load_loses_nothing),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -178,7 +178,7 @@ static void test_a_candle_without_trades_keeps_minus_one(void **state)
     assert_true(f->last.first == INT64_C(1653818760000000000));
 }
 
-static void test_every_refusal_has_its_name(void **state)
+static void test_no_json_wrong_types_and_the_rest_are_refused_by_name(void **state)
 {
     struct fixture *f = *state;
     static const struct {
@@ -484,7 +484,7 @@ int main(void)
         cmocka_unit_test(test_trade_is_read_exactly_and_m_means_the_taker_sold),
         cmocka_unit_test(test_keys_that_differ_in_case_only_are_told_apart),
         cmocka_unit_test(test_a_candle_without_trades_keeps_minus_one),
-        cmocka_unit_test(test_every_refusal_has_its_name),
+        cmocka_unit_test(test_no_json_wrong_types_and_the_rest_are_refused_by_name),
         cmocka_unit_test(test_answers_errors_and_shutdown_are_no_events),
         cmocka_unit_test(test_arrays_of_data_give_one_instance_an_element),
         cmocka_unit_test(test_the_exchange_s_time_is_read),

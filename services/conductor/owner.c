@@ -349,7 +349,8 @@ static bool open_hops(struct conductor *c)
         .subject = "meltica.int.canonical",
         .partitions = c->partitions,
         .on_batch = mlt_conductor_on_batch,
-        .with_acked = true, /* for the books that the owner before left */
+        .with_acked = true,     /* for the books that the owner before left */
+        .hear_unclaimed = true, /* a Dispatcher that is alone */
         .on_sender = mlt_conductor_on_sender,
         .ctx = c,
         .partition_mask = c->mine,

@@ -25,6 +25,7 @@
 struct partition {
     uint64_t boot;             /* 0: none seen yet */
     uint64_t epoch;            /* the highest of the boots so far; senders that claim nothing: 0 */
+    bool unclaimed;            /* the boot itself has none */
     uint64_t expected;         /* the next number to be handled */
     uint64_t highest;          /* seen of this boot; at least `expected`: there is a hole */
     uint64_t done;             /* the last one that on_batch returned from */
@@ -55,7 +56,7 @@ struct mlt_hop_receiver {
     void (*on_batch)(void *ctx, const struct mlt_hop_batch *batch);
     void (*on_other)(void *ctx, const char *word, const struct mlt_bus_message *message);
     void (*on_sender)(void *ctx, uint32_t partition);
-    bool with_acked;
+    bool with_acked, hear_unclaimed;
     void *ctx;
 
     pthread_mutex_t lock; /* parts and stats; never held in callbacks */
@@ -161,19 +162,31 @@ static bool ask(struct mlt_hop_receiver *r, struct partition *p, int64_t now, bo
 
 enum verdict { TAKE, DROP, ASK };
 
+/* An owner that slept speaks before it learns that another one took over. Were it taken for new,
+ * nobody would hear that one any more. Who claims nothing gives way to whoever has a claim, also
+ * where that one was there first. */
+static bool replaced(const struct mlt_hop_receiver *r, const struct partition *p,
+                     const struct mlt_hop *hop)
+{
+    if (r->hear_unclaimed && hop->epoch == 0) {
+        return left(p, hop->boot);
+    }
+    const bool again = left(p, hop->boot) && !(r->hear_unclaimed && p->unclaimed);
+    return hop->epoch < p->epoch || (again && hop->epoch == p->epoch);
+}
+
 static enum verdict judge(struct mlt_hop_receiver *r, struct partition *p,
                           const struct mlt_hop *hop)
 {
     const bool head = (hop->flags & MLT_HOP_HEAD) != 0;
     if (hop->boot != p->boot) {
-        /* An owner that slept speaks before it learns that another one took over. Were it taken for
-         * new, nobody would hear that one any more. */
-        if (hop->epoch < p->epoch || (left(p, hop->boot) && hop->epoch == p->epoch)) {
+        if (replaced(r, p, hop)) {
             r->stats.duplicates++;
             return DROP;
         }
         adopt(r, p, hop);
     }
+    p->unclaimed = hop->epoch == 0;
     if (hop->epoch > p->epoch) {
         p->epoch = hop->epoch;
     }
@@ -456,6 +469,7 @@ static struct mlt_hop_receiver *receiver_make(struct mlt_bus *bus,
     r->on_other = options->on_other;
     r->on_sender = options->on_sender;
     r->with_acked = options->with_acked;
+    r->hear_unclaimed = options->hear_unclaimed;
     r->ctx = options->ctx;
     (void)pthread_mutex_init(&r->lock, NULL);
     mlt_bus_cond_init(&r->all_acked);

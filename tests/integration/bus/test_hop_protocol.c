@@ -344,6 +344,52 @@ static void test_receiver_follows_the_highest_epoch(void **state)
     mlt_hop_receiver_destroy(receiver);
 }
 
+/* A service that claims nothing while it is alone is heard after one of several; and gives way to
+ * it where that one speaks again, with all that it had said meanwhile. Whoever was replaced by a
+ * higher claim, or has none and was replaced at all, is not heard again. */
+static void test_receiver_hears_who_claims_nothing(void **state)
+{
+    (void)state;
+    struct mlt_hop_receiver_stats stats;
+    const struct mlt_hop_receiver_options options = { .service = "r",
+                                                      .sender_service = "s",
+                                                      .subject = "t.p",
+                                                      .partitions = PARTITIONS,
+                                                      .on_batch = far_on_batch,
+                                                      .hear_unclaimed = true,
+                                                      .ctx = &far };
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_hop_receiver *receiver = NULL;
+    assert_int_equal(mlt_hop_receiver_create(bus, &options, &receiver, &err), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    struct mlt_hop claimed = { .boot = 1, .number = 1, .oldest = 1, .resume = 1, .epoch = 5 };
+    struct mlt_hop alone = { .boot = 2, .number = 1, .oldest = 1, .resume = 1 };
+    struct mlt_hop later = { .boot = 3, .number = 1, .oldest = 1, .resume = 1, .epoch = 6 };
+    say_batch("t.p.00", claimed, 0);
+    say_batch("t.p.00", alone, 1);
+    assert_true(far_await(&far, 1, 2));
+    claimed.number = claimed.resume = 2;
+    say_batch("t.p.00", claimed, 2);
+    assert_true(far_await(&far, 1, 3));
+    alone.number = 2;
+    say_batch("t.p.00", alone, 77);
+    say_batch("t.p.00", later, 3);
+    assert_true(far_await(&far, 1, 4));
+    alone.number = 3;
+    say_batch("t.p.00", alone, 88);
+    claimed.number = 3;
+    say_batch("t.p.00", claimed, 99);
+    later.number = 2;
+    say_batch("t.p.00", later, 4);
+    assert_true(far_await(&far, 1, 5));
+    mlt_hop_receiver_get_stats(receiver, &stats);
+    assert_int_equal(stats.boots, 4); /* the first one twice */
+    assert_int_equal(stats.duplicates, 3);
+    assert_int_equal(far.elements, 5);
+    assert_int_equal(far.missing + far.repeats + far.loss_count, 0);
+    mlt_hop_receiver_destroy(receiver);
+}
+
 /* What came to a receiver that wants what another one had acknowledged. */
 struct took {
     struct far far;
@@ -731,6 +777,7 @@ int main(void)
         ONE(test_receiver_asks),
         ONE(test_receiver_boots_and_losses),
         ONE(test_receiver_follows_the_highest_epoch),
+        ONE(test_receiver_hears_who_claims_nothing),
         ONE(test_receiver_takes_what_was_acknowledged_before),
         ONE(test_receiver_malformed),
         ONE(test_sender_speaks),

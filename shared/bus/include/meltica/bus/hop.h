@@ -13,7 +13,8 @@
  * Receiver: takes batch n + 1 of a boot after batch n; repeats are dropped; at a jump it asks for a
  * repeat (again every 50 ms) and drops what comes meanwhile, since it will come again. Of a boot
  * that it does not know it begins at Hop.resume, what the last receiver of its service had
- * acknowledged; unless Hop.epoch is below one that it knows: such a sender was outbid. Where
+ * acknowledged; unless Hop.epoch is below one that it knows: such a sender was outbid
+ * (hear_unclaimed: but for one without an epoch, which claims nothing since it is alone). Where
  * Hop.oldest is above what it waits for, the batches between are lost and it says so. It
  * acknowledges (HopAck on "meltica.int.ack.<sender service>", at most every 5 ms) what its handler
  * took, on the same connection after the outputs that the handler produced: an acknowledged batch's
@@ -141,6 +142,10 @@ struct mlt_hop_receiver_options {
      * NULL: ignored. */
     void (*on_other)(void *ctx, const char *word, const struct mlt_bus_message *message);
     void *ctx;
+    /* A sender without an epoch is heard also where others had one, unless it was heard before
+     * them, and until somebody speaks who has the highest: of a service that claims nothing while
+     * it is alone, and gives way. False: it is not heard then. */
+    bool hear_unclaimed;
     size_t pending_bytes_max; /* 0: 16 MiB */
     /* Bit p: takes, and acknowledges, partition p; 0: all. */
     uint64_t partition_mask;

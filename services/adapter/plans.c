@@ -52,7 +52,11 @@ enum mlt_status mlt_plans_read(struct mlt_plans *plans, struct mlt_slice bytes,
         status = MLT_E_NOT_FOUND;
     } else {
         const struct mlt_plan_part *part = &plans->parts[read->partition];
-        if (part->known && part->boot == read->boot && read->revision < part->revision) {
+        /* One that slept speaks before it learns that another one took over. Who has no claim is
+         * alone. */
+        const bool replaced = read->epoch != 0 && read->epoch < plans->epoch;
+        if (replaced ||
+            (part->known && part->boot == read->boot && read->revision < part->revision)) {
             status = MLT_E_CONFLICT;
         }
     }
@@ -78,6 +82,7 @@ enum mlt_status mlt_plans_keep(struct mlt_plans *plans, const Meltica__V1__Nativ
     part->known = true;
     part->revision = plan->revision;
     part->boot = plan->boot;
+    plans->epoch = plan->epoch > plans->epoch ? plan->epoch : plans->epoch;
     if (!knows_boot(plans, plan->boot)) {
         plans->boots[plans->boots_next] = plan->boot;
         plans->boots_next = (plans->boots_next + 1) % MLT_PLAN_BOOTS_MAX;

@@ -24,6 +24,7 @@ struct mlt_plans {
     struct mlt_plan_part parts[MLT_SLOT_COUNT];
     uint64_t boots[MLT_PLAN_BOOTS_MAX]; /* ring, newest overwritten last */
     unsigned boots_next;
+    uint64_t epoch; /* the highest of a Dispatcher's claim */
 };
 
 void mlt_plans_init(struct mlt_plans *plans, uint32_t partitions);
@@ -32,7 +33,7 @@ void mlt_plans_fini(struct mlt_plans *plans);
 /* Reads one NativePlan. OK: it is the newest of its partition; *plan (caller frees with
  * mlt_plan_free) and *new_boot: its Dispatcher was not seen before. E_PARSE, E_RANGE (partition, or
  * no boot), E_NOT_FOUND (another Adapter's partition), E_CONFLICT (a lower revision of the same
- * Dispatcher), E_TOO_BIG. Nothing is kept:
+ * Dispatcher; or it has a claim, and another one a higher one), E_TOO_BIG. Nothing is kept:
  * mlt_plans_keep does that once it was applied. */
 enum mlt_status mlt_plans_read(struct mlt_plans *plans, struct mlt_slice bytes,
                                Meltica__V1__NativePlan **plan, bool *new_boot) MLT_MUST_CHECK;

@@ -27,6 +27,7 @@ struct mlt_table_reader {
     bool ended;
     bool wanted;             /* to be asked for */
     uint64_t boot, revision; /* of the newest table read */
+    uint64_t epoch;          /* the highest of a Dispatcher's claim */
     bool known;
     struct mlt_routing *fresh; /* not taken yet */
     atomic_bool has_fresh;
@@ -34,6 +35,13 @@ struct mlt_table_reader {
 };
 
 /* ---- thread ---- */
+
+/* With the lock: a Dispatcher that slept speaks before it learns that another one took over. Who
+ * has no claim is alone. */
+static bool replaced(const struct mlt_table_reader *r, uint64_t epoch)
+{
+    return epoch != 0 && epoch < r->epoch;
+}
 
 static void adopt(struct mlt_table_reader *r, struct mlt_slice message)
 {
@@ -48,15 +56,18 @@ static void adopt(struct mlt_table_reader *r, struct mlt_slice message)
         return;
     }
     const uint64_t revision = mlt_routing_revision(routing), boot = mlt_routing_boot(routing);
+    const uint64_t epoch = mlt_routing_epoch(routing);
     const size_t ignored = mlt_routing_ignored(routing);
     (void)pthread_mutex_lock(&r->lock);
-    const bool news = !r->known || r->boot != boot || r->revision != revision;
+    const bool news =
+        !replaced(r, epoch) && (!r->known || r->boot != boot || r->revision != revision);
     r->reads++;
     if (news) {
         struct mlt_routing *old = r->fresh;
         r->fresh = routing;
         routing = old; /* never taken */
         r->known = true;
+        r->epoch = epoch > r->epoch ? epoch : r->epoch;
         r->boot = boot;
         r->revision = revision;
         atomic_store(&r->has_fresh, true);
@@ -136,7 +147,8 @@ static void on_changed(void *ctx, const struct mlt_bus_message *message)
     }
     (void)pthread_mutex_lock(&r->lock);
     /* A Dispatcher that began again may count from below. */
-    if (!r->known || table->boot != r->boot || table->revision > r->revision) {
+    if (!replaced(r, table->epoch) &&
+        (!r->known || table->boot != r->boot || table->revision > r->revision)) {
         r->wanted = true;
         (void)pthread_cond_broadcast(&r->changed);
     }

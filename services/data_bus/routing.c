@@ -22,7 +22,7 @@ struct demand {
 };
 
 struct mlt_routing {
-    uint64_t revision, boot;
+    uint64_t revision, boot, epoch;
     bool lanes_known;
     size_t ignored;
     struct demand shared, private;
@@ -156,6 +156,7 @@ static enum mlt_status fill(struct mlt_routing *routing, const Meltica__V1__Tabl
 {
     routing->revision = table->revision;
     routing->boot = table->boot;
+    routing->epoch = table->epoch;
     routing->lanes_known = table->log_read;
     size_t lanes = 0;
     for (size_t n = 0; n < table->n_subscriptions; n++) {
@@ -229,6 +230,11 @@ uint64_t mlt_routing_revision(const struct mlt_routing *routing)
 uint64_t mlt_routing_boot(const struct mlt_routing *routing)
 {
     return routing->boot;
+}
+
+uint64_t mlt_routing_epoch(const struct mlt_routing *routing)
+{
+    return routing->epoch;
 }
 
 size_t mlt_routing_ignored(const struct mlt_routing *routing)

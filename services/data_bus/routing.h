@@ -37,7 +37,8 @@ enum mlt_status mlt_routing_decode(struct mlt_slice table,
 void mlt_routing_destroy(struct mlt_routing *routing); /* NULL is fine */
 
 uint64_t mlt_routing_revision(const struct mlt_routing *routing);
-uint64_t mlt_routing_boot(const struct mlt_routing *routing); /* of the Dispatcher */
+uint64_t mlt_routing_boot(const struct mlt_routing *routing);  /* of the Dispatcher */
+uint64_t mlt_routing_epoch(const struct mlt_routing *routing); /* of its claim; 0: none */
 size_t mlt_routing_ignored(const struct mlt_routing *routing);
 
 /* MLT_TYPE_BIT of each type that is subscribed to of the instrument, 0: none. BOOK brings

@@ -21,6 +21,7 @@
 /* Something may be in the log that nobody told of: its writer ended before it could. */
 #define LOOK_NS MLT_NS_PER_S
 #define GRACE_NS MLT_NS_PER_S
+#define MAY_RETRY_NS (50 * MLT_NS_PER_MS)
 #define CONNECT_SLICE_NS (200 * MLT_NS_PER_MS)
 #define MARK_TIMEOUT_NS (700 * MLT_NS_PER_MS)
 #define MARK_RETRY_NS (100 * MLT_NS_PER_MS)
@@ -180,6 +181,11 @@ static void take_record(struct mlt_control *c, uint64_t sequence)
     }
 }
 
+static bool may(const struct mlt_control *c)
+{
+    return c->ports.may(c->ports.ctx);
+}
+
 /* Reads to the end; MLT_OK when it is there. look: whether it is the log that it was, too. */
 static enum mlt_status read_log(struct mlt_control *c, bool look)
 {
@@ -293,6 +299,9 @@ static void answer_waiter(struct mlt_control *c, const struct waiter *w,
                           const struct outcome *outcome, struct mlt_buf *out)
 {
     struct reply_parts parts;
+    if (!may(c)) {
+        return; /* since it was judged; who gets no answer asks again */
+    }
     fill_reply(outcome, &parts);
     const size_t bytes = meltica__v1__apply_reply__get_packed_size(&parts.message);
     mlt_buf_clear(out);
@@ -373,6 +382,9 @@ static enum mlt_status write_applied(struct mlt_control *c, const struct waiter 
     struct mlt_error err = MLT_ERROR_INIT;
     uint64_t revision = 0;
     Meltica__V1__AppliedRecord applied;
+    if (!may(c)) {
+        return MLT_E_AGAIN; /* write_missing tries again, where it is still ours to write */
+    }
     Meltica__V1__ControlRecord record;
     struct reply_parts parts;
     meltica__v1__applied_record__init(&applied);
@@ -613,7 +625,7 @@ static void on_apply(void *ctx, const struct mlt_bus_message *message)
     struct mlt_control *c = ctx;
     Meltica__V1__ApplyRequest *request =
         meltica__v1__apply_request__unpack(NULL, message->payload.len, message->payload.data);
-    if (request == NULL || message->reply[0] == '\0') {
+    if (request == NULL || message->reply[0] == '\0' || !may(c)) {
         if (request != NULL) {
             meltica__v1__apply_request__free_unpacked(request, NULL);
         }
@@ -684,6 +696,9 @@ static int64_t turn(struct mlt_control *c, int64_t grace_ns)
 {
     const int64_t now_ns = mlt_clock_mono_ns();
     int64_t lease_ns = INT64_MAX;
+    if (!may(c)) {
+        return now_ns + MAY_RETRY_NS;
+    }
     const bool look = now_ns >= c->look_ns;
     if (look || someone_ahead(c)) {
         bool again = true;

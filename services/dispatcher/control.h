@@ -33,6 +33,8 @@ struct mlt_control_ports {
     struct mlt_live *(*lock)(void *ctx, const struct mlt_table **table);
     void (*unlock)(void *ctx);
     void (*answered)(void *ctx, const struct mlt_control_answered *answered);
+    /* False: another Dispatcher may know better: nothing is answered or written now. */
+    bool (*may)(void *ctx);
     void *ctx;
 };
 

@@ -1,5 +1,5 @@
-/* Wiring: native hop -> router -> canonical hop; table requests and announcements; the reconciler.
- */
+/* What a dispatcher does: native hop -> router -> canonical hop; table requests and announcements;
+ * the reconciler. Its life is in owner.c. */
 #include "dispatcher.h"
 
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include "traces.h"
 
 #define EXCHANGE "binance"
-#define ANNOUNCE_NS MLT_NS_PER_S
 #define ROOM_WAIT_NS (2 * MLT_NS_PER_S)
 #define FLUSH_NS MLT_NS_PER_S
 #define TABLE_HEAD_BYTES_MAX 256u
@@ -30,16 +29,20 @@ static void unlock(struct dispatcher *d)
 
 /* On the DATA connection, which never blocks: a reader sees the new revision before the first batch
  * that carries it. */
-static void announce(struct dispatcher *d)
+void dispatcher_announce(struct dispatcher *d)
 {
     uint8_t bytes[TABLE_HEAD_BYTES_MAX];
     struct mlt_buf head = { bytes, 0, sizeof bytes, sizeof bytes };
+    if (!atomic_load(&d->announcing) || !dispatcher_may(d)) {
+        return;
+    }
     lock(d);
     const struct mlt_plan_live live = { .live = &d->live,
                                         .log_read = d->log_read,
                                         .listing_heard = !d->unsettled };
+    const struct mlt_plan_from from = { d->boot, d->hop_epoch };
     const enum mlt_status status =
-        mlt_plan_encode_table(d->table, d->catalogue, &live, d->boot, false, &head);
+        mlt_plan_encode_table(d->table, d->catalogue, &live, &from, false, &head);
     unlock(d);
     /* Not taken (not connected): the next second's says the same. */
     (void)(status == MLT_OK &&
@@ -47,26 +50,9 @@ static void announce(struct dispatcher *d)
                            mlt_buf_view(&head)) == MLT_OK);
 }
 
-static void on_announce_time(void *ctx)
+static void announce_soon(const struct dispatcher *d)
 {
-    struct dispatcher *d = ctx;
-    announce(d);
-    mlt_timer_start(d->announce, ANNOUNCE_NS);
-}
-
-static void on_announce_posted(void *ctx)
-{
-    struct dispatcher *d = ctx;
-    atomic_store(&d->announce_posted, false);
-    announce(d);
-}
-
-static void announce_soon(struct dispatcher *d)
-{
-    if (!atomic_exchange(&d->announce_posted, true) &&
-        mlt_loop_post(mlt_service_loop(d->service), on_announce_posted, d) != MLT_OK) {
-        atomic_store(&d->announce_posted, false);
-    }
+    dispatcher_replica_announce(d->replica);
 }
 
 static void free_request(Meltica__V1__TableRequest *request)
@@ -80,6 +66,9 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
 {
     struct dispatcher *d = ctx;
     struct mlt_buf table;
+    if (!dispatcher_may(d)) {
+        return; /* another one may know better: who gets no answer asks again */
+    }
     Meltica__V1__TableRequest *request =
         message->payload.len > REQUEST_BYTES_MAX
             ? NULL
@@ -95,8 +84,9 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
                                         .listing_heard = !d->unsettled,
                                         .match_count = request->n_match,
                                         .match = request->match };
+    const struct mlt_plan_from from = { d->boot, d->hop_epoch };
     enum mlt_status status =
-        mlt_plan_encode_table(d->table, d->catalogue, &live, d->boot, true, &table);
+        mlt_plan_encode_table(d->table, d->catalogue, &live, &from, true, &table);
     unlock(d);
     free_request(request);
     struct mlt_bus *control = mlt_service_control_bus(d->service);
@@ -130,7 +120,7 @@ static void flow_lost(void *ctx, uint32_t partition)
 
 static void flow_stage(void *ctx, int64_t duration_ns)
 {
-    dispatcher_metrics_stage(((struct dispatcher *)ctx)->metrics, duration_ns);
+    dispatcher_metrics_stage(((struct dispatcher *)ctx)->replica->metrics, duration_ns);
 }
 
 static void flow_listed(void *ctx, const struct mlt_event *event)
@@ -148,19 +138,47 @@ static void flow_rejected(void *ctx, const struct mlt_rejection *rejection)
 }
 
 /* The DATA connection takes or refuses at once, so a flood of refusals holds up no flow. */
-static bool publish_rejection(void *ctx, const char *subject, struct mlt_slice payload)
+bool dispatcher_publish_rejection(void *ctx, const char *subject, struct mlt_slice payload)
 {
-    const struct dispatcher *d = ctx;
-    return mlt_bus_publish(mlt_service_data_bus(d->service), subject, payload) == MLT_OK;
+    const struct replica *r = ctx;
+    return mlt_bus_publish(mlt_service_data_bus(r->service), subject, payload) == MLT_OK;
+}
+
+/* Nobody's: whoever receives after us gets it, and all that follows. */
+static void leave(struct dispatcher *d, uint32_t partition)
+{
+    (void)pthread_mutex_lock(&d->life);
+    struct mlt_hop_receiver *intake = d->intake;
+    (void)pthread_mutex_unlock(&d->life);
+    mlt_hop_receiver_leave(intake, partition);
+}
+
+/* Until both ends are there. False: they will not be. */
+static bool await_open(struct dispatcher *d)
+{
+    (void)pthread_mutex_lock(&d->life);
+    while (!d->opened) {
+        (void)pthread_cond_wait(&d->changed, &d->life);
+    }
+    (void)pthread_mutex_unlock(&d->life);
+    return d->sender != NULL; /* it lives as long as this thread */
 }
 
 static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
 {
     struct dispatcher *d = ctx;
     struct mlt_catalogue_counts before, after;
+    if (!await_open(d)) {
+        leave(d, batch->partition);
+        return;
+    }
     /* Back-pressure: while the Conductor is behind nothing is acknowledged to the Adapter. */
     if (mlt_hop_congested(d->sender) && !atomic_load(&d->stopping)) {
         (void)mlt_hop_wait_room(d->sender, ROOM_WAIT_NS);
+    }
+    if (!dispatcher_await_ours(d)) {
+        leave(d, batch->partition);
+        return;
     }
     lock(d);
     const uint64_t revision = mlt_catalogue_revision(d->catalogue);
@@ -198,8 +216,9 @@ static enum mlt_status make_plan(void *ctx, uint32_t partition, struct mlt_buf *
     struct dispatcher *d = ctx;
     lock(d);
     *revision = mlt_catalogue_revision(d->catalogue);
+    const struct mlt_plan_from from = { d->boot, d->hop_epoch };
     const enum mlt_status status =
-        mlt_plan_encode(d->table, d->catalogue, d->boot, partition, d->partitions, expanding(d),
+        mlt_plan_encode(d->table, d->catalogue, &from, partition, d->partitions, expanding(d),
                         MLT_BUS_PAYLOAD_BYTES_MAX, out, err);
     if (status == MLT_OK) {
         dispatcher_trace_plan(d, *revision, out);
@@ -312,12 +331,6 @@ static void unlock_live(void *ctx)
     unlock((struct dispatcher *)ctx);
 }
 
-static void begin_announcing(void *ctx)
-{
-    struct dispatcher *d = ctx;
-    mlt_timer_start(d->announce, 0);
-}
-
 static const char *find_demand(void *ctx, struct mlt_slice instrument, const struct mlt_want *want,
                                struct mlt_demand *demand)
 {
@@ -345,29 +358,72 @@ static enum mlt_status serve(struct dispatcher *d, struct mlt_error *err)
 {
     struct mlt_bus *control = mlt_service_control_bus(d->service);
     const struct mlt_bus_subscribe_options requests = { .subject = SUBJECT_TABLE };
-    const struct mlt_resync_ports ports = { find_demand, adapter_away, adapter_silent, d };
+    const struct mlt_resync_ports ports = { find_demand, adapter_away, adapter_silent,
+                                            dispatcher_may, d };
     struct mlt_resync *resync = NULL;
     const enum mlt_status status = mlt_resync_create(control, &ports, &resync, err);
-    (void)pthread_mutex_lock(&d->receiver_lock);
+    (void)pthread_mutex_lock(&d->ends_lock);
     d->resync = resync;
-    (void)pthread_mutex_unlock(&d->receiver_lock);
+    (void)pthread_mutex_unlock(&d->ends_lock);
     /* The table last: whoever gets it may ask for anything. */
     return status == MLT_OK
                ? mlt_bus_subscribe(control, &requests, on_table_request, d, &d->table_requests, err)
                : status;
 }
 
-/* The receiver comes last: with its first batch everything else must be there. */
-static void open_flow(void *ctx)
+static enum mlt_status open_sender(struct dispatcher *d, struct mlt_error *err)
 {
-    struct dispatcher *d = ctx;
-    struct mlt_error err = MLT_ERROR_INIT;
-    const struct mlt_hop_receiver_options receiver = { .service = "dispatcher",
+    const struct mlt_hop_sender_options options = { .service = MLT_DISPATCHER_SERVICE,
+                                                    .subject = SUBJECT_CANONICAL,
+                                                    .partitions = d->partitions,
+                                                    .boot = d->boot };
+    struct mlt_hop_sender *sender = NULL;
+    const enum mlt_status status =
+        mlt_hop_sender_create(mlt_service_data_bus(d->service), &options, &sender, err);
+    if (status != MLT_OK) {
+        return status;
+    }
+    (void)pthread_mutex_lock(&d->ends_lock);
+    d->sender = sender;
+    for (uint32_t p = 0; p < d->partitions; p++) {
+        mlt_hop_sender_set_epoch(sender, p, d->hop_epoch);
+        if (atomic_load(&d->outbid)) {
+            mlt_hop_sender_leave(sender, p);
+        }
+    }
+    (void)pthread_mutex_unlock(&d->ends_lock);
+    return MLT_OK;
+}
+
+/* The receiver first, and then the sender: whom a take-over finds at work is heard by the
+ * Conductors until we speak, and by then we must have begun behind what it had acknowledged. */
+static enum mlt_status open_ends(struct dispatcher *d, struct mlt_hop_receiver **made,
+                                 struct mlt_error *err)
+{
+    const struct mlt_hop_receiver_options receiver = { .service = MLT_DISPATCHER_SERVICE,
                                                        .sender_service = "adapter",
                                                        .subject = SUBJECT_NATIVE,
                                                        .partitions = d->partitions,
                                                        .on_batch = on_batch,
                                                        .ctx = d };
+    enum mlt_status status =
+        mlt_hop_receiver_create(mlt_service_data_bus(d->service), &receiver, made, err);
+    if (status == MLT_OK) {
+        status = open_sender(d, err);
+        (void)pthread_mutex_lock(&d->life);
+        d->intake = *made;
+        d->opened = true;
+        (void)pthread_cond_broadcast(&d->changed);
+        (void)pthread_mutex_unlock(&d->life);
+    }
+    return status;
+}
+
+/* The flow comes last: with its first batch everything else must be there. */
+static void open_flow(void *ctx)
+{
+    struct dispatcher *d = ctx;
+    struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_hop_receiver *made = NULL;
     if (atomic_load(&d->stopping)) {
         return;
@@ -375,21 +431,22 @@ static void open_flow(void *ctx)
     enum mlt_status status = serve(d, &err);
     if (status == MLT_OK) {
         mlt_reconciler_begin(d->reconciler);
-        status = mlt_loop_post(mlt_service_loop(d->service), begin_announcing, d);
-    }
-    if (status == MLT_OK) {
-        status = mlt_hop_receiver_create(mlt_service_data_bus(d->service), &receiver, &made, &err);
+        atomic_store(&d->announcing, true);
+        announce_soon(d);
+        status = open_ends(d, &made, &err);
     }
     if (status != MLT_OK) {
         mlt_service_fail(d->service, "flow_not_open", err.text);
-        return;
     }
-    (void)pthread_mutex_lock(&d->receiver_lock);
+    (void)pthread_mutex_lock(&d->ends_lock);
+    for (uint32_t p = 0; made != NULL && atomic_load(&d->outbid) && p < d->partitions; p++) {
+        mlt_hop_receiver_leave(made, p); /* while it was made */
+    }
     if (!atomic_load(&d->stopping)) {
         d->receiver = made;
         made = NULL;
     }
-    (void)pthread_mutex_unlock(&d->receiver_lock);
+    (void)pthread_mutex_unlock(&d->ends_lock);
     mlt_hop_receiver_destroy(made);
 }
 
@@ -415,43 +472,9 @@ static enum mlt_status check(const void *config, struct mlt_error *err)
     return status;
 }
 
-static void end_intake(struct dispatcher *d)
+enum mlt_status dispatcher_create_core(struct dispatcher *d, const char *table_path,
+                                       struct mlt_error *err)
 {
-    atomic_store(&d->stopping, true);
-    (void)pthread_mutex_lock(&d->receiver_lock);
-    struct mlt_hop_receiver *receiver = d->receiver;
-    d->receiver = NULL;
-    (void)pthread_mutex_unlock(&d->receiver_lock);
-    mlt_hop_receiver_destroy(receiver);
-}
-
-static void stop(void *state)
-{
-    struct dispatcher *d = state;
-    end_intake(d);
-    mlt_control_stop(d->control);
-    mlt_bus_unsubscribe(d->table_requests);
-    mlt_resync_destroy(d->resync);
-    mlt_reconciler_destroy(d->reconciler); /* until then it tells the log what it hears */
-    mlt_control_destroy(d->control);
-    mlt_instruments_destroy(d->instruments);
-    mlt_timer_destroy(d->announce);
-    mlt_hop_sender_destroy(d->sender, FLUSH_NS);
-    mlt_router_destroy(d->router);
-    mlt_rejector_destroy(d->rejector);
-    mlt_catalogue_destroy(d->catalogue);
-    mlt_live_fini(&d->live);
-    mlt_table_destroy(d->table);
-    dispatcher_metrics_destroy(d->metrics);
-    (void)pthread_mutex_destroy(&d->receiver_lock);
-    (void)pthread_mutex_destroy(&d->lock);
-    free(d);
-}
-
-static enum mlt_status create_core(struct dispatcher *d, const char *table_path,
-                                   struct mlt_error *err)
-{
-    const struct mlt_reject_ports reject_ports = { publish_rejection, d, mlt_clock_system() };
     const struct mlt_router_ports router_ports = { flow_begin,
                                                    flow_end,
                                                    flow_lost,
@@ -465,125 +488,95 @@ static enum mlt_status create_core(struct dispatcher *d, const char *table_path,
     if (status != MLT_OK) {
         return status;
     }
-    /* Grows over restarts, as long as the clock does; never as fast as a millisecond each. */
+    /* Grows over restarts and take-overs, as long as the clock does; never as fast as a millisecond
+     * each. */
     const uint64_t first_revision = (uint64_t)(mlt_clock_wall_ns() / MLT_NS_PER_MS);
     status = mlt_catalogue_create(d->table, first_revision, &d->catalogue);
     if (status == MLT_OK) {
         d->unsettled = true;
-        status = mlt_rejector_create(&reject_ports, &d->rejector);
-    }
-    if (status == MLT_OK) {
-        status = mlt_router_create(d->table, d->catalogue, d->rejector, d->partitions, EXCHANGE,
-                                   &router_ports, &d->router);
-    }
-    if (status == MLT_OK) {
-        status = dispatcher_metrics_create(mlt_service_metrics(d->service), &d->metrics);
-    }
-    return status == MLT_OK
-               ? MLT_OK
-               : mlt_error_set(err, status, "%s: %s", table_path, mlt_status_text(status));
-}
-
-/* The flow opens when the log of live subscriptions is read (open_flow). */
-static enum mlt_status create_flow(struct dispatcher *d, struct mlt_error *err)
-{
-    struct mlt_bus *data = mlt_service_data_bus(d->service);
-    struct mlt_bus *control = mlt_service_control_bus(d->service);
-    const uint32_t provision_replicas = mlt_service_provision_replicas(d->service);
-    const struct mlt_hop_sender_options sender = { .service = "dispatcher",
-                                                   .subject = SUBJECT_CANONICAL,
-                                                   .partitions = d->partitions,
-                                                   .boot = d->boot };
-    const struct mlt_reconciler_ports ports = { make_plan, current_revision, on_settled,
-                                                on_plan_status, d };
-    const struct mlt_control_ports log = {
-        apply_record, on_log_read, open_flow, lock_live, unlock_live, dispatcher_trace_answered, d
-    };
-    enum mlt_status status = mlt_hop_sender_create(data, &sender, &d->sender, err);
-    if (status == MLT_OK) {
-        status = mlt_instruments_create(control, provision_replicas, &d->instruments, err);
-    }
-    if (status == MLT_OK) {
-        status = mlt_timer_create(mlt_service_loop(d->service), on_announce_time, d, &d->announce);
-    }
-    if (status == MLT_OK) {
-        status = mlt_control_create(control, d->partitions, provision_replicas, d->boot, &log,
-                                    &d->control, err);
-    }
-    if (status == MLT_OK) {
-        status = mlt_reconciler_create(control, d->partitions, provision_replicas, &ports,
-                                       &d->reconciler, err);
-    }
-    return status == MLT_OK ? mlt_control_start(d->control, err) : status;
-}
-
-static enum mlt_status start(struct mlt_service *service, const void *config, void **state,
-                             struct mlt_error *err)
-{
-    const struct dispatcher_config *c = config;
-    struct dispatcher *d = calloc(1, sizeof *d);
-    if (d == NULL) {
-        return mlt_error_set(err, MLT_E_NOMEM, "no memory for the Dispatcher");
-    }
-    d->service = service;
-    d->partitions = mlt_service_partitions(service);
-    d->boot = mlt_service_boot(service);
-    d->metrics_subscriptions = (size_t)c->metrics_subscriptions;
-    d->trace = mlt_service_trace(service);
-    (void)pthread_mutex_init(&d->lock, NULL);
-    (void)pthread_mutex_init(&d->receiver_lock, NULL);
-    enum mlt_status status = create_core(d, c->table, err);
-    if (status == MLT_OK) {
-        status = create_flow(d, err);
+        status = mlt_router_create(d->table, d->catalogue, d->replica->rejector, d->partitions,
+                                   EXCHANGE, &router_ports, &d->router);
     }
     if (status != MLT_OK) {
-        stop(d);
-        return status;
+        return mlt_error_set(err, status, "%s: %s", table_path, mlt_status_text(status));
     }
-    mlt_log(MLT_LOG_INFO, "table_read", "the dispatch table is read", MLT_S("table", c->table),
+    mlt_log(MLT_LOG_INFO, "table_read", "the dispatch table is read", MLT_S("table", table_path),
             MLT_U("routes", d->table->route_count),
             MLT_U("subscriptions", d->table->subscription_count),
             MLT_U("revision", current_revision(d)));
-    *state = d;
     return MLT_OK;
 }
 
-/* Intake ends; what was taken leaves with the sender's flush in stop. */
-static void drain(void *state)
+void dispatcher_destroy_core(struct dispatcher *d)
 {
-    struct dispatcher *d = state;
-    end_intake(d);
-    mlt_service_drained(d->service);
+    mlt_router_destroy(d->router);
+    mlt_catalogue_destroy(d->catalogue);
+    mlt_live_fini(&d->live);
+    mlt_table_destroy(d->table);
 }
 
-static bool ready(void *state, const char **reason)
+enum mlt_status dispatcher_open(struct dispatcher *d, struct mlt_error *err)
 {
-    struct mlt_control_stats stats;
-    mlt_control_get_stats(((struct dispatcher *)state)->control, &stats);
-    *reason = stats.log_read ? NULL : "control log not read";
-    return *reason == NULL;
-}
-
-static void collect(void *state)
-{
-    dispatcher_metrics_collect(state);
-}
-
-static void stats(void *state, struct mlt_buf *out)
-{
-    struct dispatcher *d = state;
-    struct mlt_router_counts counts;
-    lock(d);
-    mlt_router_counts(d->router, &counts);
-    const uint64_t revision = mlt_catalogue_revision(d->catalogue);
-    unlock(d);
-    const size_t before = out->len;
-    if (mlt_buf_printf(
-            out, "{\"revision\":\"%llu\",\"in\":\"%llu\",\"out\":\"%llu\",\"rejected\":\"%llu\"}",
-            (unsigned long long)revision, (unsigned long long)counts.in,
-            (unsigned long long)counts.out, (unsigned long long)counts.rejected) != MLT_OK) {
-        out->len = before;
+    struct mlt_bus *control = mlt_service_control_bus(d->service);
+    const uint32_t provision_replicas = mlt_service_provision_replicas(d->service);
+    const struct mlt_reconciler_ports ports = { make_plan,      current_revision, on_settled,
+                                                on_plan_status, dispatcher_may,   d };
+    const struct mlt_control_ports log = { apply_record,   on_log_read,
+                                           open_flow,      lock_live,
+                                           unlock_live,    dispatcher_trace_answered,
+                                           dispatcher_may, d };
+    struct mlt_instruments *instruments = NULL;
+    struct mlt_control *made = NULL;
+    struct mlt_reconciler *reconciler = NULL;
+    enum mlt_status status = mlt_instruments_create(control, provision_replicas, &instruments, err);
+    if (status == MLT_OK) {
+        status = mlt_control_create(control, d->partitions, provision_replicas, d->boot, &log,
+                                    &made, err);
     }
+    (void)pthread_mutex_lock(&d->ends_lock);
+    d->instruments = instruments;
+    d->control = made;
+    (void)pthread_mutex_unlock(&d->ends_lock);
+    if (status == MLT_OK) { /* it tells the log what it hears */
+        status = mlt_reconciler_create(control, d->partitions, provision_replicas, &ports,
+                                       &reconciler, err);
+    }
+    (void)pthread_mutex_lock(&d->ends_lock);
+    d->reconciler = reconciler;
+    (void)pthread_mutex_unlock(&d->ends_lock);
+    return status == MLT_OK ? mlt_control_start(d->control, err) : status;
+}
+
+void dispatcher_close(struct dispatcher *d)
+{
+    atomic_store(&d->stopping, true);
+    (void)pthread_mutex_lock(&d->ends_lock);
+    struct mlt_hop_receiver *receiver = d->receiver;
+    d->receiver = NULL;
+    if (receiver != NULL) {
+        mlt_hop_receiver_get_stats(receiver, &d->receiver_stats);
+    }
+    (void)pthread_mutex_unlock(&d->ends_lock);
+    mlt_hop_receiver_destroy(receiver);
+    mlt_control_stop(d->control); /* its thread may be about to open the flow */
+    (void)pthread_mutex_lock(&d->ends_lock);
+    struct mlt_hop_sender *sender = d->sender;
+    d->sender = NULL;
+    if (sender != NULL) {
+        mlt_hop_sender_get_stats(sender, &d->sender_stats);
+    }
+    (void)pthread_mutex_unlock(&d->ends_lock);
+    /* Who was outbid has nothing to say that would pass. */
+    mlt_hop_sender_destroy(sender, atomic_load(&d->outbid) ? 0 : FLUSH_NS);
+}
+
+void dispatcher_end(struct dispatcher *d)
+{
+    mlt_bus_unsubscribe(d->table_requests);
+    mlt_resync_destroy(d->resync);
+    mlt_reconciler_destroy(d->reconciler); /* until then it tells the log what it hears */
+    mlt_control_destroy(d->control);
+    mlt_instruments_destroy(d->instruments);
 }
 
 static const struct mlt_config_item items[] = {
@@ -604,18 +597,18 @@ static const struct mlt_config_item items[] = {
 };
 
 const struct mlt_service_spec mlt_dispatcher_spec = {
-    .name = "dispatcher",
+    .name = MLT_DISPATCHER_SERVICE,
     .description =
         "Routes native instances by the dispatch table and makes canonical events of them.",
     .items = items,
     .item_count = sizeof items / sizeof items[0],
     .config_bytes = sizeof(struct dispatcher_config),
     .check = check,
-    .start = start,
-    .drain = drain,
-    .stop = stop,
-    .ready = ready,
-    .collect = collect,
+    .start = dispatcher_replica_start,
+    .drain = dispatcher_replica_drain,
+    .stop = dispatcher_replica_stop,
+    .ready = dispatcher_replica_ready,
+    .collect = dispatcher_metrics_collect,
     .families = dispatcher_families,
-    .stats = stats,
+    .stats = dispatcher_stats,
 };

@@ -63,9 +63,8 @@ static enum mlt_status append_counts(const struct dispatcher *d, struct mlt_buf 
                             : status;
 }
 
-enum mlt_status dispatcher_families(void *state, struct mlt_buf *out)
+static enum mlt_status append_all(struct dispatcher *d, struct mlt_buf *out)
 {
-    struct dispatcher *d = state;
     (void)pthread_mutex_lock(&d->lock);
     enum mlt_status status = append_counts(d, out);
     if (status == MLT_OK && d->live.count > 0 && d->metrics_subscriptions > 0) {
@@ -79,5 +78,15 @@ enum mlt_status dispatcher_families(void *state, struct mlt_buf *out)
                                "When its lease ends, since 1970", append_lease, out);
     }
     (void)pthread_mutex_unlock(&d->lock);
+    return status;
+}
+
+/* Who stands by knows of none. */
+enum mlt_status dispatcher_families(void *state, struct mlt_buf *out)
+{
+    struct replica *r = state;
+    (void)pthread_mutex_lock(&r->lock);
+    const enum mlt_status status = r->active != NULL ? append_all(r->active, out) : MLT_OK;
+    (void)pthread_mutex_unlock(&r->lock);
     return status;
 }

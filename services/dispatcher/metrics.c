@@ -3,54 +3,86 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "meltica/base/figures.h"
 #include "meltica/service/hop_metrics.h"
+
+/* What one dispatcher of the process after the other counts. */
+struct counted {
+    struct mlt_counter *counter;
+    unsigned of; /* the dispatcher that said `last` */
+    uint64_t last;
+};
 
 struct dispatcher_metrics {
     struct mlt_metrics *registry;
-    struct mlt_counter *in, *out, *unsubscribed, *enrich_failed, *lost;
-    struct mlt_counter *discarded[MLT_DISCARD_COUNT];
-    struct mlt_counter *filtered[MLT_EVENT_TYPE_COUNT];
-    struct mlt_counter *plans_sent, *plans_failed;
-    struct mlt_counter *instruments_written, *instruments_failed;
+    unsigned of; /* the dispatcher that counts: how many were before it */
+    struct counted in, out, unsubscribed, enrich_failed, lost;
+    struct counted discarded[MLT_DISCARD_COUNT];
+    struct counted filtered[MLT_EVENT_TYPE_COUNT];
+    struct counted plans_sent, plans_failed;
+    struct counted instruments_written, instruments_failed;
     struct mlt_gauge *instruments_waiting;
-    struct mlt_counter *resyncs[MLT_RESYNC_OUTCOME_COUNT];
-    struct mlt_counter *records_applied, *records_refused, *expired;
-    struct mlt_counter *confirmed, *pending, *failed;
+    struct counted resyncs[MLT_RESYNC_OUTCOME_COUNT];
+    struct counted records_applied, records_refused, expired;
+    struct counted confirmed, pending, failed;
     struct mlt_gauge *log_sequence, *log_available, *waiting, *waiting_most;
     struct mlt_gauge *revision, *known, *listed, *subscribed, *adapters, *plan_bytes, *stream;
+    struct mlt_gauge *active;
+    struct mlt_counter *outbid;
     struct mlt_histogram *stage;
     struct mlt_hop_receiver_metrics native;
     struct mlt_hop_sender_metrics canonical;
+    /* Of the dispatchers before. */
+    struct mlt_hop_receiver_stats native_before;
+    struct mlt_hop_sender_stats canonical_before;
+    uint64_t rejections_before;
     /* Series of refusals in the order of the rejector; made as they appear. */
     struct mlt_counter *rejected[MLT_REJECT_SERIES_MAX];
 };
+
+static void set(const struct dispatcher_metrics *m, struct counted *c, uint64_t value)
+{
+    if (c->of != m->of) {
+        c->of = m->of;
+        c->last = 0;
+    }
+    mlt_counter_add(c->counter, value - c->last);
+    c->last = value;
+}
 
 static void create_flow(struct dispatcher_metrics *m)
 {
     char labels[64];
     struct mlt_metrics *r = m->registry;
-    m->in =
+    m->in.counter =
         mlt_metrics_counter(r, "meltica_dispatcher_in_total", "Native instances received", NULL);
-    m->out = mlt_metrics_counter(r, "meltica_dispatcher_out_total", "Canonical events sent", NULL);
-    m->unsubscribed = mlt_metrics_counter(r, "meltica_dispatcher_unsubscribed_total",
-                                          "Instances dropped since nobody asked for them", NULL);
-    m->enrich_failed =
+    m->out.counter =
+        mlt_metrics_counter(r, "meltica_dispatcher_out_total", "Canonical events sent", NULL);
+    m->unsubscribed.counter =
+        mlt_metrics_counter(r, "meltica_dispatcher_unsubscribed_total",
+                            "Instances dropped since nobody asked for them", NULL);
+    m->enrich_failed.counter =
         mlt_metrics_counter(r, "meltica_dispatcher_enrich_failed_total",
                             "Events that went on without their notional: it does not fit", NULL);
-    m->lost = mlt_metrics_counter(r, "meltica_dispatcher_lost_total",
-                                  "Times that something was lost before a batch", NULL);
+    m->lost.counter = mlt_metrics_counter(r, "meltica_dispatcher_lost_total",
+                                          "Times that something was lost before a batch", NULL);
     for (unsigned d = 0; d < MLT_DISCARD_COUNT; d++) {
         (void)snprintf(labels, sizeof labels, "reason=\"%s\"",
                        mlt_discard_word((enum mlt_discard)d));
-        m->discarded[d] = mlt_metrics_counter(r, "meltica_dispatcher_discarded_total",
-                                              "Events that a discard policy dropped", labels);
+        m->discarded[d].counter =
+            mlt_metrics_counter(r, "meltica_dispatcher_discarded_total",
+                                "Events that a discard policy dropped", labels);
     }
     for (int type = 1; type < MLT_EVENT_TYPE_COUNT; type++) {
         (void)snprintf(labels, sizeof labels, "type=\"%s\"", mlt_event_type_word((int)type));
-        m->filtered[type] =
+        m->filtered[type].counter =
             mlt_metrics_counter(r, "meltica_dispatcher_filtered_total",
                                 "Events that a filter of their route dropped", labels);
     }
+    m->active = mlt_metrics_gauge(r, "meltica_dispatcher_active",
+                                  "1 where this process dispatches, 0 where it stands by", NULL);
+    m->outbid = mlt_metrics_counter(r, "meltica_dispatcher_outbid_total",
+                                    "Times that another process took over", NULL);
     m->stage =
         mlt_metrics_histogram(r, "meltica_stage_duration_seconds",
                               "Time from the stamp of the stage before", "stage=\"dispatch\"");
@@ -73,14 +105,14 @@ static void create_plan(struct dispatcher_metrics *m)
                                       "Largest message of the last plan", NULL);
     m->stream = mlt_metrics_gauge(r, "meltica_dispatcher_rejected_stream",
                                   "1 when the stream of rejections is there", NULL);
-    m->plans_sent = mlt_metrics_counter(r, "meltica_dispatcher_plans_total",
-                                        "Plans sent to an Adapter", "outcome=\"applied\"");
-    m->plans_failed = mlt_metrics_counter(r, "meltica_dispatcher_plans_total",
-                                          "Plans sent to an Adapter", "outcome=\"failed\"");
-    m->instruments_written =
+    m->plans_sent.counter = mlt_metrics_counter(r, "meltica_dispatcher_plans_total",
+                                                "Plans sent to an Adapter", "outcome=\"applied\"");
+    m->plans_failed.counter = mlt_metrics_counter(r, "meltica_dispatcher_plans_total",
+                                                  "Plans sent to an Adapter", "outcome=\"failed\"");
+    m->instruments_written.counter =
         mlt_metrics_counter(r, "meltica_dispatcher_instruments_stored_total",
                             "Values put into meltica-instruments", "outcome=\"written\"");
-    m->instruments_failed =
+    m->instruments_failed.counter =
         mlt_metrics_counter(r, "meltica_dispatcher_instruments_stored_total",
                             "Values put into meltica-instruments", "outcome=\"failed\"");
     m->instruments_waiting =
@@ -90,8 +122,8 @@ static void create_plan(struct dispatcher_metrics *m)
         char labels[64];
         (void)snprintf(labels, sizeof labels, "outcome=\"%s\"",
                        mlt_resync_outcome_word((enum mlt_resync_outcome)o));
-        m->resyncs[o] = mlt_metrics_counter(r, "meltica_dispatcher_resyncs_total",
-                                            "Snapshots that a book asked for", labels);
+        m->resyncs[o].counter = mlt_metrics_counter(r, "meltica_dispatcher_resyncs_total",
+                                                    "Snapshots that a book asked for", labels);
     }
 }
 
@@ -100,18 +132,18 @@ static void create_control(struct dispatcher_metrics *m)
     static const char *const records = "Records of the log of live subscriptions";
     static const char *const outcomes = "Commands, by what came of them";
     struct mlt_metrics *r = m->registry;
-    m->records_applied = mlt_metrics_counter(r, "meltica_dispatcher_log_records_total", records,
-                                             "outcome=\"applied\"");
-    m->records_refused = mlt_metrics_counter(r, "meltica_dispatcher_log_records_total", records,
-                                             "outcome=\"refused\"");
-    m->confirmed = mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes,
-                                       "outcome=\"confirmed\"");
-    m->pending = mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes,
-                                     "outcome=\"pending\"");
-    m->failed =
+    m->records_applied.counter = mlt_metrics_counter(r, "meltica_dispatcher_log_records_total",
+                                                     records, "outcome=\"applied\"");
+    m->records_refused.counter = mlt_metrics_counter(r, "meltica_dispatcher_log_records_total",
+                                                     records, "outcome=\"refused\"");
+    m->confirmed.counter = mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes,
+                                               "outcome=\"confirmed\"");
+    m->pending.counter = mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes,
+                                             "outcome=\"pending\"");
+    m->failed.counter =
         mlt_metrics_counter(r, "meltica_dispatcher_commands_total", outcomes, "outcome=\"failed\"");
-    m->expired = mlt_metrics_counter(r, "meltica_dispatcher_leases_expired_total",
-                                     "Live subscriptions whose lease ended", NULL);
+    m->expired.counter = mlt_metrics_counter(r, "meltica_dispatcher_leases_expired_total",
+                                             "Live subscriptions whose lease ended", NULL);
     m->log_sequence = mlt_metrics_gauge(r, "meltica_dispatcher_log_sequence",
                                         "Sequence of the last record that was read", NULL);
     m->log_available = mlt_metrics_gauge(r, "meltica_dispatcher_log_available",
@@ -122,17 +154,17 @@ static void create_control(struct dispatcher_metrics *m)
                                         "Most commands that waited for their outcome", NULL);
 }
 
-static void collect_control(struct dispatcher *d)
+/* Under ends_lock, as what follows. */
+static void set_control(struct dispatcher_metrics *m, const struct dispatcher *d)
 {
-    const struct dispatcher_metrics *m = d->metrics;
     struct mlt_control_stats stats;
     mlt_control_get_stats(d->control, &stats);
-    mlt_counter_set(m->records_applied, stats.applied);
-    mlt_counter_set(m->records_refused, stats.refused);
-    mlt_counter_set(m->confirmed, stats.confirmed);
-    mlt_counter_set(m->pending, stats.pending);
-    mlt_counter_set(m->failed, stats.failed);
-    mlt_counter_set(m->expired, stats.expired);
+    set(m, &m->records_applied, stats.applied);
+    set(m, &m->records_refused, stats.refused);
+    set(m, &m->confirmed, stats.confirmed);
+    set(m, &m->pending, stats.pending);
+    set(m, &m->failed, stats.failed);
+    set(m, &m->expired, stats.expired);
     mlt_gauge_set(m->log_sequence, (int64_t)stats.sequence);
     mlt_gauge_set(m->log_available, stats.available);
     mlt_gauge_set(m->waiting, (int64_t)stats.waiting);
@@ -181,9 +213,8 @@ static void collect_rejected(struct dispatcher_metrics *m, const struct mlt_reje
     }
 }
 
-static void collect_router(struct dispatcher *d)
+static void set_router(struct dispatcher_metrics *m, struct dispatcher *d)
 {
-    struct dispatcher_metrics *m = d->metrics;
     struct mlt_router_counts counts;
     struct mlt_catalogue_counts instruments;
     size_t series_count;
@@ -191,19 +222,20 @@ static void collect_router(struct dispatcher *d)
     mlt_router_counts(d->router, &counts);
     mlt_catalogue_counts(d->catalogue, &instruments);
     const uint64_t revision = mlt_catalogue_revision(d->catalogue);
-    const struct mlt_reject_series *series = mlt_rejector_series(d->rejector, &series_count);
+    const struct mlt_reject_series *series =
+        mlt_rejector_series(d->replica->rejector, &series_count);
     collect_rejected(m, series, series_count);
     (void)pthread_mutex_unlock(&d->lock);
-    mlt_counter_set(m->in, counts.in);
-    mlt_counter_set(m->out, counts.out);
-    mlt_counter_set(m->unsubscribed, counts.unsubscribed);
-    mlt_counter_set(m->enrich_failed, counts.enrich_failed);
-    mlt_counter_set(m->lost, counts.lost);
+    set(m, &m->in, counts.in);
+    set(m, &m->out, counts.out);
+    set(m, &m->unsubscribed, counts.unsubscribed);
+    set(m, &m->enrich_failed, counts.enrich_failed);
+    set(m, &m->lost, counts.lost);
     for (unsigned i = 0; i < MLT_DISCARD_COUNT; i++) {
-        mlt_counter_set(m->discarded[i], counts.discarded[i]);
+        set(m, &m->discarded[i], counts.discarded[i]);
     }
     for (int type = 1; type < MLT_EVENT_TYPE_COUNT; type++) {
-        mlt_counter_set(m->filtered[type], counts.filtered[type]);
+        set(m, &m->filtered[type], counts.filtered[type]);
     }
     mlt_gauge_set(m->revision, (int64_t)revision);
     mlt_gauge_set(m->known, instruments.known);
@@ -211,38 +243,133 @@ static void collect_router(struct dispatcher *d)
     mlt_gauge_set(m->subscribed, instruments.subscribed);
 }
 
-void dispatcher_metrics_collect(struct dispatcher *dispatcher)
+static void set_hops(struct dispatcher_metrics *m, struct dispatcher *d)
 {
-    struct dispatcher_metrics *m = dispatcher->metrics;
+    struct mlt_hop_receiver_stats native = m->native_before;
+    struct mlt_hop_sender_stats canonical = m->canonical_before;
+    if (d->receiver != NULL) { /* ends before the rest when draining */
+        mlt_hop_receiver_get_stats(d->receiver, &d->receiver_stats);
+    }
+    if (d->sender != NULL) {
+        mlt_hop_sender_get_stats(d->sender, &d->sender_stats);
+    }
+    mlt_figures_add(&native, &d->receiver_stats, sizeof native);
+    mlt_figures_add(&canonical, &d->sender_stats, sizeof canonical);
+    /* Of now, not of all. */
+    canonical.unacked_bytes = d->sender_stats.unacked_bytes;
+    canonical.unacked_max_bytes = d->sender_stats.unacked_max_bytes;
+    canonical.ring_bytes = d->sender_stats.ring_bytes;
+    mlt_hop_receiver_metrics_set(&m->native, &native);
+    mlt_hop_sender_metrics_set(&m->canonical, &canonical);
+}
+
+static void set_reconciler(struct dispatcher_metrics *m, const struct dispatcher *d)
+{
     struct mlt_reconciler_stats stats;
-    struct mlt_hop_sender_stats sender;
-    struct mlt_hop_receiver_stats receiver;
-    collect_router(dispatcher);
-    collect_control(dispatcher);
-    (void)pthread_mutex_lock(&dispatcher->receiver_lock);
-    if (dispatcher->receiver != NULL) { /* ends before the rest when draining */
-        mlt_hop_receiver_get_stats(dispatcher->receiver, &receiver);
-        mlt_hop_receiver_metrics_set(&m->native, &receiver);
-    }
-    if (dispatcher->resync != NULL) { /* comes when the control log is read */
-        struct mlt_resync_stats resyncs;
-        mlt_resync_get_stats(dispatcher->resync, &resyncs);
-        for (unsigned o = 0; o < MLT_RESYNC_OUTCOME_COUNT; o++) {
-            mlt_counter_set(m->resyncs[o], resyncs.outcomes[o]);
-        }
-    }
-    (void)pthread_mutex_unlock(&dispatcher->receiver_lock);
-    mlt_hop_sender_get_stats(dispatcher->sender, &sender);
-    mlt_hop_sender_metrics_set(&m->canonical, &sender);
-    mlt_reconciler_get_stats(dispatcher->reconciler, &stats);
-    struct mlt_instruments_stats stored;
-    mlt_instruments_get_stats(dispatcher->instruments, &stored);
-    mlt_counter_set(m->instruments_written, stored.written);
-    mlt_counter_set(m->instruments_failed, stored.failed);
-    mlt_gauge_set(m->instruments_waiting, (int64_t)stored.waiting);
-    mlt_counter_set(m->plans_sent, stats.plans_sent);
-    mlt_counter_set(m->plans_failed, stats.plans_failed);
+    mlt_reconciler_get_stats(d->reconciler, &stats);
+    set(m, &m->plans_sent, stats.plans_sent);
+    set(m, &m->plans_failed, stats.plans_failed);
     mlt_gauge_set(m->adapters, (int64_t)stats.adapters);
     mlt_gauge_set(m->plan_bytes, (int64_t)stats.plan_bytes);
     mlt_gauge_set(m->stream, stats.rejected_stream);
+}
+
+void dispatcher_metrics_set(struct dispatcher *dispatcher)
+{
+    struct dispatcher *d = dispatcher;
+    struct dispatcher_metrics *m = d->replica->metrics;
+    set_router(m, d);
+    (void)pthread_mutex_lock(&d->ends_lock);
+    set_hops(m, d);
+    if (d->control != NULL) { /* what follows comes when it is claimed */
+        set_control(m, d);
+    }
+    if (d->resync != NULL) { /* comes when the control log is read */
+        struct mlt_resync_stats resyncs;
+        mlt_resync_get_stats(d->resync, &resyncs);
+        for (unsigned o = 0; o < MLT_RESYNC_OUTCOME_COUNT; o++) {
+            set(m, &m->resyncs[o], resyncs.outcomes[o]);
+        }
+    }
+    if (d->reconciler != NULL) {
+        set_reconciler(m, d);
+    }
+    if (d->instruments != NULL) {
+        struct mlt_instruments_stats stored;
+        mlt_instruments_get_stats(d->instruments, &stored);
+        set(m, &m->instruments_written, stored.written);
+        set(m, &m->instruments_failed, stored.failed);
+        mlt_gauge_set(m->instruments_waiting, (int64_t)stored.waiting);
+    }
+    (void)pthread_mutex_unlock(&d->ends_lock);
+}
+
+void dispatcher_metrics_retire(struct dispatcher *dispatcher)
+{
+    struct dispatcher_metrics *m = dispatcher->replica->metrics;
+    struct mlt_router_counts counts;
+    dispatcher_metrics_set(dispatcher);
+    mlt_router_counts(dispatcher->router, &counts); /* the flow has ended */
+    m->rejections_before += counts.rejected;
+    mlt_figures_add(&m->native_before, &dispatcher->receiver_stats, sizeof m->native_before);
+    mlt_figures_add(&m->canonical_before, &dispatcher->sender_stats, sizeof m->canonical_before);
+    m->of++;
+}
+
+/* Who stands by has no table, log or Adapters, and misses none. */
+static void withdraw(const struct dispatcher_metrics *m)
+{
+    struct mlt_gauge *const gauges[] = {
+        m->revision,         m->known,      m->listed,       m->subscribed,
+        m->adapters,         m->plan_bytes, m->stream,       m->log_sequence,
+        m->log_available,    m->waiting,    m->waiting_most, m->instruments_waiting,
+        m->canonical.unacked
+    };
+    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++) {
+        mlt_gauge_withdraw(gauges[i]);
+    }
+}
+
+void dispatcher_metrics_outbid(struct dispatcher_metrics *metrics)
+{
+    mlt_counter_add(metrics->outbid, 1);
+}
+
+void dispatcher_metrics_collect(void *state)
+{
+    struct replica *r = state;
+    (void)pthread_mutex_lock(&r->lock);
+    mlt_gauge_set(r->metrics->active, r->active != NULL ? 1 : 0);
+    if (r->active != NULL) {
+        dispatcher_metrics_set(r->active);
+    } else {
+        withdraw(r->metrics);
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    mlt_replicas_collect(r->replicas);
+}
+
+void dispatcher_stats(void *state, struct mlt_buf *out)
+{
+    struct replica *r = state;
+    struct mlt_router_counts counts = { 0 };
+    unsigned long long revision = 0; /* it stands by */
+    (void)pthread_mutex_lock(&r->lock);
+    if (r->active != NULL) {
+        dispatcher_metrics_set(r->active); /* so that in and out are of now */
+        (void)pthread_mutex_lock(&r->active->lock);
+        mlt_router_counts(r->active->router, &counts);
+        revision = mlt_catalogue_revision(r->active->catalogue);
+        (void)pthread_mutex_unlock(&r->active->lock);
+    }
+    const struct dispatcher_metrics *m = r->metrics;
+    const unsigned long long rejected = m->rejections_before + counts.rejected;
+    const size_t before = out->len;
+    if (mlt_buf_printf(
+            out, "{\"revision\":\"%llu\",\"in\":\"%llu\",\"out\":\"%llu\",\"rejected\":\"%llu\"}",
+            revision, (unsigned long long)mlt_counter_get(m->in.counter),
+            (unsigned long long)mlt_counter_get(m->out.counter), rejected) != MLT_OK) {
+        out->len = before;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
 }

@@ -42,9 +42,10 @@ struct plan_memory {
 };
 
 enum mlt_status mlt_plan_encode(const struct mlt_table *table,
-                                const struct mlt_catalogue *catalogue, uint64_t boot,
-                                uint32_t partition, uint32_t partitions, bool expanding,
-                                size_t payload_max, struct mlt_buf *out, struct mlt_error *err)
+                                const struct mlt_catalogue *catalogue,
+                                const struct mlt_plan_from *from, uint32_t partition,
+                                uint32_t partitions, bool expanding, size_t payload_max,
+                                struct mlt_buf *out, struct mlt_error *err)
 {
     struct mlt_catalogue_counts counts;
     mlt_catalogue_counts(catalogue, &counts);
@@ -56,7 +57,8 @@ enum mlt_status mlt_plan_encode(const struct mlt_table *table,
     Meltica__V1__NativePlan plan;
     meltica__v1__native_plan__init(&plan);
     plan.revision = mlt_catalogue_revision(catalogue);
-    plan.boot = boot;
+    plan.boot = from->boot;
+    plan.epoch = from->epoch;
     plan.partition = partition;
     plan.expanding = expanding;
     plan.routes = memory->list;
@@ -227,15 +229,17 @@ static enum mlt_status fill_lists(const struct mlt_table *table, const struct ml
 
 enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
                                       const struct mlt_catalogue *catalogue,
-                                      const struct mlt_plan_live *live, uint64_t boot,
-                                      bool with_lists, struct mlt_buf *out)
+                                      const struct mlt_plan_live *live,
+                                      const struct mlt_plan_from *from, bool with_lists,
+                                      struct mlt_buf *out)
 {
     struct mlt_catalogue_counts counts;
     mlt_catalogue_counts(catalogue, &counts);
     Meltica__V1__Table message;
     meltica__v1__table__init(&message);
     message.revision = mlt_catalogue_revision(catalogue);
-    message.boot = boot;
+    message.boot = from->boot;
+    message.epoch = from->epoch;
     message.instruments_listed = counts.listed;
     message.instruments_subscribed = counts.subscribed;
     message.log_read = live != NULL && live->log_read;

@@ -7,15 +7,21 @@
 
 #include "meltica/base/buf.h"
 
+/* Who says it. */
+struct mlt_plan_from {
+    uint64_t boot;  /* of the Dispatcher */
+    uint64_t epoch; /* of its claim, 0: it has none. Who has heard a higher one does not listen */
+};
+
 /* Appends the NativePlan of one partition: each route that has subscribed instruments in it, with
  * their tokens, and the listing (exchangeInfo, which is for no instrument) always. expanding: the
  * listing is not known yet, nothing that runs may be ended. E_TOO_BIG above payload_max with what
  * to do in err; E_NOMEM. */
 enum mlt_status mlt_plan_encode(const struct mlt_table *table,
-                                const struct mlt_catalogue *catalogue, uint64_t boot,
-                                uint32_t partition, uint32_t partitions, bool expanding,
-                                size_t payload_max, struct mlt_buf *out,
-                                struct mlt_error *err) MLT_MUST_CHECK;
+                                const struct mlt_catalogue *catalogue,
+                                const struct mlt_plan_from *from, uint32_t partition,
+                                uint32_t partitions, bool expanding, size_t payload_max,
+                                struct mlt_buf *out, struct mlt_error *err) MLT_MUST_CHECK;
 
 /* What a Table says besides the table of the file. */
 struct mlt_plan_live {
@@ -30,7 +36,8 @@ struct mlt_plan_live {
  * E_NOMEM. */
 enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
                                       const struct mlt_catalogue *catalogue,
-                                      const struct mlt_plan_live *live, uint64_t boot,
-                                      bool with_lists, struct mlt_buf *out) MLT_MUST_CHECK;
+                                      const struct mlt_plan_live *live,
+                                      const struct mlt_plan_from *from, bool with_lists,
+                                      struct mlt_buf *out) MLT_MUST_CHECK;
 
 #endif

@@ -221,6 +221,11 @@ static void send_parts(struct mlt_reconciler *r, bool silent, struct round *roun
         if ((round->left & bit) == 0 || (away(r, silent) & bit) != 0) {
             continue;
         }
+        if (r->ports.may != NULL && !r->ports.may(r->ports.ctx)) {
+            round->stop = true; /* all of it later */
+            round->all = false;
+            continue;
+        }
         round->left &= ~bit;
         const enum mlt_status status = send_part(r, p, &round->revision, &round->bytes);
         round->all = round->all && status == MLT_OK;

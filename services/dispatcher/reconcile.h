@@ -36,6 +36,9 @@ struct mlt_reconciler_ports {
     bool (*settled)(void *ctx);
     /* A PlanStatus, as bytes: also the answer to a plan. */
     void (*heard)(void *ctx, struct mlt_slice status);
+    /* False: another Dispatcher may know better; no plan is sent now, but tried again after
+     * MLT_RECONCILE_RETRY_NS. NULL: there is none. */
+    bool (*may)(void *ctx);
     void *ctx;
 };
 

@@ -123,6 +123,9 @@ static void on_request(void *ctx, const struct mlt_bus_message *message)
     if (message->reply[0] == '\0') {
         return; /* nobody waits: whoever needs a snapshot does */
     }
+    if (r->ports.may != NULL && !r->ports.may(r->ports.ctx)) {
+        return; /* who gets no answer asks again */
+    }
     Meltica__V1__ResyncRequest *request =
         message->payload.len > REQUEST_BYTES_MAX
             ? NULL

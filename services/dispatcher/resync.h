@@ -25,6 +25,9 @@ struct mlt_resync_ports {
     /* mlt_reconciler_away and _silent of the instrument's partition. Those threads and its own. */
     bool (*away)(void *ctx, struct mlt_slice instrument);
     void (*silent)(void *ctx, struct mlt_slice instrument, int64_t at_ns);
+    /* False: another Dispatcher may know better, and a request is not answered here. NULL: there is
+     * none. Threads of the subscription. */
+    bool (*may)(void *ctx);
     void *ctx;
 };
 

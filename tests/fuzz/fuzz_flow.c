@@ -288,8 +288,8 @@ static void set_table(void)
     struct mlt_routing *routing = NULL;
     struct mlt_buf bytes;
     mlt_buf_init(&bytes, TABLE_BYTES_MAX);
-    MLT_CHECK(mlt_plan_encode_table(world.table, world.catalogue, &live, 1, true, &bytes) ==
-              MLT_OK);
+    MLT_CHECK(mlt_plan_encode_table(world.table, world.catalogue, &live,
+                                    &(struct mlt_plan_from){ 1, 0 }, true, &bytes) == MLT_OK);
     MLT_CHECK(mlt_routing_decode(mlt_buf_view(&bytes), &routing) == MLT_OK);
     MLT_CHECK(mlt_routing_ignored(routing) == 0);
     mlt_lanes_set(world.lanes, routing);

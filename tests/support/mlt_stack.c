@@ -425,6 +425,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     const char *const table[] = { "--table",
                                   options->table != NULL ? options->table : stack->table };
     add_arguments(process_of(stack, "dispatcher"), table, 2);
+    add_arguments(process_of(stack, "dispatcher"), options->dispatcher, 8);
 }
 
 void mlt_stack_run_services(struct mlt_stack *stack)

@@ -62,7 +62,8 @@ struct mlt_stack {
 
 struct mlt_stack_options {
     const char *exchange[MLT_STACK_ARGUMENTS_MAX]; /* of the simulator, NULL-terminated */
-    const char *adapter[12], *conductor[8], *data_bus[8], *control_bus[8]; /* more options */
+    const char *adapter[12], *dispatcher[8], *conductor[8], *data_bus[8],
+        *control_bus[8]; /* more options */
     /* Of a second one beside the first, "adapter-2" and so on; none: there is none. */
     const char *second_adapter[12], *second_conductor[8], *second_data_bus[8];
     const char *table; /* dispatch table; NULL: the one that is shipped */

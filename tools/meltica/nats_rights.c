@@ -13,7 +13,7 @@ struct rights {
     const char *micro;         /* name of its micro service */
     const char *publish[24];   /* NULL-terminated */
     const char *subscribe[16]; /* the same */
-    const char *streams[6];    /* whose API it uses: to make, to ask for, to read single messages */
+    const char *streams[8];    /* whose API it uses: to make, to ask for, to read single messages */
 };
 
 static const struct rights services[MLT_NATS_SERVICES] = {
@@ -27,12 +27,14 @@ static const struct rights services[MLT_NATS_SERVICES] = {
                    "meltica.int.ack.adapter", "meltica.int.plan", "meltica.int.fetch",
                    "meltica.int.out.table", "meltica.int.table.changed", "meltica.int.rejected.*.*",
                    "meltica.int.audit.expired", "meltica.int.control.*.*", "$KV.meltica-dispatch.>",
-                   "$KV.meltica-instruments.>" },
+                   "$KV.meltica-instruments.>", "meltica.int.owners.dispatcher",
+                   "$KV.meltica-owners.dispatcher.*", "$JS.API.STREAM.PURGE.KV_meltica-owners" },
       .subscribe = { "meltica.int.native.*", "meltica.int.repeat.dispatcher.*",
                      "meltica.int.ack.dispatcher", "meltica.int.plan.status", "meltica.int.table",
-                     "meltica.int.resync", "meltica.int.apply.00" },
+                     "meltica.int.resync", "meltica.int.apply.00", "meltica.int.owners.dispatcher",
+                     "$KV.meltica-owners.dispatcher.*" },
       .streams = { "MELTICA_CONTROL", "MELTICA_AUDIT", "MELTICA_REJECTED", "KV_meltica-dispatch",
-                   "KV_meltica-instruments" } },
+                   "KV_meltica-instruments", "KV_meltica-owners" } },
     { .micro = "meltica-conductor",
       .publish = { "meltica.int.out.*", "meltica.int.repeat.dispatcher.*",
                    "meltica.int.ack.dispatcher", "meltica.int.resync",

@@ -200,7 +200,8 @@ static size_t pack_table(const struct feeder *f, bool lists, uint8_t *out)
     char everything[] = "*";
     char *instruments[] = { everything };
     table.revision = f->revision;
-    table.boot = 4711;
+    table.boot = f->boot;
+    table.epoch = f->epoch;
     for (unsigned t = 1; lists && t < MLT_EVENT_TYPE_COUNT; t++) {
         if ((f->types >> t & 1) != 0) {
             meltica__v1__table_subscription__init(&subscriptions[t]);
@@ -234,6 +235,7 @@ void feeder_start(struct feeder *f, const char *url)
     (void)pthread_mutex_init(&f->mutex, NULL);
     (void)pthread_cond_init(&f->changed, NULL);
     f->revision = 1;
+    f->boot = 4711;
     f->types = 1u << MLT_EVENT_TRADE | 1u << MLT_EVENT_BOOK_DELTA | 1u << MLT_EVENT_KLINE;
     f->control = url_connect(url, NULL);
     const struct mlt_bus_options data = { .kind = MLT_BUS_DATA, .url = url, .name = "feeder" };

@@ -49,8 +49,8 @@ struct feeder {
     struct mlt_bus_subscription *table_sub;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    bool silent; /* does not answer for the table */
-    uint64_t revision;
+    bool silent;                        /* does not answer for the table */
+    uint64_t revision, boot, epoch;     /* of its table; epoch 0: it has no claim */
     unsigned types;                     /* MLT_TYPE bits that the table routes */
     int64_t position[FLOW_INSTRUMENTS]; /* last source position sent */
     pthread_t thread;

@@ -5,7 +5,7 @@ add_library(mlt_test_stack STATIC ${CMAKE_SOURCE_DIR}/tests/support/mlt_stack.c
 target_include_directories(mlt_test_stack PUBLIC ${CMAKE_SOURCE_DIR}/tests/support .)
 target_link_libraries(mlt_test_stack PUBLIC mlt_tally mlt_bus mlt_event mlt_base
     PRIVATE meltica_warnings PkgConfig::CMOCKA)
-foreach(name smoke books books_recorded late_join recordings kills recovery standby_stack neighbours_killed terminations nats_killed mutated steering authority trades listing users_change)
+foreach(name smoke books books_recorded late_join recordings kills recovery standby_stack standby_dispatcher neighbours_killed terminations nats_killed mutated steering authority trades listing users_change)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c LIBS mlt_test_stack LABELS integration TIMEOUT 600)
     set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
@@ -24,6 +24,7 @@ target_link_libraries(test_books PRIVATE mlt_book PkgConfig::CJSON)
 target_link_libraries(test_books_recorded PRIVATE PkgConfig::CJSON)
 target_link_libraries(test_smoke PRIVATE mlt_proto)
 target_link_libraries(test_standby_stack PRIVATE mlt_flow_peers)
+target_link_libraries(test_standby_dispatcher PRIVATE mlt_flow_peers)
 target_link_libraries(test_late_join PRIVATE mlt_verify)
 target_link_libraries(test_authority PRIVATE PkgConfig::CJSON)
 target_link_libraries(test_trades PRIVATE PkgConfig::CJSON)

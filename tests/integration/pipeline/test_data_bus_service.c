@@ -199,6 +199,42 @@ static void test_an_event_of_a_newer_table_waits_for_it_and_routes_that_end_are_
     assert_int_equal(flow.consumer.channels[0][MLT_EVENT_BOOK_DELTA].sequence, 3);
 }
 
+/* One that slept answers before it learns that another one took over. */
+static void test_a_table_of_a_dispatcher_that_was_replaced_is_not_taken(void **state)
+{
+    (void)state;
+    flow_start(true, NULL);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+    (void)pthread_mutex_lock(&flow.feeder.mutex);
+    flow.feeder.epoch = 9;
+    (void)pthread_mutex_unlock(&flow.feeder.mutex);
+    feeder_set_table(&flow.feeder, 2, flow.feeder.types, false);
+    feeder_send(&flow.feeder, 0);
+    assert_true(consumer_wait_events(&flow.consumer, 5));
+    /* Not announced: only the events speak of it, each of which is judged by the table before. */
+    (void)pthread_mutex_lock(&flow.feeder.mutex);
+    flow.feeder.revision = 3;
+    flow.feeder.boot++;
+    flow.feeder.epoch = 8;
+    flow.feeder.types = 1u << MLT_EVENT_TRADE;
+    (void)pthread_mutex_unlock(&flow.feeder.mutex);
+    feeder_send(&flow.feeder, 0);
+    assert_true(consumer_wait_events(&flow.consumer, 8));
+    char page[65536];
+    assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
+    assert_non_null(strstr(page, "\nmeltica_bus_table_revision 2\n"));
+    assert_null(strstr(page, "\nmeltica_bus_table_timeouts_total 0\n"));
+    /* And a claim above it. */
+    (void)pthread_mutex_lock(&flow.feeder.mutex);
+    flow.feeder.epoch = 10;
+    (void)pthread_mutex_unlock(&flow.feeder.mutex);
+    feeder_set_table(&flow.feeder, 4, 1u << MLT_EVENT_TRADE | 1u << MLT_EVENT_KLINE, false);
+    feeder_send(&flow.feeder, 0);
+    assert_true(consumer_wait_events(&flow.consumer, 10));
+    assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
+    assert_non_null(strstr(page, "\nmeltica_bus_table_revision 4\n"));
+}
+
 /* ---- a Conductor of our own ---- */
 
 static void own_conductor(uint64_t epoch)
@@ -347,6 +383,8 @@ int main(void)
                                   flow_end),
         cmocka_unit_test_teardown(
             test_an_event_of_a_newer_table_waits_for_it_and_routes_that_end_are_late, flow_end),
+        cmocka_unit_test_teardown(test_a_table_of_a_dispatcher_that_was_replaced_is_not_taken,
+                                  flow_end),
         cmocka_unit_test_teardown(
             test_losses_are_said_in_their_place_and_replaced_owners_are_fenced, flow_end),
         cmocka_unit_test_teardown(test_bytes_that_are_no_event_are_counted_and_the_rest_flows,

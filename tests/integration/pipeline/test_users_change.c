@@ -118,7 +118,7 @@ static void test_services_of_now_are_ready_beside_users_of_before(void **state)
     assert_int_equal(mlt_stack_metric(&stack, "adapter", REFUSED, ""), 1);
     assert_int_equal(mlt_stack_metric(&stack, "conductor", REFUSED, ""), 1);
     assert_int_equal(mlt_stack_metric(&stack, "data-bus", REFUSED, ""), 1);
-    assert_int_equal(mlt_stack_metric(&stack, "dispatcher", REFUSED, ""), 0);
+    assert_int_equal(mlt_stack_metric(&stack, "dispatcher", REFUSED, ""), 1);
     assert_int_equal(mlt_stack_metric(&stack, "control-bus", REFUSED, ""), 0);
 }
 
@@ -134,6 +134,7 @@ static void test_new_users_are_used_by_who_is_there(void **state)
                   (long long)((mlt_clock_mono_ns() - begun_ns) / MLT_NS_PER_MS));
     assert_true(mlt_stack_metric(&stack, "conductor", "meltica_nats_errors_total", "") < 12);
     assert_true(mlt_stack_metric(&stack, "data-bus", "meltica_nats_errors_total", "") < 12);
+    assert_true(mlt_stack_metric(&stack, "dispatcher", "meltica_nats_errors_total", "") < 12);
     assert_int_equal(mlt_stack_metric(&stack, "conductor", "meltica_nats_disconnects_total", ""),
                      0);
 }
@@ -180,6 +181,7 @@ static int begin(void **state)
     old_users = nats_auth("--transition");
     take_away(old_users, "meltica.int.owners");
     take_away(old_users, "meltica-owners.data-bus");
+    take_away(old_users, "meltica-owners.dispatcher");
     take_away(old_users, "meltica-weight");
     const struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", "3", "--rate", "100", "--seed", "7" },

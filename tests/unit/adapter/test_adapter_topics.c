@@ -277,6 +277,36 @@ static void test_lower_revision_of_the_same_boot_is_refused(void **state)
     free(plan);
 }
 
+/* One that slept and was replaced meanwhile does not know it yet. */
+static void test_a_dispatcher_with_a_lower_claim_is_refused(void **state)
+{
+    (void)state;
+    struct mlt_plans plans;
+    bool new_boot = false;
+    mlt_plans_init(&plans, 2);
+    struct plan *plan = make_plan(0, 5, 7);
+    plan->message.epoch = 100;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
+    plan->message.boot = 8;
+    plan->message.epoch = 101;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
+    plan->message.boot = 7;
+    plan->message.epoch = 100;
+    plan->message.revision = 6;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_CONFLICT);
+    plan->message.partition = 1; /* of which the other one has said nothing yet */
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_CONFLICT);
+    assert_null(mlt_plans_of(&plans, 1));
+    plan->message.boot = 9; /* alone, and claims nothing */
+    plan->message.epoch = 0;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
+    plan->message.boot = 7; /* still replaced */
+    plan->message.epoch = 100;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_CONFLICT);
+    mlt_plans_fini(&plans);
+    free(plan);
+}
+
 static void test_parts_of_other_adapters_are_not_taken(void **state)
 {
     (void)state;
@@ -316,6 +346,7 @@ int main(void)
         TEST(test_symbol_in_break_is_marked),
         TEST(test_silence_is_seen_after_the_limit),
         TEST(test_lower_revision_of_the_same_boot_is_refused),
+        TEST(test_a_dispatcher_with_a_lower_claim_is_refused),
         TEST(test_parts_of_other_adapters_are_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const struct mlt_plan_from from_77 = { 77, 9 }, from_5 = { 5, 6 }, from_1 = { 1, 0 };
+
 static struct mlt_catalogue *catalogue_of(const struct mlt_table *table, uint64_t revision)
 {
     struct mlt_catalogue *catalogue = NULL;
@@ -255,7 +257,7 @@ static Meltica__V1__NativePlan *plan_of(const struct mlt_table *table,
     struct mlt_buf bytes;
     struct mlt_error err = MLT_ERROR_INIT;
     mlt_buf_init(&bytes, 1u << 20);
-    assert_int_equal(mlt_plan_encode(table, catalogue, 77, partition, PARTITIONS, expanding,
+    assert_int_equal(mlt_plan_encode(table, catalogue, &from_77, partition, PARTITIONS, expanding,
                                      1u << 20, &bytes, &err),
                      MLT_OK);
     Meltica__V1__NativePlan *plan = meltica__v1__native_plan__unpack(NULL, bytes.len, bytes.data);
@@ -301,6 +303,7 @@ static void test_plan_has_each_subscribed_instrument_in_its_partition_under_each
         Meltica__V1__NativePlan *plan = plan_of(table, catalogue, p, p == 1);
         assert_int_equal(plan->revision, 10);
         assert_int_equal(plan->boot, 77);
+        assert_true(plan->epoch == 9);
         assert_int_equal(plan->partition, p);
         assert_int_equal(plan->expanding, p == 1);
         const Meltica__V1__PlanRoute *listing = route_in(plan, 7);
@@ -350,16 +353,17 @@ static void test_plan_above_the_payload_says_what_to_do(void **state)
     struct mlt_buf bytes;
     struct mlt_error err = MLT_ERROR_INIT;
     mlt_buf_init(&bytes, 1u << 20);
-    assert_int_equal(mlt_plan_encode(table, catalogue, 1, 0, 1, false, 1u << 20, &bytes, &err),
-                     MLT_OK);
+    assert_int_equal(
+        mlt_plan_encode(table, catalogue, &from_1, 0, 1, false, 1u << 20, &bytes, &err), MLT_OK);
     const size_t whole = bytes.len;
     assert_true(whole < 65536);
     mlt_buf_clear(&bytes);
-    assert_int_equal(mlt_plan_encode(table, catalogue, 1, 0, 1, false, whole, &bytes, &err),
+    assert_int_equal(mlt_plan_encode(table, catalogue, &from_1, 0, 1, false, whole, &bytes, &err),
                      MLT_OK);
     mlt_buf_clear(&bytes);
-    assert_int_equal(mlt_plan_encode(table, catalogue, 1, 0, 1, false, whole - 1, &bytes, &err),
-                     MLT_E_TOO_BIG);
+    assert_int_equal(
+        mlt_plan_encode(table, catalogue, &from_1, 0, 1, false, whole - 1, &bytes, &err),
+        MLT_E_TOO_BIG);
     assert_non_null(strstr(err.text, "raise --partitions"));
     assert_int_equal(bytes.len, 0);
     mlt_buf_fini(&bytes);
@@ -382,10 +386,11 @@ static void test_table_message_has_routes_policies_and_what_a_book_brings(void *
     (void)list(catalogue, "SOL-EUR", "TRADING");
     struct mlt_buf bytes;
     mlt_buf_init(&bytes, 1u << 20);
-    assert_int_equal(mlt_plan_encode_table(table, catalogue, NULL, 5, true, &bytes), MLT_OK);
+    assert_int_equal(mlt_plan_encode_table(table, catalogue, NULL, &from_5, true, &bytes), MLT_OK);
     Meltica__V1__Table *message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
     assert_int_equal(message->revision, 43);
     assert_int_equal(message->boot, 5);
+    assert_true(message->epoch == 6);
     assert_int_equal(message->n_routes, 3);
     assert_int_equal(message->routes[0]->n_policies, 2);
     assert_string_equal(message->routes[0]->policies[0], "discard:crossed");
@@ -407,15 +412,15 @@ static void test_table_message_has_routes_policies_and_what_a_book_brings(void *
     for (int heard = 0; heard < 2; heard++) {
         const struct mlt_plan_live live = { .listing_heard = heard != 0 };
         mlt_buf_clear(&bytes);
-        assert_int_equal(mlt_plan_encode_table(table, catalogue, &live, 5, heard != 0, &bytes),
-                         MLT_OK);
+        assert_int_equal(
+            mlt_plan_encode_table(table, catalogue, &live, &from_5, heard != 0, &bytes), MLT_OK);
         message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
         assert_int_equal(message->listing_heard, heard);
         meltica__v1__table__free_unpacked(message, NULL);
     }
 
     mlt_buf_clear(&bytes);
-    assert_int_equal(mlt_plan_encode_table(table, catalogue, NULL, 5, false, &bytes), MLT_OK);
+    assert_int_equal(mlt_plan_encode_table(table, catalogue, NULL, &from_5, false, &bytes), MLT_OK);
     message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
     assert_int_equal(message->revision, 43);
     assert_int_equal(message->n_routes + message->n_subscriptions, 0);

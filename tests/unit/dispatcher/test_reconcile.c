@@ -21,6 +21,8 @@ static struct {
     uint32_t parts[PARTS_MAX];
     unsigned count;
     uint64_t silent; /* bit p: part p is not answered */
+    bool mute;       /* another Dispatcher may know better */
+    unsigned asked;  /* whether it is */
 } world = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 int64_t __real_mlt_clock_mono_ns(void);
@@ -158,6 +160,17 @@ static void heard(void *ctx, struct mlt_slice status)
     (void)status;
 }
 
+static bool may(void *ctx)
+{
+    (void)ctx;
+    (void)pthread_mutex_lock(&world.lock);
+    const bool mute = world.mute;
+    world.asked++;
+    (void)pthread_cond_broadcast(&world.changed);
+    (void)pthread_mutex_unlock(&world.lock);
+    return !mute;
+}
+
 /* ---- the test's side ---- */
 
 static struct mlt_reconciler *reconciler;
@@ -165,11 +178,13 @@ static struct mlt_reconciler *reconciler;
 static int set_up(void **state)
 {
     (void)state;
-    const struct mlt_reconciler_ports ports = { plan, revision_of, settled, heard, NULL };
+    const struct mlt_reconciler_ports ports = { plan, revision_of, settled, heard, may, NULL };
     struct mlt_error err = MLT_ERROR_INIT;
     world.ahead_ns = 0;
     world.count = 0;
     world.silent = 0;
+    world.mute = false;
+    world.asked = 0;
     return mlt_reconciler_create(NULL, 4, 1, &ports, &reconciler, &err) == MLT_OK ? 0 : -1;
 }
 
@@ -264,6 +279,28 @@ static void test_before_it_is_known_who_is_there_nothing_is_left_out(void **stat
     expect_parts(all, 4);
 }
 
+/* It slept, or NATS is away: it is tried again, and nothing leaves meanwhile. */
+static void test_no_part_leaves_while_another_one_may_know_better(void **state)
+{
+    (void)state;
+    (void)pthread_mutex_lock(&world.lock);
+    world.mute = true;
+    (void)pthread_mutex_unlock(&world.lock);
+    mlt_reconciler_begin(reconciler);
+    (void)pthread_mutex_lock(&world.lock);
+    while (world.asked == 0) {
+        (void)pthread_cond_wait(&world.changed, &world.lock);
+    }
+    const unsigned sent = world.count;
+    world.mute = false;
+    (void)pthread_mutex_unlock(&world.lock);
+    assert_int_equal(sent, 0);
+    expect_parts(all, 4); /* a second later */
+    struct mlt_reconciler_stats stats;
+    mlt_reconciler_get_stats(reconciler, &stats);
+    assert_int_equal(stats.plans_failed, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -272,6 +309,7 @@ int main(void)
         TEST(test_parts_of_an_adapter_that_is_away_are_left_out),
         TEST(test_parts_of_one_that_does_not_answer_are_sent_after_all_others),
         TEST(test_before_it_is_known_who_is_there_nothing_is_left_out),
+        TEST(test_no_part_leaves_while_another_one_may_know_better),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

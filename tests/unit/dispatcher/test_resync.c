@@ -20,6 +20,7 @@ static struct {
     char reason[64]; /* of the last answer */
     bool heard;      /* the Adapter of "away" instruments is not known to be away */
     bool held;       /* calls wait */
+    bool mute;       /* another Dispatcher may know better */
 } world = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 static void lock(void)
@@ -148,6 +149,15 @@ static void silent(void *ctx, struct mlt_slice instrument, int64_t at_ns)
     unlock();
 }
 
+static bool may(void *ctx)
+{
+    (void)ctx;
+    lock();
+    const bool mute = world.mute;
+    unlock();
+    return !mute;
+}
+
 /* ---- requests ---- */
 
 static struct mlt_resync *resync;
@@ -155,10 +165,10 @@ static struct mlt_resync *resync;
 static int set_up(void **state)
 {
     (void)state;
-    const struct mlt_resync_ports ports = { demand, away, silent, NULL };
+    const struct mlt_resync_ports ports = { demand, away, silent, may, NULL };
     struct mlt_error err = MLT_ERROR_INIT;
     world.calls_there = world.calls_away = world.answers = world.accepted = 0;
-    world.heard = world.held = false;
+    world.heard = world.held = world.mute = false;
     return mlt_resync_create(NULL, &ports, &resync, &err) == MLT_OK ? 0 : -1;
 }
 
@@ -241,6 +251,25 @@ static void test_an_adapter_that_is_silent_costs_one_wait(void **state)
     assert_int_equal(world.calls_away, 2);
 }
 
+/* One that is not sure that nobody else answers says nothing, not even no. */
+static void test_what_another_one_may_know_better_is_not_answered(void **state)
+{
+    (void)state;
+    lock();
+    world.mute = true;
+    unlock();
+    request("AWAY-USDT");
+    request("BTC-USDT");
+    lock();
+    world.mute = false;
+    unlock();
+    request("ETH-USDT"); /* behind them */
+    await_answers(1);
+    assert_int_equal(world.answers, 1);
+    assert_int_equal(world.calls_there, 1);
+    assert_int_equal(world.accepted, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +277,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_an_adapter_that_is_silent_costs_one_wait, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_what_another_one_may_know_better_is_not_answered,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

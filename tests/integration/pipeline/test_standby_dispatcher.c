@@ -1,0 +1,310 @@
+/*
+ * The whole flow with two Dispatchers, of a recording whose every event is known. The one that
+ * works is killed with -9, stopped and continued, and told to end; the other one takes over each
+ * time: the hash over every channel in order is the one that a single process computes without any
+ * network, and what was commanded before a take-over stands after it.
+ */
+#include "mlt_test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "flow_peers.h"
+#include "golden.h"
+#include "meltica/base/clock.h"
+#include "mlt_consumer.h"
+#include "mlt_stack.h"
+
+#define PAGE_BYTES 262144u
+#define ASLEEP_EVENTS 6000u
+/* What it had in hand when it was stopped, and what came between that and its figures. */
+#define AWAKE_EVENTS_MAX 1500u
+#define TAKEOVER_NS ((MLT_TEST_SANITIZED ? 10 : 2) * MLT_NS_PER_S)
+#define COMMAND_NS (3 * MLT_NS_PER_S)
+#define CONFIRMED_NS ((MLT_TEST_SANITIZED ? 20 : 5) * MLT_NS_PER_S)
+#define ANSWER_BYTES_MAX (1u << 20)
+
+static struct mlt_stack stack;
+static struct mlt_consumer consumer;
+static struct process second;
+static struct mlt_bus *bus;
+static const char *paths[2];
+static bool running; /* one that failed has stopped nothing */
+
+static void run_second(void)
+{
+    const char *const arguments[] = { "--instance", "dispatcher-1", "--replica", "1", "--replicas",
+                                      "2",          "--table",      stack.table, NULL };
+    process_start(&second, "meltica-dispatcher", stack.nats_url, arguments);
+}
+
+/* replicas: as the first one is told. */
+static void start(const char *replicas, bool jetstream)
+{
+    const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
+                                                             "--speed", "15", "--send-all" },
+                                               .dispatcher = { "--replicas", replicas },
+                                               .without_jetstream = !jetstream };
+    assert_false(running);
+    running = true;
+    memset(&consumer, 0, sizeof consumer);
+    mlt_stack_start(&stack, &options);
+    bus = url_connect(stack.nats_url, NULL);
+    mlt_consumer_start(&consumer, stack.nats_url);
+    run_second();
+    size_t from = 0;
+    process_wait_log(&second, "\"event\":\"ready\"", &from); /* one that stands by is well */
+    mlt_stack_run_services(&stack);
+}
+
+static uint64_t metric_of_second(const char *name)
+{
+    static char page[PAGE_BYTES];
+    char text[128];
+    (void)snprintf(text, sizeof text, "\n%s ", name);
+    assert_int_equal(process_get(&second, "/metrics", page, sizeof page), 200);
+    const char *at = strstr(page, text);
+    assert_non_null(at);
+    return strtoull(at + strlen(text), NULL, 10);
+}
+
+static uint64_t out_of_first(void)
+{
+    return mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_out_total", "");
+}
+
+static void assert_active(uint64_t first, uint64_t of_second)
+{
+    assert_int_equal(mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_active", ""),
+                     first);
+    assert_int_equal(metric_of_second("meltica_dispatcher_active"), of_second);
+}
+
+static void await_events(uint64_t count)
+{
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BBO, count, 60));
+}
+
+/* Events go on to come. */
+static void await_more(void)
+{
+    await_events(mlt_consumer_count(&consumer, MLT_EVENT_BBO) + 500);
+}
+
+/* NULL: refused, or not answered; why is in err. */
+static char *command(const char *verb, const char *request, struct mlt_error *err)
+{
+    char subject[64];
+    struct mlt_buf answer;
+    mlt_buf_init(&answer, ANSWER_BYTES_MAX);
+    (void)snprintf(subject, sizeof subject, "meltica.control.%s", verb);
+    char *text = NULL;
+    if (mlt_bus_request(bus, subject, mlt_slice_of_string(request), COMMAND_NS, &answer, err) ==
+        MLT_OK) {
+        text = malloc(answer.len + 1);
+        assert_non_null(text);
+        memcpy(text, answer.data, answer.len);
+        text[answer.len] = '\0';
+    }
+    mlt_buf_fini(&answer);
+    return text;
+}
+
+/* A subscription of a consumer of that name is confirmed, asked for again as long as the Dispatcher
+ * that took over has not heard what is listed. */
+static void subscribe(const char *name)
+{
+    const int64_t deadline_ns = mlt_clock_mono_ns() + CONFIRMED_NS;
+    struct mlt_error err = MLT_ERROR_INIT;
+    char request[128];
+    bool confirmed = false;
+    (void)snprintf(request, sizeof request,
+                   "{\"consumer\":\"%s\",\"type\":\"TRADE\",\"instruments\":[\"BTC-USDT\"]}", name);
+    while (!confirmed) {
+        char *answer = command("subscribe", request, &err);
+        confirmed = answer != NULL && strstr(answer, "CONFIRMED") != NULL;
+        if (!confirmed && mlt_clock_mono_ns() >= deadline_ns) {
+            fail_msg("%s: %s", name, answer != NULL ? answer : err.text);
+        }
+        free(answer);
+    }
+}
+
+static void assert_listed(const char *const *consumers, size_t count)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    for (size_t i = 0; i < count; i++) {
+        char request[64];
+        (void)snprintf(request, sizeof request, "{\"consumer\":\"%s\"}", consumers[i]);
+        char *answer = command("list", request, &err);
+        if (answer == NULL || strstr(answer, "\"TRADE\"") == NULL) {
+            fail_msg("%s: %s", consumers[i], answer != NULL ? answer : err.text);
+        }
+        free(answer);
+    }
+}
+
+static void stop(void)
+{
+    mlt_bus_destroy(bus, 0);
+    mlt_consumer_stop(&consumer);
+    mlt_stack_stop(&stack);
+    running = false;
+}
+
+static void assert_in_time(const char *what, int64_t at_ns)
+{
+    const int64_t took_ns = mlt_clock_mono_ns() - at_ns;
+    print_message("    %s: 500 more events after %lld ms\n", what,
+                  (long long)(took_ns / MLT_NS_PER_MS));
+    assert_true(took_ns < TAKEOVER_NS);
+}
+
+static void assert_nothing_lost(void)
+{
+    await_events(MAIN_BBO);
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_TRADE, MAIN_TRADE, 10));
+    assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BOOK_DELTA, MAIN_DELTA, 10));
+    struct mlt_tally_totals totals;
+    mlt_consumer_totals(&consumer, &totals);
+    assert_int_equal(totals.lost, 0);
+    assert_int_equal(totals.sequence_holes, 0);
+    assert_int_equal(totals.gaps, 0);
+}
+
+static void assert_complete(void)
+{
+    assert_nothing_lost();
+    char expected[128], text[128];
+    golden_stream_hash(paths, 2, expected);
+    char *report = mlt_consumer_report(&consumer);
+    mlt_json_text(report, "stream_hash", text);
+    assert_string_equal(text, expected);
+    free(report);
+}
+
+static void test_every_event_comes_whoever_dispatches_it(void **state)
+{
+    static const char *const consumers[] = { "before", "replaced", "asleep", "awake", "ended" };
+    size_t from = 0;
+    (void)state;
+    start("2", true);
+    await_events(8000);
+    assert_active(1, 0);
+    subscribe(consumers[0]);
+    /* Killed. */
+    int64_t at = mlt_clock_mono_ns();
+    mlt_stack_kill(&stack, "dispatcher");
+    process_wait_log(&second, "\"event\":\"takeover\"", &from);
+    await_more();
+    assert_in_time("killed", at);
+    assert_int_equal(metric_of_second("meltica_dispatcher_takeovers_total{reason=\"silent\"}"), 1);
+    subscribe(consumers[1]);
+    assert_listed(consumers, 2);
+    /* It is back, and has its own at once. */
+    mlt_stack_run(&stack, "dispatcher");
+    process_wait_log(&second, "\"event\":\"standby\"", &from);
+    await_more();
+    assert_active(1, 0);
+    /* It sleeps. */
+    const uint64_t out = out_of_first();
+    const pid_t pid = mlt_stack_pid(&stack, "dispatcher");
+    at = mlt_clock_mono_ns();
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    process_wait_log(&second, "\"event\":\"takeover\"", &from);
+    await_more();
+    assert_in_time("stopped", at);
+    subscribe(consumers[2]);
+    await_events(mlt_consumer_count(&consumer, MLT_EVENT_BBO) + ASLEEP_EVENTS);
+    /* It wakes, with a queue of what another one dispatched meanwhile, and lets it be. */
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    at = mlt_clock_mono_ns();
+    while (mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_active", "") != 0) {
+        assert_true(mlt_clock_mono_ns() - at < 2 * TAKEOVER_NS);
+    }
+    assert_active(0, 1);
+    const uint64_t more = out_of_first() - out;
+    print_message("    %llu events after it woke\n", (unsigned long long)more);
+    assert_true(more < AWAKE_EVENTS_MAX);
+    await_more();
+    subscribe(consumers[3]);
+    assert_listed(consumers, 4);
+    /* Ten seconds later it has its own back, without a restart. */
+    process_wait_log(&second, "\"event\":\"standby\"", &from);
+    await_more();
+    assert_active(1, 0);
+    assert_int_equal(mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_takeovers_total",
+                                      "reason=\"home\""),
+                     1);
+    /* It ends. */
+    at = mlt_clock_mono_ns();
+    assert_int_equal(mlt_stack_terminate(&stack, "dispatcher"), 0);
+    process_wait_log(&second, "\"event\":\"takeover\"", &from);
+    await_more();
+    assert_in_time("ended", at);
+    assert_int_equal(metric_of_second("meltica_dispatcher_takeovers_total{reason=\"released\"}"),
+                     1);
+    subscribe(consumers[4]);
+    assert_listed(consumers, 5);
+    assert_complete();
+    assert_int_equal(process_end(&second), 0);
+    stop();
+}
+
+/* From one to two and back, as a rolling update does it: one that was told that it is alone claims
+ * nothing, is heard all the same, and gives way to one with a claim. */
+static void test_scaled_from_one_to_two_and_back(void **state)
+{
+    size_t from = 0;
+    (void)state;
+    start("1", true);
+    await_events(8000);
+    assert_active(1, 0);
+    assert_int_equal(mlt_stack_terminate(&stack, "dispatcher"), 0);
+    process_wait_log(&second, "\"event\":\"slots_claimed\"", &from);
+    await_more();
+    mlt_stack_run(&stack, "dispatcher"); /* and the other one is still there */
+    await_more();
+    await_events(mlt_consumer_count(&consumer, MLT_EVENT_BBO) + 6000);
+    assert_active(0, 1);
+    assert_int_equal(process_end(&second), 0);
+    await_more();
+    assert_int_equal(mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_active", ""), 1);
+    subscribe("alone");
+    assert_complete();
+    stop();
+}
+
+/* Nobody can claim: number 0 works all the same, and the other one leaves alone what it would take
+ * from one that may live. */
+static void test_without_jetstream_one_works_and_nobody_stands_in(void **state)
+{
+    size_t from = 0;
+    (void)state;
+    start("2", false);
+    await_events(4000);
+    assert_active(1, 0);
+    mlt_stack_kill(&stack, "dispatcher");
+    process_wait_log(&second, "\"event\":\"takeover_failed\"", &from);
+    mlt_stack_run(&stack, "dispatcher");
+    await_more();
+    assert_active(1, 0);
+    assert_nothing_lost();
+    assert_int_equal(process_end(&second), 0);
+    stop();
+}
+
+int main(void)
+{
+    if (!golden_main_recording(paths)) {
+        print_message("skipped: the recordings are absent (MELTICA_CAPTURES)\n");
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_event_comes_whoever_dispatches_it),
+        cmocka_unit_test(test_scaled_from_one_to_two_and_back),
+        cmocka_unit_test(test_without_jetstream_one_works_and_nobody_stands_in),
+    };
+    return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -116,6 +116,18 @@ class Settings(unittest.TestCase):
         alone = environment(one(with_values({}), "Deployment", "-data-bus")["spec"]["template"]["spec"])
         self.assertNotIn("MELTICA_REPLICAS", alone)
 
+    def test_dispatchers_stand_by_by_their_ordinal(self):
+        objects = with_values({"dispatcher": {"replicas": 2, "tableFile": "/table.json"}})
+        workload = one(objects, "StatefulSet", "-dispatcher")
+        entries = environment(workload["spec"]["template"]["spec"])
+        self.assertEqual(entries["MELTICA_REPLICA"]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.labels['apps.kubernetes.io/pod-index']")
+        self.assertEqual((entries["MELTICA_REPLICAS"]["value"], workload["spec"]["replicas"]), ("2", 2))
+        self.assertEqual(entries["MELTICA_TABLE"]["value"], "/table.json")
+        self.assertEqual({o["kind"] for o in objects if o["metadata"]["name"].endswith("-dispatcher")}, {"NetworkPolicy", "PodDisruptionBudget", "Service", "StatefulSet"})
+        # A Dispatcher that is alone claims nothing, and waits for nobody.
+        alone = environment(one(with_values({}), "Deployment", "-dispatcher")["spec"]["template"]["spec"])
+        self.assertNotIn("MELTICA_REPLICAS", alone)
+
     def test_every_service_makes_the_same_replicas(self):
         objects = with_values({"nats": {"url": "nats://a:4222,nats://b:4222", "bundled": {"enabled": False}}, "provisioning": {"replicas": 3}})
         found = {

@@ -113,6 +113,7 @@ class Values(unittest.TestCase):
             ({"partitions": "four"}, "partitions"),
             ({"partitions": 65}, "partitions"),
             ({"conductor": {"replicas": 0}}, "replicas"),
+            ({"dispatcher": {"replicas": 0}}, "replicas"),
             ({"conductor": {"config": {"throttleMs": "100"}}}, "throttleMs"),
             ({"conductor": {"config": {"throttleMs": 60001}}}, "throttleMs"),
             ({"conductor": {"config": {"throttle_ms": 100}}}, "throttle_ms"),

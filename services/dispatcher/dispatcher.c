@@ -66,7 +66,7 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
 {
     struct dispatcher *d = ctx;
     struct mlt_buf table;
-    if (!dispatcher_may(d)) {
+    if (!dispatcher_answers(d)) {
         return; /* another one may know better: who gets no answer asks again */
     }
     Meltica__V1__TableRequest *request =
@@ -359,7 +359,7 @@ static enum mlt_status serve(struct dispatcher *d, struct mlt_error *err)
     struct mlt_bus *control = mlt_service_control_bus(d->service);
     const struct mlt_bus_subscribe_options requests = { .subject = SUBJECT_TABLE };
     const struct mlt_resync_ports ports = { find_demand, adapter_away, adapter_silent,
-                                            dispatcher_may, d };
+                                            dispatcher_answers, d };
     struct mlt_resync *resync = NULL;
     const enum mlt_status status = mlt_resync_create(control, &ports, &resync, err);
     (void)pthread_mutex_lock(&d->ends_lock);
@@ -420,6 +420,22 @@ static enum mlt_status open_ends(struct dispatcher *d, struct mlt_hop_receiver *
 }
 
 /* The flow comes last: with its first batch everything else must be there. */
+/* In this order: what is not sent any more must not be acknowledged. Without a receiver nothing is
+ * left: one that is being made, or ends, acknowledges what it took, and what was made of it has to
+ * go; whoever comes next begins behind it. */
+void dispatcher_leave(struct dispatcher *d)
+{
+    if (d->receiver == NULL) {
+        return;
+    }
+    for (uint32_t p = 0; p < d->partitions; p++) {
+        mlt_hop_receiver_leave(d->receiver, p);
+        if (d->sender != NULL) {
+            mlt_hop_sender_leave(d->sender, p);
+        }
+    }
+}
+
 static void open_flow(void *ctx)
 {
     struct dispatcher *d = ctx;
@@ -439,11 +455,13 @@ static void open_flow(void *ctx)
         mlt_service_fail(d->service, "flow_not_open", err.text);
     }
     (void)pthread_mutex_lock(&d->ends_lock);
-    for (uint32_t p = 0; made != NULL && atomic_load(&d->outbid) && p < d->partitions; p++) {
-        mlt_hop_receiver_leave(made, p); /* while it was made */
+    d->receiver = made;
+    if (atomic_load(&d->outbid)) { /* while it was made */
+        dispatcher_leave(d);
     }
-    if (!atomic_load(&d->stopping)) {
-        d->receiver = made;
+    if (atomic_load(&d->stopping)) {
+        d->receiver = NULL;
+    } else {
         made = NULL;
     }
     (void)pthread_mutex_unlock(&d->ends_lock);

@@ -135,14 +135,16 @@ void dispatcher_drain(struct dispatcher *d);
 /* Another one works: at once nothing leaves, or is acknowledged, any more, and it ends. Any
  * thread. */
 void dispatcher_give_up(struct dispatcher *d, uint64_t epoch);
-/* Ends it at once, with its last figures in the metrics. NULL is fine. Not the loop's thread unless
- * the loop ended. */
+/* Ends it at once; its last figures are dispatcher_metrics_retire's. NULL is fine. Not the loop's
+ * thread unless the loop ended. */
 void dispatcher_destroy(struct dispatcher *d);
 enum dispatcher_phase dispatcher_phase(struct dispatcher *d, uint64_t *epoch);
 /* Whether it may say something: we know that nobody else works, and it does not end. Who slept
  * hears first what was said meanwhile, and gives up where another one has its place. ctx: the
  * dispatcher. Any thread, cheap. */
 bool dispatcher_may(void *ctx);
+/* The same for answers, which it also gives while it ends: nobody else could yet. */
+bool dispatcher_answers(void *ctx);
 /* Waits until we know that nobody else works, also where it ends; false: somebody does, or nobody
  * can tell before it ends. Any thread but the loop's. */
 bool dispatcher_await_ours(struct dispatcher *d);
@@ -156,6 +158,8 @@ void dispatcher_destroy_core(struct dispatcher *d);
 enum mlt_status dispatcher_open(struct dispatcher *d, struct mlt_error *err) MLT_MUST_CHECK;
 /* The intake ends, and what was taken leaves, unless another one works. Owner's thread. */
 void dispatcher_close(struct dispatcher *d);
+/* Nothing of the flow is acknowledged or sent any more. Under ends_lock. */
+void dispatcher_leave(struct dispatcher *d);
 /* The rest of what dispatcher_open made. Waits for requests in hand, a second at most. */
 void dispatcher_end(struct dispatcher *d);
 /* Port of the rejector; ctx: the replica. */

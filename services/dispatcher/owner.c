@@ -33,6 +33,11 @@ bool dispatcher_may(void *ctx)
     return !atomic_load(&d->stopping) && ours(d);
 }
 
+bool dispatcher_answers(void *ctx)
+{
+    return ours(ctx);
+}
+
 bool dispatcher_await_ours(struct dispatcher *d)
 {
     while (!ours(d)) {
@@ -62,22 +67,14 @@ enum dispatcher_phase dispatcher_phase(struct dispatcher *d, uint64_t *epoch)
 
 void dispatcher_give_up(struct dispatcher *d, uint64_t epoch)
 {
-    (void)pthread_mutex_lock(&d->life);
     const bool news = !atomic_exchange(&d->outbid, true);
+    (void)pthread_mutex_lock(&d->ends_lock);
+    dispatcher_leave(d);
+    (void)pthread_mutex_unlock(&d->ends_lock);
+    (void)pthread_mutex_lock(&d->life);
     const uint64_t own = d->epoch;
     (void)pthread_cond_broadcast(&d->changed);
     (void)pthread_mutex_unlock(&d->life);
-    (void)pthread_mutex_lock(&d->ends_lock);
-    for (uint32_t p = 0; p < d->partitions; p++) {
-        /* In this order: what is not sent any more must not be acknowledged. */
-        if (d->receiver != NULL) {
-            mlt_hop_receiver_leave(d->receiver, p);
-        }
-        if (d->sender != NULL) {
-            mlt_hop_sender_leave(d->sender, p);
-        }
-    }
-    (void)pthread_mutex_unlock(&d->ends_lock);
     if (news) {
         dispatcher_metrics_outbid(d->replica->metrics);
         mlt_log(MLT_LOG_WARN, "outbid", "another Dispatcher works from now on",

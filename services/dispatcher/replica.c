@@ -119,6 +119,10 @@ static enum mlt_replicas_rest on_tidy(void *ctx, uint64_t *failed)
         (void)pthread_mutex_unlock(&r->lock);
         return d == NULL ? MLT_REPLICAS_EMPTY : MLT_REPLICAS_BUSY;
     }
+    if (r->draining) { /* it owns nothing more; the rest of its end is no part of the drain */
+        (void)pthread_mutex_unlock(&r->lock);
+        return MLT_REPLICAS_EMPTY;
+    }
     dispatcher_metrics_retire(d);
     r->active = NULL;
     (void)pthread_mutex_unlock(&r->lock);

@@ -138,7 +138,6 @@ static enum mlt_status try_claims(struct conductor *c, uint64_t epochs[MLT_SLOT_
 {
     struct mlt_claims_options options = {
         .service = MLT_CONDUCTOR_SERVICE,
-        .instance = mlt_service_instance(c->service),
         .boot = c->boot,
         .on_outbid = on_outbid,
         .ctx = c,
@@ -148,14 +147,7 @@ static enum mlt_status try_claims(struct conductor *c, uint64_t epochs[MLT_SLOT_
             options.slots |= bit(slot);
         }
     }
-    if (c->store == NULL) {
-        const enum mlt_status status = mlt_store_create(
-            c->control, mlt_service_provision_replicas(c->service), &c->store, err);
-        if (status != MLT_OK) {
-            return status;
-        }
-    }
-    return mlt_claims_create(c->store, &options, epochs, &c->claims, err);
+    return mlt_replicas_claim(c->service, &options, &c->store, epochs, &c->claims, err);
 }
 
 /* Epochs for all partitions wanted. False: the service ends, or they cannot be had. */

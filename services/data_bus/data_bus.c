@@ -380,20 +380,13 @@ static enum mlt_status try_claim(struct data_bus *d, uint64_t *epoch, struct mlt
     }
     const struct mlt_claims_options options = {
         .service = MLT_DATA_BUS_SERVICE,
-        .instance = mlt_service_instance(d->service),
         .boot = boot,
         .slots = 1,
         .on_outbid = on_outbid,
         .ctx = d,
     };
-    enum mlt_status status = MLT_OK;
-    if (d->store == NULL) {
-        status = mlt_store_create(mlt_service_control_bus(d->service),
-                                  mlt_service_provision_replicas(d->service), &d->store, err);
-    }
-    if (status == MLT_OK) {
-        status = mlt_claims_create(d->store, &options, epochs, &d->claims, err);
-    }
+    const enum mlt_status status =
+        mlt_replicas_claim(d->service, &options, &d->store, epochs, &d->claims, err);
     *epoch = epochs[0];
     return status;
 }

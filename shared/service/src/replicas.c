@@ -127,6 +127,21 @@ void mlt_replicas_changed(struct mlt_replicas *replicas)
     }
 }
 
+enum mlt_status mlt_replicas_claim(struct mlt_service *service,
+                                   const struct mlt_claims_options *options,
+                                   struct mlt_store **store, uint64_t epochs[MLT_SLOT_COUNT],
+                                   struct mlt_claims **claims, struct mlt_error *err)
+{
+    struct mlt_claims_options wanted = *options;
+    enum mlt_status status = MLT_OK;
+    wanted.instance = mlt_service_instance(service);
+    if (*store == NULL) {
+        status = mlt_store_create(mlt_service_control_bus(service),
+                                  mlt_service_provision_replicas(service), store, err);
+    }
+    return status == MLT_OK ? mlt_claims_create(*store, &wanted, epochs, claims, err) : status;
+}
+
 bool mlt_replicas_in_touch(const struct mlt_replicas *replicas)
 {
     const int64_t heard = atomic_load_explicit(&replicas->self_heard_ns, memory_order_acquire);

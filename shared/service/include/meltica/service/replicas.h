@@ -10,6 +10,7 @@
 #define MELTICA_SERVICE_REPLICAS_H
 
 #include "meltica/bus/owners.h"
+#include "meltica/bus/store.h"
 #include "meltica/service/service.h"
 
 struct mlt_replicas;
@@ -55,6 +56,15 @@ enum mlt_status mlt_replicas_start(struct mlt_replicas *replicas,
 void mlt_replicas_stop(struct mlt_replicas *replicas);
 /* Stops it, and frees it: nobody may call mlt_replicas_changed any more. NULL is fine. */
 void mlt_replicas_destroy(struct mlt_replicas *replicas);
+
+/* Claims for a service of replicas, with its instance in place of the options': as
+ * mlt_claims_create, on *store, which is made first where it is NULL, and is the caller's whatever
+ * comes of it. Waits for JetStream; not on the loop's thread. E_UNAVAILABLE and what both give. */
+enum mlt_status mlt_replicas_claim(struct mlt_service *service,
+                                   const struct mlt_claims_options *options,
+                                   struct mlt_store **store, uint64_t epochs[MLT_SLOT_COUNT],
+                                   struct mlt_claims **claims,
+                                   struct mlt_error *err) MLT_MUST_CHECK;
 
 /* The partitions that are this replica's own. */
 uint64_t mlt_replicas_home(const struct mlt_replicas *replicas);

@@ -31,3 +31,26 @@ void golden_stream_hash(const char *const *paths, unsigned count, char *out)
     mlt_json_text(report, "stream_hash", out);
     assert_int_equal(strlen(out), 64);
 }
+
+void golden_assert_nothing_lost(struct mlt_consumer *consumer)
+{
+    struct mlt_tally_totals totals;
+    assert_true(mlt_consumer_wait_count(consumer, MLT_EVENT_BBO, MAIN_BBO, 60));
+    assert_true(mlt_consumer_wait_count(consumer, MLT_EVENT_TRADE, MAIN_TRADE, 10));
+    assert_true(mlt_consumer_wait_count(consumer, MLT_EVENT_BOOK_DELTA, MAIN_DELTA, 10));
+    mlt_consumer_totals(consumer, &totals);
+    assert_int_equal(totals.lost, 0);
+    assert_int_equal(totals.sequence_holes, 0);
+    assert_int_equal(totals.gaps, 0);
+}
+
+void golden_assert_whole(struct mlt_consumer *consumer, const char *const paths[2])
+{
+    char expected[128], text[128];
+    golden_assert_nothing_lost(consumer);
+    golden_stream_hash(paths, 2, expected);
+    char *report = mlt_consumer_report(consumer);
+    mlt_json_text(report, "stream_hash", text);
+    assert_string_equal(text, expected);
+    free(report);
+}

@@ -490,9 +490,9 @@ static enum mlt_status check(const void *config, struct mlt_error *err)
     return status;
 }
 
-enum mlt_status dispatcher_create_core(struct dispatcher *d, const char *table_path,
-                                       struct mlt_error *err)
+enum mlt_status dispatcher_create_core(struct dispatcher *d, struct mlt_error *err)
 {
+    const char *path = d->replica->config->table;
     const struct mlt_router_ports router_ports = { flow_begin,
                                                    flow_end,
                                                    flow_lost,
@@ -502,23 +502,20 @@ enum mlt_status dispatcher_create_core(struct dispatcher *d, const char *table_p
                                                    d->trace != NULL ? dispatcher_trace_sent : NULL,
                                                    d,
                                                    mlt_clock_system() };
-    enum mlt_status status = mlt_table_load(table_path, &d->table, err);
-    if (status != MLT_OK) {
-        return status;
-    }
+    d->table = d->replica->table;
     /* Grows over restarts and take-overs, as long as the clock does; never as fast as a millisecond
      * each. */
     const uint64_t first_revision = (uint64_t)(mlt_clock_wall_ns() / MLT_NS_PER_MS);
-    status = mlt_catalogue_create(d->table, first_revision, &d->catalogue);
+    enum mlt_status status = mlt_catalogue_create(d->table, first_revision, &d->catalogue);
     if (status == MLT_OK) {
         d->unsettled = true;
         status = mlt_router_create(d->table, d->catalogue, d->replica->rejector, d->partitions,
                                    EXCHANGE, &router_ports, &d->router);
     }
     if (status != MLT_OK) {
-        return mlt_error_set(err, status, "%s: %s", table_path, mlt_status_text(status));
+        return mlt_error_set(err, status, "%s: %s", path, mlt_status_text(status));
     }
-    mlt_log(MLT_LOG_INFO, "table_read", "the dispatch table is read", MLT_S("table", table_path),
+    mlt_log(MLT_LOG_INFO, "table_read", "the dispatch table is read", MLT_S("table", path),
             MLT_U("routes", d->table->route_count),
             MLT_U("subscriptions", d->table->subscription_count),
             MLT_U("revision", current_revision(d)));
@@ -530,7 +527,6 @@ void dispatcher_destroy_core(struct dispatcher *d)
     mlt_router_destroy(d->router);
     mlt_catalogue_destroy(d->catalogue);
     mlt_live_fini(&d->live);
-    mlt_table_destroy(d->table);
 }
 
 enum mlt_status dispatcher_open(struct dispatcher *d, struct mlt_error *err)

@@ -50,10 +50,10 @@ enum dispatcher_phase { PHASE_CLAIMING, PHASE_RUNNING, PHASE_ENDED };
 struct dispatcher {
     struct replica *replica;
     struct mlt_service *service;
-    struct mlt_table *table;      /* immutable */
-    size_t metrics_subscriptions; /* that have series of their own */
-    uint64_t boot;                /* of this dispatcher: the process may have had others */
-    struct mlt_trace *trace;      /* NULL: off */
+    const struct mlt_table *table; /* the process's, immutable */
+    size_t metrics_subscriptions;  /* that have series of their own */
+    uint64_t boot;                 /* of this dispatcher: the process may have had others */
+    struct mlt_trace *trace;       /* NULL: off */
     uint32_t partitions;
     bool shared;     /* there are other replicas: it claims, and works while in touch */
     bool taken_over; /* from another one */
@@ -103,6 +103,7 @@ struct dispatcher {
 struct replica {
     struct mlt_service *service;
     const struct dispatcher_config *config;
+    struct mlt_table *table; /* as it was at the start: a take-over must not depend on a file */
     struct dispatcher_metrics *metrics;
     struct mlt_rejector *rejector; /* of the active one's flow; its counts are the process's */
     struct mlt_replicas *replicas;
@@ -123,8 +124,8 @@ bool dispatcher_replica_ready(void *state, const char **reason);
 void dispatcher_replica_announce(struct replica *replica);
 
 /* owner.c: life of one. */
-/* Reads the table and makes what needs no NATS; nothing runs yet. Keeper's thread, or the loop's at
- * the start. */
+/* Makes what needs no NATS, of the process's table; nothing runs yet. Keeper's thread, or the
+ * loop's at the start. */
 enum mlt_status dispatcher_create(struct replica *replica, bool taken_over,
                                   struct dispatcher **dispatcher,
                                   struct mlt_error *err) MLT_MUST_CHECK;
@@ -150,8 +151,7 @@ bool dispatcher_answers(void *ctx);
 bool dispatcher_await_ours(struct dispatcher *d);
 
 /* dispatcher.c: what it does. */
-enum mlt_status dispatcher_create_core(struct dispatcher *d, const char *table_path,
-                                       struct mlt_error *err) MLT_MUST_CHECK;
+enum mlt_status dispatcher_create_core(struct dispatcher *d, struct mlt_error *err) MLT_MUST_CHECK;
 void dispatcher_destroy_core(struct dispatcher *d);
 /* Makes everything that speaks with others; the flow opens when the log of live subscriptions is
  * read. Owner's thread. */

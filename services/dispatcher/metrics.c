@@ -319,12 +319,21 @@ void dispatcher_metrics_retire(struct dispatcher *dispatcher)
 /* Who stands by has no table, log or Adapters, and misses none. */
 static void withdraw(const struct dispatcher_metrics *m)
 {
-    struct mlt_gauge *const gauges[] = {
-        m->revision,         m->known,      m->listed,       m->subscribed,
-        m->adapters,         m->plan_bytes, m->stream,       m->log_sequence,
-        m->log_available,    m->waiting,    m->waiting_most, m->instruments_waiting,
-        m->canonical.unacked
-    };
+    struct mlt_gauge *const gauges[] = { m->revision,
+                                         m->known,
+                                         m->listed,
+                                         m->subscribed,
+                                         m->adapters,
+                                         m->plan_bytes,
+                                         m->stream,
+                                         m->log_sequence,
+                                         m->log_available,
+                                         m->waiting,
+                                         m->waiting_most,
+                                         m->instruments_waiting,
+                                         m->canonical.unacked,
+                                         m->canonical.unacked_max,
+                                         m->canonical.ring };
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++) {
         mlt_gauge_withdraw(gauges[i]);
     }

@@ -109,20 +109,13 @@ static enum mlt_status try_claim(struct dispatcher *d, uint64_t *epoch, struct m
     uint64_t epochs[MLT_SLOT_COUNT] = { 0 };
     const struct mlt_claims_options options = {
         .service = MLT_DISPATCHER_SERVICE,
-        .instance = mlt_service_instance(d->service),
         .boot = d->boot,
         .slots = 1,
         .on_outbid = on_outbid,
         .ctx = d,
     };
-    enum mlt_status status = MLT_OK;
-    if (d->store == NULL) {
-        status = mlt_store_create(mlt_service_control_bus(d->service),
-                                  mlt_service_provision_replicas(d->service), &d->store, err);
-    }
-    if (status == MLT_OK) {
-        status = mlt_claims_create(d->store, &options, epochs, &d->claims, err);
-    }
+    const enum mlt_status status =
+        mlt_replicas_claim(d->service, &options, &d->store, epochs, &d->claims, err);
     *epoch = epochs[0];
     return status;
 }
@@ -283,7 +276,7 @@ enum mlt_status dispatcher_create(struct replica *replica, bool taken_over,
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&d->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    const enum mlt_status status = dispatcher_create_core(d, replica->config->table, err);
+    const enum mlt_status status = dispatcher_create_core(d, err);
     if (status != MLT_OK) {
         dispatcher_destroy(d);
         return status;

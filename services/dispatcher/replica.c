@@ -183,6 +183,7 @@ void dispatcher_replica_stop(void *state)
     mlt_replicas_destroy(r->replicas); /* the dispatcher says to it that it ends */
     mlt_rejector_destroy(r->rejector);
     dispatcher_metrics_destroy(r->metrics);
+    mlt_table_destroy(r->table);
     (void)pthread_mutex_destroy(&r->lock);
     free(r);
 }
@@ -194,8 +195,11 @@ static enum mlt_status build(struct replica *r, struct mlt_error *err)
     const struct mlt_replicas_options options = { .name = MLT_DISPATCHER_SERVICE,
                                                   .metrics = "meltica_dispatcher",
                                                   .partitions = 1 };
-    enum mlt_status status =
-        dispatcher_metrics_create(mlt_service_metrics(r->service), &r->metrics);
+    enum mlt_status status = mlt_table_load(r->config->table, &r->table, err);
+    if (status != MLT_OK) {
+        return status;
+    }
+    status = dispatcher_metrics_create(mlt_service_metrics(r->service), &r->metrics);
     if (status == MLT_OK) {
         status = mlt_rejector_create(&reject, &r->rejector);
     }

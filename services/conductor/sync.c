@@ -1,44 +1,8 @@
-#include "sync.h"
-
 #include <stdlib.h>
 
-#include "delta_buffer.h"
-#include "meltica/rt/backoff.h"
+#include "sync_internal.h"
 
-struct range {
-    int64_t low, high; /* prices */
-};
-
-struct mlt_sync {
-    struct mlt_sync_options options;
-    struct mlt_sync_ports ports;
-    struct mlt_orderbook *book;
-    struct mlt_delta_buffer buffer; /* each follows the one before; filled unless LIVE and calm */
-    enum mlt_sync_state state;
-    bool continuous; /* the book has missed nothing up to its last id: LIVE, or only silent */
-    bool source_down, was_live;
-    bool followed;     /* LIVE since it was started, or with an owner before */
-    bool restored;     /* by an owner before, and no delta or snapshot since */
-    int64_t needed;    /* a snapshot below this id lacks what was seen and is no longer held */
-    struct range left; /* best bid to best ask of the book that was last given up */
-    bool was_left;
-    struct range doubt; /* what the last snapshot showed, which was doubted */
-    bool doubted;
-    uint32_t seed_depth; /* asked for by the snapshot that the book is from */
-    bool in_flight;
-    bool outdated; /* in flight since before something was missed: its answer may lack that */
-    int64_t request_due_ns;        /* in flight: given up then */
-    enum mlt_sync_need asked_need; /* of the last request, with its depth */
-    uint32_t asked_depth;
-    uint32_t stray_depth;              /* of the one before, which may be answered yet; 0: none */
-    bool stray_outdated;               /* that answer may lack what was missed since */
-    int64_t retry_at_ns, refine_at_ns; /* no request before: at all, while LIVE */
-    int64_t heard_ns, snapshot_ns;
-    struct mlt_backoff backoff;
-    struct mlt_sync_counts counts;
-};
-
-static int64_t now_ns(const struct mlt_sync *sync)
+int64_t mlt_sync_now_ns(const struct mlt_sync *sync)
 {
     return sync->ports.clock->mono_ns(sync->ports.clock->ctx);
 }
@@ -81,8 +45,8 @@ void mlt_sync_destroy(struct mlt_sync *sync)
 
 /* ---- transitions and requests ---- */
 
-static void go(struct mlt_sync *sync, enum mlt_sync_state to, enum mlt_sync_reason reason,
-               int64_t first, int64_t last)
+void mlt_sync_go(struct mlt_sync *sync, enum mlt_sync_state to, enum mlt_sync_reason reason,
+                 int64_t first, int64_t last)
 {
     if (sync->state == to) {
         return;
@@ -102,13 +66,12 @@ static void go(struct mlt_sync *sync, enum mlt_sync_state to, enum mlt_sync_reas
     sync->ports.changed(sync->ports.ctx, &change);
 }
 
-static bool idle(const struct mlt_sync *sync)
+bool mlt_sync_idle(const struct mlt_sync *sync)
 {
     return sync->state == MLT_SYNC_IDLE || sync->source_down;
 }
 
-/* Soon nothing could be shown, or the snapshot so far is not as deep as wanted. */
-static bool thin(const struct mlt_sync *sync)
+bool mlt_sync_thin(const struct mlt_sync *sync)
 {
     return !mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown);
 }
@@ -121,14 +84,14 @@ static int64_t later(int64_t a, int64_t b)
 /* When the next request may and should go; INT64_MAX: none is wanted. */
 static int64_t request_at(const struct mlt_sync *sync)
 {
-    if (sync->in_flight || idle(sync)) {
+    if (sync->in_flight || mlt_sync_idle(sync)) {
         return INT64_MAX;
     }
     if (sync->state != MLT_SYNC_LIVE) {
         return sync->retry_at_ns;
     }
     const int64_t earliest = later(sync->retry_at_ns, sync->refine_at_ns);
-    if (sync->seed_depth < sync->options.depth || thin(sync)) {
+    if (sync->seed_depth < sync->options.depth || mlt_sync_thin(sync)) {
         return earliest;
     }
     return sync->options.refresh_interval_ns > 0
@@ -141,24 +104,25 @@ static enum mlt_sync_need need_of(const struct mlt_sync *sync)
     if (sync->state != MLT_SYNC_LIVE) {
         return sync->followed ? MLT_SYNC_NEED_RESYNC : MLT_SYNC_NEED_FIRST;
     }
-    if (thin(sync)) {
+    if (mlt_sync_thin(sync)) {
         return MLT_SYNC_NEED_FIRST;
     }
     return sync->seed_depth < sync->options.depth ? MLT_SYNC_NEED_DEPTH : MLT_SYNC_NEED_AUDIT;
 }
 
-static void request_if_due(struct mlt_sync *sync)
+void mlt_sync_request_if_due(struct mlt_sync *sync)
 {
-    if (sync->in_flight && !idle(sync) &&
+    if (sync->in_flight && !mlt_sync_idle(sync) &&
         (sync->state == MLT_SYNC_GAP || sync->state == MLT_SYNC_STALE)) {
-        go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0); /* the one on its way will do */
+        mlt_sync_go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0,
+                    0); /* the one on its way will do */
     }
     /* Mostly nothing is wanted, and that costs no look at the clock. */
     const int64_t at = request_at(sync);
     if (at == INT64_MAX) {
         return;
     }
-    const int64_t now = now_ns(sync);
+    const int64_t now = mlt_sync_now_ns(sync);
     if (now < at) {
         return;
     }
@@ -172,7 +136,7 @@ static void request_if_due(struct mlt_sync *sync)
     sync->request_due_ns = now + sync->options.request_timeout_ns;
     sync->counts.requests++;
     if (!live) {
-        go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0);
+        mlt_sync_go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0);
     }
     sync->ports.request(sync->ports.ctx, depth, need);
 }
@@ -205,8 +169,7 @@ static void settle_restored(struct mlt_sync *sync)
     }
 }
 
-/* Best bid and best ask; false: it has not both. */
-static bool top_of(const struct mlt_sync *sync, struct range *top)
+bool mlt_sync_top_of(const struct mlt_sync *sync, struct mlt_sync_range *top)
 {
     int64_t quantity = 0;
     return mlt_orderbook_level(sync->book, MLT_ORDERBOOK_BIDS, 0, &top->low, &quantity) &&
@@ -229,12 +192,12 @@ static void begin_anew(struct mlt_sync *sync)
     }
 }
 
-static void tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
+void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
 {
-    struct range top;
+    struct mlt_sync_range top;
     settle_restored(sync);
     break_off(sync);
-    if (reason != MLT_SYNC_CROSSED && top_of(sync, &top)) {
+    if (reason != MLT_SYNC_CROSSED && mlt_sync_top_of(sync, &top)) {
         sync->left = top;
         sync->was_left = true;
     }
@@ -243,24 +206,23 @@ static void tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t fir
         sync->outdated = sync->in_flight; /* no delta that is held tells what it must reach */
     }
     begin_anew(sync);
-    go(sync, MLT_SYNC_GAP, reason, first, last);
+    mlt_sync_go(sync, MLT_SYNC_GAP, reason, first, last);
 }
 
 static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last)
 {
-    tear(sync, reason, first, last);
-    request_if_due(sync);
+    mlt_sync_tear(sync, reason, first, last);
+    mlt_sync_request_if_due(sync);
 }
 
-/* A request came to nothing, or its answer was of no use. */
-static void failed(struct mlt_sync *sync)
+void mlt_sync_failed(struct mlt_sync *sync)
 {
     sync->in_flight = sync->outdated = false;
     if (sync->continuous) {
         mlt_delta_buffer_clear(&sync->buffer); /* the book itself has them */
     }
-    sync->retry_at_ns = now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
-    request_if_due(sync);
+    sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
+    mlt_sync_request_if_due(sync);
 }
 
 void mlt_sync_start(struct mlt_sync *sync)
@@ -269,11 +231,11 @@ void mlt_sync_start(struct mlt_sync *sync)
         return;
     }
     if (sync->source_down) {
-        go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
+        mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
         return;
     }
-    go(sync, MLT_SYNC_SYNCING, MLT_SYNC_STARTED, 0, 0);
-    request_if_due(sync);
+    mlt_sync_go(sync, MLT_SYNC_SYNCING, MLT_SYNC_STARTED, 0, 0);
+    mlt_sync_request_if_due(sync);
 }
 
 void mlt_sync_stop(struct mlt_sync *sync)
@@ -287,7 +249,7 @@ void mlt_sync_stop(struct mlt_sync *sync)
     sync->needed = 0;
     sync->stray_depth = 0;
     settle_restored(sync);
-    go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
+    mlt_sync_go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
 }
 
 /* ---- deltas ---- */
@@ -329,7 +291,7 @@ static enum mlt_status hold(struct mlt_sync *sync, int64_t first, int64_t last,
         sync->counts.overflows += mlt_delta_buffer_shrink(
             &sync->buffer, MLT_DELTA_BUFFER_DELTAS_IDLE, MLT_DELTA_BUFFER_LEVELS_IDLE);
     }
-    request_if_due(sync);
+    mlt_sync_request_if_due(sync);
     return status;
 }
 
@@ -375,8 +337,8 @@ static enum mlt_status follow(struct mlt_sync *sync, int64_t first, int64_t last
     const enum mlt_status status = advance(sync, first, last, delta, outcome);
     if (status == MLT_OK && *outcome == MLT_SYNC_APPLIED) {
         settle_restored(sync);
-        go(sync, MLT_SYNC_LIVE, MLT_SYNC_RESUMED, first, last);
-        request_if_due(sync);
+        mlt_sync_go(sync, MLT_SYNC_LIVE, MLT_SYNC_RESUMED, first, last);
+        mlt_sync_request_if_due(sync);
     }
     return status;
 }
@@ -406,7 +368,7 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
     if (sync->source_down) {
         mlt_sync_source(sync, true); /* there is no better word of it than what it brings */
     }
-    sync->heard_ns = now_ns(sync);
+    sync->heard_ns = mlt_sync_now_ns(sync);
     return sync->continuous ? follow(sync, first, last, delta, outcome)
                             : hold(sync, first, last, delta, outcome);
 }
@@ -437,13 +399,14 @@ enum mlt_status mlt_sync_restore(struct mlt_sync *sync, const struct mlt_sync_le
     if (status != MLT_OK) {
         return status;
     }
-    const int64_t now = now_ns(sync);
+    const int64_t now = mlt_sync_now_ns(sync);
     sync->continuous = sync->restored = sync->followed = true;
     sync->retry_at_ns = INT64_MAX;
     sync->seed_depth = depth_of(sync);
     sync->heard_ns = now;
     sync->snapshot_ns = now - (left->snapshot_age_ns > 0 ? left->snapshot_age_ns : 0);
-    go(sync, MLT_SYNC_STALE, MLT_SYNC_RESTORED, left->last_update_id, left->last_update_id);
+    mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_RESTORED, left->last_update_id,
+                left->last_update_id);
     return MLT_OK;
 }
 
@@ -451,7 +414,7 @@ void mlt_sync_await(struct mlt_sync *sync, int64_t known, int64_t wait_ns)
 {
     if (sync->restored) {
         sync->needed = later(sync->needed, known);
-        sync->retry_at_ns = wait_ns < INT64_MAX ? now_ns(sync) + wait_ns : INT64_MAX;
+        sync->retry_at_ns = wait_ns < INT64_MAX ? mlt_sync_now_ns(sync) + wait_ns : INT64_MAX;
     }
 }
 
@@ -483,262 +446,11 @@ bool mlt_sync_restored(const struct mlt_sync *sync)
     return sync->restored;
 }
 
-/* ---- snapshots ---- */
-
-/* The top of both sides, to be compared with what a snapshot says of the same id. */
-struct top {
-    int64_t last;
-    size_t count[2];
-    int64_t prices[2][MLT_ORDERBOOK_DIGEST_LEVELS], quantities[2][MLT_ORDERBOOK_DIGEST_LEVELS];
-};
-
-static void take_top(const struct mlt_orderbook *book, struct top *top)
-{
-    struct mlt_levels view;
-    top->last = mlt_orderbook_last(book);
-    for (int s = 0; s < 2; s++) {
-        top->count[s] =
-            mlt_orderbook_top(book, (enum mlt_orderbook_side)s, MLT_ORDERBOOK_DIGEST_LEVELS,
-                              top->prices[s], top->quantities[s], &view);
-    }
-}
-
-/* As far as both show. */
-static bool tops_agree(const struct top *a, const struct top *b)
-{
-    for (int s = 0; s < 2; s++) {
-        const size_t count = a->count[s] < b->count[s] ? a->count[s] : b->count[s];
-        for (size_t i = 0; i < count; i++) {
-            if (a->prices[s][i] != b->prices[s][i] || a->quantities[s][i] != b->quantities[s][i]) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-static enum mlt_status replay(struct mlt_sync *sync, int64_t after)
-{
-    enum mlt_status status = MLT_OK;
-    for (size_t i = 0; i < sync->buffer.count && status == MLT_OK; i++) {
-        const int64_t last = sync->buffer.deltas[i].last;
-        struct mlt_levels bids, asks;
-        if (last > after) {
-            mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
-                                sync->options.book.quantity_exponent, &bids, &asks);
-            status = mlt_orderbook_apply(sync->book, &bids, &asks, last);
-            sync->counts.replayed++;
-        }
-    }
-    return status;
-}
-
-/* Nothing between the snapshot and what is held is missing. */
-static bool joins(const struct mlt_sync *sync, int64_t id)
-{
-    if (sync->restored && id < sync->needed) {
-        return false; /* deltas beyond it were delivered, and do not come again */
-    }
-    if (sync->continuous && id >= mlt_orderbook_last(sync->book)) {
-        return true;
-    }
-    if (sync->buffer.count > 0) {
-        return sync->buffer.deltas[0].first <= id + 1;
-    }
-    return !sync->continuous && id >= sync->needed;
-}
-
-/* Prices that a snapshot shows, without bound on a side that is empty. */
-static struct range shown_by(const struct mlt_book_snapshot *s)
-{
-    struct range shown = { INT64_MIN, INT64_MAX };
-    if (s->bids.count > 0) {
-        shown.low = s->bids.prices[s->bids.count - 1];
-    }
-    if (s->asks.count > 0) {
-        shown.high = s->asks.prices[s->asks.count - 1];
-    }
-    return shown;
-}
-
-static bool inside(const struct range *shown, int64_t price)
-{
-    return price >= shown->low && price <= shown->high;
-}
-
-static bool any_inside(const struct range *shown, const struct mlt_levels *levels)
-{
-    for (size_t i = 0; i < levels->count; i++) {
-        if (inside(shown, levels->prices[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Whether something is known of the instrument's prices, and none of it is among those. A LIVE book
- * that has run out of its window knows nothing, and what was before it is no word of now. */
-static bool foreign(const struct mlt_sync *sync, const struct range *shown)
-{
-    struct range top;
-    const bool live = sync->state == MLT_SYNC_LIVE, has_top = top_of(sync, &top);
-    const bool was_left = sync->was_left && !live;
-    if ((live && !has_top) || (has_top && (inside(shown, top.low) || inside(shown, top.high))) ||
-        (was_left && (inside(shown, sync->left.low) || inside(shown, sync->left.high)))) {
-        return false;
-    }
-    for (size_t i = 0; i < sync->buffer.count; i++) {
-        struct mlt_levels bids, asks;
-        mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
-                            sync->options.book.quantity_exponent, &bids, &asks);
-        if (any_inside(shown, &bids) || any_inside(shown, &asks)) {
-            return false;
-        }
-    }
-    return has_top || was_left || sync->buffer.count > 0;
-}
-
-/* A second one in a row that shows the same prices is believed. */
-static bool doubtful(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
-{
-    const struct range shown = shown_by(snapshot);
-    if (snapshot->bids.price_exponent != sync->options.book.price_exponent ||
-        !foreign(sync, &shown)) {
-        sync->doubted = false;
-        return false;
-    }
-    if (sync->state == MLT_SYNC_LIVE) { /* its deltas say otherwise, however often it is said */
-        return true;
-    }
-    const bool again =
-        sync->doubted && shown.low <= sync->doubt.high && sync->doubt.low <= shown.high;
-    sync->doubt = shown;
-    sync->doubted = !again;
-    return sync->doubted;
-}
-
-/* The book is whole again at its last id; L is the snapshot's. */
-static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
-{
-    const int64_t now = now_ns(sync), last = mlt_orderbook_last(sync->book);
-    sync->counts.snapshots++;
-    sync->heard_ns = sync->snapshot_ns = now;
-    if (before != NULL && before->last == last) {
-        struct top after;
-        take_top(sync->book, &after);
-        if (tops_agree(before, &after)) {
-            sync->counts.audits_right++;
-        } else {
-            sync->counts.audits_wrong++;
-            go(sync, MLT_SYNC_GAP, MLT_SYNC_AUDIT, id, last);
-        }
-    }
-    sync->continuous = true;
-    sync->restored = false;
-    sync->stray_depth = 0;
-    sync->retry_at_ns = INT64_MIN;
-    if (mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown)) {
-        mlt_backoff_reset(&sync->backoff);
-        sync->refine_at_ns = now + sync->options.backoff_base_ns;
-    } else {
-        /* A snapshot that gives too little is not asked for again and again. */
-        sync->refine_at_ns = now + mlt_backoff_next_ns(&sync->backoff);
-    }
-    mlt_delta_buffer_clear(&sync->buffer);
-    go(sync, MLT_SYNC_LIVE, MLT_SYNC_JOINED, id, last);
-    request_if_due(sync);
-}
-
-/* The answer to a request that another one took the place of, and of no use: nothing of the one
- * that is in flight follows from it. Where the two are of one depth it may as well be the only
- * answer. */
-static bool stray(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
-{
-    const uint32_t depth = snapshot->requested_depth;
-    if (sync->stray_depth == 0 || depth != sync->stray_depth || depth == sync->asked_depth) {
-        return false;
-    }
-    sync->stray_depth = 0;
-    return (sync->stray_outdated && sync->buffer.count == 0) ||
-           !joins(sync, snapshot->last_update_id);
-}
-
-enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
-                                  enum mlt_sync_outcome *outcome)
-{
-    const int64_t id = snapshot->last_update_id;
-    *outcome = MLT_SYNC_UNUSED;
-    if (!idle(sync) && stray(sync, snapshot)) {
-        sync->counts.too_old++;
-        return MLT_OK;
-    }
-    const bool asked = sync->in_flight;
-    const bool outdated = sync->outdated || (sync->stray_depth > 0 && sync->stray_outdated &&
-                                             sync->stray_depth == sync->asked_depth);
-    sync->stray_depth = 0;
-    sync->in_flight = sync->outdated = false;
-    if (idle(sync)) {
-        return MLT_OK;
-    }
-    if (outdated && sync->buffer.count == 0) { /* nor does any delta show that it lacks nothing */
-        sync->counts.too_old++;
-        request_if_due(sync);
-        return MLT_OK;
-    }
-    if (id < 0 || id == INT64_MAX || !joins(sync, id)) {
-        sync->counts.too_old++;
-        if (asked || !sync->continuous) {
-            failed(sync);
-        }
-        return MLT_OK;
-    }
-    if (doubtful(sync, snapshot)) {
-        sync->counts.doubted++;
-        if (asked || !sync->continuous) {
-            failed(sync);
-        }
-        return MLT_OK;
-    }
-    struct top before;
-    const bool deepen = sync->continuous;
-    const bool newer = !deepen || id > mlt_orderbook_last(sync->book);
-    const uint32_t depth =
-        snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
-    if (sync->state == MLT_SYNC_LIVE && newer && depth < sync->seed_depth &&
-        depth < sync->options.depth && !thin(sync)) {
-        /* It would take away what is known beyond it; the deltas get there as well. */
-        sync->in_flight = asked;
-        sync->counts.shallow++;
-        return MLT_OK;
-    }
-    if (deepen) {
-        take_top(sync->book, &before);
-    }
-    if ((deepen ? mlt_orderbook_merge(sync->book, snapshot)
-                : mlt_orderbook_seed(sync->book, snapshot)) != MLT_OK) {
-        sync->counts.refused++;
-        failed(sync);
-        return MLT_E_PROTOCOL;
-    }
-    if (replay(sync, id) != MLT_OK || mlt_orderbook_crossed(sync->book)) {
-        tear(sync, MLT_SYNC_CROSSED, id, mlt_orderbook_last(sync->book));
-        sync->retry_at_ns = now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
-        request_if_due(sync);
-        return MLT_OK;
-    }
-    if (newer || depth > sync->seed_depth) {
-        sync->seed_depth = depth;
-    }
-    *outcome = MLT_SYNC_APPLIED;
-    joined(sync, id, deepen ? &before : NULL);
-    return MLT_OK;
-}
-
 void mlt_sync_request_failed(struct mlt_sync *sync)
 {
     if (sync->in_flight) {
         sync->counts.failures++;
-        failed(sync);
+        mlt_sync_failed(sync);
     }
 }
 
@@ -751,7 +463,7 @@ void mlt_sync_tighten(struct mlt_sync *sync)
 
 void mlt_sync_lost(struct mlt_sync *sync)
 {
-    if (!idle(sync) && !sync->restored) {
+    if (!mlt_sync_idle(sync) && !sync->restored) {
         gap(sync, MLT_SYNC_LOST, 0, 0);
     }
 }
@@ -761,7 +473,7 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
     if (up && sync->restored) { /* the deltas since its end, if any, come or are missing */
         sync->retry_at_ns = sync->retry_at_ns == INT64_MAX ? INT64_MIN : sync->retry_at_ns;
         sync->outdated = sync->in_flight;
-        request_if_due(sync);
+        mlt_sync_request_if_due(sync);
         return;
     }
     if (up != sync->source_down) {
@@ -772,30 +484,30 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
         return;
     }
     if (up) {
-        request_if_due(sync);
+        mlt_sync_request_if_due(sync);
     } else {
         settle_restored(sync);
         break_off(sync);
         sync->outdated = sync->in_flight;
         begin_anew(sync);
-        go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
+        mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
     }
 }
 
 void mlt_sync_tick(struct mlt_sync *sync)
 {
-    const int64_t now = now_ns(sync);
+    const int64_t now = mlt_sync_now_ns(sync);
     if (sync->in_flight && now >= sync->request_due_ns) {
         sync->counts.timeouts++;
         sync->stray_depth = 0;
-        failed(sync);
+        mlt_sync_failed(sync);
     }
     if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0 &&
         now - sync->heard_ns >= sync->options.stale_after_ns) {
         begin_anew(sync);
-        go(sync, MLT_SYNC_STALE, MLT_SYNC_SILENT, 0, 0);
+        mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SILENT, 0, 0);
     }
-    request_if_due(sync);
+    mlt_sync_request_if_due(sync);
 }
 
 int64_t mlt_sync_due_ns(const struct mlt_sync *sync)

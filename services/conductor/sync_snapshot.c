@@ -1,0 +1,252 @@
+/* What a snapshot is good for: whether it joins what is held, whether it is of this instrument,
+ * whether the book was right, and the book that it makes. */
+#include "sync_internal.h"
+
+/* The top of both sides, to be compared with what a snapshot says of the same id. */
+struct top {
+    int64_t last;
+    size_t count[2];
+    int64_t prices[2][MLT_ORDERBOOK_DIGEST_LEVELS], quantities[2][MLT_ORDERBOOK_DIGEST_LEVELS];
+};
+
+static void take_top(const struct mlt_orderbook *book, struct top *top)
+{
+    struct mlt_levels view;
+    top->last = mlt_orderbook_last(book);
+    for (int s = 0; s < 2; s++) {
+        top->count[s] =
+            mlt_orderbook_top(book, (enum mlt_orderbook_side)s, MLT_ORDERBOOK_DIGEST_LEVELS,
+                              top->prices[s], top->quantities[s], &view);
+    }
+}
+
+/* As far as both show. */
+static bool tops_agree(const struct top *a, const struct top *b)
+{
+    for (int s = 0; s < 2; s++) {
+        const size_t count = a->count[s] < b->count[s] ? a->count[s] : b->count[s];
+        for (size_t i = 0; i < count; i++) {
+            if (a->prices[s][i] != b->prices[s][i] || a->quantities[s][i] != b->quantities[s][i]) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static enum mlt_status replay(struct mlt_sync *sync, int64_t after)
+{
+    enum mlt_status status = MLT_OK;
+    for (size_t i = 0; i < sync->buffer.count && status == MLT_OK; i++) {
+        const int64_t last = sync->buffer.deltas[i].last;
+        struct mlt_levels bids, asks;
+        if (last > after) {
+            mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
+                                sync->options.book.quantity_exponent, &bids, &asks);
+            status = mlt_orderbook_apply(sync->book, &bids, &asks, last);
+            sync->counts.replayed++;
+        }
+    }
+    return status;
+}
+
+/* Nothing between the snapshot and what is held is missing. */
+static bool joins(const struct mlt_sync *sync, int64_t id)
+{
+    if (sync->restored && id < sync->needed) {
+        return false; /* deltas beyond it were delivered, and do not come again */
+    }
+    if (sync->continuous && id >= mlt_orderbook_last(sync->book)) {
+        return true;
+    }
+    if (sync->buffer.count > 0) {
+        return sync->buffer.deltas[0].first <= id + 1;
+    }
+    return !sync->continuous && id >= sync->needed;
+}
+
+/* Prices that a snapshot shows, without bound on a side that is empty. */
+static struct mlt_sync_range shown_by(const struct mlt_book_snapshot *s)
+{
+    struct mlt_sync_range shown = { INT64_MIN, INT64_MAX };
+    if (s->bids.count > 0) {
+        shown.low = s->bids.prices[s->bids.count - 1];
+    }
+    if (s->asks.count > 0) {
+        shown.high = s->asks.prices[s->asks.count - 1];
+    }
+    return shown;
+}
+
+static bool inside(const struct mlt_sync_range *shown, int64_t price)
+{
+    return price >= shown->low && price <= shown->high;
+}
+
+static bool any_inside(const struct mlt_sync_range *shown, const struct mlt_levels *levels)
+{
+    for (size_t i = 0; i < levels->count; i++) {
+        if (inside(shown, levels->prices[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether something is known of the instrument's prices, and none of it is among those. A LIVE book
+ * that has run out of its window knows nothing, and what was before it is no word of now. */
+static bool foreign(const struct mlt_sync *sync, const struct mlt_sync_range *shown)
+{
+    struct mlt_sync_range top;
+    const bool live = sync->state == MLT_SYNC_LIVE, has_top = mlt_sync_top_of(sync, &top);
+    const bool was_left = sync->was_left && !live;
+    if ((live && !has_top) || (has_top && (inside(shown, top.low) || inside(shown, top.high))) ||
+        (was_left && (inside(shown, sync->left.low) || inside(shown, sync->left.high)))) {
+        return false;
+    }
+    for (size_t i = 0; i < sync->buffer.count; i++) {
+        struct mlt_levels bids, asks;
+        mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
+                            sync->options.book.quantity_exponent, &bids, &asks);
+        if (any_inside(shown, &bids) || any_inside(shown, &asks)) {
+            return false;
+        }
+    }
+    return has_top || was_left || sync->buffer.count > 0;
+}
+
+/* A second one in a row that shows the same prices is believed. */
+static bool doubtful(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    const struct mlt_sync_range shown = shown_by(snapshot);
+    if (snapshot->bids.price_exponent != sync->options.book.price_exponent ||
+        !foreign(sync, &shown)) {
+        sync->doubted = false;
+        return false;
+    }
+    if (sync->state == MLT_SYNC_LIVE) { /* its deltas say otherwise, however often it is said */
+        return true;
+    }
+    const bool again =
+        sync->doubted && shown.low <= sync->doubt.high && sync->doubt.low <= shown.high;
+    sync->doubt = shown;
+    sync->doubted = !again;
+    return sync->doubted;
+}
+
+/* The book is whole again at its last id; L is the snapshot's. */
+static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
+{
+    const int64_t now = mlt_sync_now_ns(sync), last = mlt_orderbook_last(sync->book);
+    sync->counts.snapshots++;
+    sync->heard_ns = sync->snapshot_ns = now;
+    if (before != NULL && before->last == last) {
+        struct top after;
+        take_top(sync->book, &after);
+        if (tops_agree(before, &after)) {
+            sync->counts.audits_right++;
+        } else {
+            sync->counts.audits_wrong++;
+            mlt_sync_go(sync, MLT_SYNC_GAP, MLT_SYNC_AUDIT, id, last);
+        }
+    }
+    sync->continuous = true;
+    sync->restored = false;
+    sync->stray_depth = 0;
+    sync->retry_at_ns = INT64_MIN;
+    if (mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown)) {
+        mlt_backoff_reset(&sync->backoff);
+        sync->refine_at_ns = now + sync->options.backoff_base_ns;
+    } else {
+        /* A snapshot that gives too little is not asked for again and again. */
+        sync->refine_at_ns = now + mlt_backoff_next_ns(&sync->backoff);
+    }
+    mlt_delta_buffer_clear(&sync->buffer);
+    mlt_sync_go(sync, MLT_SYNC_LIVE, MLT_SYNC_JOINED, id, last);
+    mlt_sync_request_if_due(sync);
+}
+
+/* The answer to a request that another one took the place of, and of no use: nothing of the one
+ * that is in flight follows from it. Where the two are of one depth it may as well be the only
+ * answer. */
+static bool stray(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    const uint32_t depth = snapshot->requested_depth;
+    if (sync->stray_depth == 0 || depth != sync->stray_depth || depth == sync->asked_depth) {
+        return false;
+    }
+    sync->stray_depth = 0;
+    return (sync->stray_outdated && sync->buffer.count == 0) ||
+           !joins(sync, snapshot->last_update_id);
+}
+
+enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                  enum mlt_sync_outcome *outcome)
+{
+    const int64_t id = snapshot->last_update_id;
+    *outcome = MLT_SYNC_UNUSED;
+    if (!mlt_sync_idle(sync) && stray(sync, snapshot)) {
+        sync->counts.too_old++;
+        return MLT_OK;
+    }
+    const bool asked = sync->in_flight;
+    const bool outdated = sync->outdated || (sync->stray_depth > 0 && sync->stray_outdated &&
+                                             sync->stray_depth == sync->asked_depth);
+    sync->stray_depth = 0;
+    sync->in_flight = sync->outdated = false;
+    if (mlt_sync_idle(sync)) {
+        return MLT_OK;
+    }
+    if (outdated && sync->buffer.count == 0) { /* nor does any delta show that it lacks nothing */
+        sync->counts.too_old++;
+        mlt_sync_request_if_due(sync);
+        return MLT_OK;
+    }
+    if (id < 0 || id == INT64_MAX || !joins(sync, id)) {
+        sync->counts.too_old++;
+        if (asked || !sync->continuous) {
+            mlt_sync_failed(sync);
+        }
+        return MLT_OK;
+    }
+    if (doubtful(sync, snapshot)) {
+        sync->counts.doubted++;
+        if (asked || !sync->continuous) {
+            mlt_sync_failed(sync);
+        }
+        return MLT_OK;
+    }
+    struct top before;
+    const bool deepen = sync->continuous;
+    const bool newer = !deepen || id > mlt_orderbook_last(sync->book);
+    const uint32_t depth =
+        snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
+    if (sync->state == MLT_SYNC_LIVE && newer && depth < sync->seed_depth &&
+        depth < sync->options.depth && !mlt_sync_thin(sync)) {
+        /* It would take away what is known beyond it; the deltas get there as well. */
+        sync->in_flight = asked;
+        sync->counts.shallow++;
+        return MLT_OK;
+    }
+    if (deepen) {
+        take_top(sync->book, &before);
+    }
+    if ((deepen ? mlt_orderbook_merge(sync->book, snapshot)
+                : mlt_orderbook_seed(sync->book, snapshot)) != MLT_OK) {
+        sync->counts.refused++;
+        mlt_sync_failed(sync);
+        return MLT_E_PROTOCOL;
+    }
+    if (replay(sync, id) != MLT_OK || mlt_orderbook_crossed(sync->book)) {
+        mlt_sync_tear(sync, MLT_SYNC_CROSSED, id, mlt_orderbook_last(sync->book));
+        sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
+        mlt_sync_request_if_due(sync);
+        return MLT_OK;
+    }
+    if (newer || depth > sync->seed_depth) {
+        sync->seed_depth = depth;
+    }
+    *outcome = MLT_SYNC_APPLIED;
+    joined(sync, id, deepen ? &before : NULL);
+    return MLT_OK;
+}

@@ -44,7 +44,16 @@ grep -qE '^url +1234 +56 +61 +1$' "$work/out" || fail "a finding is not in the t
 grep -qE '^trace +1234 +56 +61 +0$' "$work/out" || fail "nothing was run after a finding"
 [ -f "$work/fuzzing/findings/url/crash-1" ] || fail "the finding is not where --help says"
 program url 1 ''
-expect 1 --harness url # it could not begin
+ledger=$work/ledger
+expect 1 --harness url --harness trace --ledger "$ledger" # url could not begin
+grep -qP '^[0-9-]{10}\t[0-9a-z-]+\turl\t0\t1234\t61\t1$' "$ledger" || fail "no line of url: $(cat "$ledger")"
+expect 0 --harness trace --ledger "$ledger"
+printf '2020-01-01\tabc\ttrace\t7200\t766\t99\t0\n' >>"$ledger"
+expect 0 --sum "$ledger"
+grep -qE '^trace +2\.00 +3234 +99 +0$' "$work/out" || fail "the sum of trace is wrong: $(cat "$work/out")"
+grep -qE '^rest +0\.00 +0 +0 +0$' "$work/out" || fail "a harness without a line is not in the sum"
+expect 2 --harness trace --ledger "$work/nowhere/ledger"
+expect 2 --sum "$work/nowhere"
 expect 2 --minutes 0
 expect 2 --harness nothing
 expect 2 --harness rest # not built

@@ -10,10 +10,12 @@ work=$(dirname "$bin")/fuzzing
 
 usage() {
     cat <<TEXT
-usage: ./dev fuzz [--minutes N] [--harness NAME]... [--list]
+usage: ./dev fuzz [--minutes N] [--harness NAME]... [--ledger FILE] [--list] [--sum FILE]
   --minutes N     of all harnesses together (default 10); each gets its share, 5 s at least
   --harness NAME  only this one; may be repeated
+  --ledger FILE   appends a line for each: day, commit, harness, CPU seconds, executions, edges, findings (tabs between)
   --list          the harnesses
+  --sum FILE      CPU hours and findings of each harness in a ledger
 A finding is kept in build/fuzz/fuzzing/findings/NAME: mend what it shows and copy it to
 tests/fuzz/regressions/NAME, which every ./dev test runs. New inputs that reach new code gather in
 build/fuzz/fuzzing/corpus/NAME and are the beginning of the next run.
@@ -33,8 +35,23 @@ all() {
     done
 }
 
+# sum FILE: what a ledger says of each harness, those without a line too.
+sum() {
+    { all && grep -v '^#' "$1"; } | awk -F '\t' '
+        NF == 1 { name[++count] = $1; next }
+        { seconds[$3] += $4; executions[$3] += $5; findings[$3] += $7; if ($6 > edges[$3]) edges[$3] = $6 }
+        END {
+            printf "%-12s %9s %15s %8s %9s\n", "harness", "CPU hours", "executions", "edges", "findings"
+            for (i = 1; i <= count; i++)
+                printf "%-12s %9.2f %15.0f %8d %9d\n", name[i], seconds[name[i]] / 3600, executions[name[i]],
+                    edges[name[i]], findings[name[i]]
+        }'
+}
+
 minutes=10
 harnesses=()
+ledger=
+commit=$(git -C "$source" describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null) || commit=unknown
 while [ $# -gt 0 ]; do
     case "$1" in
     --minutes)
@@ -47,8 +64,18 @@ while [ $# -gt 0 ]; do
         harnesses+=("$2")
         shift
         ;;
+    --ledger)
+        [ -n "${2:-}" ] || wrong "--ledger takes a file"
+        ledger=$2
+        shift
+        ;;
     --list)
         all
+        exit 0
+        ;;
+    --sum)
+        [ -f "${2:-}" ] || wrong "no ledger \"${2:-}\""
+        sum "$2"
         exit 0
         ;;
     -h | --help)
@@ -63,6 +90,10 @@ if [ ${#harnesses[@]} -eq 0 ]; then
     mapfile -t harnesses < <(all)
 fi
 [ "$bin" != - ] || exit 0
+# Before hours of work, not after them.
+if [ -n "$ledger" ] && ! { : >>"$ledger"; } 2>/dev/null; then
+    wrong "the ledger \"$ledger\" cannot be written"
+fi
 seconds=$((minutes * 60 / ${#harnesses[@]}))
 [ "$seconds" -ge 5 ] || seconds=5
 
@@ -93,14 +124,20 @@ run() {
         -max_len="$(longest "$name")" -artifact_prefix="$found/")
     [ -f "$here/dictionaries/$name" ] && options+=(-dict="$here/dictionaries/$name")
     touch "$work/$name.began"
-    local status=0
-    LSAN_OPTIONS="suppressions=$source/tests/lsan.supp:print_suppressions=0" \
-        "$bin/fuzz_$name" "${options[@]}" "${folders[@]}" >"$log" 2>&1 || status=$?
+    # CPU time and not the clock's is what was fuzzed: others may use the machine.
+    local status=0 used TIMEFORMAT='%U %S'
+    used=$({ time LSAN_OPTIONS="suppressions=$source/tests/lsan.supp:print_suppressions=0" \
+        "$bin/fuzz_$name" "${options[@]}" "${folders[@]}" >"$log" 2>&1; } 2>&1) || status=$?
     findings=$(find "$found" -type f -newer "$work/$name.began" | wc -l)
     # It ended badly and left no input: it could not begin, or was killed.
     [ "$status" -eq 0 ] || [ "$findings" -gt 0 ] || findings=1
     printf '%-12s %12s %8s %8s %9s\n' "$name" "$(figure 'stat::number_of_executed_units:' "$log")" \
         "$(figure 'stat::average_exec_per_sec:' "$log")" "$(figure 'cov:' "$log")" "$findings" >>"$work/table"
+    if [ -n "$ledger" ]; then
+        printf '%s\t%s\t%s\t%.0f\t%s\t%s\t%s\n' "$(date -u +%F)" "$commit" "$name" \
+            "$(awk '{ print $1 + $2 }' <<<"$used")" "$(figure 'stat::number_of_executed_units:' "$log")" \
+            "$(figure 'cov:' "$log")" "$findings" >>"$ledger"
+    fi
     if [ "$findings" -gt 0 ]; then
         printf 'fuzz: %s has a finding: %s\n' "$name" "$log" >&2
         tail -n 40 "$log" >&2

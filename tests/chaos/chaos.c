@@ -56,7 +56,9 @@ static const char *const victims[CHAOS_SHUTDOWN_NOTICE] = { "adapter",  "dispatc
                                                             "data-bus", "control-bus", "nats" };
 /* Those that stand in for the victims of these names; NULL: nobody does. */
 static const char *const stand_ins[CHAOS_SHUTDOWN_NOTICE] = {
-    [CHAOS_KILL_CONDUCTOR] = "conductor-2", [CHAOS_KILL_DATA_BUS] = "data-bus-2"
+    [CHAOS_KILL_DISPATCHER] = "dispatcher-2",
+    [CHAOS_KILL_CONDUCTOR] = "conductor-2",
+    [CHAOS_KILL_DATA_BUS] = "data-bus-2",
 };
 
 /* ---- the plan: which fault is next ---- */
@@ -107,6 +109,7 @@ struct watch {
     unsigned seconds;
     int64_t looked_ns;
     bool exchange_gone;
+    uint64_t rollovers; /* of the Adapter that runs */
 };
 static struct watch watch;
 
@@ -196,6 +199,20 @@ static void read_exchange(void)
     mlt_buf_fini(&body);
 }
 
+/* Counted by one that is killed now and then: what it made since it was asked last may be lost. */
+static void read_rollovers(void)
+{
+    struct mlt_buf body;
+    mlt_buf_init(&body, 4u << 20);
+    if (mlt_stack_try_get(&stack, "adapter", "/metrics", &body)) {
+        const uint64_t made =
+            mlt_scrape_sum(mlt_buf_view(&body), "meltica_adapter_line_rollovers_total", "");
+        result.rollovers += made < watch.rollovers ? made : made - watch.rollovers;
+        watch.rollovers = made;
+    }
+    mlt_buf_fini(&body);
+}
+
 static void note_ended(const char *name)
 {
     char first[512];
@@ -241,6 +258,7 @@ static void look(void)
     chaos_group_compare(&group);
     (void)chaos_group_judge(&group);
     read_exchange();
+    read_rollovers();
     count_ended();
 }
 
@@ -323,15 +341,20 @@ static void change_listing(void)
 
 /* ---- replicas ---- */
 
-/* Each Conductor has its half, and the first Data Bus publishes. */
+/* Each Conductor has its half, the first Data Bus publishes, and one Dispatcher, whichever,
+ * dispatches. */
 static bool owners_home(void)
 {
     static const char owned[] = "meltica_conductor_owned_partitions";
+    static const char dispatches[] = "meltica_dispatcher_active";
     static const char active[] = "meltica_bus_active";
     const uint64_t half = mlt_stack_metric(&stack, "conductor", owned, "");
     return half > 0 && mlt_stack_metric(&stack, "conductor-2", owned, "") == half &&
            mlt_stack_metric(&stack, "data-bus", active, "") == 1 &&
-           mlt_stack_metric(&stack, "data-bus-2", active, "") == 0;
+           mlt_stack_metric(&stack, "data-bus-2", active, "") == 0 &&
+           mlt_stack_metric(&stack, "dispatcher", dispatches, "") +
+                   mlt_stack_metric(&stack, "dispatcher-2", dispatches, "") ==
+               1;
 }
 
 /* One of the two, by the dice, stays dead until every book is LIVE again by the other, and comes
@@ -449,7 +472,12 @@ static void add_replicas(struct mlt_stack_options *to)
                                              "--replicas", "2",           NULL };
     static const char *const data_bus[] = { "--instance", "data-bus-1", "--replica", "1",
                                             "--replicas", "2",          NULL };
+    static const char *const dispatcher[] = { "--instance", "dispatcher-1", "--replica",
+                                              "1",          "--replicas",   "2",
+                                              NULL };
     memcpy(to->conductor, first, sizeof first);
+    memcpy(to->dispatcher, first, sizeof first);
+    memcpy(to->second_dispatcher, dispatcher, sizeof dispatcher);
     memcpy(to->data_bus, first, sizeof first);
     memcpy(to->second_conductor, conductor, sizeof conductor);
     memcpy(to->second_data_bus, data_bus, sizeof data_bus);
@@ -457,18 +485,21 @@ static void add_replicas(struct mlt_stack_options *to)
 
 static void start(const struct chaos_plan *plan, const char *table_path)
 {
-    static char symbols[16], rate[24], seed[24], weight[16];
+    static char symbols[16], rate[24], seed[24], weight[16], life[16], rollover[16];
     (void)snprintf(symbols, sizeof symbols, "%u", plan->symbols + 1); /* and a visitor */
     /* Nobody follows the visitor's share. */
     (void)snprintf(rate, sizeof rate, "%" PRIu64,
                    (uint64_t)plan->rate * (plan->symbols + 1) / plan->symbols);
     (void)snprintf(seed, sizeof seed, "%" PRIu64, plan->seed);
     (void)snprintf(weight, sizeof weight, "%u", plan->weight_limit);
+    (void)snprintf(life, sizeof life, "%d", CHAOS_LINE_LIFE_S);
+    (void)snprintf(rollover, sizeof rollover, "%d", CHAOS_LINE_LIFE_S * 1000 * 23 / 24);
     struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", seed,
                       "--levels", "300", "--ping-interval-s", "1", "--unlisted", "1", "--unicode",
-                      "1", "--weight-limit", weight },
-        .adapter = { "--ws-silence-ms", "3000", "--silent-after-ms", "3000" },
+                      "1", "--weight-limit", weight, "--line-life-s", life },
+        .adapter = { "--ws-silence-ms", "3000", "--silent-after-ms", "3000", "--rollover-ms",
+                     rollover },
         .table = table_path,
     };
     if (plan->replicas > 1) {
@@ -486,14 +517,21 @@ static void start(const struct chaos_plan *plan, const char *table_path)
  * snapshot is believed (services/conductor/sync.h). */
 static void begin_script(const struct chaos_plan *plan)
 {
-    char target[160];
+    char target[512], kinds[320] = "";
+    size_t len = 0;
+    for (unsigned k = CHAOS_SCRIPT_KINDS; k < CHAOS_KINDS; k++) {
+        if ((plan->only >> k & 1) != 0) {
+            len += (size_t)snprintf(kinds + len, sizeof kinds - len, "%s%s", len > 0 ? "," : "",
+                                    chaos_kind_names[k]);
+        }
+    }
     /* Each symbol has ten depth frames a second. */
     const uint64_t million =
         (uint64_t)plan->faults_per_minute * 1000000 / (600 * (uint64_t)plan->symbols);
     (void)snprintf(target, sizeof target,
-                   "/sim/script?faults=all&seed=%" PRIu64 "&rate=%" PRIu64 "&snapshot-rate=%u",
-                   (plan->seed + 1) & INT64_MAX, million < 500000 ? million : 500000,
-                   plan->faults_per_minute > 0 ? 100 : 0);
+                   "/sim/script?faults=%s&seed=%" PRIu64 "&rate=%" PRIu64 "&snapshot-rate=%u",
+                   len > 0 ? kinds : "all", (plan->seed + 1) & INT64_MAX,
+                   million < 500000 ? million : 500000, plan->faults_per_minute > 0 ? 100 : 0);
     (void)tell_exchange(target);
 }
 
@@ -564,9 +602,11 @@ static void settle(const struct chaos_plan *plan)
 
 static void end_services(void)
 {
-    static const char *const services[] = { "adapter",    "dispatcher", "conductor",  "conductor-2",
-                                            "data-bus-2", "data-bus",   "control-bus" };
-    for (unsigned i = 0; i < sizeof services / sizeof services[0]; i++) {
+    static const char *const services[] = { "adapter",   "dispatcher",  "dispatcher-2",
+                                            "conductor", "conductor-2", "data-bus-2",
+                                            "data-bus",  "control-bus" };
+    const unsigned count = sizeof services / sizeof services[0];
+    for (unsigned i = 0; i < count; i++) {
         if (mlt_stack_pid(&stack, services[i]) == 0) {
             continue; /* there is no second one */
         }
@@ -577,7 +617,7 @@ static void end_services(void)
                            "%s ended with status %d", services[i], status);
         }
     }
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < count; i++) {
         char first[512];
         uint64_t warnings = 0;
         result.error_lines += mlt_stack_errors(&stack, services[i], &warnings, first, sizeof first);
@@ -591,7 +631,8 @@ static void end_services(void)
 static int chaos(const void *ctx, const char *table_path)
 {
     const struct chaos_plan *plan = ctx;
-    struct script script = { .dice = plan->seed, .only = plan->only };
+    struct script script = { .dice = plan->seed,
+                             .only = plan->only & ((UINT64_C(1) << CHAOS_SCRIPT_KINDS) - 1) };
     int status = 1;
     result = (struct chaos_result){ .plan = plan, .load_before = long_run_machine_load() };
     start(plan, table_path);

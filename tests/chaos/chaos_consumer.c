@@ -229,8 +229,12 @@ static void compare_one(struct chaos_result *to, unsigned symbol, const struct s
                         const cJSON *answer)
 {
     to->books_checked++;
-    if (!cJSON_IsObject(answer)) {
-        to->books_unknown++;
+    if (!cJSON_IsObject(answer)) { /* the market has not come as far, mostly */
+        if (to->books_unknown++ == 0 && to->first_wrong[0] == '\0') {
+            (void)snprintf(to->first_wrong, sizeof to->first_wrong,
+                           "SYM%04u-USDT at update id %" PRId64 ": the exchange has no such book",
+                           symbol + 1, book->id);
+        }
     } else if (!storm_book_right(book, answer) && to->books_wrong++ == 0) {
         (void)snprintf(to->first_wrong, sizeof to->first_wrong,
                        "SYM%04u-USDT at update id %" PRId64 " is not the exchange's own",

@@ -17,8 +17,9 @@ static int usage(FILE *to, int status)
         "  --logs DIR              where what each process says is kept; it has to be there\n"
         "  --symbols N             instruments, 1 to %u (12)\n"
         "  --rate N                frames a second with trades, quotes and depth (5000)\n"
-        "  --only KIND[,KIND]...   of the plan: kill_nats,mute for instance (every one)\n"
-        "  --replicas N            of Conductor and Data Bus, 1 or 2 (1)\n"
+        "  --only KIND[,KIND]...   of plan and script: kill_nats,mute,drop for instance; of\n"
+        "                          which of the two none is named, has every one\n"
+        "  --replicas N            of Dispatcher, Conductor, Data Bus, 1 or 2 (1)\n"
         "  --faults-per-minute N   of the exchange's own script, about (90); 0: none\n"
         "  --weight-limit N        REST weight a minute that the exchange grants (60000)\n"
         "  --recovery-ms N         what 99 of 100 recoveries may take (2000)\n"
@@ -34,11 +35,11 @@ static bool take_kinds(const char *text, uint64_t *kinds)
     while (*text != '\0') {
         const size_t len = strcspn(text, ",");
         unsigned k = 0;
-        while (k < CHAOS_SCRIPT_KINDS && (strlen(chaos_kind_names[k]) != len ||
-                                          strncmp(chaos_kind_names[k], text, len) != 0)) {
+        while (k < CHAOS_KINDS && (strlen(chaos_kind_names[k]) != len ||
+                                   strncmp(chaos_kind_names[k], text, len) != 0)) {
             k++;
         }
-        if (k == CHAOS_SCRIPT_KINDS) {
+        if (k == CHAOS_KINDS) {
             return false;
         }
         *kinds |= UINT64_C(1) << k;

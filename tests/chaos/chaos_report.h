@@ -10,14 +10,17 @@
 #include "chaos_recovery.h"
 
 #define CHAOS_CONSUMERS 3u
-#define CHAOS_PROCESSES 7u
+#define CHAOS_LINE_LIFE_S                                                                          \
+    8 /* in the place of the 24 hours after which the exchange ends a line                         \
+       */
 
 struct chaos_plan {
     const char *report; /* file, .json */
     int64_t seconds;
     unsigned symbols, rate, faults_per_minute, weight_limit, recovery_ms;
-    unsigned replicas; /* 2: of Conductor and Data Bus, one stays dead until the other stood in */
-    uint64_t only;     /* bit k: of the plan's kinds only these; 0: every one */
+    unsigned replicas; /* 2: of Dispatcher, Conductor and Data Bus, one stays dead until the other
+                          stood in */
+    uint64_t only;     /* bit k: only these kinds; plan or script without any: every one of it */
     uint64_t seed;
 };
 
@@ -42,7 +45,7 @@ struct chaos_result {
     int64_t connect_attempts, connect_refused, weight_peak, rest_refused; /* -1: not known */
     uint64_t ended_unasked, bad_exits, error_lines;
     char first_bad_end[512], first_error[512];
-    uint64_t steps, kills;
+    uint64_t steps, kills, rollovers;
     uint64_t not_home; /* replicas that did not get their own back in time */
     struct mlt_latency noticed[CHAOS_SCRIPT_KINDS]; /* until the Adapter found out by itself */
 };

@@ -31,7 +31,8 @@ static int make_good(void **state)
                                     .frames_sent = 1000,
                                     .connect_attempts = 20,
                                     .weight_peak = 500,
-                                    .kills = 6 };
+                                    .kills = 6,
+                                    .rollovers = 4 };
     chaos_recovery_open(&recovery, 2);
     for (unsigned k = 0; k < CHAOS_KINDS; k++) {
         recovery.by_kind[k] = 1;
@@ -219,6 +220,15 @@ static void test_exchange(void **state)
     assert_fails("within_weight");
 }
 
+static void test_rollovers(void **state)
+{
+    (void)state;
+    result.rollovers = 0;
+    assert_fails("rolled_over");
+    plan.only = 1;
+    assert_fails(NULL);
+}
+
 static void test_ends(void **state)
 {
     (void)state;
@@ -238,7 +248,7 @@ int main(void)
         REPORT_TEST(test_owners),        REPORT_TEST(test_faults),    REPORT_TEST(test_books),
         REPORT_TEST(test_ledgers),       REPORT_TEST(test_consumers), REPORT_TEST(test_recovery),
         REPORT_TEST(test_subscriptions), REPORT_TEST(test_exchange),  REPORT_TEST(test_ends),
-        REPORT_TEST(test_commands),
+        REPORT_TEST(test_commands),      REPORT_TEST(test_rollovers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

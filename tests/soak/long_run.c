@@ -54,6 +54,12 @@ double long_run_machine_load(void)
 
 /* ---- options ---- */
 
+const char *long_run_commit(void)
+{
+    const char *commit = getenv("MELTICA_COMMIT");
+    return commit != NULL && commit[0] != '\0' ? commit : "unknown";
+}
+
 bool long_run_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
 {
     char *end = NULL;

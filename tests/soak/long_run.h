@@ -14,6 +14,9 @@ bool long_run_is_told(int64_t until_ns);
 /* Processes that wanted to run, over the last minute; -1: not known. */
 double long_run_machine_load(void);
 
+/* What was checked out, as ./dev says it (MELTICA_COMMIT); "unknown": it was not ./dev. */
+const char *long_run_commit(void);
+
 /* A whole number in these bounds. */
 bool long_run_number(const char *text, uint64_t least, uint64_t most, uint64_t *out);
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "long_run.h"
 #include "meltica/base/clock.h"
 
 /* What a check allows. docs/soak.md has them too. */
@@ -103,6 +104,7 @@ static void put_run(struct report *r)
     r->measured_s =
         run->watch->warm ? (double)(run->ended_ns - run->watch->warm_ns) / MLT_NS_PER_S : 0;
     (void)cJSON_AddStringToObject(r->json, "version", MELTICA_VERSION);
+    (void)cJSON_AddStringToObject(r->json, "commit", long_run_commit());
     (void)cJSON_AddStringToObject(r->json, "began", date);
     put(r->json, "hours", rounded(r->hours, 1e6));
     cJSON *plan = cJSON_AddObjectToObject(r->json, "plan");

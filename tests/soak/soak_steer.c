@@ -63,7 +63,7 @@ static bool pause_for(struct soak_steer *s, unsigned ms, bool through)
 struct answer {
     cJSON *json;                   /* NULL: none */
     int code;                      /* of a refusal; 0: none */
-    bool confirmed, pending, away; /* away: 503, or none in time */
+    bool confirmed, pending, away; /* pending: it stays; away: 503, or none in time */
     bool carried_out;              /* 404 of one that was repeated */
 };
 
@@ -87,7 +87,9 @@ static struct answer ask(struct soak_consumer *c, const char *verb, const char *
     mlt_buf_fini(&bytes);
     const char *said = text_of(a.json, "status");
     a.confirmed = status == MLT_OK && strcmp(said, "CONFIRMED") == 0;
-    a.pending = status == MLT_OK && strcmp(said, "PENDING") == 0;
+    /* FAILED, too, says that it stays: a topic that the exchange did not acknowledge is asked for
+     * again by itself. */
+    a.pending = status == MLT_OK && (strcmp(said, "PENDING") == 0 || strcmp(said, "FAILED") == 0);
     const cJSON *code = cJSON_GetObjectItemCaseSensitive(a.json, "code");
     a.code = cJSON_IsNumber(code) ? code->valueint : 0;
     a.away = a.json == NULL || a.code == 503;

@@ -31,10 +31,10 @@
 
 static struct mlt_stack *running; /* started last and not stopped; NULL: none */
 
-static const char *const names[MLT_STACK_ALL] = { "nats",       "exchange",    "adapter",
-                                                  "conductor",  "data-bus",    "control-bus",
-                                                  "dispatcher", "nats-2",      "nats-3",
-                                                  "adapter-2",  "conductor-2", "data-bus-2" };
+static const char *const names[MLT_STACK_ALL] = {
+    "nats",   "exchange", "adapter",   "conductor",   "data-bus",   "control-bus", "dispatcher",
+    "nats-2", "nats-3",   "adapter-2", "conductor-2", "data-bus-2", "dispatcher-2"
+};
 
 static struct mlt_stack_process *process_of(struct mlt_stack *stack, const char *name)
 {
@@ -412,7 +412,8 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     add_arguments(&stack->processes[FIRST_SECOND], adapter, 4);
     const char *const *const seconds[MLT_STACK_SECONDS] = { options->second_adapter,
                                                             options->second_conductor,
-                                                            options->second_data_bus };
+                                                            options->second_data_bus,
+                                                            options->second_dispatcher };
     for (unsigned i = 0; i < MLT_STACK_SECONDS; i++) {
         struct mlt_stack_process *p = &stack->processes[FIRST_SECOND + i];
         stack->seconds[i] = seconds[i][0] != NULL;
@@ -425,18 +426,23 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     const char *const table[] = { "--table",
                                   options->table != NULL ? options->table : stack->table };
     add_arguments(process_of(stack, "dispatcher"), table, 2);
+    add_arguments(process_of(stack, "dispatcher-2"), table, 2);
     add_arguments(process_of(stack, "dispatcher"), options->dispatcher, 8);
 }
 
 void mlt_stack_run_services(struct mlt_stack *stack)
 {
-    for (unsigned i = 0; i < MLT_STACK_SECONDS; i++) {
+    const unsigned last = MLT_STACK_SECONDS - 1; /* the second Dispatcher stands by for the first */
+    for (unsigned i = 0; i < last; i++) {
         if (stack->seconds[i]) {
             mlt_stack_run(stack, names[FIRST_SECOND + i]);
         }
     }
     for (unsigned i = FIRST_SERVICE; i < MLT_STACK_PROCESSES; i++) {
         mlt_stack_run(stack, names[i]);
+    }
+    if (stack->seconds[last]) {
+        mlt_stack_run(stack, names[FIRST_SECOND + last]);
     }
 }
 

@@ -17,13 +17,13 @@
 #define MLT_STACK_ARGUMENTS_MAX 32u
 #define MLT_STACK_PROCESSES 7u
 #define MLT_STACK_NATS_MAX 3u /* servers of a cluster; the others stand behind the seven */
-#define MLT_STACK_SECONDS 3u  /* Adapter, Conductor, Data Bus beside the first ones */
+#define MLT_STACK_SECONDS 4u  /* Adapter, Conductor, Data Bus, Dispatcher beside the first ones */
 #define MLT_STACK_ALL (MLT_STACK_PROCESSES + MLT_STACK_NATS_MAX - 1 + MLT_STACK_SECONDS)
 #define MLT_STACK_WARNINGS 10u
 
 struct mlt_stack_process {
     /* nats, exchange, adapter, dispatcher, conductor, data-bus, control-bus; nats-2, nats-3;
-     * adapter-2, conductor-2, data-bus-2 */
+     * adapter-2, conductor-2, data-bus-2, dispatcher-2 */
     const char *name;
     const char *arguments[MLT_STACK_ARGUMENTS_MAX + 1];
     pid_t pid; /* 0: does not run */
@@ -65,7 +65,8 @@ struct mlt_stack_options {
     const char *adapter[12], *dispatcher[8], *conductor[8], *data_bus[8],
         *control_bus[8]; /* more options */
     /* Of a second one beside the first, "adapter-2" and so on; none: there is none. */
-    const char *second_adapter[12], *second_conductor[8], *second_data_bus[8];
+    const char *second_adapter[12], *second_conductor[8], *second_data_bus[8],
+        *second_dispatcher[8];
     const char *table; /* dispatch table; NULL: the one that is shipped */
     bool without_jetstream;
     /* Three nats-servers, named as their processes, and services that know them all and make
@@ -95,7 +96,8 @@ void mlt_stack_set_jetstream(struct mlt_stack *stack, bool jetstream);
  * again, and when this returns all connections have the rights that it says. The text is not
  * copied. */
 void mlt_stack_reload_nats(struct mlt_stack *stack, const char *users);
-/* All services, second ones first, receivers before senders, the Dispatcher last. */
+/* All services: a second Dispatcher last, the other second ones first, and of the first ones
+ * receivers before senders. */
 void mlt_stack_run_services(struct mlt_stack *stack);
 /* SIGKILL, and gone when it returns. */
 void mlt_stack_kill(struct mlt_stack *stack, const char *name);

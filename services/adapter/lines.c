@@ -103,7 +103,7 @@ void mlt_lines_settle_sources(struct mlt_lines *lines)
         if (instrument != NULL && (instrument->down || !instrument->stood) && instrument->used &&
             !instrument->pending) {
             lines->ports.source(lines->ports.ctx, instrument, false,
-                                instrument->down ? "subscribed" : "started");
+                                instrument->down ? "subscribed" : MLT_SOURCE_UP_STARTED);
             instrument->down = false;
             instrument->stood = true;
         }

@@ -287,7 +287,11 @@ void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event)
     const bool up = event->u.status.kind == MLT_STATUS_SOURCE_UP;
     f->asleep = f->asleep && !up;
     f->down_again = false;
-    mlt_fusion_source(f->fusion, up);
+    if (up && mlt_slice_equal_string(event->u.status.reason, MLT_SOURCE_UP_STARTED)) {
+        mlt_fusion_source_began(f->fusion);
+    } else {
+        mlt_fusion_source(f->fusion, up);
+    }
 }
 
 bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrument *i,

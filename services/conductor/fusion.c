@@ -361,6 +361,11 @@ void mlt_fusion_source(struct mlt_fusion *fusion, bool up)
     mlt_sync_source(fusion->sync, up);
 }
 
+void mlt_fusion_source_began(struct mlt_fusion *fusion)
+{
+    mlt_sync_source_began(fusion->sync);
+}
+
 bool mlt_fusion_source_up(const struct mlt_fusion *fusion)
 {
     return mlt_sync_source_up(fusion->sync);

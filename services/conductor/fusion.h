@@ -77,6 +77,7 @@ enum mlt_status mlt_fusion_trade(struct mlt_fusion *fusion,
  */
 void mlt_fusion_lost(struct mlt_fusion *fusion);
 void mlt_fusion_source(struct mlt_fusion *fusion, bool up);
+void mlt_fusion_source_began(struct mlt_fusion *fusion);
 bool mlt_fusion_source_up(const struct mlt_fusion *fusion);
 void mlt_fusion_request_failed(struct mlt_fusion *fusion);
 void mlt_fusion_tick(struct mlt_fusion *fusion);

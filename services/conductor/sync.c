@@ -2,6 +2,9 @@
 
 #include "sync_internal.h"
 
+/* Whoever did not come to look for that long has not seen what came meanwhile either. */
+#define AHEAD_GRACE_NS (500 * MLT_NS_PER_MS)
+
 int64_t mlt_sync_now_ns(const struct mlt_sync *sync)
 {
     return sync->ports.clock->mono_ns(sync->ports.clock->ctx);
@@ -30,6 +33,8 @@ enum mlt_status mlt_sync_create(const struct mlt_sync_options *options,
     sync->retry_at_ns = sync->refine_at_ns = INT64_MIN;
     mlt_backoff_init(&sync->backoff, options->backoff_base_ns / 2, options->backoff_base_ns,
                      options->backoff_max_ns, options->seed);
+    mlt_backoff_init(&sync->ahead, options->backoff_base_ns / 2, options->backoff_base_ns,
+                     options->backoff_max_ns, options->seed + 1);
     *out = sync;
     return MLT_OK;
 }
@@ -90,6 +95,9 @@ static int64_t request_at(const struct mlt_sync *sync)
     if (sync->state != MLT_SYNC_LIVE) {
         return sync->retry_at_ns;
     }
+    if (sync->behind) {
+        return INT64_MAX; /* whether it is worth it is about to be seen */
+    }
     const int64_t earliest = later(sync->retry_at_ns, sync->refine_at_ns);
     if (sync->seed_depth < sync->options.depth || mlt_sync_thin(sync)) {
         return earliest;
@@ -128,7 +136,8 @@ void mlt_sync_request_if_due(struct mlt_sync *sync)
     }
     const bool live = sync->state == MLT_SYNC_LIVE;
     const enum mlt_sync_need need = need_of(sync);
-    const uint32_t depth = live ? sync->options.depth : sync->options.first_depth;
+    /* What is deeper shows more prices, and the more of them the less doubt is left. */
+    const uint32_t depth = live || sync->doubted ? sync->options.depth : sync->options.first_depth;
     sync->in_flight = true;
     sync->outdated = false;
     sync->asked_need = need;
@@ -139,6 +148,13 @@ void mlt_sync_request_if_due(struct mlt_sync *sync)
         mlt_sync_go(sync, MLT_SYNC_SYNCING, MLT_SYNC_REQUESTED, 0, 0);
     }
     sync->ports.request(sync->ports.ctx, depth, need);
+}
+
+void mlt_sync_reached(struct mlt_sync *sync)
+{
+    sync->beyond = 0;
+    sync->behind = sync->late = false;
+    mlt_backoff_reset(&sync->ahead);
 }
 
 /* Forgets what is buffered; a snapshot has to reach beyond it from now on. */
@@ -176,6 +192,14 @@ bool mlt_sync_top_of(const struct mlt_sync *sync, struct mlt_sync_range *top)
            mlt_orderbook_level(sync->book, MLT_ORDERBOOK_ASKS, 0, &top->high, &quantity);
 }
 
+/* Of the request on its way; it may be answered yet. */
+static void give_up(struct mlt_sync *sync)
+{
+    sync->stray_depth = sync->asked_depth;
+    sync->stray_outdated = sync->outdated;
+    sync->in_flight = sync->outdated = false;
+}
+
 /* Leaving LIVE: what the book asked for until now was not urgent. Its failures are no reason for
  * the resync to wait, nor will its request do, which stands behind those of all others. */
 static void begin_anew(struct mlt_sync *sync)
@@ -186,9 +210,7 @@ static void begin_anew(struct mlt_sync *sync)
     sync->retry_at_ns = INT64_MIN;
     mlt_backoff_reset(&sync->backoff);
     if (sync->in_flight && sync->asked_need != MLT_SYNC_NEED_RESYNC) {
-        sync->stray_depth = sync->asked_depth;
-        sync->stray_outdated = sync->outdated;
-        sync->in_flight = sync->outdated = false;
+        give_up(sync);
     }
 }
 
@@ -197,11 +219,13 @@ void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t f
     struct mlt_sync_range top;
     settle_restored(sync);
     break_off(sync);
-    if (reason != MLT_SYNC_CROSSED && mlt_sync_top_of(sync, &top)) {
+    /* Else it is not known whether its prices were the instrument's. */
+    if (reason != MLT_SYNC_CROSSED && !sync->behind && mlt_sync_top_of(sync, &top)) {
         sync->left = top;
         sync->was_left = true;
     }
     mlt_orderbook_clear(sync->book);
+    sync->told_ns = mlt_sync_now_ns(sync);
     if (reason == MLT_SYNC_LOST || reason == MLT_SYNC_MALFORMED) {
         sync->outdated = sync->in_flight; /* no delta that is held tells what it must reach */
     }
@@ -246,7 +270,9 @@ void mlt_sync_stop(struct mlt_sync *sync)
     mlt_delta_buffer_clear(&sync->buffer);
     mlt_orderbook_clear(sync->book);
     sync->continuous = sync->in_flight = sync->outdated = sync->followed = false;
-    sync->needed = 0;
+    sync->needed = sync->seen = 0;
+    mlt_sync_reached(sync);
+    sync->doubted = false;
     sync->stray_depth = 0;
     settle_restored(sync);
     mlt_sync_go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
@@ -266,6 +292,49 @@ static enum mlt_status buffer_delta(struct mlt_sync *sync, int64_t first, int64_
         sync->needed = later(sync->needed, last);
     }
     return status;
+}
+
+/* ---- ids that no delta has reached ---- */
+
+/* A delta shows whether the book's id, or what is asked of the next snapshot, is of this stream,
+ * which comes there in time. True: it did not. */
+static bool overdue(struct mlt_sync *sync, int64_t last, bool moved)
+{
+    if (sync->beyond == 0 || !moved) {
+        return false;
+    }
+    if (last >= sync->beyond) {
+        mlt_sync_reached(sync);
+        return false;
+    }
+    const int64_t now = mlt_sync_now_ns(sync);
+    sync->behind = true;
+    if (now < sync->beyond_until_ns) {
+        return false;
+    }
+    if (!sync->late) {
+        sync->late = true;
+        sync->beyond_until_ns = now + AHEAD_GRACE_NS;
+        return false;
+    }
+    return true;
+}
+
+/* It is no answer about this instrument as it is now. What is asked for in its place waits longer
+ * each time: where deltas are that late, requests are no help. */
+static void give_up_ahead(struct mlt_sync *sync, int64_t last)
+{
+    if (sync->continuous) {
+        mlt_sync_tear(sync, MLT_SYNC_AHEAD, last, mlt_orderbook_last(sync->book));
+        sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->ahead);
+    } else { /* what it was when its line ended says no more of prices than of ids */
+        mlt_orderbook_clear(sync->book);
+    }
+    if (sync->buffer.count == 0) {
+        sync->needed = last - 1;
+    }
+    sync->beyond = 0;
+    sync->behind = sync->late = false;
 }
 
 /* Into a book that waits for a snapshot. */
@@ -368,7 +437,12 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
     if (sync->source_down) {
         mlt_sync_source(sync, true); /* there is no better word of it than what it brings */
     }
-    sync->heard_ns = mlt_sync_now_ns(sync);
+    sync->heard_ns = sync->told_ns = mlt_sync_now_ns(sync);
+    const bool moved = last > sync->seen; /* what comes again says nothing of where they are */
+    sync->seen = later(sync->seen, last);
+    if (overdue(sync, last, moved)) {
+        give_up_ahead(sync, last);
+    }
     return sync->continuous ? follow(sync, first, last, delta, outcome)
                             : hold(sync, first, last, delta, outcome);
 }
@@ -401,6 +475,9 @@ enum mlt_status mlt_sync_restore(struct mlt_sync *sync, const struct mlt_sync_le
     }
     const int64_t now = mlt_sync_now_ns(sync);
     sync->continuous = sync->restored = sync->followed = true;
+    sync->beyond = left->last_update_id;
+    sync->beyond_until_ns = INT64_MAX;
+    sync->behind = sync->late = false;
     sync->retry_at_ns = INT64_MAX;
     sync->seed_depth = depth_of(sync);
     sync->heard_ns = now;
@@ -414,6 +491,8 @@ void mlt_sync_await(struct mlt_sync *sync, int64_t known, int64_t wait_ns)
 {
     if (sync->restored) {
         sync->needed = later(sync->needed, known);
+        sync->beyond = later(sync->beyond, known);
+        sync->beyond_until_ns = mlt_sync_now_ns(sync) + MLT_SYNC_AHEAD_NS;
         sync->retry_at_ns = wait_ns < INT64_MAX ? mlt_sync_now_ns(sync) + wait_ns : INT64_MAX;
     }
 }
@@ -484,6 +563,7 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
         return;
     }
     if (up) {
+        sync->told_ns = mlt_sync_now_ns(sync);
         mlt_sync_request_if_due(sync);
     } else {
         settle_restored(sync);
@@ -491,6 +571,20 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
         sync->outdated = sync->in_flight;
         begin_anew(sync);
         mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
+    }
+}
+
+void mlt_sync_source_began(struct mlt_sync *sync)
+{
+    const bool asked = sync->in_flight;
+    if (asked) {
+        give_up(sync);
+        sync->stray_outdated = true; /* nobody listened to the stream when it was made */
+        sync->retry_at_ns = INT64_MIN;
+    }
+    mlt_sync_source(sync, true);
+    if (asked) {
+        mlt_sync_request_if_due(sync);
     }
 }
 
@@ -549,10 +643,10 @@ const char *mlt_sync_state_word(enum mlt_sync_state state)
 
 const char *mlt_sync_reason_word(enum mlt_sync_reason reason)
 {
-    static const char *const words[] = { "started",   "stopped",      "requested", "joined",
-                                         "resumed",   "sequence_gap", "lost",      "crossed",
-                                         "malformed", "audit",        "silent",    "source_down",
-                                         "restored" };
+    static const char *const words[] = { "started",     "stopped",      "requested", "joined",
+                                         "resumed",     "sequence_gap", "lost",      "crossed",
+                                         "malformed",   "audit",        "ahead",     "silent",
+                                         "source_down", "restored" };
     _Static_assert(sizeof words / sizeof words[0] == MLT_SYNC_REASON_COUNT, "a word each");
     return (unsigned)reason < MLT_SYNC_REASON_COUNT ? words[reason] : "unknown";
 }

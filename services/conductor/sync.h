@@ -21,8 +21,11 @@
  * says that it has what was missed, and a quiet book would stay without it.
  *
  * A snapshot does not say whose it is. One that shows none of the prices that are known of the
- * instrument (of its book, and of what is buffered) is doubted: it is asked for again, and believed
- * when the next one shows the same prices. Where nothing is known it is believed.
+ * instrument (of its book, and of what is buffered) is doubted, and asked for again, with full
+ * depth. It is believed when it is said again, and for 5 s no delta came where one would have come.
+ * Where nothing is known it is believed. Nor does a snapshot say of when it is: where deltas go on
+ * below its id for more than 3 s it is given up (GAP, ahead), and what was asked of later ones by
+ * that id is forgotten.
  */
 #ifndef MELTICA_CONDUCTOR_SYNC_H
 #define MELTICA_CONDUCTOR_SYNC_H
@@ -50,6 +53,7 @@ enum mlt_sync_reason {
     MLT_SYNC_CROSSED,      /* -> GAP: best bid not below best ask after the range */
     MLT_SYNC_MALFORMED,    /* -> GAP: a delta that cannot be applied; range: that delta */
     MLT_SYNC_AUDIT,        /* -> GAP: a snapshot met the book at one id and differed; range: it */
+    MLT_SYNC_AHEAD,        /* -> GAP: the deltas stay behind the snapshot; range: delta, book */
     MLT_SYNC_SILENT,       /* -> STALE: nothing came for stale_after_ns */
     MLT_SYNC_SOURCE_DOWN,  /* -> STALE: the exchange's line ended */
     MLT_SYNC_RESTORED,     /* IDLE -> STALE: as an owner before left it; range: its last id twice */
@@ -192,6 +196,11 @@ void mlt_sync_lost(struct mlt_sync *sync);
 /* The exchange's line with its deltas ended, or they are subscribed again. A delta says the latter,
  * too: it may be another Adapter's, and the one that ended may never come back. */
 void mlt_sync_source(struct mlt_sync *sync, bool up);
+
+/* As mlt_sync_source(sync, true), by an Adapter where all that is wanted of the instrument stands
+ * for the first time: a snapshot that another one was asked for, and had not sent, is not coming,
+ * and is asked for again. */
+void mlt_sync_source_began(struct mlt_sync *sync);
 
 /* What is due by time. To be called at mlt_sync_due_ns (monotonic; INT64_MAX: nothing is due) or
  * later; early calls do nothing. Ask anew after every other call. */

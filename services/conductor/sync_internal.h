@@ -7,6 +7,10 @@
 #include "meltica/rt/backoff.h"
 #include "sync.h"
 
+/* How far the way of deltas may be behind that of snapshots. Both are ms behind the exchange; a
+ * line that was held up sends what waited. */
+#define MLT_SYNC_AHEAD_NS (3 * MLT_NS_PER_S)
+
 struct mlt_sync_range {
     int64_t low, high; /* prices */
 };
@@ -26,7 +30,17 @@ struct mlt_sync {
     bool was_left;
     struct mlt_sync_range doubt; /* what the last snapshot showed, which was doubted */
     bool doubted;
-    uint32_t seed_depth; /* asked for by the snapshot that the book is from */
+    int64_t doubted_ns; /* the first one in a row that showed it */
+    int64_t told_ns;    /* since then no delta came, and one would have come here */
+    int64_t seen;       /* the furthest of the deltas that came, of use or not */
+    /* The id of the book, or of the one before, which is what `needed` says, where it is a
+     * snapshot's word alone: no delta has reached it. 0: one has. */
+    int64_t beyond;
+    bool behind; /* deltas came since, and are below it */
+    bool late;   /* the time was up once */
+    int64_t beyond_until_ns;
+    struct mlt_backoff ahead; /* of books that were given up for it, in a row */
+    uint32_t seed_depth;      /* asked for by the snapshot that the book is from */
     bool in_flight;
     bool outdated; /* in flight since before something was missed: its answer may lack that */
     int64_t request_due_ns;        /* in flight: given up then */
@@ -54,6 +68,8 @@ bool mlt_sync_top_of(const struct mlt_sync *sync, struct mlt_sync_range *top);
 void mlt_sync_request_if_due(struct mlt_sync *sync);
 /* What the book has is of no use any more: a GAP. */
 void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last);
+/* The deltas are where the book, or what is asked of a snapshot, is. */
+void mlt_sync_reached(struct mlt_sync *sync);
 /* A request came to nothing, or its answer was of no use. */
 void mlt_sync_failed(struct mlt_sync *sync);
 

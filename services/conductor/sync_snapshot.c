@@ -2,6 +2,9 @@
  * whether the book was right, and the book that it makes. */
 #include "sync_internal.h"
 
+/* An instrument without a delta for so long is quiet: its price may have gone without any. */
+#define QUIET_NS (5 * MLT_NS_PER_S)
+
 /* The top of both sides, to be compared with what a snapshot says of the same id. */
 struct top {
     int64_t last;
@@ -83,12 +86,15 @@ static bool inside(const struct mlt_sync_range *shown, int64_t price)
     return price >= shown->low && price <= shown->high;
 }
 
-static bool any_inside(const struct mlt_sync_range *shown, const struct mlt_levels *levels)
+/* *told: it has a level that is there, and not only such as are gone. */
+static bool any_inside(const struct mlt_sync_range *shown, const struct mlt_levels *levels,
+                       bool *told)
 {
     for (size_t i = 0; i < levels->count; i++) {
         if (inside(shown, levels->prices[i])) {
             return true;
         }
+        *told = *told || levels->quantities[i] > 0;
     }
     return false;
 }
@@ -98,7 +104,9 @@ static bool any_inside(const struct mlt_sync_range *shown, const struct mlt_leve
 static bool foreign(const struct mlt_sync *sync, const struct mlt_sync_range *shown)
 {
     struct mlt_sync_range top;
-    const bool live = sync->state == MLT_SYNC_LIVE, has_top = mlt_sync_top_of(sync, &top);
+    const bool live = sync->state == MLT_SYNC_LIVE;
+    const bool has_top = mlt_sync_top_of(sync, &top) && (live || !sync->behind);
+    bool told = false;
     const bool was_left = sync->was_left && !live;
     if ((live && !has_top) || (has_top && (inside(shown, top.low) || inside(shown, top.high))) ||
         (was_left && (inside(shown, sync->left.low) || inside(shown, sync->left.high)))) {
@@ -108,16 +116,19 @@ static bool foreign(const struct mlt_sync *sync, const struct mlt_sync_range *sh
         struct mlt_levels bids, asks;
         mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
                             sync->options.book.quantity_exponent, &bids, &asks);
-        if (any_inside(shown, &bids) || any_inside(shown, &asks)) {
+        if (any_inside(shown, &bids, &told) || any_inside(shown, &asks, &told)) {
             return false;
         }
     }
-    return has_top || was_left || sync->buffer.count > 0;
+    return has_top || was_left || told;
 }
 
-/* A second one in a row that shows the same prices is believed. */
+/* Deltas that go on and speak against it are not outvoted, however often it comes: the one that is
+ * right shows prices of theirs. Where none came for a while, and one would have, the instrument is
+ * quiet, and what was said all that while is believed. */
 static bool doubtful(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
 {
+    const int64_t now = mlt_sync_now_ns(sync);
     const struct mlt_sync_range shown = shown_by(snapshot);
     if (snapshot->bids.price_exponent != sync->options.book.price_exponent ||
         !foreign(sync, &shown)) {
@@ -125,17 +136,21 @@ static bool doubtful(struct mlt_sync *sync, const struct mlt_book_snapshot *snap
         return false;
     }
     if (sync->state == MLT_SYNC_LIVE) { /* its deltas say otherwise, however often it is said */
+        sync->doubted = false;
         return true;
     }
     const bool again =
         sync->doubted && shown.low <= sync->doubt.high && sync->doubt.low <= shown.high;
+    sync->doubted_ns = again && sync->doubted_ns > sync->told_ns ? sync->doubted_ns
+                       : again                                   ? sync->told_ns
+                                                                 : now;
     sync->doubt = shown;
-    sync->doubted = !again;
+    sync->doubted = now - sync->doubted_ns < QUIET_NS;
     return sync->doubted;
 }
 
 /* The book is whole again at its last id; L is the snapshot's. */
-static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
+static void joined(struct mlt_sync *sync, int64_t id, bool newer, const struct top *before)
 {
     const int64_t now = mlt_sync_now_ns(sync), last = mlt_orderbook_last(sync->book);
     sync->counts.snapshots++;
@@ -154,6 +169,12 @@ static void joined(struct mlt_sync *sync, int64_t id, const struct top *before)
     sync->restored = false;
     sync->stray_depth = 0;
     sync->retry_at_ns = INT64_MIN;
+    if (last <= sync->seen) {
+        mlt_sync_reached(sync);
+    } else if (newer) { /* one more does not prolong the time of one that deltas are below */
+        sync->beyond_until_ns = sync->behind ? sync->beyond_until_ns : now + MLT_SYNC_AHEAD_NS;
+        sync->beyond = last;
+    }
     if (mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown)) {
         mlt_backoff_reset(&sync->backoff);
         sync->refine_at_ns = now + sync->options.backoff_base_ns;
@@ -247,6 +268,6 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         sync->seed_depth = depth;
     }
     *outcome = MLT_SYNC_APPLIED;
-    joined(sync, id, deepen ? &before : NULL);
+    joined(sync, id, newer, deepen ? &before : NULL);
     return MLT_OK;
 }

@@ -53,6 +53,10 @@ enum {
 
 enum mlt_side { MLT_SIDE_NONE, MLT_SIDE_BUY, MLT_SIDE_SELL };
 
+/* Why an Adapter says SOURCE_UP of an instrument for the first time: what another one was asked for
+ * before is not coming from it. Other reasons are for people. */
+#define MLT_SOURCE_UP_STARTED "started"
+
 enum mlt_status_kind {
     MLT_STATUS_KIND_NONE,
     MLT_STATUS_EPOCH_STARTED,

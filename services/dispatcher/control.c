@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "applied.h"
 #include "control_internal.h"
 #include "meltica/base/log.h"
 #include "meltica/base/unconst.h"
@@ -11,7 +12,6 @@
 
 #define SUBJECT_APPLY "meltica.int.apply.00"
 #define SUBJECT_MARK "meltica.int.out.table"
-#define BUCKET MLT_DISPATCH_BUCKET
 #define WAIT_MS_MAX 1900u
 #define GRACE_NS MLT_NS_PER_S
 #define MAY_RETRY_NS (50 * MLT_NS_PER_MS)
@@ -164,9 +164,6 @@ enum mlt_status mlt_control_write_applied(struct mlt_control *c, const struct ml
     struct mlt_error err = MLT_ERROR_INIT;
     uint64_t revision = 0;
     Meltica__V1__AppliedRecord applied;
-    if (!mlt_control_may(c)) {
-        return MLT_E_AGAIN; /* write_missing tries again, where it is still ours to write */
-    }
     Meltica__V1__ControlRecord record;
     struct reply_parts parts;
     meltica__v1__applied_record__init(&applied);
@@ -185,6 +182,7 @@ enum mlt_status mlt_control_write_applied(struct mlt_control *c, const struct ml
     Meltica__V1__Comparison comparisons[MLT_LIVE_FILTERS_MAX], *filter[MLT_LIVE_FILTERS_MAX];
     if (item != NULL) {
         mlt_live_record(item, &record, comparisons, filter);
+        revision = item->written_revision;
     }
     mlt_buf_clear(&c->bytes);
     enum mlt_status status =
@@ -198,20 +196,24 @@ enum mlt_status mlt_control_write_applied(struct mlt_control *c, const struct ml
         c->bucket = status == MLT_OK;
     }
     if (status == MLT_OK) {
-        status = mlt_kv_put(c->store, BUCKET, w->id, mlt_buf_view(&c->bytes), &revision, &err);
-    }
-    if (status != MLT_OK) { /* the log has the truth */
-        c->bucket = false;
-        mlt_log(MLT_LOG_WARN, "applied_not_written", err.text, MLT_S("subscription", w->id));
-        return status;
+        status = mlt_applied_put(c->store, w->id, mlt_buf_view(&c->bytes), &revision, c->ports.may,
+                                 c->ports.ctx, &err);
     }
     struct mlt_live_item *written =
         mlt_live_find(c->ports.lock(c->ports.ctx, &table), w->id); /* nobody else changes it */
     if (written != NULL) {
-        written->written = strcmp(outcome->word, "PENDING") == 0 ? 0 : w->sequence;
+        written->written_revision = revision;
+        if (status == MLT_OK) {
+            written->written = strcmp(outcome->word, "PENDING") == 0 ? 0 : w->sequence;
+        }
     }
     c->ports.unlock(c->ports.ctx);
-    return MLT_OK;
+    if (status != MLT_OK) { /* the log has the truth */
+        c->bucket = c->bucket && (status == MLT_E_AGAIN || status == MLT_E_CONFLICT);
+        mlt_log(status == MLT_E_AGAIN ? MLT_LOG_DEBUG : MLT_LOG_WARN, "applied_not_written",
+                err.text, MLT_S("subscription", w->id));
+    }
+    return status;
 }
 
 /* What the bucket lacks: all of it after a start, what nobody waited for, what was confirmed late.

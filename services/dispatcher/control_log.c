@@ -10,6 +10,7 @@
 #include "meltica/bus/stored.h"
 
 #define STREAM MLT_STREAM_CONTROL
+#define MAY_RETRY_NS (50 * MLT_NS_PER_MS)
 
 /* ---- the log ---- */
 
@@ -157,9 +158,10 @@ const char *mlt_control_refusal_of(const struct mlt_control *c, uint64_t sequenc
 
 /* ---- leases ---- */
 
-/* As the Control Bus audits its commands (docs/control.md). */
-static void audit_expiry(struct mlt_control *c, const char *id, const char *principal,
-                         const char *consumer, uint64_t log_sequence)
+/* As the Control Bus audits its commands (docs/control.md). By the record's id: another Dispatcher
+ * that ended the same lease may have ended itself before it said so, and said twice it is once. */
+static void audit_expiry(struct mlt_control *c, const char *request, const char *id,
+                         const char *principal, const char *consumer, uint64_t log_sequence)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     uint64_t sequence = 0;
@@ -176,7 +178,7 @@ static void audit_expiry(struct mlt_control *c, const char *id, const char *prin
         status = mlt_stored_ensure(c->store, MLT_STORED_AUDIT, &err);
     }
     if (status == MLT_OK) {
-        status = mlt_stream_append(c->store, "meltica.int.audit.expired", NULL, NULL,
+        status = mlt_stream_append(c->store, "meltica.int.audit.expired", request, NULL,
                                    mlt_buf_view(&c->bytes), &sequence, &duplicate, &err);
     }
     if (status != MLT_OK) {
@@ -208,6 +210,10 @@ bool mlt_control_expire(struct mlt_control *c, int64_t *next_ns)
         *next_ns = left_ns == INT64_MAX ? INT64_MAX : mlt_clock_mono_ns() + left_ns;
         return false;
     }
+    if (!mlt_control_may(c)) { /* since the log was read */
+        *next_ns = mlt_clock_mono_ns() + MAY_RETRY_NS;
+        return false;
+    }
     (void)snprintf(subject, sizeof subject, "meltica.int.control.%s.%s", principal, id);
     (void)snprintf(request, sizeof request, "expire.%.50s.%" PRIu64, id, expected);
     meltica__v1__control_record__init(&record);
@@ -235,12 +241,12 @@ bool mlt_control_expire(struct mlt_control *c, int64_t *next_ns)
         return false;
     }
     mlt_control_lock(c);
-    c->stats.expired += status == MLT_OK;
+    c->stats.expired += status == MLT_OK && !duplicate; /* another one's: it has counted it */
     mlt_control_unlock(c);
     mlt_log(MLT_LOG_INFO, "lease_over", "a subscription was not renewed", MLT_S("subscription", id),
             MLT_S("consumer", consumer), MLT_S("outcome", mlt_status_word(status)));
     if (status == MLT_OK) {
-        audit_expiry(c, id, principal, consumer, sequence);
+        audit_expiry(c, request, id, principal, consumer, sequence);
         struct mlt_control_waiter w = { .sequence = sequence };
         (void)snprintf(w.id, sizeof w.id, "%s", id);
         const struct mlt_control_outcome outcome = { .word = "EXPIRED",

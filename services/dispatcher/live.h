@@ -31,10 +31,11 @@ struct mlt_live_item {
     struct mlt_live_lane *lane; /* NULL: the shared one */
     char principal[MLT_LIVE_NAME_BYTES_MAX + 1], consumer[MLT_LIVE_NAME_BYTES_MAX + 1];
     char request[MLT_LIVE_NAME_BYTES_MAX + 1];
-    uint64_t sequence;    /* in the log */
-    uint64_t written;     /* sequence that the bucket has; 0: none */
-    uint64_t revision;    /* of the table since which it is in force */
-    int64_t lease_end_ns; /* since 1970; 0: none */
+    uint64_t sequence;         /* in the log */
+    uint64_t written;          /* sequence that the bucket has; 0: none */
+    uint64_t written_revision; /* of the bucket's value, as it was written here; 0: not known */
+    uint64_t revision;         /* of the table since which it is in force */
+    int64_t lease_end_ns;      /* since 1970; 0: none */
     enum mlt_live_state state;
 };
 

@@ -7,4 +7,9 @@ if(TARGET meltica-dispatcher AND TARGET meltica-control-bus AND TARGET mlt_test_
             MELTICA_DISPATCHER="$<TARGET_FILE:meltica-dispatcher>"
             MELTICA_CONTROL_BUS="$<TARGET_FILE:meltica-control-bus>")
     endforeach()
+    # Two that write: what another one does meanwhile is the test's.
+    set(dispatcher ${PROJECT_SOURCE_DIR}/services/dispatcher)
+    mlt_add_test(NAME test_dispatcher_log SOURCES test_dispatcher_log.c ${dispatcher}/control.c
+        ${dispatcher}/control_log.c ${dispatcher}/applied.c ${dispatcher}/log_restore.c
+        LIBS mlt_dispatcher mlt_test_server mlt_trace mlt_bus mlt_proto LABELS integration TIMEOUT 120)
 endif()

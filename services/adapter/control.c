@@ -73,7 +73,7 @@ static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
     Meltica__V1__PlanStatus *message = &parts.message;
     message->instance = parts.instance;
     message->boot = mlt_service_boot(adapter->service);
-    message->revision = mlt_plans_revision(&adapter->plans);
+    message->revision = mlt_plans_revision(&adapter->plans, &message->dispatcher);
     message->reason = reason;
     message->applied = reason[0] == '\0';
     message->topics_pending = counts[MLT_TOPIC_PENDING];
@@ -213,8 +213,9 @@ static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes
         return refusal_of(status);
     }
     if (new_boot) {
+        uint64_t dispatcher = 0;
         mlt_log(MLT_LOG_INFO, "dispatcher_new", "a Dispatcher that was not known sends its plan",
-                MLT_U("revision", mlt_plans_revision(&adapter->plans)));
+                MLT_U("revision", mlt_plans_revision(&adapter->plans, &dispatcher)));
         mlt_adapter_listing_announce(adapter);
     }
     return adapter->listed ? "" : "listing_not_read";

@@ -97,14 +97,21 @@ Meltica__V1__NativePlan *mlt_plans_of(const struct mlt_plans *plans, uint32_t pa
                        : NULL;
 }
 
-uint64_t mlt_plans_revision(const struct mlt_plans *plans)
+uint64_t mlt_plans_revision(const struct mlt_plans *plans, uint64_t *dispatcher)
 {
     uint64_t lowest = UINT64_MAX;
+    *dispatcher = 0;
     for (uint32_t p = 0; p < plans->partitions; p++) {
-        const uint64_t revision = plans->parts[p].known ? plans->parts[p].revision : 0;
-        if ((plans->mine >> p & 1) != 0) {
-            lowest = revision < lowest ? revision : lowest;
+        const struct mlt_plan_part *part = &plans->parts[p];
+        if ((plans->mine >> p & 1) == 0) {
+            continue;
         }
+        if (!part->known || (*dispatcher != 0 && *dispatcher != part->boot)) {
+            *dispatcher = 0;
+            return 0;
+        }
+        *dispatcher = part->boot;
+        lowest = part->revision < lowest ? part->revision : lowest;
     }
     return lowest;
 }

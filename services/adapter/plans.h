@@ -44,7 +44,8 @@ enum mlt_status mlt_plans_keep(struct mlt_plans *plans, const Meltica__V1__Nativ
 Meltica__V1__NativePlan *mlt_plans_of(const struct mlt_plans *plans, uint32_t partition);
 void mlt_plan_free(Meltica__V1__NativePlan *plan);
 
-/* Lowest revision over its partitions; 0 while one has none. */
-uint64_t mlt_plans_revision(const struct mlt_plans *plans);
+/* Lowest revision over its partitions, and the boot of the Dispatcher that they are of; both 0
+ * while one has none, or they are of several Dispatchers: their revisions are no order. */
+uint64_t mlt_plans_revision(const struct mlt_plans *plans, uint64_t *dispatcher);
 
 #endif

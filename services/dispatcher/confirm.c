@@ -99,6 +99,15 @@ static uint64_t partitions_of(uint32_t partitions, const struct mlt_subscription
     return needed;
 }
 
+/* Ours: the Dispatcher before, whose clock may have been ahead, counted from above. An Adapter that
+ * does not say whose plan it has is older than this word. */
+static bool has_plan(const struct mlt_confirm *confirm, const Meltica__V1__PlanStatus *status,
+                     uint64_t revision)
+{
+    const bool ours = status->dispatcher == 0 || status->dispatcher == confirm->boot;
+    return ours && status->applied && status->revision >= revision;
+}
+
 void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table *table,
                        const struct mlt_subscription *subscription, uint64_t revision,
                        int64_t now_ns, struct mlt_confirm_answer *out)
@@ -117,7 +126,7 @@ void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table
         }
         live++;
         there |= status->partitions != 0 ? status->partitions : UINT64_MAX;
-        if (status->revision < revision || !status->applied) {
+        if (!has_plan(confirm, status, revision)) {
             planned = false;
         } else if (subscription != NULL) {
             hidden = judge_topics(status, table, subscription, out) || hidden;

@@ -10,6 +10,7 @@
 
 struct mlt_confirm {
     uint32_t partitions; /* 0: any Adapter has all */
+    uint64_t boot;       /* of this Dispatcher: revisions of another one's plans are no order */
     size_t count;
     struct {
         Meltica__V1__PlanStatus *status;
@@ -36,8 +37,9 @@ struct mlt_confirm_answer {
 };
 
 /* CONFIRMED: those Adapters that live have the partitions of the subscription's instruments, each a
- * plan of at least this revision, and of the subscription's topics all are acknowledged (LIVE or
- * SILENT). FAILED: one of them is. NULL for a subscription that ended: only the plan matters. */
+ * plan of this Dispatcher of at least this revision, and of the subscription's topics all are
+ * acknowledged (LIVE or SILENT). FAILED: one of them is. NULL for a subscription that ended: only
+ * the plan matters. */
 void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table *table,
                        const struct mlt_subscription *subscription, uint64_t revision,
                        int64_t now_ns, struct mlt_confirm_answer *out);

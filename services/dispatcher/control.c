@@ -481,6 +481,7 @@ enum mlt_status mlt_control_create(struct mlt_bus *bus, uint32_t partitions,
     c->bus = bus;
     c->boot = boot;
     c->confirm.partitions = partitions;
+    c->confirm.boot = boot;
     c->ports = *ports;
     mlt_buf_init(&c->bytes, RECORD_BYTES_MAX);
     pthread_condattr_t attributes;

@@ -147,7 +147,9 @@ static void take(struct adapter *a, struct mlt_slice bytes, int64_t now)
         kept = mlt_plans_of(&a->plans, plan->partition);
         MLT_CHECK(kept != NULL && kept->revision == plan->revision);
         MLT_CHECK(kept->n_routes == plan->n_routes && kept->boot == plan->boot);
-        MLT_CHECK(mlt_plans_revision(&a->plans) <= plan->revision);
+        uint64_t of = 0;
+        MLT_CHECK(mlt_plans_revision(&a->plans, &of) <= plan->revision);
+        MLT_CHECK(of == 0 || of == plan->boot);
         mlt_plan_free(kept);
     }
     mlt_buf_fini(&twice);

@@ -249,9 +249,11 @@ static void test_lower_revision_of_the_same_boot_is_refused(void **state)
     struct plan *plan = make_plan(0, 5, 7);
     (void)add_route(plan, 1, "{symbol}@trade", 0, 2);
     bool new_boot = false;
+    uint64_t of = 0;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
     assert_true(new_boot);
-    assert_int_equal(mlt_plans_revision(&plans), 0); /* partition 1 has none */
+    assert_int_equal(mlt_plans_revision(&plans, &of), 0); /* partition 1 has none */
+    assert_int_equal(of, 0);
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
     assert_false(new_boot);
     plan->message.revision = 4;
@@ -261,8 +263,14 @@ static void test_lower_revision_of_the_same_boot_is_refused(void **state)
     assert_true(new_boot);
     plan->message.partition = 1;
     plan->message.revision = 9;
+    plan->message.boot = 7; /* its own part is of one, the other part of another one */
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
-    assert_int_equal(mlt_plans_revision(&plans), 4);
+    assert_int_equal(mlt_plans_revision(&plans, &of), 0);
+    assert_int_equal(of, 0);
+    plan->message.boot = 8;
+    assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
+    assert_int_equal(mlt_plans_revision(&plans, &of), 4);
+    assert_int_equal(of, 8);
     plan->message.partition = 2;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_RANGE);
     Meltica__V1__NativePlan *kept = mlt_plans_of(&plans, 0);
@@ -314,13 +322,14 @@ static void test_parts_of_other_adapters_are_not_taken(void **state)
     bool new_boot = false;
     mlt_plans_init(&plans, 4);
     plans.mine = 0xa; /* 1 and 3 */
+    uint64_t of = 0;
     struct plan *plan = make_plan(1, 5, 7);
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
-    assert_int_equal(mlt_plans_revision(&plans), 0); /* 3 has none */
+    assert_int_equal(mlt_plans_revision(&plans, &of), 0); /* 3 has none */
     plan->message.partition = 3;
     plan->message.revision = 6;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
-    assert_int_equal(mlt_plans_revision(&plans), 5); /* whatever 0 and 2 have */
+    assert_int_equal(mlt_plans_revision(&plans, &of), 5); /* whatever 0 and 2 have */
     plan->message.partition = 2;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_NOT_FOUND);
     assert_null(mlt_plans_of(&plans, 2));

@@ -206,6 +206,7 @@ static struct mlt_confirm confirm;
 static struct mlt_confirm_answer answer;
 
 static uint64_t its_partitions; /* of who is heard; 0: all */
+static uint64_t its_dispatcher; /* that its plan is of; 0: it does not say */
 
 static void heard(const char *instance, uint64_t revision, uint32_t pending, const char *token,
                   uint32_t route, const char *state_word)
@@ -223,6 +224,7 @@ static void heard(const char *instance, uint64_t revision, uint32_t pending, con
     status.revision = revision;
     status.applied = true;
     status.partitions = its_partitions;
+    status.dispatcher = its_dispatcher;
     status.topics_pending = pending;
     topic.instrument = instrument;
     topic.route = route;
@@ -297,6 +299,31 @@ static void test_confirmed_is_nothing_whose_adapter_is_not_there(void **state)
     confirm.partitions = 0;
 }
 
+/* The one before counted from a later time: its revision is above ours, and its plan lacks what we
+ * were asked for. */
+static void test_confirmed_is_nothing_by_another_dispatchers_revision(void **state)
+{
+    (void)state;
+    confirm.boot = 2;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "A-B"));
+    its_dispatcher = 1;
+    heard("x", 900, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    assert_string_equal(answer.reason, "an Adapter has not taken the plan yet");
+    its_dispatcher = 2;
+    heard("x", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    heard("y", 101, 0, "", 0, "");
+    its_dispatcher = 1;
+    heard("y", 102, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING); /* one of two */
+    its_dispatcher = 0;
+    heard("y", 101, 0, "", 0, ""); /* it does not know that word */
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    mlt_confirm_fini(&confirm);
+    confirm.boot = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +335,7 @@ int main(void)
         TEST(test_undo_brings_back_what_was),
         TEST(test_confirmed_is_what_every_adapter_has_and_the_exchange_took),
         TEST(test_confirmed_is_nothing_whose_adapter_is_not_there),
+        TEST(test_confirmed_is_nothing_by_another_dispatchers_revision),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

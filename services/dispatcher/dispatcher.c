@@ -376,7 +376,9 @@ static enum mlt_status open_sender(struct dispatcher *d, struct mlt_error *err)
     const struct mlt_hop_sender_options options = { .service = MLT_DISPATCHER_SERVICE,
                                                     .subject = SUBJECT_CANONICAL,
                                                     .partitions = d->partitions,
-                                                    .boot = d->boot };
+                                                    .boot = d->boot,
+                                                    .ring_bytes =
+                                                        (size_t)d->replica->config->ring_bytes };
     struct mlt_hop_sender *sender = NULL;
     const enum mlt_status status =
         mlt_hop_sender_create(mlt_service_data_bus(d->service), &options, &sender, err);
@@ -608,6 +610,14 @@ static const struct mlt_config_item items[] = {
       .max = 4096,
       .unit = "",
       .doc = "Live subscriptions with series of their own on /metrics, the first by id." },
+    { .key = "ring_bytes",
+      .type = MLT_CONFIG_INT,
+      .offset = offsetof(struct dispatcher_config, ring_bytes),
+      .default_text = "8388608",
+      .min = 1 << 20,
+      .max = 1 << 30,
+      .unit = "bytes",
+      .doc = "How much of what was sent to the Conductors is kept to be sent again." },
 };
 
 const struct mlt_service_spec mlt_dispatcher_spec = {

@@ -39,7 +39,7 @@
 
 struct dispatcher_config {
     char *table;
-    int64_t metrics_subscriptions;
+    int64_t metrics_subscriptions, ring_bytes;
 };
 
 struct dispatcher_metrics;

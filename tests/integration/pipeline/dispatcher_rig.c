@@ -216,6 +216,24 @@ static void on_rejection(void *ctx, const struct mlt_bus_message *message)
     notify(rig);
 }
 
+void rig_end_conductor(struct rig *rig)
+{
+    mlt_hop_receiver_destroy(rig->canonicals);
+    rig->canonicals = NULL;
+}
+
+void rig_run_conductor(struct rig *rig)
+{
+    const struct mlt_hop_receiver_options receiver = { .service = "conductor",
+                                                       .sender_service = "dispatcher",
+                                                       .subject = "meltica.int.canonical",
+                                                       .partitions = RIG_PARTITIONS,
+                                                       .on_batch = on_canonical,
+                                                       .ctx = rig };
+    struct mlt_error err = MLT_ERROR_INIT;
+    assert_int_equal(mlt_hop_receiver_create(rig->data, &receiver, &rig->canonicals, &err), MLT_OK);
+}
+
 static void start_peers(struct rig *rig)
 {
     struct mlt_error err = MLT_ERROR_INIT;
@@ -229,16 +247,10 @@ static void start_peers(struct rig *rig)
                                                    .subject = "meltica.int.native",
                                                    .partitions = RIG_PARTITIONS,
                                                    .boot = rig->adapter_boot };
-    const struct mlt_hop_receiver_options receiver = { .service = "conductor",
-                                                       .sender_service = "dispatcher",
-                                                       .subject = "meltica.int.canonical",
-                                                       .partitions = RIG_PARTITIONS,
-                                                       .on_batch = on_canonical,
-                                                       .ctx = rig };
     const struct mlt_bus_subscribe_options plans = { .subject = "meltica.int.plan" };
     const struct mlt_bus_subscribe_options rejections = { .subject = "meltica.int.rejected.>" };
     assert_int_equal(mlt_hop_sender_create(rig->data, &sender, &rig->natives, &err), MLT_OK);
-    assert_int_equal(mlt_hop_receiver_create(rig->data, &receiver, &rig->canonicals, &err), MLT_OK);
+    rig_run_conductor(rig);
     assert_int_equal(mlt_bus_subscribe(rig->control, &plans, on_plan, rig, &rig->plans, &err),
                      MLT_OK);
     assert_int_equal(
@@ -289,7 +301,7 @@ void rig_end(struct rig *rig)
 }
 
 /* It listens before it has read the log, and answers when it has. Nobody there is said at once. */
-static void wait_serves(struct rig *rig)
+void rig_wait_serves(struct rig *rig)
 {
     const int64_t until_ns = mlt_clock_mono_ns() + 20 * MLT_NS_PER_S;
     struct mlt_error err = MLT_ERROR_INIT;
@@ -305,14 +317,52 @@ static void wait_serves(struct rig *rig)
     assert_int_equal(status, MLT_OK);
 }
 
-void rig_run_dispatcher(struct rig *rig)
+void rig_run_dispatcher_with(struct rig *rig, const char *const *more)
 {
-    const char *const arguments[] = { "--nats-url",  rig->server.url, "--table",     rig->table,
-                                      "--http-host", "127.0.0.1",     "--http-port", "0",
-                                      NULL };
+    const char *arguments[31] = { "--nats-url",  rig->server.url, "--table",     rig->table,
+                                  "--http-host", "127.0.0.1",     "--http-port", "0" };
+    for (size_t i = 0; more[i] != NULL; i++) {
+        assert_true(9 + i < sizeof arguments / sizeof arguments[0]);
+        arguments[8 + i] = more[i];
+    }
     process_start(&rig->dispatcher, MELTICA_DISPATCHER, arguments);
     process_wait_up(&rig->dispatcher);
-    wait_serves(rig);
+}
+
+void rig_run_dispatcher(struct rig *rig)
+{
+    static const char *const none[] = { NULL };
+    rig_run_dispatcher_with(rig, none);
+    rig_wait_serves(rig);
+}
+
+unsigned rig_says(struct rig *rig, const char *text)
+{
+    unsigned count = 0;
+    (void)pthread_mutex_lock(&rig->dispatcher.lock);
+    for (const char *at = rig->dispatcher.words; (at = strstr(at, text)) != NULL;
+         at += strlen(text)) {
+        count++;
+    }
+    (void)pthread_mutex_unlock(&rig->dispatcher.lock);
+    return count;
+}
+
+void rig_wait_says(struct rig *rig, const char *text)
+{
+    struct process *p = &rig->dispatcher;
+    const int64_t at = mlt_clock_mono_ns() + RIG_WAIT_NS;
+    const struct timespec until = { .tv_sec = at / MLT_NS_PER_S, .tv_nsec = at % MLT_NS_PER_S };
+    (void)pthread_mutex_lock(&p->lock);
+    int rc = 0;
+    while (strstr(p->words, text) == NULL && rc == 0) {
+        rc = pthread_cond_clockwait(&p->changed, &p->lock, CLOCK_MONOTONIC, &until);
+    }
+    const bool said = strstr(p->words, text) != NULL;
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!said) {
+        fail_msg("it does not say %s: %s", text, p->words);
+    }
 }
 
 void rig_run_control_bus(struct rig *rig)

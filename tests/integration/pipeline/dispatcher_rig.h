@@ -73,6 +73,17 @@ struct rig {
 void rig_start(struct rig *rig, bool jetstream, const char *table_json);
 void rig_end(struct rig *rig);
 void rig_run_dispatcher(struct rig *rig);
+/* more: options, NULL-terminated. Waits for its listener alone: it may stand by, or claim. */
+void rig_run_dispatcher_with(struct rig *rig, const char *const *more);
+/* Until it says the text; its words so far count too. */
+void rig_wait_says(struct rig *rig, const char *text);
+/* How often it is in what it said, as far as that is kept. */
+unsigned rig_says(struct rig *rig, const char *text);
+/* The Conductor ends, as one that is killed: what it took last may not be acknowledged. */
+void rig_end_conductor(struct rig *rig);
+void rig_run_conductor(struct rig *rig); /* again */
+/* Until the Dispatcher answers for its table: it has read the log, or waits for none. */
+void rig_wait_serves(struct rig *rig);
 void rig_run_control_bus(struct rig *rig);
 
 /* The Adapter: one instance, now in the hop's open batch. */

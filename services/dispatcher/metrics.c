@@ -344,11 +344,18 @@ void dispatcher_metrics_outbid(struct dispatcher_metrics *metrics)
     mlt_counter_add(metrics->outbid, 1);
 }
 
+/* Who claims dispatches nothing yet, and may never. */
+static bool works(struct dispatcher *d)
+{
+    uint64_t epoch = 0;
+    return d != NULL && dispatcher_phase(d, &epoch) == PHASE_RUNNING && !atomic_load(&d->outbid);
+}
+
 void dispatcher_metrics_collect(void *state)
 {
     struct replica *r = state;
     (void)pthread_mutex_lock(&r->lock);
-    mlt_gauge_set(r->metrics->active, r->active != NULL ? 1 : 0);
+    mlt_gauge_set(r->metrics->active, works(r->active) ? 1 : 0);
     if (r->active != NULL) {
         dispatcher_metrics_set(r->active);
     } else {

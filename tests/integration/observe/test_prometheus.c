@@ -391,6 +391,7 @@ static void test_alerts_of_nats(void **state)
     const struct mlt_stack_options options = {
         .exchange = { "--synthetic", "--symbols", "3", "--rate", "3000", "--seed", "8",
                       "--start-subscriptions", "0" },
+        .dispatcher = { "--replica", "1", "--replicas", "2" },
         .table = table_path,
     };
     start(&options);
@@ -417,6 +418,12 @@ static void test_alerts_of_nats(void **state)
     command("meltica.control.subscribe",
             "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}");
     await("MelticaAuditFailed");
+    /* It was another one's stand-in, and can claim nothing now. */
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaNobodyDispatches"));
+    mlt_stack_kill(&stack, "dispatcher");
+    mlt_stack_run(&stack, "dispatcher");
+    mlt_prometheus_targets(&prometheus);
+    await("MelticaNobodyDispatches");
     end();
 }
 

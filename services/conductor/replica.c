@@ -61,7 +61,7 @@ static void link_conductor(struct replica *r, struct conductor *c)
     (void)pthread_mutex_unlock(&r->lock);
 }
 
-static bool on_take_over(void *ctx, uint64_t partitions)
+static enum mlt_replicas_taken on_take_over(void *ctx, uint64_t partitions)
 {
     struct replica *r = ctx;
     struct conductor *c = NULL;
@@ -70,10 +70,10 @@ static bool on_take_over(void *ctx, uint64_t partitions)
     if (status != MLT_OK) {
         mlt_log(MLT_LOG_ERROR, "takeover_failed", "partitions cannot be taken over",
                 MLT_S("status", mlt_status_word(status)), MLT_S("reason", err.text));
-        return false;
+        return MLT_REPLICAS_REFUSED;
     }
     link_conductor(r, c);
-    return true;
+    return MLT_REPLICAS_TAKEN;
 }
 
 /* One that is over, out of the list; NULL: none is. Under the lock. */

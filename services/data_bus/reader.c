@@ -146,6 +146,9 @@ static void on_changed(void *ctx, const struct mlt_bus_message *message)
         return;
     }
     (void)pthread_mutex_lock(&r->lock);
+    if (r->known && table->boot == r->boot && table->epoch > r->epoch) {
+        r->epoch = table->epoch; /* it worked without a claim, and has one now */
+    }
     /* A Dispatcher that began again may count from below. */
     if (!replaced(r, table->epoch) &&
         (!r->known || table->boot != r->boot || table->revision > r->revision)) {

@@ -49,20 +49,20 @@ static enum mlt_status begin(struct replica *r, bool taken_over, struct mlt_erro
     return status;
 }
 
-static bool on_take_over(void *ctx, uint64_t partitions)
+static enum mlt_replicas_taken on_take_over(void *ctx, uint64_t partitions)
 {
     struct replica *r = ctx;
     struct mlt_error err = MLT_ERROR_INIT;
     (void)partitions;
     if (r->active != NULL) { /* it was outbid, and has not ended yet; only this thread frees it */
-        return false;
+        return MLT_REPLICAS_LATER;
     }
     const enum mlt_status status = begin(r, true, &err);
     if (status != MLT_OK) {
         mlt_log(MLT_LOG_ERROR, "takeover_failed", "the Data Bus cannot be taken over",
                 MLT_S("status", mlt_status_word(status)), MLT_S("reason", err.text));
     }
-    return status == MLT_OK;
+    return status == MLT_OK ? MLT_REPLICAS_TAKEN : MLT_REPLICAS_REFUSED;
 }
 
 static enum mlt_replicas_rest on_tidy(void *ctx, uint64_t *failed)

@@ -40,7 +40,7 @@ void dispatcher_announce(struct dispatcher *d)
     const struct mlt_plan_live live = { .live = &d->live,
                                         .log_read = d->log_read,
                                         .listing_heard = !d->unsettled };
-    const struct mlt_plan_from from = { d->boot, d->hop_epoch };
+    const struct mlt_plan_from from = { d->boot, atomic_load(&d->hop_epoch) };
     const enum mlt_status status =
         mlt_plan_encode_table(d->table, d->catalogue, &live, &from, false, &head);
     unlock(d);
@@ -84,7 +84,7 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
                                         .listing_heard = !d->unsettled,
                                         .match_count = request->n_match,
                                         .match = request->match };
-    const struct mlt_plan_from from = { d->boot, d->hop_epoch };
+    const struct mlt_plan_from from = { d->boot, atomic_load(&d->hop_epoch) };
     enum mlt_status status =
         mlt_plan_encode_table(d->table, d->catalogue, &live, &from, true, &table);
     unlock(d);
@@ -216,7 +216,7 @@ static enum mlt_status make_plan(void *ctx, uint32_t partition, struct mlt_buf *
     struct dispatcher *d = ctx;
     lock(d);
     *revision = mlt_catalogue_revision(d->catalogue);
-    const struct mlt_plan_from from = { d->boot, d->hop_epoch };
+    const struct mlt_plan_from from = { d->boot, atomic_load(&d->hop_epoch) };
     const enum mlt_status status =
         mlt_plan_encode(d->table, d->catalogue, &from, partition, d->partitions, expanding(d),
                         MLT_BUS_PAYLOAD_BYTES_MAX, out, err);
@@ -371,6 +371,27 @@ static enum mlt_status serve(struct dispatcher *d, struct mlt_error *err)
                : status;
 }
 
+/* Under ends_lock. */
+static void set_epoch(struct dispatcher *d)
+{
+    for (uint32_t p = 0; d->sender != NULL && p < d->partitions; p++) {
+        mlt_hop_sender_set_epoch(d->sender, p, atomic_load(&d->hop_epoch));
+    }
+}
+
+/* Adapters and the Data Bus get it with a plan and a table, so that they refuse whoever has a lower
+ * one. */
+void dispatcher_claimed(struct dispatcher *d)
+{
+    (void)pthread_mutex_lock(&d->ends_lock);
+    set_epoch(d);
+    if (d->reconciler != NULL) {
+        mlt_reconciler_changed(d->reconciler);
+    }
+    (void)pthread_mutex_unlock(&d->ends_lock);
+    announce_soon(d);
+}
+
 static enum mlt_status open_sender(struct dispatcher *d, struct mlt_error *err)
 {
     const struct mlt_hop_sender_options options = { .service = MLT_DISPATCHER_SERVICE,
@@ -378,7 +399,8 @@ static enum mlt_status open_sender(struct dispatcher *d, struct mlt_error *err)
                                                     .partitions = d->partitions,
                                                     .boot = d->boot,
                                                     .ring_bytes =
-                                                        (size_t)d->replica->config->ring_bytes };
+                                                        (size_t)d->replica->config->ring_bytes,
+                                                    .epoch = atomic_load(&d->hop_epoch) };
     struct mlt_hop_sender *sender = NULL;
     const enum mlt_status status =
         mlt_hop_sender_create(mlt_service_data_bus(d->service), &options, &sender, err);
@@ -387,11 +409,9 @@ static enum mlt_status open_sender(struct dispatcher *d, struct mlt_error *err)
     }
     (void)pthread_mutex_lock(&d->ends_lock);
     d->sender = sender;
-    for (uint32_t p = 0; p < d->partitions; p++) {
-        mlt_hop_sender_set_epoch(sender, p, d->hop_epoch);
-        if (atomic_load(&d->outbid)) {
-            mlt_hop_sender_leave(sender, p);
-        }
+    set_epoch(d); /* it may have been claimed while that was made */
+    for (uint32_t p = 0; p < d->partitions && atomic_load(&d->outbid); p++) {
+        mlt_hop_sender_leave(sender, p);
     }
     (void)pthread_mutex_unlock(&d->ends_lock);
     return MLT_OK;

@@ -69,7 +69,7 @@ struct dispatcher {
     pthread_mutex_t life;            /* what follows; no other lock is taken under it */
     pthread_cond_t changed;          /* monotonic clock */
     uint64_t epoch;                  /* as the others hear it; 0: not claimed yet */
-    uint64_t hop_epoch;              /* of what it sends; 0: it has no claim */
+    atomic_ullong hop_epoch;         /* of what it sends; 0: it has no claim. Also without a lock */
     struct mlt_hop_receiver *intake; /* for its own thread: lives as long as that */
     enum dispatcher_phase phase;
     bool draining, unclaimed;
@@ -160,6 +160,8 @@ enum mlt_status dispatcher_open(struct dispatcher *d, struct mlt_error *err) MLT
 void dispatcher_close(struct dispatcher *d);
 /* Nothing of the flow is acknowledged or sent any more. Under ends_lock. */
 void dispatcher_leave(struct dispatcher *d);
+/* It has a claim now, as hop_epoch says: what leaves from here on has it. Owner's thread. */
+void dispatcher_claimed(struct dispatcher *d);
 /* The rest of what dispatcher_open made. Waits for requests in hand, a second at most. */
 void dispatcher_end(struct dispatcher *d);
 /* Port of the rejector; ctx: the replica. */
@@ -173,6 +175,7 @@ enum mlt_status dispatcher_metrics_create(struct mlt_metrics *registry,
 void dispatcher_metrics_destroy(struct dispatcher_metrics *metrics);
 void dispatcher_metrics_stage(struct dispatcher_metrics *metrics, int64_t duration_ns);
 void dispatcher_metrics_outbid(struct dispatcher_metrics *metrics);
+void dispatcher_metrics_unclaimed(struct dispatcher_metrics *metrics);
 /* The figures of the dispatcher as they are, on top of those that retired. */
 void dispatcher_metrics_set(struct dispatcher *dispatcher);
 /* It counts no more: the next one's figures begin with nothing. Nobody reads meanwhile. */

@@ -28,7 +28,7 @@ struct dispatcher_metrics {
     struct mlt_gauge *log_sequence, *log_available, *waiting, *waiting_most;
     struct mlt_gauge *revision, *known, *listed, *subscribed, *adapters, *plan_bytes, *stream;
     struct mlt_gauge *active;
-    struct mlt_counter *outbid;
+    struct mlt_counter *outbid, *claims_failed;
     struct mlt_histogram *stage;
     struct mlt_hop_receiver_metrics native;
     struct mlt_hop_sender_metrics canonical;
@@ -83,6 +83,8 @@ static void create_flow(struct dispatcher_metrics *m)
                                   "1 where this process dispatches, 0 where it stands by", NULL);
     m->outbid = mlt_metrics_counter(r, "meltica_dispatcher_outbid_total",
                                     "Times that another process took over", NULL);
+    m->claims_failed = mlt_metrics_counter(r, "meltica_dispatcher_claims_failed_total",
+                                           "Claims that could not be written", NULL);
     m->stage =
         mlt_metrics_histogram(r, "meltica_stage_duration_seconds",
                               "Time from the stamp of the stage before", "stage=\"dispatch\"");
@@ -342,6 +344,11 @@ static void withdraw(const struct dispatcher_metrics *m)
 void dispatcher_metrics_outbid(struct dispatcher_metrics *metrics)
 {
     mlt_counter_add(metrics->outbid, 1);
+}
+
+void dispatcher_metrics_unclaimed(struct dispatcher_metrics *metrics)
+{
+    mlt_counter_add(metrics->claims_failed, 1);
 }
 
 /* Who claims dispatches nothing yet, and may never. */

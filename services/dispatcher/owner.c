@@ -9,6 +9,9 @@
 
 #define CONNECT_SLICE_NS (200 * MLT_NS_PER_MS)
 #define PAUSE_NS (20 * MLT_NS_PER_MS)
+/* One that works without a claim tries again, and each time after twice as long. */
+#define CLAIM_AGAIN_NS MLT_NS_PER_S
+#define CLAIM_AGAIN_NS_MAX (16 * MLT_NS_PER_S)
 #define EPOCH_UNCLAIMED                                                                            \
     1u /* as the others hear it; below all claims, which begin with the time                       \
         */
@@ -104,6 +107,14 @@ static bool ends(struct dispatcher *d)
     return end;
 }
 
+/* What was given up must not be claimed after that: whoever takes it over would be outbid by one
+ * that is gone. */
+static bool wanted(void *ctx)
+{
+    return !ends(ctx);
+}
+
+/* A second for each of its requests at most, and none begins once it ends. */
 static enum mlt_status try_claim(struct dispatcher *d, uint64_t *epoch, struct mlt_error *err)
 {
     uint64_t epochs[MLT_SLOT_COUNT] = { 0 };
@@ -112,11 +123,15 @@ static enum mlt_status try_claim(struct dispatcher *d, uint64_t *epoch, struct m
         .boot = d->boot,
         .slots = 1,
         .on_outbid = on_outbid,
+        .wanted = wanted,
         .ctx = d,
     };
     const enum mlt_status status =
         mlt_replicas_claim(d->service, &options, &d->store, epochs, &d->claims, err);
-    *epoch = epochs[0];
+    *epoch = status == MLT_OK ? epochs[0] : 0;
+    if (status != MLT_OK && status != MLT_E_CLOSED) {
+        dispatcher_metrics_unclaimed(d->replica->metrics);
+    }
     return status;
 }
 
@@ -137,6 +152,9 @@ static bool claim(struct dispatcher *d, uint64_t *epoch)
         if (status == MLT_OK) {
             return true;
         }
+        if (ends(d)) { /* for which reason it was not tried to the end */
+            return false;
+        }
         if (d->taken_over) { /* whoever has it may live, and would never learn of it */
             mlt_log(MLT_LOG_WARN, "takeover_failed",
                     "it cannot be claimed: all stays as it is until JetStream answers",
@@ -147,9 +165,9 @@ static bool claim(struct dispatcher *d, uint64_t *epoch)
             return false;
         }
         if (mlt_bus_connected(control) && status != MLT_E_AGAIN) {
-            *epoch = 0;
             mlt_log(MLT_LOG_WARN, "unclaimed",
-                    "it cannot be claimed: it works as one that is alone, and nobody stands in",
+                    "it cannot be claimed: it works as one that is alone, and nobody stands in, "
+                    "until it can",
                     MLT_S("status", mlt_status_word(status)), MLT_S("reason", err.text));
             return true;
         }
@@ -166,24 +184,54 @@ static void set_phase(struct dispatcher *d, enum dispatcher_phase phase)
     mlt_replicas_changed(d->replica->replicas);
 }
 
-/* Without a claim nothing of it would show that another one works: that one is heard first. */
-static void listen(struct dispatcher *d)
+/* Waits for so long; false: it ends. */
+static bool await_time(struct dispatcher *d, int64_t for_ns)
 {
-    const int64_t at = mlt_clock_mono_ns() + MLT_OWNERS_SILENCE_NS;
+    const int64_t at = mlt_clock_mono_ns() + for_ns;
     const struct timespec until = { .tv_sec = (time_t)(at / MLT_NS_PER_S),
                                     .tv_nsec = (long)(at % MLT_NS_PER_S) };
     (void)pthread_mutex_lock(&d->life);
     while (!ending(d) && pthread_cond_timedwait(&d->changed, &d->life, &until) == 0) {
     }
+    const bool goes_on = !ending(d);
     (void)pthread_mutex_unlock(&d->life);
+    return goes_on;
+}
+
+static void set_epoch(struct dispatcher *d, uint64_t epoch)
+{
+    (void)pthread_mutex_lock(&d->life);
+    atomic_store(&d->hop_epoch, epoch);
+    d->epoch = epoch != 0 ? epoch : EPOCH_UNCLAIMED;
+    (void)pthread_mutex_unlock(&d->life);
+}
+
+/* One that works without a claim. Who is not in touch leaves it: somebody may have claimed. */
+static void claim_again(struct dispatcher *d)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    uint64_t epoch = 0;
+    if (!ours(d) || try_claim(d, &epoch, &err) != MLT_OK) {
+        return; /* told when it began; counted */
+    }
+    set_epoch(d, epoch);
+    dispatcher_claimed(d);
+    mlt_log(MLT_LOG_INFO, "claimed", "it has its claim: another one stands in for it from now on",
+            MLT_U("epoch", epoch));
+    mlt_replicas_changed(d->replica->replicas);
 }
 
 /* Until it ends. */
 static void work(struct dispatcher *d)
 {
     struct mlt_error err = MLT_ERROR_INIT;
+    int64_t pause_ns = CLAIM_AGAIN_NS;
     if (dispatcher_open(d, &err) != MLT_OK) {
         mlt_service_fail(d->service, "not_open", err.text);
+    }
+    while (d->shared && atomic_load(&d->hop_epoch) == 0 && await_time(d, pause_ns)) {
+        claim_again(d);
+        pause_ns = pause_ns < CLAIM_AGAIN_NS_MAX ? 2 * pause_ns : CLAIM_AGAIN_NS_MAX;
     }
     (void)pthread_mutex_lock(&d->life);
     while (!ending(d)) {
@@ -197,15 +245,11 @@ static void *own(void *arg)
     struct dispatcher *d = arg;
     uint64_t epoch = 0;
     if (!d->shared || claim(d, &epoch)) {
-        (void)pthread_mutex_lock(&d->life);
-        d->hop_epoch = epoch;
-        d->epoch = epoch != 0 ? epoch : EPOCH_UNCLAIMED;
-        (void)pthread_mutex_unlock(&d->life);
+        set_epoch(d, epoch);
         set_phase(d, PHASE_RUNNING);
-        if (d->shared && epoch == 0) {
-            listen(d);
-        }
-        if (!ends(d)) {
+        /* Without a claim nothing of it would show that another one works: that one is heard first.
+         */
+        if (d->shared && epoch == 0 ? await_time(d, MLT_OWNERS_SILENCE_NS) : !ends(d)) {
             work(d);
         }
     }

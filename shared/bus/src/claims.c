@@ -37,6 +37,7 @@ struct mlt_claims {
     uint64_t slots;
     uint64_t epochs[MLT_SLOT_COUNT]; /* written before the watcher starts */
     void (*on_outbid)(void *ctx, uint32_t slot, uint64_t epoch);
+    bool (*wanted)(void *ctx); /* NULL: always */
     void *ctx;
     struct mlt_bus_subscription *subscription;
 
@@ -64,6 +65,15 @@ static void key_of(const struct mlt_claims *c, uint32_t slot, char *out, size_t 
     (void)snprintf(out, size, "%s.%" PRIu32, c->service, slot);
 }
 
+/* Whoever ends must not claim any more: others have heard that it gives all up, and would be outbid
+ * by somebody who is not there. */
+static enum mlt_status check_wanted(const struct mlt_claims *c, struct mlt_error *err)
+{
+    return c->wanted == NULL || c->wanted(c->ctx)
+               ? MLT_OK
+               : mlt_error_set(err, MLT_E_CLOSED, "claims of %s: it ends", c->service);
+}
+
 /* ---- writing ---- */
 
 static enum mlt_status put_claim(struct mlt_claims *c, uint32_t slot, struct mlt_error *err)
@@ -84,8 +94,11 @@ static enum mlt_status put_claim(struct mlt_claims *c, uint32_t slot, struct mlt
     /* No acknowledgement in time: it may be written or not, so it is written again, with a higher
      * revision. */
     for (int i = 0; i < PUT_ATTEMPTS && status == MLT_E_TIMEOUT; i++) {
-        status = mlt_kv_put(c->store, MLT_OWNERS_BUCKET, key, mlt_slice_of(bytes, len),
-                            &c->epochs[slot], err);
+        status = check_wanted(c, err);
+        if (status == MLT_OK) {
+            status = mlt_kv_put(c->store, MLT_OWNERS_BUCKET, key, mlt_slice_of(bytes, len),
+                                &c->epochs[slot], err);
+        }
     }
     return status;
 }
@@ -327,6 +340,9 @@ static enum mlt_status start(struct mlt_claims *c, struct mlt_error *err)
     const struct mlt_bus_subscribe_options options = { .subject = subject };
     status = mlt_bus_subscribe(c->store->bus, &options, on_claim, c, &c->subscription, err);
     if (status == MLT_OK) {
+        status = check_wanted(c, err);
+    }
+    if (status == MLT_OK) {
         status = raise_revisions(c, err);
     }
     if (status == MLT_OK) {
@@ -360,8 +376,12 @@ enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_clai
     c->boot = options->boot;
     c->slots = options->slots;
     c->on_outbid = options->on_outbid;
+    c->wanted = options->wanted;
     c->ctx = options->ctx;
-    const enum mlt_status status = start(c, err);
+    enum mlt_status status = check_wanted(c, err);
+    if (status == MLT_OK) {
+        status = start(c, err);
+    }
     if (status != MLT_OK) {
         mlt_claims_destroy(c);
         return status;

@@ -562,7 +562,7 @@ static void sender_free(struct mlt_hop_sender *s)
     free(s);
 }
 
-static bool make_partitions(struct mlt_hop_sender *s, const char *subject)
+static bool make_partitions(struct mlt_hop_sender *s, const char *subject, uint64_t epoch)
 {
     s->parts = calloc(s->partitions, sizeof *s->parts);
     for (uint32_t i = 0; s->parts != NULL && i < s->partitions; i++) {
@@ -573,6 +573,7 @@ static bool make_partitions(struct mlt_hop_sender *s, const char *subject)
         p->memory = malloc(s->size);
         p->slots = calloc((size_t)s->slot_mask + 1, sizeof *p->slots);
         p->oldest = p->next = p->send = 1;
+        p->epoch = epoch;
         (void)snprintf(p->subject, sizeof p->subject, "%s.%02u", subject, i);
         if (p->memory == NULL || p->slots == NULL) {
             return false;
@@ -618,7 +619,7 @@ enum mlt_status mlt_hop_sender_create(struct mlt_bus *bus,
     (void)pthread_mutex_init(&s->room_lock, NULL);
     mlt_bus_cond_init(&s->room);
     set_sizes(s, options);
-    enum mlt_status status = make_partitions(s, options->subject)
+    enum mlt_status status = make_partitions(s, options->subject, options->epoch)
                                  ? listen(s, options->service, err)
                                  : mlt_error_set(err, MLT_E_NOMEM, "no memory for a hop's ring");
     if (status != MLT_OK) {

@@ -21,6 +21,7 @@ struct mlt_replicas {
     struct mlt_bus_subscription *beats;
     pthread_t keeper;
     bool keeper_started;
+    uint64_t later; /* the keeper's: told of, and still in the way of themselves */
     struct mlt_gauge *peers;
     struct mlt_counter *taken[MLT_OWNERS_REASONS];
     struct mlt_counter *unsent, *unreadable; /* beats */
@@ -150,21 +151,28 @@ bool mlt_replicas_in_touch(const struct mlt_replicas *replicas)
 
 /* ---- the keeper ---- */
 
-static void take_over(struct mlt_replicas *r, uint64_t partitions, enum mlt_owners_reason reason)
+/* False: not before something of the service's ended. */
+static bool take_over(struct mlt_replicas *r, uint64_t partitions, enum mlt_owners_reason reason)
 {
     for (uint32_t p = 0; p < r->owners.partitions; p++) {
-        if ((partitions >> p & 1) != 0) {
+        if (((partitions & ~r->later) >> p & 1) != 0) {
             mlt_counter_add(r->taken[reason], 1);
             mlt_log(MLT_LOG_WARN, "takeover", "claiming a partition of another instance",
                     MLT_U("partition", p), MLT_S("reason", mlt_owners_reason_word(reason)));
         }
     }
-    if (!r->ports.take_over(r->ports.ctx, partitions)) {
+    const enum mlt_replicas_taken taken = r->ports.take_over(r->ports.ctx, partitions);
+    r->later = taken == MLT_REPLICAS_LATER ? partitions : 0;
+    if (taken == MLT_REPLICAS_LATER) {
+        return false;
+    }
+    if (taken == MLT_REPLICAS_REFUSED) {
         (void)pthread_mutex_lock(&r->lock);
         mlt_owners_failed(&r->owners, partitions, mlt_clock_mono_ns());
         (void)pthread_mutex_unlock(&r->lock);
     }
     send_beat(r, false);
+    return true;
 }
 
 /* What the service has of before; true: something of it ended. */
@@ -215,11 +223,10 @@ static void *keep(void *arg)
             r->draining ? MLT_OWNERS_NOTHING : mlt_owners_due(&r->owners, held, now, &take);
         stopping = r->stopping;
         (void)pthread_mutex_unlock(&r->lock);
-        if (take != 0 && !stopping) {
-            take_over(r, take, reason);
-            idle = false;
-        } else if (!stopping) {
-            idle = !tidy(r);
+        r->later &= take; /* another one has the rest, or what it waited for is gone */
+        if (!stopping) {
+            const bool begun = take != 0 && take_over(r, take, reason);
+            idle = !begun && !tidy(r);
         }
     }
     return NULL;

@@ -503,6 +503,36 @@ static void test_receiver_malformed(void **state)
 
 /* ---- the sender ---- */
 
+/* Asked before it could be told: it is nobody's who claims nothing. */
+static void test_a_sender_has_its_epoch_from_the_first_word_on(void **state)
+{
+    (void)state;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_bus_subscription *sub = listen_to("t.e.*");
+    const struct mlt_hop_sender_options options = {
+        .service = "e", .subject = "t.e", .partitions = 3, .boot = 5, .epoch = 77
+    };
+    struct mlt_hop_sender *sender = NULL;
+    assert_int_equal(mlt_hop_sender_create(bus, &options, &sender, &err), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    say_repeat("meltica.int.repeat.e.02", 0, 0);
+    struct heard heard = hear("t.e.02");
+    struct mlt_hop hop = hop_of(&heard);
+    assert_int_equal(hop.flags, MLT_HOP_HEAD);
+    assert_int_equal(hop.epoch, 77);
+    test_put(sender, 1, 0);
+    heard = hear("t.e.01");
+    hop = hop_of(&heard);
+    assert_int_equal(hop.epoch, 77);
+    mlt_hop_sender_set_epoch(sender, 1, 78);
+    test_put(sender, 1, 1);
+    heard = hear("t.e.01");
+    hop = hop_of(&heard);
+    assert_int_equal(hop.epoch, 78);
+    mlt_hop_sender_destroy(sender, 0);
+    mlt_bus_unsubscribe(sub);
+}
+
 /* Batches carry where the sender stands; a request moves it back; silence brings heads. */
 static void test_sender_speaks(void **state)
 {
@@ -780,6 +810,7 @@ int main(void)
         ONE(test_receiver_hears_who_claims_nothing),
         ONE(test_receiver_takes_what_was_acknowledged_before),
         ONE(test_receiver_malformed),
+        ONE(test_a_sender_has_its_epoch_from_the_first_word_on),
         ONE(test_sender_speaks),
         ONE(test_sender_says_a_loss_alone),
         ONE(test_sender_ends_when_all_is_acknowledged),

@@ -1,5 +1,5 @@
 if(TARGET meltica-dispatcher AND TARGET meltica-control-bus AND TARGET mlt_test_server)
-    foreach(name flow control instruments resync ring)
+    foreach(name flow control instruments resync claim ring)
         mlt_add_test(NAME test_dispatcher_${name} SOURCES test_dispatcher_${name}.c dispatcher_rig.c
             LIBS mlt_test_server mlt_bus mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 120
             DEPENDS meltica-dispatcher meltica-control-bus)

@@ -50,6 +50,9 @@ struct mlt_hop_sender_options {
     /* Bit p: this sender speaks for partition p; 0: for all. Two senders that speak for one take it
      * from each other. */
     uint64_t partition_mask;
+    /* Of every partition until mlt_hop_sender_set_epoch: what is said before that, a head too, must
+     * not be taken for somebody's who claims nothing. 0: none. */
+    uint64_t epoch;
 };
 
 struct mlt_hop_sender_stats {

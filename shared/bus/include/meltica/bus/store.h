@@ -90,13 +90,16 @@ struct mlt_claims_options {
     /* Somebody claimed a slot of ours with a higher revision: we own it no more. Thread of the
      * watcher. */
     void (*on_outbid)(void *ctx, uint32_t slot, uint64_t epoch);
+    /* Asked before each request of mlt_claims_create, on its thread; false: the caller ends, and
+     * nothing more is written. NULL: it is wanted. */
+    bool (*wanted)(void *ctx);
     void *ctx;
 };
 /* Writes the claim of every wanted slot; epochs[s] is the revision, which is the epoch (the
  * bucket's first sequence is the time of its creation in ns, and one that is found empty goes on
  * with the time, so that epochs grow over its loss). Then watches the keys. E_UNAVAILABLE without
  * JetStream: the caller uses the start time in ns as epoch. E_NOT_FOUND (external and no bucket),
- * E_AUTH. */
+ * E_AUTH, E_CLOSED (not wanted any more: some claims may be written). */
 enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_claims_options *options,
                                   uint64_t epochs[MLT_SLOT_COUNT], struct mlt_claims **claims,
                                   struct mlt_error *err) MLT_MUST_CHECK;

@@ -22,13 +22,22 @@ enum mlt_replicas_rest {
     MLT_REPLICAS_ENDED /* there was something that had ended; it was freed, and there may be more */
 };
 
+/* What became of what was to be taken over. */
+enum mlt_replicas_taken {
+    MLT_REPLICAS_TAKEN,  /* it is being claimed, and is `owned` */
+    MLT_REPLICAS_LATER,  /* what the service had of it has not ended yet: when it has, or is tidied
+                          */
+    MLT_REPLICAS_REFUSED /* that cannot be: tried again after MLT_OWNERS_RETRY_NS */
+};
+
 struct mlt_replicas_ports {
     /* Adds what is owned, with its epochs, and what is being claimed, with epoch 0. */
     void (*owned)(void *ctx, struct mlt_owners_beat *beat);
     /* Another one owns something of ours with a higher epoch: it is to be given up. */
     void (*outbid)(void *ctx, const struct mlt_owners_beat *beat);
-    /* Keeper: begin to claim these; they are `owned` when it returns. False: that cannot be. */
-    bool (*take_over)(void *ctx, uint64_t partitions);
+    /* Keeper: begin to claim these. LATER: asked again when mlt_replicas_changed is called, and
+     * with each beat. */
+    enum mlt_replicas_taken (*take_over)(void *ctx, uint64_t partitions);
     /* Keeper: frees one thing that ended, if there is one; *failed: its partitions, where its
      * claims could not be written. */
     enum mlt_replicas_rest (*tidy)(void *ctx, uint64_t *failed);

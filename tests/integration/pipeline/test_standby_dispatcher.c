@@ -18,9 +18,14 @@
 #include "mlt_stack.h"
 
 #define PAGE_BYTES 262144u
-#define ASLEEP_EVENTS 6000u
+#define ASLEEP_EVENTS 3000u
 /* What it had in hand when it was stopped, and what came between that and its figures. */
 #define AWAKE_EVENTS_MAX 1500u
+/* How fast the recording is: so that what is done to the Dispatchers is over before its end. */
+#define SPEED_OF_MANY (MLT_TEST_SANITIZED ? "15" : "30")
+#define SPEED_OF_FEW (MLT_TEST_SANITIZED ? "15" : "90")
+/* One instrument is one partition's, a quarter of it: of seconds without a Dispatcher. */
+#define RING_BYTES "134217728"
 #define TAKEOVER_NS ((MLT_TEST_SANITIZED ? 10 : 2) * MLT_NS_PER_S)
 #define COMMAND_NS (3 * MLT_NS_PER_S)
 #define CONFIRMED_NS ((MLT_TEST_SANITIZED ? 20 : 5) * MLT_NS_PER_S)
@@ -49,8 +54,10 @@ static void copy(const char *from_path, const char *to_path)
 static void run_second(void)
 {
     char table[sizeof stack.folder + 16];
-    const char *const arguments[] = { "--instance", "dispatcher-1", "--replica", "1", "--replicas",
-                                      "2",          "--table",      table,       NULL };
+    const char *const arguments[] = {
+        "--instance", "dispatcher-1", "--replica",    "1",        "--replicas", "2",
+        "--table",    table,          "--ring-bytes", RING_BYTES, NULL
+    };
     (void)snprintf(table, sizeof table, "%s/table.json", stack.folder);
     copy(stack.table, table);
     process_start(&second, "meltica-dispatcher", stack.nats_url, arguments);
@@ -60,12 +67,14 @@ static void run_second(void)
 }
 
 /* replicas: as the first one is told. */
-static void start(const char *replicas, bool jetstream)
+static void start(const char *replicas, bool jetstream, const char *speed)
 {
-    const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
-                                                             "--speed", "15", "--send-all" },
-                                               .dispatcher = { "--replicas", replicas },
-                                               .without_jetstream = !jetstream };
+    const struct mlt_stack_options options = {
+        .exchange = { "--replay", paths[0], paths[1], "--speed", speed, "--send-all" },
+        .adapter = { "--ring-bytes", RING_BYTES },
+        .dispatcher = { "--replicas", replicas, "--ring-bytes", RING_BYTES },
+        .without_jetstream = !jetstream
+    };
     assert_false(running);
     running = true;
     memset(&consumer, 0, sizeof consumer);
@@ -179,13 +188,69 @@ static void assert_in_time(const char *what, int64_t at_ns)
     assert_true(took_ns < TAKEOVER_NS);
 }
 
+/* ---- epochs of what is sent ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    struct mlt_bus_subscription *sub;
+    size_t count; /* of boots */
+    struct {
+        uint64_t boot, epoch;
+    } of[16];
+    uint64_t messages, without, changed;
+} sent = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void on_sent(void *ctx, const struct mlt_bus_message *message)
+{
+    struct mlt_hop hop;
+    size_t at = 0;
+    (void)ctx;
+    if (mlt_hop_decode(message->payload, &hop) != MLT_OK) {
+        return;
+    }
+    (void)pthread_mutex_lock(&sent.lock);
+    while (at < sent.count && sent.of[at].boot != hop.boot) {
+        at++;
+    }
+    if (at == sent.count && at < sizeof sent.of / sizeof sent.of[0]) {
+        sent.of[at].boot = hop.boot;
+        sent.of[at].epoch = hop.epoch;
+        sent.count++;
+    }
+    sent.messages++;
+    sent.without += hop.epoch == 0;
+    sent.changed += at < sent.count && sent.of[at].epoch != hop.epoch;
+    (void)pthread_mutex_unlock(&sent.lock);
+}
+
+static void listen_to_sent(void)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    const struct mlt_bus_subscribe_options options = { .subject = "meltica.int.canonical.*" };
+    assert_int_equal(mlt_bus_subscribe(bus, &options, on_sent, NULL, &sent.sub, &err), MLT_OK);
+}
+
+/* Whoever took over claimed before its first word, and claimed above all before it. */
+static void assert_epochs(size_t boots)
+{
+    mlt_bus_unsubscribe(sent.sub);
+    assert_true(sent.messages > 0);
+    assert_int_equal(sent.without, 0);
+    assert_int_equal(sent.changed, 0);
+    assert_int_equal(sent.count, boots);
+    for (size_t i = 1; i < sent.count; i++) {
+        assert_true(sent.of[i].epoch > sent.of[i - 1].epoch);
+    }
+}
+
 static void test_every_event_comes_whoever_dispatches_it(void **state)
 {
     static const char *const consumers[] = { "before", "replaced", "asleep", "awake", "ended" };
     size_t from = 0;
     (void)state;
-    start("2", true);
-    await_events(8000);
+    start("2", true, SPEED_OF_MANY);
+    listen_to_sent();
+    await_events(3000);
     assert_active(1, 0);
     subscribe(consumers[0]);
     /* Killed. */
@@ -243,6 +308,8 @@ static void test_every_event_comes_whoever_dispatches_it(void **state)
     subscribe(consumers[4]);
     assert_listed(consumers, 5);
     golden_assert_whole(&consumer, paths);
+    /* The first, its stand-in, itself again, its stand-in, itself, its stand-in. */
+    assert_epochs(6);
     assert_int_equal(process_end(&second), 0);
     stop();
 }
@@ -253,7 +320,7 @@ static void test_scaled_from_one_to_two_and_back(void **state)
 {
     size_t from = 0;
     (void)state;
-    start("1", true);
+    start("1", true, SPEED_OF_FEW);
     await_events(8000);
     assert_active(1, 0);
     assert_int_equal(mlt_stack_terminate(&stack, "dispatcher"), 0);
@@ -277,7 +344,7 @@ static void test_without_jetstream_one_works_and_nobody_stands_in(void **state)
 {
     size_t from = 0;
     (void)state;
-    start("2", false);
+    start("2", false, SPEED_OF_FEW);
     await_events(4000);
     assert_active(1, 0);
     mlt_stack_kill(&stack, "dispatcher");

@@ -243,21 +243,27 @@ int mlt_command_book(int argc, char **argv)
 
 /* ---- verify ---- */
 
+#define VERIFY_NOTHING 3 /* exit status: neither right nor wrong */
+
 static int verify_usage(FILE *to, int status)
 {
-    (void)fprintf(to,
-                  "usage: meltica verify INSTRUMENT [--seconds N] [--json]\n       %s\n"
-                  "(joins late, follows for N seconds, 10 by default, with a book of its own and "
-                  "compares every\ndigest; 1 when anything differs or no book is to be had, 0 also "
-                  "where nothing moved in that\ntime, which it says; docs/late-join.md)\n",
-                  MLT_TOOL_CONNECTION_USAGE);
+    (void)fprintf(
+        to,
+        "usage: meltica verify INSTRUMENT [--seconds N] [--json]\n       %s\n"
+        "(joins late, follows for N seconds, 10 by default, with a book of its own and "
+        "compares every\ndigest; 1 when anything differs, 3 when nothing could be compared, "
+        "as where no book is to be\nhad, 0 also where nothing moved in that time, which it "
+        "says; docs/late-join.md)\n",
+        MLT_TOOL_CONNECTION_USAGE);
     return status;
 }
 
 static void say_verdict(const struct mlt_verify_result *r, const char *instrument)
 {
     const struct mlt_follow_counts *c = &r->counts;
-    if (!r->right) {
+    if (r->nothing) {
+        (void)printf("%s: nothing compared: %s\n", instrument, r->reason);
+    } else if (!r->right) {
         (void)printf("%s: WRONG: %s\n", instrument, r->reason);
     } else if (c->deltas + c->books_right == 0) {
         (void)printf("%s: right, but nothing moved in that time: no delta and no BOOK to compare, "
@@ -313,7 +319,10 @@ static int run_verify(struct mlt_bus *bus, const char *instrument, int64_t secon
                       err.text[0] != '\0' ? err.text : mlt_status_text(status));
         return 1;
     }
-    return fflush(stdout) == 0 && result.right ? 0 : 1;
+    if (fflush(stdout) != 0) {
+        return 1;
+    }
+    return result.right ? 0 : result.nothing ? VERIFY_NOTHING : 1;
 }
 
 int mlt_command_verify(int argc, char **argv)

@@ -191,6 +191,7 @@ static void judge(struct verify *v, struct mlt_verify_result *r)
     const struct mlt_follow_counts *c = mlt_follow_get_counts(v->follow);
     r->counts = *c;
     r->foreign = v->foreign;
+    r->compared = c->digests_right + c->digests_wrong + c->books_right + c->books_wrong;
     r->state = mlt_follow_state(v->follow);
     r->joined = mlt_follow_joined(v->follow);
     if (r->joined) {
@@ -219,6 +220,8 @@ static void judge(struct verify *v, struct mlt_verify_result *r)
         (void)snprintf(r->reason, sizeof r->reason, "nothing carried a digest to compare");
     }
     r->right = r->reason[0] == '\0';
+    r->nothing = !r->right && r->compared + c->sequence_holes + r->dropped + r->foreign == 0 &&
+                 mlt_follow_wrong(v->follow)[0] == '\0';
 }
 
 static enum mlt_status check(struct verify *v, struct mlt_verify_result *r, struct mlt_error *err)
@@ -274,9 +277,9 @@ enum mlt_status mlt_verify_json(const struct mlt_verify_result *r, const char *i
                                 struct mlt_buf *out)
 {
     const struct mlt_follow_counts *c = &r->counts;
-    enum mlt_status status =
-        mlt_buf_printf(out, "{\"instrument\":\"%s\",\"right\":%s,\"reason\":", instrument,
-                       r->right ? "true" : "false");
+    enum mlt_status status = mlt_buf_printf(
+        out, "{\"instrument\":\"%s\",\"right\":%s,\"compared\":%" PRIu64 ",\"reason\":", instrument,
+        r->right ? "true" : "false", r->compared);
     if (status == MLT_OK) {
         status = mlt_buf_append_json_string(out, mlt_slice_of_string(r->reason));
     }

@@ -29,6 +29,8 @@ struct mlt_verify_result {
     enum mlt_book_state state; /* as said last */
     uint32_t digest;           /* the same */
     bool right;                /* the verdict */
+    uint64_t compared;         /* digests and books, right or wrong */
+    bool nothing;              /* not right, and yet nothing was wrong: nothing was compared */
     bool joined;               /* at the end */
     char reason[400];          /* why not; "" when right */
 };

@@ -260,7 +260,6 @@ static void test_verify_finds_each_thing_that_is_wrong(void **state)
         { "HOLE-USDT", "events are missing by their sequence" },
         { "LEVEL-USDT", "BOOK at update id" },
         { "CHECKPOINT-USDT", "checkpoint at update id" },
-        { "NOBODY-USDT", "no book: no checkpoint NOBODY-USDT.checkpoint" },
     };
     enum { CASES = sizeof cases / sizeof cases[0] };
     struct command commands[CASES];
@@ -273,6 +272,7 @@ static void test_verify_finds_each_thing_that_is_wrong(void **state)
         assert_int_equal(command_end(&commands[i]), 1);
         cJSON *json = parse(&commands[i]);
         assert_true(cJSON_IsFalse(member(json, "right")));
+        assert_true(count(json, "compared") > 0);
         if (strstr(member(json, "reason")->valuestring, cases[i].reason) == NULL) {
             fail_msg("%s: %s", cases[i].token, command_out(&commands[i]));
         }
@@ -285,21 +285,37 @@ static void test_verify_finds_each_thing_that_is_wrong(void **state)
 static void test_verify_says_so_where_nothing_moved(void **state)
 {
     (void)state;
-    struct command quiet, nobody;
-    command_start(&quiet, ARGS("verify", QUIET, "--seconds", "1", HERE), NULL);
-    command_start(&nobody, ARGS("verify", "NOBODY-USDT", "--seconds", "1", HERE), NULL);
-    assert_int_equal(command_end(&quiet), 0);
+    struct command quiet;
+    assert_int_equal(command_run(&quiet, ARGS("verify", QUIET, "--seconds", "1", HERE), NULL), 0);
     assert_non_null(strstr(command_out(&quiet), QUIET ": right, but nothing moved in that time"));
     assert_non_null(strstr(command_out(&quiet), "  digests: 1 right, 0 wrong; books: 0 right"));
-    assert_int_equal(command_end(&nobody), 1);
+    command_free(&quiet);
+}
+
+/* What was not looked at is neither right nor wrong. */
+static void test_verify_says_so_where_nothing_was_compared(void **state)
+{
+    (void)state;
+    struct command nobody, json_one;
+    command_start(&nobody, ARGS("verify", "NOBODY-USDT", "--seconds", "1", HERE), NULL);
+    command_start(&json_one, ARGS("verify", "NOBODY-USDT", "--seconds", "1", "--json", HERE), NULL);
+    assert_int_equal(command_end(&nobody), 3);
     const char *out = command_out(&nobody);
+    assert_null(strstr(out, "WRONG"));
+    assert_non_null(
+        strstr(out, "NOBODY-USDT: nothing compared: no book: no checkpoint NOBODY-USDT"));
     assert_non_null(strstr(out, "it is not listed, or nobody asks for its BOOK"));
     assert_non_null(strstr(out, "meltica sub BOOK NOBODY-USDT"));
     assert_non_null(strstr(out, "  state not told, no book, never joined, "));
     assert_null(strstr(out, "digest 0"));
     assert_null(strstr(out, "-1"));
-    command_free(&quiet);
+    assert_int_equal(command_end(&json_one), 3);
+    cJSON *json = parse(&json_one);
+    assert_true(cJSON_IsFalse(member(json, "right")));
+    assert_int_equal(count(json, "compared"), 0);
+    cJSON_Delete(json);
     command_free(&nobody);
+    command_free(&json_one);
 }
 
 static void test_a_signal_ends_verify_with_a_verdict(void **state)
@@ -405,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_verify_says_right_and_how_it_knows),
         cmocka_unit_test(test_verify_finds_each_thing_that_is_wrong),
         cmocka_unit_test(test_verify_says_so_where_nothing_moved),
+        cmocka_unit_test(test_verify_says_so_where_nothing_was_compared),
         cmocka_unit_test(test_a_signal_ends_verify_with_a_verdict),
         cmocka_unit_test(test_book_once_is_one_ladder_without_colours),
         cmocka_unit_test(test_book_json_is_books_only),

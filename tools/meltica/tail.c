@@ -14,15 +14,19 @@
 #include "commands.h"
 #include "connection.h"
 #include "meltica/base/clock.h"
+#include "meltica/bus/stored.h"
 #include "meltica/trace/trace.h"
 #include "plain.h"
 
+#define LIVE_PREFIX "meltica.data"
 #define REDRAW_NS (250 * MLT_NS_PER_MS)
 #define REDRAW_PLAIN_NS (1000 * MLT_NS_PER_MS)
 #define FLUSH_NS (20 * MLT_NS_PER_MS)
 #define ARENA_BYTES_MAX (16u << 20)
 #define PICTURE_BYTES_MAX (8u << 20)
 #define HEAD_BYTES_MAX 8192u
+#define SILENCE_NS MLT_NS_PER_S /* then it is looked up whether there is such an instrument */
+#define VALUE_BYTES_MAX (64u << 10)
 
 struct tail {
     pthread_mutex_t lock; /* what the subscription's thread writes and the main thread draws */
@@ -33,6 +37,7 @@ struct tail {
     uint64_t foreign;     /* messages that are no events */
     uint64_t events, events_max;
     struct mlt_trace *trace; /* NULL: off */
+    const char *unheard;     /* instrument that is looked up if nothing comes; NULL: none */
     const char *head_path;   /* NULL: none */
     char head[HEAD_BYTES_MAX];
 };
@@ -133,6 +138,39 @@ static void say_summary(struct tail *t, struct mlt_buf *text)
     (void)fflush(stdout);
 }
 
+/* Waiting for what nobody lists looks like waiting for a quiet one. Where the catalogue cannot be
+ * read nothing is said: that is no reason to doubt the name. */
+static void say_if_unknown(struct tail *t, struct mlt_bus *bus)
+{
+    struct mlt_store *store = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf value;
+    uint64_t revision = 0;
+    mlt_buf_init(&value, VALUE_BYTES_MAX);
+    enum mlt_status status = mlt_store_create(bus, 0, &store, &err);
+    if (status == MLT_OK) {
+        status = mlt_kv_get(store, MLT_INSTRUMENTS_BUCKET, t->unheard, &value, &revision, &err);
+    }
+    if (status == MLT_E_NOT_FOUND) {
+        (void)fprintf(stderr,
+                      "meltica tail: nothing is known of %s: the exchange does not list it under "
+                      "this name, or no Dispatcher has the listing yet (bucket %s); meltica top "
+                      "--once shows what flows. Waiting for it all the same\n",
+                      t->unheard, MLT_INSTRUMENTS_BUCKET);
+    }
+    mlt_store_destroy(store);
+    mlt_buf_fini(&value);
+}
+
+/* Whether it is time to look that up; once. */
+static bool is_unheard(struct tail *t, int64_t elapsed_ns)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    const bool silent = t->events == 0;
+    (void)pthread_mutex_unlock(&t->lock);
+    return t->unheard != NULL && silent && elapsed_ns >= SILENCE_NS;
+}
+
 /* Redraws (or flushes the JSON lines) until a signal, the time, the count, or a closed stdout. */
 static void show(struct tail *t, struct mlt_bus *bus, const char *title, int signals,
                  int64_t seconds)
@@ -165,6 +203,10 @@ static void show(struct tail *t, struct mlt_bus *bus, const char *title, int sig
                 (void)read_head(t);
             }
             going = draw(t, bus, title, now - last, terminal, &picture) && going;
+        }
+        if (going && is_unheard(t, now - start)) {
+            say_if_unknown(t, bus);
+            t->unheard = NULL;
         }
         last = now;
         going = going && (seconds == 0 || now - start < seconds * MLT_NS_PER_S);
@@ -243,7 +285,7 @@ int mlt_command_tail(int argc, char **argv)
     struct mlt_tool_connection connection;
     mlt_tool_connection_init(&connection);
     struct tail t = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    const char *instrument = NULL, *prefix = "meltica.data";
+    const char *instrument = NULL, *prefix = LIVE_PREFIX;
     int64_t seconds = 0, count = 0;
     bool wrong = false;
     if (mlt_tool_help(argc, argv)) {
@@ -283,6 +325,9 @@ int mlt_command_tail(int argc, char **argv)
     }
     if (!open_trace(&t)) {
         return 2;
+    }
+    if (instrument != NULL && strcmp(instrument, "*") != 0 && strcmp(prefix, LIVE_PREFIX) == 0) {
+        t.unheard = instrument;
     }
     char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
     (void)snprintf(subject, sizeof subject, "%s.%s", prefix, instrument != NULL ? instrument : "*");

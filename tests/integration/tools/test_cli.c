@@ -193,6 +193,22 @@ static void test_tail_of_one_instrument_has_only_that(void **state)
     command_free(&c);
 }
 
+static void test_tail_of_an_unknown_instrument_says_so_and_waits(void **state)
+{
+    (void)state;
+    struct command c;
+    command_start(&c, ARGS("tail", "SYM9999-USDT", "--json", HERE), NULL);
+    assert_true(command_wait_said(&c, "nothing is known of SYM9999-USDT"));
+    assert_int_equal(kill(c.pid, SIGINT), 0); /* it had not ended */
+    assert_int_equal(command_end(&c), 0);
+    assert_string_equal(command_out(&c), "");
+    command_free(&c);
+    assert_int_equal(
+        command_run(&c, ARGS("tail", "SYM0002-USDT", "--json", "--seconds", "3", HERE), NULL), 0);
+    assert_string_equal(command_err(&c), "");
+    command_free(&c);
+}
+
 static void test_tail_without_a_terminal_is_a_plain_table(void **state)
 {
     (void)state;
@@ -689,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_health_asks_a_page_and_ends_with_its_answer),
         cmocka_unit_test(test_tail_prints_so_many_json_lines_and_ends),
         cmocka_unit_test(test_tail_of_one_instrument_has_only_that),
+        cmocka_unit_test(test_tail_of_an_unknown_instrument_says_so_and_waits),
         cmocka_unit_test(test_tail_without_a_terminal_is_a_plain_table),
         cmocka_unit_test(test_tail_shows_the_head_and_reads_it_again),
         cmocka_unit_test(test_a_recording_decodes_to_the_same_events_without_a_gap),

@@ -1,8 +1,9 @@
 /*
  * A storm of faults over a synthetic market, through the real processes: frames that are dropped,
- * doubled, out of order or late, lines that are cut, snapshots that are stale, slow, refused, cut
- * short, huge, another symbol's, or a page of something in between. No BOOK that says LIVE is
- * wrong, each fault is recovered from, and the weight that the exchange grants is not exceeded.
+ * doubled, out of order, late, cut short or no JSON any more, lines that are cut, snapshots that
+ * are stale, slow, refused, cut short, huge, another symbol's, or a page of something in between.
+ * No BOOK that says LIVE is wrong, each fault is recovered from, and the weight that the exchange
+ * grants is not exceeded.
  */
 #include "mlt_test.h"
 
@@ -31,9 +32,9 @@ static const struct storm short_storm = {
     .rate = "1500",
     .speed = "1",
     .seconds = "0",
-    .faults = "200",
-    .spec = "drop:6,duplicate:4,reorder:4,delay:4,cut:1,stale:3,slow:3,fail:3,busy:2,truncate:3,"
-            "banned:2,huge:2,html:3,wrong_symbol:4",
+    .faults = "240",
+    .spec = "drop:6,duplicate:4,reorder:4,delay:4,cut:1,shorten:4,corrupt:4,stale:3,slow:3,fail:3,"
+            "busy:2,truncate:3,banned:2,huge:2,html:3,wrong_symbol:4",
     .frame_rate = "40000",
     .snapshot_rate = "200",
     .weight_limit = "24000",
@@ -47,9 +48,8 @@ static const struct storm long_storm = {
     .speed = "12",
     .seconds = "3600",
     .faults = "2200",
-    .spec =
-        "drop:120,duplicate:80,reorder:80,delay:80,cut:1,stale:3,slow:3,fail:3,busy:2,truncate:3,"
-        "banned:1,huge:1,html:2,wrong_symbol:3",
+    .spec = "drop:120,duplicate:80,reorder:80,delay:80,cut:1,shorten:40,corrupt:40,stale:3,slow:3,"
+            "fail:3,busy:2,truncate:3,banned:1,huge:1,html:2,wrong_symbol:3",
     .frame_rate = "5000",
     .snapshot_rate = "200",
     .weight_limit = "6000",
@@ -250,10 +250,10 @@ static void add_fault(struct fault_row *row, const cJSON *fault)
 /* The table of faults and recoveries; how many were not recovered from. */
 static unsigned print_table(void)
 {
-    static const char *const kinds[] = { "drop", "duplicate",   "reorder", "delay",
-                                         "cut",  "stale",       "slow",    "fail",
-                                         "busy", "truncate",    "banned",  "huge",
-                                         "html", "wrong_symbol" };
+    static const char *const kinds[] = { "drop",   "duplicate", "reorder", "delay",
+                                         "cut",    "shorten",   "corrupt", "stale",
+                                         "slow",   "fail",      "busy",    "truncate",
+                                         "banned", "huge",      "html",    "wrong_symbol" };
     struct fault_row all = { 0 };
     unsigned lost = 0, kinds_seen = 0;
     (void)printf("%-12s %7s %10s %12s %12s\n", "fault", "number", "recovered", "median ms",
@@ -285,6 +285,23 @@ static unsigned print_table(void)
     return lost;
 }
 
+/* Each frame that was damaged is a Rejection by name; what is rejected besides are answers of REST
+ * that were cut short, or pages. A line that is cut may take one with it. */
+static void assert_damaged_are_rejected(void)
+{
+    cJSON *page = get_faults(0, 0);
+    const cJSON *by_kind = cJSON_GetObjectItemCaseSensitive(page, "by_kind");
+    const int64_t frames = number_member(by_kind, "shorten") + number_member(by_kind, "corrupt");
+    const int64_t answers = number_member(by_kind, "truncate") + number_member(by_kind, "html");
+    const int64_t cuts = number_member(by_kind, "cut");
+    cJSON_Delete(page);
+    const uint64_t rejected =
+        mlt_stack_metric(&stack, "dispatcher", "meltica_rejected_total", "reason=\"parse\"");
+    (void)printf("%lld frames damaged, %llu rejections\n", (long long)frames,
+                 (unsigned long long)rejected);
+    assert_true((int64_t)rejected + cuts >= frames && (int64_t)rejected <= frames + answers);
+}
+
 static void assert_verdict(const struct storm *storm)
 {
     const unsigned lost = print_table();
@@ -306,6 +323,7 @@ static void assert_verdict(const struct storm *storm)
     assert_true(seen.checked >= 20u * seen.symbols && seen.other > 0);
     assert_int_equal(lost, 0);
     assert_int_equal(mlt_stack_exchange_status(&stack, "rest_refused"), 0);
+    assert_damaged_are_rejected();
     assert_true(peak > 0 && peak <= strtoll(storm->weight_limit, NULL, 10));
     cJSON *page = get_faults(0, 0);
     assert_true(number_member(page, "total") >= strtoll(storm->faults, NULL, 10));

@@ -333,6 +333,37 @@ static void on_describe(void *ctx, const struct mlt_bus_message *request,
 
 /* ---- commands ---- */
 
+/* An answer that is made: sent, where somebody waits for one. */
+static void reply(struct control_bus *c, const struct mlt_work *work, enum mlt_status made,
+                  const struct mlt_buf *answer, const struct mlt_control_refusal *refusal)
+{
+    enum mlt_status status = made;
+    if (status == MLT_OK && work->reply[0] != '\0') {
+        status = mlt_bus_reply(c->control, work->reply, mlt_buf_view(answer), refusal->code,
+                               refusal->message);
+    }
+    if (status != MLT_OK) {
+        mlt_log(MLT_LOG_WARN, "not_answered", "a command was not answered",
+                MLT_S("reason", mlt_status_word(status)));
+    }
+}
+
+/* On the thread of a worker, of what still waits when the time to end is over. */
+static void refuse_at_end(void *ctx, const struct mlt_work *work)
+{
+    struct control_bus *c = ctx;
+    struct mlt_control_refusal refusal;
+    struct mlt_buf answer;
+    (void)mlt_control_refuse(&refusal, 503, "",
+                             "this Control Bus ends and did not come to this command, nothing "
+                             "changed: ask again");
+    mlt_buf_init(&answer, MLT_CONTROL_REQUEST_BYTES_MAX);
+    const enum mlt_status made = mlt_control_refusal_json(&refusal, &answer);
+    mlt_control_meters_answered(&c->meters, work->verb, refusal.code, -1);
+    reply(c, work, made, &answer, &refusal);
+    mlt_buf_fini(&answer);
+}
+
 /* On the thread of a worker. */
 static void carry_out(void *ctx, const struct mlt_work *work)
 {
@@ -359,14 +390,7 @@ static void carry_out(void *ctx, const struct mlt_work *work)
     mlt_command_span_end(mlt_service_trace(c->service), &span, refusal.code);
     mlt_control_meters_answered(&c->meters, work->verb, refusal.code,
                                 mlt_clock_mono_ns() - begin_ns);
-    if (status == MLT_OK && work->reply[0] != '\0') {
-        status = mlt_bus_reply(c->control, work->reply, mlt_buf_view(&answer), refusal.code,
-                               refusal.message);
-    }
-    if (status != MLT_OK) {
-        mlt_log(MLT_LOG_WARN, "not_answered", "a command was not answered",
-                MLT_S("reason", mlt_status_word(status)));
-    }
+    reply(c, work, status, &answer, &refusal);
     mlt_buf_fini(&answer);
 }
 
@@ -434,7 +458,8 @@ static void stop(void *state)
     for (size_t i = 0; i < c->adapter_count; i++) {
         free_status(c->adapters[i].status);
     }
-    mlt_workers_destroy(c->workers);
+    /* The endpoints have ended: nobody puts any more. */
+    mlt_workers_destroy(c->workers, mlt_clock_mono_ns() + mlt_service_drain_left_ns(c->service));
     mlt_commands_destroy(c->commands);
     mlt_policy_file_destroy(c->authority.file);
     (void)pthread_mutex_destroy(&c->lock);
@@ -469,7 +494,8 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
         status = mlt_commands_create(c->control, &commands, &c->commands, err);
     }
     if (status == MLT_OK) {
-        status = mlt_workers_create(carry_out, c, &c->workers, err);
+        const struct mlt_workers_ports ports = { carry_out, refuse_at_end, c };
+        status = mlt_workers_create(&ports, &c->workers, err);
     }
     if (status == MLT_OK) {
         status = mlt_bus_subscribe(c->control, &tables, on_table_changed, c, &c->tables, err);

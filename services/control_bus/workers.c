@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meltica/base/clock.h"
+
 struct mlt_workers {
-    void (*run)(void *ctx, const struct mlt_work *work);
-    void *ctx;
+    struct mlt_workers_ports ports;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stop;
+    int64_t until_ns; /* where it stops: what is begun later is refused */
     size_t first, count, most;
     struct mlt_work *queue[MLT_WORKERS_QUEUE_MAX];
     size_t thread_count;
@@ -24,14 +26,15 @@ static void *work(void *argument)
         while (!w->stop && w->count == 0) {
             (void)pthread_cond_wait(&w->changed, &w->lock);
         }
-        if (w->stop) {
+        if (w->count == 0) {
             break;
         }
+        const bool late = w->stop && mlt_clock_mono_ns() >= w->until_ns;
         struct mlt_work *next = w->queue[w->first];
         w->first = (w->first + 1) % MLT_WORKERS_QUEUE_MAX;
         w->count--;
         (void)pthread_mutex_unlock(&w->lock);
-        w->run(w->ctx, next);
+        (late ? w->ports.refuse : w->ports.run)(w->ports.ctx, next);
         free(next);
         (void)pthread_mutex_lock(&w->lock);
     }
@@ -39,20 +42,19 @@ static void *work(void *argument)
     return NULL;
 }
 
-enum mlt_status mlt_workers_create(void (*run)(void *ctx, const struct mlt_work *work), void *ctx,
+enum mlt_status mlt_workers_create(const struct mlt_workers_ports *ports,
                                    struct mlt_workers **workers, struct mlt_error *err)
 {
     struct mlt_workers *w = calloc(1, sizeof *w);
     if (w == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "no memory for workers");
     }
-    w->run = run;
-    w->ctx = ctx;
+    w->ports = *ports;
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_cond_init(&w->changed, NULL);
     while (w->thread_count < MLT_WORKERS_THREADS) {
         if (pthread_create(&w->threads[w->thread_count], NULL, work, w) != 0) {
-            mlt_workers_destroy(w);
+            mlt_workers_destroy(w, 0);
             return mlt_error_set(err, MLT_E_INTERNAL, "a worker's thread does not start");
         }
         w->thread_count++;
@@ -61,20 +63,18 @@ enum mlt_status mlt_workers_create(void (*run)(void *ctx, const struct mlt_work 
     return MLT_OK;
 }
 
-void mlt_workers_destroy(struct mlt_workers *workers)
+void mlt_workers_destroy(struct mlt_workers *workers, int64_t until_ns)
 {
     if (workers == NULL) {
         return;
     }
     (void)pthread_mutex_lock(&workers->lock);
     workers->stop = true;
+    workers->until_ns = until_ns;
     (void)pthread_cond_broadcast(&workers->changed);
     (void)pthread_mutex_unlock(&workers->lock);
     for (size_t i = 0; i < workers->thread_count; i++) {
         (void)pthread_join(workers->threads[i], NULL);
-    }
-    for (size_t i = 0; i < workers->count; i++) {
-        free(workers->queue[(workers->first + i) % MLT_WORKERS_QUEUE_MAX]);
     }
     (void)pthread_cond_destroy(&workers->changed);
     (void)pthread_mutex_destroy(&workers->lock);

@@ -23,12 +23,20 @@ struct mlt_work {
     uint8_t request[]; /* len bytes */
 };
 
-/* run: on a worker's thread, one call for each piece of work; it answers. E_NOMEM, E_INTERNAL. */
-enum mlt_status mlt_workers_create(void (*run)(void *ctx, const struct mlt_work *work), void *ctx,
+struct mlt_workers_ports {
+    /* On a worker's thread, one call of one of them for each piece of work; both answer it. */
+    void (*run)(void *ctx, const struct mlt_work *work);
+    void (*refuse)(void *ctx, const struct mlt_work *work); /* there is no time for it any more */
+    void *ctx;
+};
+
+/* E_NOMEM, E_INTERNAL. */
+enum mlt_status mlt_workers_create(const struct mlt_workers_ports *ports,
                                    struct mlt_workers **workers,
                                    struct mlt_error *err) MLT_MUST_CHECK;
-/* Carries out what is in hand, and leaves what is queued. NULL is fine. */
-void mlt_workers_destroy(struct mlt_workers *workers);
+/* Carries out what is in hand or queued; from until_ns on (monotonic) what is still queued is
+ * refused. Nothing may be put any more. NULL is fine. */
+void mlt_workers_destroy(struct mlt_workers *workers, int64_t until_ns);
 /* How many pieces of work wait now, and the most that did. Any thread. */
 void mlt_workers_waiting(struct mlt_workers *workers, size_t *now, size_t *most);
 /* Copies the message. E_FULL, E_TOO_BIG (a subject), E_NOMEM. Any thread. */

@@ -30,6 +30,7 @@
 #define DATA_BYTES_MAX (64u << 10)
 #define LAST_ERROR_BYTES_MAX 256
 #define MONITOR_PENDING_MAX 1024
+#define DRAIN_NS MLT_NS_PER_S
 
 struct endpoint {
     struct mlt_micro *micro;
@@ -467,9 +468,14 @@ void mlt_micro_stop(struct mlt_micro *micro)
     for (size_t i = 0; i < MONITORS; i++) {
         mlt_bus_unsubscribe(micro->monitors[i]);
     }
+    /* Who was sent here by the server waits for an answer; of a queue group nobody else has it. */
+    struct mlt_bus_subscription *subscriptions[ENDPOINTS_MAX];
+    for (size_t i = 0; i < micro->endpoint_count; i++) {
+        subscriptions[i] = micro->endpoints[i].subscription;
+    }
+    mlt_bus_unsubscribe_drained(subscriptions, micro->endpoint_count, DRAIN_NS);
     for (size_t i = 0; i < micro->endpoint_count; i++) {
         struct endpoint *e = &micro->endpoints[i];
-        mlt_bus_unsubscribe(e->subscription);
         free(e->name);
         free(e->subject);
         free(e->queue);

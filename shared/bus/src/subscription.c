@@ -22,6 +22,7 @@ struct mlt_bus_subscription {
     natsSubscription *current; /* subs_lock */
     /* subs_lock: the server refuses it; it was asked for again, and has not said so again. */
     bool optional, refused, again;
+    bool drains;      /* of who ends it */
     int64_t asked_ns; /* subs_lock, where it is refused: when it was asked for last */
     uint64_t
         dropped; /* subs_lock: by current, when last looked at; nats.c forgets it with its end */
@@ -437,4 +438,31 @@ void mlt_bus_unsubscribe(struct mlt_bus_subscription *subscription)
     wait_completed(sub);
     retire(sub, one);
     sub_free(sub);
+}
+
+void mlt_bus_unsubscribe_drained(struct mlt_bus_subscription *const *subscriptions, size_t count,
+                                 int64_t wait_ns)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + wait_ns;
+    /* All begin to end before one is waited for. Without a connection there is nothing to wait for.
+     */
+    for (size_t i = 0; i < count; i++) {
+        struct mlt_bus_subscription *sub = subscriptions[i];
+        if (sub != NULL) {
+            (void)pthread_mutex_lock(&sub->bus->subs_lock);
+            sub->drains =
+                sub->current != NULL &&
+                natsSubscription_DrainTimeout(sub->current, wait_ns / MLT_NS_PER_MS) == NATS_OK;
+            (void)pthread_mutex_unlock(&sub->bus->subs_lock);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct mlt_bus_subscription *sub = subscriptions[i];
+        const int64_t left_ms = (until_ns - mlt_clock_mono_ns()) / MLT_NS_PER_MS;
+        if (sub != NULL && sub->drains && left_ms > 0) {
+            /* Too late, or ended by its connection: what follows ends it in any case. */
+            (void)natsSubscription_WaitForDrainCompletion(sub->current, left_ms);
+        }
+        mlt_bus_unsubscribe(sub);
+    }
 }

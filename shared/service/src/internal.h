@@ -81,6 +81,7 @@ struct mlt_service {
 
     enum service_phase phase;
     atomic_bool drain_asked, drained;
+    atomic_llong drain_until_ns; /* monotonic; 0: nothing drains */
     atomic_int exit_status;
     bool deadline_passed;
     struct mlt_timer *drain_timer, *tick_timer, *micro_timer, *echo_timer;

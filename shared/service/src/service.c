@@ -69,7 +69,9 @@ static void begin_drain(void *ctx)
     (void)mlt_service_evaluate(service);
     mlt_log(MLT_LOG_INFO, "draining", "no more work is taken, what is in hand leaves",
             MLT_I("drain_timeout_ms", service->config.drain_timeout_ms));
-    mlt_timer_start(service->drain_timer, service->config.drain_timeout_ms * MLT_NS_PER_MS);
+    const int64_t patience_ns = service->config.drain_timeout_ms * MLT_NS_PER_MS;
+    mlt_timer_start(service->drain_timer, patience_ns);
+    atomic_store(&service->drain_until_ns, mlt_clock_mono_ns() + patience_ns);
     atomic_store(&service->drain_asked, true);
     if (service->spec->drain != NULL) {
         service->spec->drain(service->state);
@@ -561,6 +563,7 @@ static struct mlt_service *service_new(const struct mlt_service_spec *spec, int 
     (void)snprintf(service->missing, sizeof service->missing, "starting");
     atomic_init(&service->drain_asked, false);
     atomic_init(&service->drained, false);
+    atomic_init(&service->drain_until_ns, 0);
     atomic_init(&service->exit_status, EXIT_DRAINED);
     mlt_backoff_init(&service->micro_backoff, MICRO_RETRY_FLOOR_NS, MICRO_RETRY_FLOOR_NS,
                      MICRO_RETRY_MAX_NS, service->boot);
@@ -662,6 +665,14 @@ uint32_t mlt_service_replica(const struct mlt_service *service)
 uint32_t mlt_service_replicas(const struct mlt_service *service)
 {
     return (uint32_t)service->config.replicas;
+}
+
+int64_t mlt_service_drain_left_ns(const struct mlt_service *service)
+{
+    const int64_t until_ns = atomic_load(&service->drain_until_ns);
+    const int64_t left_ns = until_ns != 0 ? until_ns - mlt_clock_mono_ns()
+                                          : service->config.drain_timeout_ms * MLT_NS_PER_MS;
+    return left_ns > 0 ? left_ns : 0;
 }
 
 uint32_t mlt_service_provision_replicas(const struct mlt_service *service)

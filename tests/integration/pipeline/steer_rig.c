@@ -91,6 +91,16 @@ void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id)
     cJSON_Delete(s.json);
 }
 
+int rig_listed(struct rig *rig, const char *consumer)
+{
+    char body[64];
+    (void)snprintf(body, sizeof body, "{\"consumer\":\"%s\"}", consumer);
+    struct said s = rig_ask(rig, "list", body);
+    const int total = rig_number(s.json, "total");
+    cJSON_Delete(s.json);
+    return total;
+}
+
 cJSON *rig_exchange(struct rig *rig, const cJSON **streams)
 {
     struct mlt_buf body;
@@ -200,32 +210,23 @@ void rig_start_limited(struct rig *rig, const char *symbols, const char *rate,
     rig_start_policed(rig, symbols, rate, subscriptions, instruments, NULL);
 }
 
-static void make_file(char *path, size_t size, const char *text)
+void rig_make_file(char path[64], const char *text)
 {
-    (void)snprintf(path, size, "/tmp/meltica-steering.XXXXXX");
+    (void)snprintf(path, 64, "/tmp/meltica-steering.XXXXXX");
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_true(dprintf(fd, "%s", text) > 0);
     assert_int_equal(close(fd), 0);
 }
 
-void rig_start_policed(struct rig *rig, const char *symbols, const char *rate,
-                       const char *subscriptions, const char *instruments, const char *policy)
+void rig_begin(struct rig *rig, const struct mlt_stack_options *options)
 {
-    make_file(rig->table_path, sizeof rig->table_path, ROUTES);
-    rig->policy_path[0] = '\0';
-    if (policy != NULL) {
-        make_file(rig->policy_path, sizeof rig->policy_path, policy);
-    }
-    const struct mlt_stack_options options = {
-        .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", "7",
-                      "--start-subscriptions", "0" },
-        .table = rig->table_path,
-        .control_bus = { "--max-subscriptions", subscriptions, "--max-instruments", instruments,
-                         policy != NULL ? "--policy" : NULL, rig->policy_path },
-    };
+    mlt_stack_start(&rig->stack, options);
+}
+
+void rig_go(struct rig *rig)
+{
     struct mlt_error err = MLT_ERROR_INIT;
-    mlt_stack_start(&rig->stack, &options);
     const struct mlt_bus_options bus = { .kind = MLT_BUS_CONTROL,
                                          .url = rig->stack.nats_url,
                                          .name = "test" };
@@ -236,12 +237,33 @@ void rig_start_policed(struct rig *rig, const char *symbols, const char *rate,
     rig_wait_ready(rig);
 }
 
+void rig_start_policed(struct rig *rig, const char *symbols, const char *rate,
+                       const char *subscriptions, const char *instruments, const char *policy)
+{
+    rig_make_file(rig->table_path, ROUTES);
+    rig->policy_path[0] = '\0';
+    if (policy != NULL) {
+        rig_make_file(rig->policy_path, policy);
+    }
+    const struct mlt_stack_options options = {
+        .exchange = { "--synthetic", "--symbols", symbols, "--rate", rate, "--seed", "7",
+                      "--start-subscriptions", "0" },
+        .table = rig->table_path,
+        .control_bus = { "--max-subscriptions", subscriptions, "--max-instruments", instruments,
+                         policy != NULL ? "--policy" : NULL, rig->policy_path },
+    };
+    rig_begin(rig, &options);
+    rig_go(rig);
+}
+
 void rig_stop(struct rig *rig)
 {
     mlt_store_destroy(rig->store);
     mlt_bus_destroy(rig->client, 0);
     mlt_stack_stop(&rig->stack);
-    (void)unlink(rig->table_path);
+    if (rig->table_path[0] != '\0') {
+        (void)unlink(rig->table_path);
+    }
     if (rig->policy_path[0] != '\0') {
         (void)unlink(rig->policy_path);
     }

@@ -31,6 +31,12 @@ void rig_start_limited(struct rig *rig, const char *symbols, const char *rate,
 /* The same where a policy (its JSON) says who may do what. */
 void rig_start_policed(struct rig *rig, const char *symbols, const char *rate,
                        const char *subscriptions, const char *instruments, const char *policy);
+/* The two halves of it, of whatever stack: NATS and the exchange, then the services. The rig has no
+ * files of its own; a table is made by rig_make_file. */
+void rig_begin(struct rig *rig, const struct mlt_stack_options *options);
+void rig_go(struct rig *rig);
+/* A temporary file of that text, removed with the rig where it is its table or policy. */
+void rig_make_file(char path[64], const char *text);
 void rig_stop(struct rig *rig);
 /* Waits until the Dispatcher answers with the listing, has read the log, and an Adapter has the
  * plan. */
@@ -59,6 +65,8 @@ struct said rig_ask(struct rig *rig, const char *verb, const char *body);
 struct said rig_ask_as(struct rig *rig, const char *principal, const char *verb, const char *body);
 /* Asked and CONFIRMED; its subscription in id (64 bytes) unless NULL. */
 void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id);
+/* How many subscriptions of a consumer are listed. */
+int rig_listed(struct rig *rig, const char *consumer);
 void rig_fail(const struct said *said, const char *what);
 
 const char *rig_text(const cJSON *object, const char *member); /* "" when it is no string */

@@ -140,6 +140,11 @@ enum mlt_status mlt_bus_subscribe(struct mlt_bus *bus,
 /* Ends it; when it returns no call of the handler is running or will come. Not inside the handler.
  * NULL is fine. */
 void mlt_bus_unsubscribe(struct mlt_bus_subscription *subscription);
+/* Ends several in order: the server gives them no more, and what it has given is handled first, all
+ * of them together in wait_ns at most; what is left then is dropped. Else as mlt_bus_unsubscribe. A
+ * CONTROL bus; NULL among them is fine. */
+void mlt_bus_unsubscribe_drained(struct mlt_bus_subscription *const *subscriptions, size_t count,
+                                 int64_t wait_ns);
 
 /* Whether the server refuses it to this user; known a moment after it was begun. Any thread. */
 bool mlt_bus_subscription_refused(struct mlt_bus_subscription *subscription);
@@ -223,7 +228,9 @@ enum mlt_status mlt_micro_start(struct mlt_bus *bus, const struct mlt_micro_opti
 void mlt_micro_defer(struct mlt_micro_request *to);
 /* Monitoring requests that wanted their answer somewhere else. Any thread. */
 uint64_t mlt_micro_replies_refused(const struct mlt_micro *micro);
-void mlt_micro_stop(struct mlt_micro *micro); /* before the bus is destroyed; NULL is fine */
+/* Before the bus is destroyed. Requests that were given to us are handled, a second long at most;
+ * no handler runs when it returns. NULL is fine. */
+void mlt_micro_stop(struct mlt_micro *micro);
 enum mlt_status mlt_micro_respond(struct mlt_micro_request *to, struct mlt_slice payload,
                                   int error_code, const char *error_text) MLT_MUST_CHECK;
 

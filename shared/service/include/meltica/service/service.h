@@ -82,6 +82,8 @@ uint32_t mlt_service_provision_replicas(const struct mlt_service *service);
 /* Options for further connections of the service (credentials and TLS as configured); name must be
  * set by the caller. Strings live as long as the service. */
 void mlt_service_bus_options(const struct mlt_service *service, struct mlt_bus_options *out);
+/* What is left of drain_timeout_ms, 0 or more; all of it while nothing drains. Any thread. */
+int64_t mlt_service_drain_left_ns(const struct mlt_service *service);
 /* drain() is done: ends the loop. Any thread; nothing before drain() was called. */
 void mlt_service_drained(struct mlt_service *service);
 /* Ends the process with status 1 after a drain, for what cannot be mended while running (outbid by

@@ -22,6 +22,9 @@ struct mlt_commands_stats {
     uint64_t confirmed, pending, unchanged, audited, audit_failed;
     uint64_t log_sequence; /* of the last record in the log */
     uint64_t denied;       /* 401 and 403; list, status and describe included */
+    /* Commands that the log did not take: it is full; it is away, or anything else; no word of it
+     * came in time. */
+    uint64_t log_full, log_away, log_silent;
 };
 
 enum mlt_status mlt_commands_create(struct mlt_bus *control,

@@ -165,6 +165,25 @@ static void fill_lane(const struct mlt_lane_terms *lane, Meltica__V1__ControlRec
     }
 }
 
+/* The log did not take it. E_PROTOCOL with the refusal filled. */
+static enum mlt_status refuse_unlogged(struct run *r, enum mlt_status why)
+{
+    struct mlt_commands *c = r->c;
+    (void)pthread_mutex_lock(&c->lock);
+    c->stats.log_full += why == MLT_E_LIMIT;
+    c->stats.log_silent += why == MLT_E_TIMEOUT;
+    c->stats.log_away += why != MLT_E_LIMIT && why != MLT_E_TIMEOUT;
+    (void)pthread_mutex_unlock(&c->lock);
+    if (why == MLT_E_TIMEOUT) {
+        return mlt_control_refuse(r->refusal, 503, "",
+                                  "the table store did not acknowledge in time: ask "
+                                  "meltica.control.list what is in force, and repeat with the "
+                                  "same \"id\"");
+    }
+    return why == MLT_E_LIMIT ? mlt_control_refuse(r->refusal, 503, "", STORE_FULL)
+                              : mlt_control_refuse(r->refusal, 503, "", STORE_AWAY);
+}
+
 /* E_PROTOCOL with the refusal filled. */
 enum mlt_status mlt_run_append(struct run *r, const struct entry *entry, uint64_t *sequence)
 {
@@ -215,12 +234,7 @@ enum mlt_status mlt_run_append(struct run *r, const struct entry *entry, uint64_
     forget(c, &c->log_there);
     mlt_log(MLT_LOG_WARN, "not_logged", err.text, MLT_S("verb", entry->verb),
             MLT_S("reason", mlt_status_word(status)));
-    return status == MLT_E_TIMEOUT
-               ? mlt_control_refuse(r->refusal, 503, "",
-                                    "the table store did not acknowledge in time: ask "
-                                    "meltica.control.list what is in force, and repeat with the "
-                                    "same \"id\"")
-               : mlt_control_refuse(r->refusal, 503, "", STORE_AWAY);
+    return refuse_unlogged(r, status);
 }
 
 bool mlt_run_came_to(const struct run *r, const char *word)

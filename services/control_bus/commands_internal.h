@@ -11,6 +11,9 @@
 #include "quota.h"
 
 #define STORE_AWAY "table store unavailable, nothing changed"
+#define STORE_FULL                                                                                 \
+    STORE_AWAY ": it is full, give the JetStream of nats-server more room (max_file_store, the "   \
+               "limits of the account, its disk), then ask again"
 
 struct mlt_commands {
     struct mlt_bus *control;

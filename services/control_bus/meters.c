@@ -28,6 +28,7 @@ void mlt_control_meters_make(struct mlt_control_meters *to, struct mlt_metrics *
 {
     static const char *const refused = "Requests answered with an error";
     static const char *const outcomes = "Commands by outcome";
+    static const char *const unstored = "Commands that the log of subscriptions did not take";
     static const char *const files = "Policy files, the first one included";
     to->refused = mlt_metrics_counter(m, "meltica_control_refused_total", refused, "code=\"400\"");
     to->unavailable =
@@ -53,6 +54,12 @@ void mlt_control_meters_make(struct mlt_control_meters *to, struct mlt_metrics *
         mlt_metrics_counter(m, "meltica_control_audited_total", "Audit records stored", NULL);
     to->audit_failed = mlt_metrics_counter(m, "meltica_control_audit_failed_total",
                                            "Audit records that only the log has", NULL);
+    to->log_full =
+        mlt_metrics_counter(m, "meltica_control_not_stored_total", unstored, "reason=\"full\"");
+    to->log_away =
+        mlt_metrics_counter(m, "meltica_control_not_stored_total", unstored, "reason=\"away\"");
+    to->log_silent =
+        mlt_metrics_counter(m, "meltica_control_not_stored_total", unstored, "reason=\"no_ack\"");
     to->log_sequence = mlt_metrics_gauge(m, "meltica_control_log_sequence",
                                          "Sequence of the last record in the log", NULL);
     to->waiting = mlt_metrics_gauge(m, "meltica_control_waiting_commands",
@@ -92,6 +99,9 @@ void mlt_control_meters_collect(const struct mlt_control_meters *meters,
     mlt_counter_set(meters->audited, stats.audited);
     mlt_counter_set(meters->audit_failed, stats.audit_failed);
     mlt_counter_set(meters->denied, stats.denied);
+    mlt_counter_set(meters->log_full, stats.log_full);
+    mlt_counter_set(meters->log_away, stats.log_away);
+    mlt_counter_set(meters->log_silent, stats.log_silent);
     if (authority->file != NULL) {
         struct mlt_policy_file_stats files;
         mlt_policy_file_get_stats(authority->file, &files);

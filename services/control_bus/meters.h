@@ -12,6 +12,7 @@
 struct mlt_control_meters {
     struct mlt_counter *refused, *unavailable, *commands_refused, *reply_refused;
     struct mlt_counter *denied, *policies_taken, *policies_refused;
+    struct mlt_counter *log_full, *log_away, *log_silent;
     struct mlt_counter *confirmed, *pending, *unchanged, *audited, *audit_failed;
     struct mlt_counter *codes[MLT_CONTROL_CODES];
     struct mlt_gauge *log_sequence, *waiting, *waiting_most;

@@ -82,6 +82,9 @@ static void spawn(struct mlt_stack_process *p)
         if (dup2(nothing, 0) < 0 || dup2(said[1], 1) < 0 || dup2(said[1], 2) < 0) {
             _exit(126);
         }
+        if (p->preload != NULL && setenv("LD_PRELOAD", p->preload, 1) != 0) {
+            _exit(126);
+        }
         execvp(p->arguments[0], mlt_unconst(p->arguments));
         (void)dprintf(2, "cannot run %s: %s\n", p->arguments[0], strerror(errno));
         _exit(127);
@@ -222,10 +225,10 @@ static void write_nats_config(struct mlt_stack *stack, unsigned server, const ch
     (void)fprintf(to, "listen: \"127.0.0.1:%s\"\nwrite_deadline: \"1s\"\nmax_pending: 256MB\n",
                   port);
     if (stack->jetstream) {
-        (void)fprintf(to,
-                      "jetstream { store_dir: \"%s/store-%u\", max_memory_store: 2GB, "
-                      "max_file_store: 4GB }\n",
-                      stack->folder, server + 1);
+        (void)fprintf(
+            to, "jetstream { store_dir: \"%s/store-%u\", %s }\n", stack->folder, server + 1,
+            stack->jetstream_limits != NULL ? stack->jetstream_limits
+                                            : "max_memory_store: 2GB, max_file_store: 4GB");
     }
     if (stack->nats_servers > 1) {
         write_cluster(stack, to, server);
@@ -364,6 +367,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
 {
     memset(stack, 0, sizeof *stack);
     stack->jetstream = !options->without_jetstream;
+    stack->jetstream_limits = options->jetstream_limits;
     stack->nats_users = options->nats_users;
     stack->nats_servers = options->nats_cluster ? MLT_STACK_NATS_MAX : 1;
     take_tls_folder(stack, options->tls_folder);
@@ -395,6 +399,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
                                    "--stream-replicas", options->nats_cluster ? "3" : "1" };
     for (unsigned i = FIRST_SERVICE; i < MLT_STACK_PROCESSES; i++) {
         add_arguments(&stack->processes[i], common, sizeof common / sizeof common[0]);
+        stack->processes[i].preload = options->preload;
         if (options->password_folder != NULL) {
             add_credentials(stack, i, options->password_folder);
         }
@@ -417,6 +422,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
     for (unsigned i = 0; i < MLT_STACK_SECONDS; i++) {
         struct mlt_stack_process *p = &stack->processes[FIRST_SECOND + i];
         stack->seconds[i] = seconds[i][0] != NULL;
+        p->preload = options->preload;
         add_arguments(p, common, sizeof common / sizeof common[0]);
         add_arguments(p, seconds[i], i == 0 ? 12 : 8);
     }

@@ -27,7 +27,8 @@ struct mlt_stack_process {
     const char *name;
     const char *arguments[MLT_STACK_ARGUMENTS_MAX + 1];
     pid_t pid; /* 0: does not run */
-    int said;  /* read end of its stdout and stderr */
+    const char *preload;
+    int said; /* read end of its stdout and stderr */
     pthread_t reader;
     bool reading;
     pthread_mutex_t lock;
@@ -55,6 +56,7 @@ struct mlt_stack {
     } routes[MLT_STACK_NATS_MAX];
     char nats_config[MLT_STACK_NATS_MAX][96];
     bool jetstream, seconds[MLT_STACK_SECONDS];
+    const char *jetstream_limits;
     const char *nats_users;
     char credentials[MLT_STACK_PROCESSES][2][160]; /* user, password file; or seed file */
     char tls[3][160];                              /* authority, certificate, key; "": no TLS */
@@ -69,6 +71,8 @@ struct mlt_stack_options {
         *second_dispatcher[8];
     const char *table; /* dispatch table; NULL: the one that is shipped */
     bool without_jetstream;
+    const char *jetstream_limits; /* of nats-server's configuration; NULL: 2 and 4 GB */
+    const char *preload;          /* library that the services are started with; NULL: none */
     /* Three nats-servers, named as their processes, and services that know them all and make
      * streams with three replicas. */
     bool nats_cluster;

@@ -526,6 +526,35 @@ static void test_a_full_disk_loses_nothing_that_was_acknowledged(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* The server has room, the account has not. */
+static void test_a_full_account_is_a_limit_by_name(void **state)
+{
+    (void)state;
+    static char payload[32768];
+    const struct mlt_stream_spec spec = { .name = "SHARE", .subjects = { "share.*", NULL } };
+    struct server shared;
+    struct mlt_store *s = NULL;
+    struct mlt_error err = MLT_ERROR_INIT;
+    enum mlt_status status = MLT_OK;
+    server_start(&shared, true,
+                 "accounts { TENANT { jetstream { max_file: 524288 }, users: [ { user: tenant } ] "
+                 "} }");
+    struct mlt_bus *b = server_connect(&shared, "tenant");
+    assert_int_equal(mlt_store_create(b, 1, &s, &err), MLT_OK);
+    assert_int_equal(mlt_store_ensure_stream(s, &spec, &err), MLT_OK);
+    for (unsigned i = 0; status == MLT_OK && i < 100; i++) {
+        uint64_t sequence = 0;
+        bool duplicate = false;
+        status = mlt_stream_append(s, "share.a", NULL, NULL, mlt_slice_of(payload, sizeof payload),
+                                   &sequence, &duplicate, &err);
+    }
+    assert_int_equal(status, MLT_E_LIMIT);
+    assert_has(err.text, "the account's limits");
+    mlt_store_destroy(s);
+    mlt_bus_destroy(b, 0);
+    server_end(&shared);
+}
+
 static void test_missing_permission_is_unauthorized(void **state)
 {
     (void)state;
@@ -780,6 +809,7 @@ int main(void)
         cmocka_unit_test(test_jetstream_disabled_is_unavailable_at_once),
         cmocka_unit_test(test_jetstream_that_hangs_is_unavailable_within_a_second),
         cmocka_unit_test(test_a_full_disk_loses_nothing_that_was_acknowledged),
+        cmocka_unit_test(test_a_full_account_is_a_limit_by_name),
         cmocka_unit_test(test_missing_permission_is_unauthorized),
         cmocka_unit_test(test_a_jetstream_that_lies_is_not_believed),
         cmocka_unit_test(test_a_replica_that_is_behind_is_not_the_end),

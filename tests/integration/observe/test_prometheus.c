@@ -414,10 +414,12 @@ static void test_alerts_of_nats(void **state)
     await("MelticaCacheAway");
     await("MelticaControlLogAway");
     assert_false(mlt_prometheus_fired(&prometheus, "MelticaAuditFailed"));
+    assert_false(mlt_prometheus_fired(&prometheus, "MelticaControlNotStored"));
     assert_int_equal(mlt_bus_wait_connected(consumer.bus, 10 * MLT_NS_PER_S), MLT_OK);
     command("meltica.control.subscribe",
             "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}");
     await("MelticaAuditFailed");
+    await("MelticaControlNotStored");
     /* It was another one's stand-in, and can claim nothing now. */
     assert_false(mlt_prometheus_fired(&prometheus, "MelticaNobodyDispatches"));
     mlt_stack_kill(&stack, "dispatcher");

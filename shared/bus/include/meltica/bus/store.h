@@ -37,8 +37,8 @@ enum mlt_status mlt_store_ensure_stream(struct mlt_store *store, const struct ml
  * second at most. message_id: one that the stream knows is not stored again, *sequence is then the
  * first one's and *duplicate true; NULL: none. expected: only when the last message of the subject
  * has this sequence, else E_CONFLICT; NULL: in any case. E_UNAVAILABLE: no JetStream, or no stream
- * captures the subject or has a leader, nothing is stored; E_TIMEOUT: no acknowledgement, also
- * since the connection ended meanwhile: it may be stored all the same. */
+ * captures the subject or has a leader, nothing is stored; E_LIMIT: neither, it is full; E_TIMEOUT:
+ * no acknowledgement, also since the connection ended meanwhile: it may be stored all the same. */
 enum mlt_status mlt_stream_append(struct mlt_store *store, const char *subject,
                                   const char *message_id, const uint64_t *expected,
                                   struct mlt_slice payload, uint64_t *sequence, bool *duplicate,

@@ -385,6 +385,7 @@ static int64_t turn(struct mlt_control *c, int64_t grace_ns)
 {
     const int64_t now_ns = mlt_clock_mono_ns();
     int64_t lease_ns = INT64_MAX;
+    mlt_control_follow_clock(c);
     if (!mlt_control_may(c)) {
         return now_ns + MAY_RETRY_NS;
     }

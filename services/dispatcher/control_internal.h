@@ -44,6 +44,7 @@ struct mlt_control {
     uint64_t last_revision;             /* of the table, after the last record */
     uint64_t marked_revision;           /* that the Data Bus judges by */
     int64_t look_ns, mark_ns, write_ns; /* when again */
+    int64_t apart_ns;                   /* of the wall clock from the monotonic one; 0: not read */
     struct {
         uint64_t sequence;
         enum mlt_status status;
@@ -88,6 +89,10 @@ static inline bool mlt_control_may(const struct mlt_control *c)
 enum mlt_status mlt_control_read_log(struct mlt_control *c, bool look) MLT_MUST_CHECK;
 /* Why a record of the log is not in force; NULL: it is. Static. */
 const char *mlt_control_refusal_of(const struct mlt_control *c, uint64_t sequence);
+/* Leases end by the wall clock, as the log has them. One that was set ahead would end them all at
+ * once, renewed or not: those that there are move with it. Before the log is read: what was written
+ * after it has the new time. One that was set back makes them last longer. */
+void mlt_control_follow_clock(struct mlt_control *c);
 /* Ends the one lease that is over, in the log, unless it was renewed there; it takes effect when it
  * is read. True: look at the log now. *next_ns: monotonic, when the next one ends. */
 bool mlt_control_expire(struct mlt_control *c, int64_t *next_ns);

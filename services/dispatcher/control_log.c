@@ -11,6 +11,8 @@
 
 #define STREAM MLT_STREAM_CONTROL
 #define MAY_RETRY_NS (50 * MLT_NS_PER_MS)
+/* More than two readings of the clocks are apart when nobody sets them. */
+#define CLOCK_STEP_NS MLT_NS_PER_S
 
 /* ---- the log ---- */
 
@@ -186,6 +188,25 @@ static void audit_expiry(struct mlt_control *c, const char *request, const char 
     }
 }
 
+void mlt_control_follow_clock(struct mlt_control *c)
+{
+    const int64_t apart_ns = mlt_clock_wall_ns() - mlt_clock_mono_ns();
+    const int64_t step_ns = c->apart_ns != 0 ? mlt_span_ns(c->apart_ns, apart_ns) : 0;
+    c->apart_ns = apart_ns;
+    if (step_ns < CLOCK_STEP_NS && step_ns > -CLOCK_STEP_NS) {
+        return;
+    }
+    if (step_ns > 0) {
+        const struct mlt_table *table = NULL;
+        mlt_live_prolong(c->ports.lock(c->ports.ctx, &table), step_ns);
+        c->ports.unlock(c->ports.ctx);
+    }
+    mlt_log(MLT_LOG_WARN, "clock_step",
+            step_ns > 0 ? "the wall clock was set ahead: leases move with it"
+                        : "the wall clock was set back: leases last that much longer",
+            MLT_I("step_ms", step_ns / MLT_NS_PER_MS));
+}
+
 bool mlt_control_expire(struct mlt_control *c, int64_t *next_ns)
 {
     struct mlt_error err = MLT_ERROR_INIT;
@@ -196,9 +217,11 @@ bool mlt_control_expire(struct mlt_control *c, int64_t *next_ns)
     uint64_t expected = 0, sequence = 0;
     bool duplicate = false;
     const struct mlt_table *table = NULL;
+    mlt_control_follow_clock(c); /* as it is now */
+    const int64_t wall_ns = c->apart_ns + mlt_clock_mono_ns();
     const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
     const struct mlt_live_item *item = mlt_live_next_lease(live);
-    const int64_t left_ns = item != NULL ? item->lease_end_ns - mlt_clock_wall_ns() : INT64_MAX;
+    const int64_t left_ns = item != NULL ? item->lease_end_ns - wall_ns : INT64_MAX;
     if (left_ns <= 0) {
         (void)snprintf(id, sizeof id, "%s", item->subscription.id);
         (void)snprintf(principal, sizeof principal, "%s", item->principal);

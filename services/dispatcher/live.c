@@ -352,3 +352,13 @@ struct mlt_live_item *mlt_live_next_lease(const struct mlt_live *live)
     }
     return first;
 }
+
+void mlt_live_prolong(struct mlt_live *live, int64_t by_ns)
+{
+    for (size_t i = 0; i < live->count; i++) {
+        int64_t *end_ns = &live->items[i]->lease_end_ns;
+        if (*end_ns != 0 && __builtin_add_overflow(*end_ns, by_ns, end_ns)) {
+            *end_ns = INT64_MAX;
+        }
+    }
+}

@@ -73,5 +73,7 @@ void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *
 struct mlt_live_item *mlt_live_find(const struct mlt_live *live, const char *id);
 /* The one whose lease ends first; NULL: no leases. */
 struct mlt_live_item *mlt_live_next_lease(const struct mlt_live *live);
+/* All leases end that much later. */
+void mlt_live_prolong(struct mlt_live *live, int64_t by_ns);
 
 #endif

@@ -20,13 +20,20 @@ foreach(name steering_rebuilt steering_fuzzed steering_model steering_killed ste
         meltica-conductor meltica-data-bus meltica-control-bus)
 endforeach()
 
-# Faults of what is around the services: a full store, a Control Bus that ends.
+# Faults of what is around the services: a full store, a clock that is set, a Control Bus that ends.
 mlt_add_test(NAME test_store_full SOURCES test_store_full.c steer_rig.c LIBS mlt_test_stack mlt_proto PkgConfig::CJSON
     LABELS integration TIMEOUT 300)
+mlt_add_test(NAME test_clock_steps SOURCES test_clock_steps.c steer_rig.c LIBS mlt_test_stack mlt_proto PkgConfig::CJSON
+    LABELS integration TIMEOUT 300)
+add_library(mlt_test_clock_step MODULE ${CMAKE_SOURCE_DIR}/tests/support/clock_step.c)
+target_link_libraries(mlt_test_clock_step PRIVATE meltica_warnings ${CMAKE_DL_LIBS})
+target_compile_options(mlt_test_clock_step PRIVATE -fno-sanitize=all) # called before a sanitizer has begun
+target_compile_definitions(test_clock_steps PRIVATE CLOCK_STEP="$<TARGET_FILE:mlt_test_clock_step>")
+add_dependencies(test_clock_steps mlt_test_clock_step)
 mlt_add_test(NAME test_control_terminated SOURCES test_control_terminated.c steer_rig.c steer_model.c steer_check.c
     ../tools/command.c LIBS mlt_test_stack mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 300)
 target_include_directories(test_control_terminated PRIVATE ../tools)
-foreach(name store_full control_terminated)
+foreach(name store_full clock_steps control_terminated)
     set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
         meltica-conductor meltica-data-bus meltica-control-bus)

@@ -140,6 +140,21 @@ static void test_the_revision_grows_with_what_changes_and_with_nothing_else(void
     assert_int_equal(types_of("A-B"), BBO_BIT);
 }
 
+static void test_prolonged_leases_end_later_and_what_has_none_gets_none(void **state)
+{
+    (void)state;
+    assert_true(record("leased", true, MLT_EVENT_TRADE, "A-B", NULL));
+    assert_true(record("last", true, MLT_EVENT_TRADE, "C-D", NULL));
+    assert_true(record("for-ever", true, MLT_EVENT_TRADE, "E-F", NULL));
+    mlt_live_find(&live, "leased")->lease_end_ns = 1000;
+    mlt_live_find(&live, "last")->lease_end_ns = INT64_MAX - 1;
+    mlt_live_prolong(&live, 500);
+    assert_int_equal(mlt_live_find(&live, "leased")->lease_end_ns, 1500);
+    assert_true(mlt_live_find(&live, "last")->lease_end_ns == INT64_MAX);
+    assert_int_equal(mlt_live_find(&live, "for-ever")->lease_end_ns, 0);
+    assert_ptr_equal(mlt_live_next_lease(&live), mlt_live_find(&live, "leased"));
+}
+
 static void test_what_no_control_bus_writes_changes_nothing(void **state)
 {
     (void)state;
@@ -331,6 +346,7 @@ int main(void)
         TEST(test_who_leaves_takes_only_what_nobody_else_asks_for),
         TEST(test_a_subscription_made_while_events_flow_begins_once),
         TEST(test_the_revision_grows_with_what_changes_and_with_nothing_else),
+        TEST(test_prolonged_leases_end_later_and_what_has_none_gets_none),
         TEST(test_what_no_control_bus_writes_changes_nothing),
         TEST(test_undo_brings_back_what_was),
         TEST(test_confirmed_is_what_every_adapter_has_and_the_exchange_took),

@@ -20,7 +20,7 @@ foreach(name steering_rebuilt steering_fuzzed steering_model steering_killed ste
         meltica-conductor meltica-data-bus meltica-control-bus)
 endforeach()
 
-# Faults of what is around the services: a full store, a clock that is set, a Control Bus that ends.
+# Faults of what is around the services: a full store, a clock that is set, a Control Bus that ends, REST.
 mlt_add_test(NAME test_store_full SOURCES test_store_full.c steer_rig.c LIBS mlt_test_stack mlt_proto PkgConfig::CJSON
     LABELS integration TIMEOUT 300)
 mlt_add_test(NAME test_clock_steps SOURCES test_clock_steps.c steer_rig.c LIBS mlt_test_stack mlt_proto PkgConfig::CJSON
@@ -33,7 +33,9 @@ add_dependencies(test_clock_steps mlt_test_clock_step)
 mlt_add_test(NAME test_control_terminated SOURCES test_control_terminated.c steer_rig.c steer_model.c steer_check.c
     ../tools/command.c LIBS mlt_test_stack mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 300)
 target_include_directories(test_control_terminated PRIVATE ../tools)
-foreach(name store_full clock_steps control_terminated)
+mlt_add_test(NAME test_rest_faults SOURCES test_rest_faults.c steer_rig.c storm_truth.c
+    LIBS mlt_test_stack mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 300)
+foreach(name store_full clock_steps control_terminated rest_faults)
     set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
         meltica-conductor meltica-data-bus meltica-control-bus)

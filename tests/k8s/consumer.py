@@ -7,6 +7,7 @@ from cluster import Failed, wait_for
 
 WHERE = "market"
 BUSY = ("TRADE", "BOOK_DELTA", "BOOK")  # channels that never rest while the exchange sends
+ONCE = ("TRADE", "AGG_TRADE", "BOOK_DELTA")  # each position of the exchange's is an event once, under one number
 
 
 class Channel:
@@ -14,15 +15,16 @@ class Channel:
 
     def __init__(self):
         self.first = self.last = None  # (epoch, sequence)
+        self.positions = set()  # of the exchange's, of those that come once
         self.events = self.repeats = self.epochs = self.holes = self.lost = 0
 
 
 class Channels:
-    """All channels, and what is wrong with them: holes that nobody named, ends of epochs that nobody knows, LOST."""
+    """All channels, and what is wrong with them: holes that nobody named, ends of epochs that nobody knows, events under a second number, LOST."""
 
     def __init__(self):
         self.of = {}
-        self.holes, self.notices = [], []
+        self.holes, self.duplicates, self.notices = [], [], []
 
     def channel(self, instrument, kind):
         return self.of.setdefault((instrument, kind), Channel())
@@ -51,6 +53,13 @@ class Channels:
             if channel.last[0] == newest != previous:
                 self.hole(key, channel, channel.last, (int(event["epoch"]), 1), f"the end of this epoch is not known, the one before was {previous}")
         self.heads(event, previous)
+
+    def once(self, event, key, channel):
+        """A repeat has the number that it had; with a new one a consumer would take it for another event."""
+        position = event["source"]["last"]
+        if position in channel.positions:
+            self.duplicates.append(f"{key[0]} {key[1]}: {position} again, as {channel.last}")
+        channel.positions.add(position)
 
     def lost(self, event):
         """Counted where it belongs: as many as it names, one where they had no numbers yet."""
@@ -89,6 +98,8 @@ class Channels:
                 self.hole(key, channel, before, here, "the epoch does not begin with 1")
         channel.last = here
         channel.events += 1
+        if key[1] in ONCE:
+            self.once(event, key, channel)
         if status.get("kind") == "LOST":
             self.lost(event)
 

@@ -18,7 +18,10 @@ import console_check  # noqa: E402
 
 SERVICES = ("adapter", "dispatcher", "conductor", "data-bus", "control-bus", "console")
 SEED = 20
-VALUES = ("-f", str(CHART / "ci" / "simulator-values.yaml"), "--set", "simulator.rate=200,probes.readiness.periodSeconds=1,test.seconds=180,console.enabled=true")
+CPU = "25m"  # of each pod: together, and while one more of a service is beside it, they must fit on a node of two processors
+VALUES = ("-f", str(CHART / "ci" / "simulator-values.yaml"), "--set", "simulator.rate=200,probes.readiness.periodSeconds=1,test.seconds=180,console.enabled=true,"
+          "conductor.replicas=2,dataBus.replicas=2," +
+          ",".join(f"{name}.resources.requests.cpu={CPU}" for name in ("adapter", "dispatcher", "conductor", "dataBus", "controlBus", "simulator", "nats.bundled")))
 EVERYTHING = ("deployments,statefulsets,replicasets,controllerrevisions,pods,services,endpoints,endpointslices,configmaps,secrets,serviceaccounts,networkpolicies,"
               "poddisruptionbudgets,persistentvolumeclaims,leases")
 
@@ -81,17 +84,20 @@ def wait_settled(cluster, what, begin, seconds=300):
 
 
 def verdict(consumer, report, what, seconds=None, lost=False):
-    """Nothing is missing without a word; and a word there is only where something is."""
+    """Nothing is missing without a word, and a word there is only where something is; and nothing is there twice."""
     begin = report.steps[-1].totals["holes"] if report.steps else 0
+    twice = report.steps[-1].totals["duplicates"] if report.steps else 0
     channels = consumer.read()
     step = report.step(what, seconds, channels)
     if step.since["holes"]:
         raise Failed(f"{what}: {step.since['holes']} holes, the first: {channels.holes[begin]}")
+    if step.since["duplicates"]:
+        raise Failed(f"{what}: {step.since['duplicates']} duplicates, the first: {channels.duplicates[twice]}")
     if bool(step.since["lost"]) != lost:
         raise Failed(f"{what}: {step.since['lost']} LOST, {[event['status'] for event in channels.notices[-1:]]}")
     took = "" if seconds is None else f", all ready again after {seconds:.1f} s"
-    report.say(f"{what}{took}: {step.since['events']} events more of {step.moved} channels, no hole, "
-               f"{step.since['lost'] or 'nothing'} LOST, {step.since['epochs']} new epochs of channels")
+    report.say(f"{what}{took}: {step.since['events']} events more of {step.moved} channels, no hole, no duplicate, "
+               f"{step.since['lost'] or 'nothing'} LOST, {step.since['epochs']} new epochs of channels, {step.since['repeats']} repeats")
 
 
 def shoot(cluster, consumer, report):
@@ -128,12 +134,14 @@ def leftovers(cluster):
 
 
 def upgrades(cluster, consumer, report):
-    """Changed values under load: the workload that they are of is rolled, alone."""
-    for what, service, values in (("the Conductor has another throttle", "conductor", "conductor.config.throttleMs=50"),
-                                  ("the Data Bus logs more", "data-bus", "dataBus.config.logLevel=debug"), ("two Control Buses", "control-bus", "controlBus.replicas=2")):
+    """Changed values under load, one more of what stands in for each other and one less: the workload that they are of is rolled, alone."""
+    for what, service, values in (("the Conductors have another throttle", "conductor", "conductor.config.throttleMs=50"),
+                                  ("the Data Buses log more", "data-bus", "dataBus.config.logLevel=debug"), ("two Control Buses", "control-bus", "controlBus.replicas=2"),
+                                  ("three Conductors", "conductor", "conductor.replicas=3"), ("two Conductors again", "conductor", "conductor.replicas=2"),
+                                  ("three Data Buses", "data-bus", "dataBus.replicas=3"), ("two Data Buses again", "data-bus", "dataBus.replicas=2")):
         before = {item["metadata"]["name"]: item["metadata"]["generation"] for item in workloads(cluster)}
         begin = time.monotonic()
-        helm(cluster, "upgrade", "meltica", str(CHART), "-n", WHERE, *VALUES, "--reuse-values", "--set", values)
+        helm(cluster, "upgrade", "meltica", str(CHART), "-n", WHERE, "--reuse-values", "--set", values)
         ready = wait_settled(cluster, what, begin)
         changed = {item["metadata"]["name"] for item in workloads(cluster) if item["metadata"]["generation"] != before[item["metadata"]["name"]]}
         if changed != {f"meltica-{service}"}:

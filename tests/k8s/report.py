@@ -35,6 +35,7 @@ class Step:
         self.positions = channels.positions()
         totals = {name: channels.total(name) for name in ("events", "repeats", "epochs", "lost")}
         totals["holes"] = len(channels.holes)
+        totals["duplicates"] = len(channels.duplicates)
         self.totals = totals
         self.since = {name: value - (before.totals[name] if before else 0) for name, value in totals.items()}
         self.moved = sum(before is None or before.positions.get(key) != here for key, here in self.positions.items())
@@ -76,9 +77,9 @@ class Report:
 
     def gap_lines(self):
         rows = [(number, step.what, "" if step.seconds is None else f"{step.seconds:.1f} s", len(step.positions), step.moved,
-                 step.since["events"], step.since["repeats"], step.since["epochs"], step.since["holes"], step.since["lost"])
+                 step.since["events"], step.since["repeats"], step.since["epochs"], step.since["holes"], step.since["duplicates"], step.since["lost"])
                 for number, step in enumerate(self.steps, 1)]
-        return table(("", "after", "ready again", "channels", "moved", "events", "repeats", "new epochs", "holes", "LOST"), rows)
+        return table(("", "after", "ready again", "channels", "moved", "events", "repeats", "new epochs", "holes", "duplicates", "LOST"), rows)
 
     def sequence_lines(self):
         """Of each channel where it stood after each step: epoch (counted from the first that was seen) and sequence."""
@@ -113,7 +114,8 @@ class Report:
             lines += ["## Rollouts", "", "Seconds from the command until every pod of a workload was ready and of its newest template.", "", *table(("what", "all", "each"), self.rollouts)]
         if self.steps:
             lines += ["## Gaps", "", "One consumer in a pod read every channel from the first line to the last. Since the line above: events that were new to it, repeats (which a consumer ignores), "
-                      "new epochs of channels, holes (sequences that are missing, also where nothing follows them, and ends that nobody knows), and what was said as LOST.", "",
+                      "new epochs of channels, holes (sequences that are missing, also where nothing follows them, and ends that nobody knows), duplicates "
+                      "(a trade or a delta of the exchange's that came under a second number), and what was said as LOST.", "",
                       *self.gap_lines(), "Sequences of every channel after each of these (epoch, counted from the first that was seen, and sequence):", "", *self.sequence_lines()]
         if self.memory:
             lines += ["## Peak memory", "", *table(("process", "MiB"), self.memory)]

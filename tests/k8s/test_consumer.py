@@ -13,8 +13,10 @@ from consumer import Channels  # noqa: E402
 from report import Report  # noqa: E402
 
 
-def event(type_of, epoch, sequence, instrument="SYM0001-USDT", **status):
-    return {"type": type_of, "instrument": instrument, "epoch": str(epoch), "sequence": str(sequence), **({"status": status} if status else {})}
+def event(type_of, epoch, sequence, instrument="SYM0001-USDT", position=None, **status):
+    """position: the exchange's; by itself each event has another one."""
+    return {"type": type_of, "instrument": instrument, "epoch": str(epoch), "sequence": str(sequence),
+            "source": {"last": str(epoch * 1000 + sequence if position is None else position)}, **({"status": status} if status else {})}
 
 
 def head(kind, sequence):
@@ -69,6 +71,25 @@ class Holes(unittest.TestCase):
         self.assertEqual((channels.of[("SYM0001-USDT", "TRADE")].lost, channels.total("lost"), len(channels.notices)), (3, 4, 2))
 
 
+class Duplicates(unittest.TestCase):
+    def test_a_repeat_is_none(self):
+        channels = of(event("TRADE", 7, 41, position=5), event("TRADE", 7, 42, position=6), event("TRADE", 7, 41, position=5), event("TRADE", 7, 42, position=6))
+        self.assertEqual((channels.duplicates, channels.total("repeats")), ([], 2))
+
+    def test_the_same_under_another_number_is_one(self):
+        for second in (event("TRADE", 7, 42, position=5), event("TRADE", 8, 1, position=5)):
+            channels = of(event("TRADE", 7, 41, position=5), second)
+            self.assertEqual(len(channels.duplicates), 1)
+            self.assertIn("SYM0001-USDT TRADE: 5 again", channels.duplicates[0])
+
+    def test_each_channel_has_its_own_positions(self):
+        channels = of(event("TRADE", 7, 1, position=5), event("AGG_TRADE", 7, 1, position=5), event("TRADE", 7, 1, instrument="SYM0002-USDT", position=5))
+        self.assertEqual(channels.duplicates, [])
+
+    def test_a_book_may_be_said_again_by_a_new_owner(self):
+        self.assertEqual(of(event("BOOK", 7, 3, position=5), event("BOOK", 8, 1, position=5)).duplicates, [])
+
+
 class Pages(unittest.TestCase):
     def page(self, failure=None):
         report, channels = Report(pathlib.Path(__file__).parents[2]), Channels()
@@ -80,7 +101,7 @@ class Pages(unittest.TestCase):
         for item in (event("TRADE", 7, 1), event("TRADE", 7, 2), event("BOOK", 7, 1)):
             channels.take(item)
         report.step("at rest", None, channels)
-        for item in (event("TRADE", 8, 1), event("TRADE", 8, 3), event("STATUS", 8, 0, kind="LOST", lost_type="KLINE", first="1", last="2")):
+        for item in (event("TRADE", 8, 1), event("TRADE", 8, 3, position=7001), event("STATUS", 8, 0, kind="LOST", lost_type="KLINE", first="1", last="2")):
             channels.take(item)
         report.step("pod x deleted", 3.0, channels)
         report.failure = failure
@@ -90,8 +111,8 @@ class Pages(unittest.TestCase):
 
     def test_each_step_says_what_it_changed(self):
         lines = self.page().splitlines()
-        self.assertIn("| 1 | at rest |  | 2 | 2 | 3 | 0 | 0 | 0 | 0 |", lines)
-        self.assertIn("| 2 | pod x deleted | 3.0 s | 2 | 1 | 2 | 0 | 1 | 1 | 2 |", lines)
+        self.assertIn("| 1 | at rest |  | 2 | 2 | 3 | 0 | 0 | 0 | 0 | 0 |", lines)
+        self.assertIn("| 2 | pod x deleted | 3.0 s | 2 | 1 | 2 | 0 | 1 | 1 | 1 | 2 |", lines)
 
     def test_each_channel_says_where_it_stood(self):
         lines = self.page().splitlines()

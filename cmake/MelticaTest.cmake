@@ -1,7 +1,23 @@
 # mlt_add_test(NAME test_x SOURCES x.c LIBS mlt_base LABELS unit [TIMEOUT s]): one cmocka executable.
+# What a test takes of the machine is its PROCESSORS, as of six on a machine of two (ctest -j6): most tests wait more than
+# they compute. One process of ours: 1; a whole stack: 3; a stack that is held to a time: 4, so that no second one is beside it.
+# Fewer than that at once (-j2) runs it alone. Nothing has a fixed port or name, so nothing else keeps two tests apart.
+# RUN_SERIAL is for what measures. COST is about the seconds of a test that is begun early: long ones, and those of 4, beside
+# which the small ones fit.
+#
+# Each label is a target too, tests_<label>: all that tests with it need.
 pkg_check_modules(CMOCKA IMPORTED_TARGET GLOBAL cmocka>=1.1)
 set(MELTICA_CAPTURES "${CMAKE_SOURCE_DIR}/../shared/captures" CACHE PATH
     "Folder with the recordings; tests that need one are skipped, and say so, where it is absent")
+# mlt_label_needs(unit target...): tests with that label need these targets.
+function(mlt_label_needs label)
+    if(NOT TARGET tests_${label})
+        add_custom_target(tests_${label})
+    endif()
+    add_dependencies(tests_${label} ${ARGN})
+endfunction()
+# ThreadSanitizer lets a process wait at its end for threads that race with it, by default a second: a stack has six of them.
+set(MLT_TSAN_OPTIONS "suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:atexit_sleep_ms=100")
 function(mlt_add_test)
     cmake_parse_arguments(T "LONG" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS;DEPENDS" ${ARGN})
     if(NOT T_TIMEOUT)
@@ -22,5 +38,8 @@ function(mlt_add_test)
     endif()
     set_tests_properties(${T_NAME} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT}
         SKIP_RETURN_CODE 77
-        ENVIRONMENT "MELTICA_CAPTURES=${MELTICA_CAPTURES};MELTICA_SOURCE_DIR=${CMAKE_SOURCE_DIR};MELTICA_BINARY_DIR=${CMAKE_BINARY_DIR};LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0;TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+        ENVIRONMENT "MELTICA_CAPTURES=${MELTICA_CAPTURES};MELTICA_SOURCE_DIR=${CMAKE_SOURCE_DIR};MELTICA_BINARY_DIR=${CMAKE_BINARY_DIR};LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0;TSAN_OPTIONS=${MLT_TSAN_OPTIONS}")
+    foreach(label IN LISTS T_LABELS)
+        mlt_label_needs(${label} ${T_NAME})
+    endforeach()
 endfunction()

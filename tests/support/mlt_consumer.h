@@ -33,7 +33,8 @@ void mlt_consumer_start_as(struct mlt_consumer *consumer, const struct mlt_bus_o
 void mlt_consumer_stop(struct mlt_consumer *consumer);
 
 /* Waits until done(ctx) (called under the lock after each event, and at least each 100 ms) or the
- * deadline; false: the deadline came. */
+ * deadline; false: the deadline came. One that takes its time, since it asks a process, is called
+ * after a rest of nine times that, at most 100 ms: what is asked has other work. */
 bool mlt_consumer_wait(struct mlt_consumer *consumer, bool (*done)(void *ctx), void *ctx,
                        int seconds);
 /* Until `count` events of a type came. */

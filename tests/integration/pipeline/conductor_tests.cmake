@@ -8,10 +8,12 @@ foreach(name conductor_service conductor_cache conductor_restart conductor_two c
         LABELS integration TIMEOUT 120 DEPENDS meltica-conductor meltica-data-bus)
 endforeach()
 set_tests_properties(test_conductor_load PROPERTIES RUN_SERIAL ON)
+# Books are valid two seconds after a kill.
+set_tests_properties(test_conductor_restart PROPERTIES PROCESSORS 4 COST 20)
 foreach(name standby standby_bus)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c standby_rig.c LIBS mlt_flow_peers mlt_bus LABELS integration
         TIMEOUT 300 DEPENDS meltica-conductor meltica-data-bus)
-    set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
+    set_tests_properties(test_${name} PROPERTIES PROCESSORS 4 COST 40)
 endforeach()
 # JetStream away for half a minute: ctest -C long -R conductor_cache_long
 get_test_property(test_conductor_cache ENVIRONMENT cache_environment)

@@ -1,4 +1,4 @@
-# Whole stacks of real processes; each uses both cores, so they run one at a time.
+# Whole stacks of real processes.
 add_library(mlt_test_stack STATIC ${CMAKE_SOURCE_DIR}/tests/support/mlt_stack.c
     ${CMAKE_SOURCE_DIR}/tests/support/mlt_stack_said.c
     ${CMAKE_SOURCE_DIR}/tests/support/mlt_consumer.c golden.c)
@@ -7,15 +7,22 @@ target_link_libraries(mlt_test_stack PUBLIC mlt_tally mlt_bus mlt_event mlt_base
     PRIVATE meltica_warnings PkgConfig::CMOCKA)
 foreach(name smoke books books_recorded late_join recordings kills recovery standby_stack standby_dispatcher neighbours_killed terminations nats_killed mutated steering authority trades listing users_change)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c LIBS mlt_test_stack LABELS integration TIMEOUT 600)
-    set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
+    set_tests_properties(test_${name} PROPERTIES PROCESSORS 3)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
         meltica-conductor meltica-data-bus meltica-control-bus)
 endforeach()
+# Held to seconds.
+foreach(name recovery late_join standby_stack standby_dispatcher)
+    set_tests_properties(test_${name} PROPERTIES PROCESSORS 4 COST 20)
+endforeach()
+set_tests_properties(test_standby_dispatcher PROPERTIES COST 100)
+# A quiet market, and twice half a minute until a refused right is asked for again.
+set_tests_properties(test_users_change PROPERTIES PROCESSORS 1 COST 60)
 target_link_libraries(test_steering PRIVATE PkgConfig::CJSON)
 foreach(name steering_rebuilt steering_fuzzed steering_model steering_killed steering_store lanes)
     mlt_add_test(NAME test_${name} SOURCES test_${name}.c steer_rig.c steer_model.c steer_check.c
         LIBS mlt_test_stack mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 600)
-    set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
+    set_tests_properties(test_${name} PROPERTIES PROCESSORS 3)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
         meltica-conductor meltica-data-bus meltica-control-bus)
 endforeach()
@@ -51,19 +58,19 @@ target_link_libraries(test_authority PRIVATE PkgConfig::CJSON)
 target_link_libraries(test_trades PRIVATE PkgConfig::CJSON)
 mlt_add_test(NAME test_traces SOURCES test_traces.c LIBS mlt_test_stack mlt_test_collector LABELS integration
     TIMEOUT 600 DEPENDS meltica)
-set_tests_properties(test_traces PROPERTIES RUN_SERIAL ON)
+set_tests_properties(test_traces PROPERTIES PROCESSORS 3)
 add_dependencies(test_traces meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
     meltica-data-bus meltica-control-bus)
 # The same with a collector of OpenTelemetry's between (./dev test collector builds it): ctest -C collector.
 get_test_property(test_traces ENVIRONMENT environment)
 add_test(NAME test_traces_collector COMMAND test_traces CONFIGURATIONS collector)
-set_tests_properties(test_traces_collector PROPERTIES RUN_SERIAL ON LABELS collector TIMEOUT 600
+set_tests_properties(test_traces_collector PROPERTIES PROCESSORS 3 LABELS collector TIMEOUT 600
     ENVIRONMENT "${environment};MELTICA_OTEL_COLLECTOR=${CMAKE_SOURCE_DIR}/build/collector/otelcol")
 # The same for long: ctest -C long -L long.
 function(add_long name commands)
     get_test_property(${name} ENVIRONMENT environment)
     add_test(NAME ${name}_long COMMAND ${name} CONFIGURATIONS long)
-    set_tests_properties(${name}_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 3600
+    set_tests_properties(${name}_long PROPERTIES PROCESSORS 3 LABELS "integration;long" TIMEOUT 3600
         ENVIRONMENT "${environment};MELTICA_TEST_COMMANDS=${commands}")
 endfunction()
 add_long(test_steering_fuzzed 50000)
@@ -71,35 +78,35 @@ add_long(test_steering_model 2000)
 add_long(test_steering_killed 2000)
 get_test_property(test_books_recorded ENVIRONMENT environment)
 add_test(NAME test_books_recorded_long COMMAND test_books_recorded CONFIGURATIONS long)
-set_tests_properties(test_books_recorded_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 1200
+set_tests_properties(test_books_recorded_long PROPERTIES PROCESSORS 3 LABELS "integration;long" TIMEOUT 1200
     SKIP_RETURN_CODE 77 ENVIRONMENT "${environment};MELTICA_TEST_MARKET_SPEED=1")
 
 # The storm; what it published is recorded for analytics_check.py.
 mlt_add_test(NAME test_storm SOURCES test_storm.c storm_truth.c LIBS mlt_test_stack PkgConfig::CJSON LABELS integration
     TIMEOUT 240)
-set_tests_properties(test_storm PROPERTIES RUN_SERIAL ON FIXTURES_SETUP storm_events)
+set_tests_properties(test_storm PROPERTIES PROCESSORS 4 COST 20 FIXTURES_SETUP storm_events)
 set_property(TEST test_storm APPEND PROPERTY ENVIRONMENT "MELTICA_STORM_EVENTS=${CMAKE_BINARY_DIR}/storm_events.pb")
 add_dependencies(test_storm meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
     meltica-control-bus)
 get_test_property(test_storm ENVIRONMENT storm_environment)
 add_test(NAME test_storm_long COMMAND test_storm CONFIGURATIONS long)
-set_tests_properties(test_storm_long PROPERTIES RUN_SERIAL ON LABELS "integration;long" TIMEOUT 3600
+set_tests_properties(test_storm_long PROPERTIES PROCESSORS 3 LABELS "integration;long" TIMEOUT 3600
     ENVIRONMENT "${storm_environment};MELTICA_TEST_STORM=long")
 # Judged as tests/chaos judges. Three servers beside the whole stack: heavy.
 mlt_add_test(NAME test_nats_cluster SOURCES test_nats_cluster.c steer_rig.c ../tools/command.c LIBS mlt_chaos mlt_test_stack mlt_proto
     PkgConfig::CJSON LABELS integration heavy TIMEOUT 900)
 target_include_directories(test_nats_cluster PRIVATE ../tools)
-set_tests_properties(test_nats_cluster PROPERTIES RUN_SERIAL ON)
+set_tests_properties(test_nats_cluster PROPERTIES PROCESSORS 4 COST 90)
 add_dependencies(test_nats_cluster meltica meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
     meltica-data-bus meltica-control-bus)
-# Minutes of weight.
+# Minutes of weight: it waits for the exchange to grant more, and takes little meanwhile.
 mlt_add_test(NAME test_weight SOURCES test_weight.c LIBS mlt_test_stack LABELS integration heavy TIMEOUT 600)
-set_tests_properties(test_weight PROPERTIES RUN_SERIAL ON)
+set_tests_properties(test_weight PROPERTIES PROCESSORS 1 COST 140)
 add_dependencies(test_weight meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
     meltica-control-bus)
 # Seven days of 20 s with 500 instruments, three minutes by the clock: ctest -C long -R test_week.
 mlt_add_test(NAME test_week SOURCES test_week.c LIBS mlt_test_stack PkgConfig::CJSON LABELS integration LONG TIMEOUT 900)
-set_tests_properties(test_week PROPERTIES RUN_SERIAL ON)
+set_tests_properties(test_week PROPERTIES PROCESSORS 3)
 add_dependencies(test_week meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor meltica-data-bus
     meltica-control-bus)
 # Minutes under a sanitizer, and nothing that shorter ones do not show it; .ci/run leaves them out there.
@@ -110,6 +117,6 @@ endforeach()
 mlt_add_test(NAME test_credentials SOURCES test_credentials.c ../tools/command.c
     LIBS mlt_test_stack mlt_test_nats_jwt nats_fixture LABELS integration TIMEOUT 300)
 target_include_directories(test_credentials PRIVATE ../tools)
-set_tests_properties(test_credentials PROPERTIES RUN_SERIAL ON)
+set_tests_properties(test_credentials PROPERTIES PROCESSORS 3)
 add_dependencies(test_credentials meltica meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
     meltica-data-bus meltica-control-bus)

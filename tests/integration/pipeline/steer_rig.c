@@ -2,6 +2,7 @@
 
 #include "steer_rig.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
     "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}]}"
 #define ANSWER_NS (5 * MLT_NS_PER_S)
 #define ANSWER_BYTES_MAX (1u << 20)
+#define LOOK_MS 5
 
 const char *rig_text(const cJSON *object, const char *member)
 {
@@ -167,6 +169,7 @@ bool rig_until(bool (*done)(struct rig *rig, void *ctx), struct rig *rig, void *
     const int64_t until_ns = mlt_clock_mono_ns() + seconds * MLT_NS_PER_S;
     bool is = done(rig, ctx);
     while (!is && mlt_clock_mono_ns() < until_ns) {
+        (void)poll(NULL, 0, LOOK_MS); /* what is asked has other work */
         is = done(rig, ctx);
     }
     return is;

@@ -41,8 +41,7 @@ void rig_stop(struct rig *rig);
 /* Waits until the Dispatcher answers with the listing, has read the log, and an Adapter has the
  * plan. */
 void rig_wait_ready(struct rig *rig);
-/* Looks again and again, each look a round trip to a service at least, until true or the deadline.
- */
+/* Looks again and again, some ms after each other, until true or the deadline. */
 bool rig_until(bool (*done)(struct rig *rig, void *ctx), struct rig *rig, void *ctx, int seconds);
 
 struct said {

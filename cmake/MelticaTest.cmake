@@ -1,5 +1,5 @@
 # mlt_add_test(NAME test_x SOURCES x.c LIBS mlt_base LABELS unit [TIMEOUT s]): one cmocka executable.
-# What a test takes of the machine is its PROCESSORS, as of six on a machine of two (ctest -j6): most tests wait more than
+# What a test takes of the machine is its PROCESSORS, as of four or more on a machine of two (ctest -j4): most tests wait more than
 # they compute. One process of ours: 1; a whole stack: 3; a stack that is held to a time: 4, so that no second one is beside it.
 # Fewer than that at once (-j2) runs it alone. Nothing has a fixed port or name, so nothing else keeps two tests apart.
 # RUN_SERIAL is for what measures. COST is about the seconds of a test that is begun early: long ones, and those of 4, beside

@@ -43,7 +43,7 @@ target_include_directories(test_control_terminated PRIVATE ../tools)
 mlt_add_test(NAME test_rest_faults SOURCES test_rest_faults.c steer_rig.c storm_truth.c
     LIBS mlt_test_stack mlt_proto PkgConfig::CJSON LABELS integration TIMEOUT 300)
 foreach(name store_full clock_steps control_terminated rest_faults)
-    set_tests_properties(test_${name} PROPERTIES RUN_SERIAL ON)
+    set_tests_properties(test_${name} PROPERTIES PROCESSORS 4)
     add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher
         meltica-conductor meltica-data-bus meltica-control-bus)
 endforeach()

@@ -89,9 +89,10 @@ static inline bool mlt_control_may(const struct mlt_control *c)
 enum mlt_status mlt_control_read_log(struct mlt_control *c, bool look) MLT_MUST_CHECK;
 /* Why a record of the log is not in force; NULL: it is. Static. */
 const char *mlt_control_refusal_of(const struct mlt_control *c, uint64_t sequence);
-/* Leases end by the wall clock, as the log has them. One that was set ahead would end them all at
- * once, renewed or not: those that there are move with it. Before the log is read: what was written
- * after it has the new time. One that was set back makes them last longer. */
+/* Where the wall clock was set, or time went by that the monotonic one does not count (a suspended
+ * machine), the ends of leases are told by its new time: they are listed, and what is written of
+ * them (an update without ttl_s, a log made anew) would say another length. When they end is not
+ * touched (live.h). */
 void mlt_control_follow_clock(struct mlt_control *c);
 /* Ends the one lease that is over, in the log, unless it was renewed there; it takes effect when it
  * is read. True: look at the log now. *next_ns: monotonic, when the next one ends. */

@@ -190,20 +190,24 @@ static void audit_expiry(struct mlt_control *c, const char *request, const char 
 
 void mlt_control_follow_clock(struct mlt_control *c)
 {
-    const int64_t apart_ns = mlt_clock_wall_ns() - mlt_clock_mono_ns();
+    const struct mlt_live_clocks now = { mlt_clock_wall_ns(), mlt_clock_mono_ns() };
+    const int64_t apart_ns = now.wall_ns - now.mono_ns;
     const int64_t step_ns = c->apart_ns != 0 ? mlt_span_ns(c->apart_ns, apart_ns) : 0;
+    if (step_ns < CLOCK_STEP_NS && step_ns > -CLOCK_STEP_NS && c->apart_ns != 0) {
+        return; /* small ones add up */
+    }
     c->apart_ns = apart_ns;
-    if (step_ns < CLOCK_STEP_NS && step_ns > -CLOCK_STEP_NS) {
+    if (step_ns == 0) {
         return;
     }
-    if (step_ns > 0) {
-        const struct mlt_table *table = NULL;
-        mlt_live_prolong(c->ports.lock(c->ports.ctx, &table), step_ns);
-        c->ports.unlock(c->ports.ctx);
-    }
+    const struct mlt_table *table = NULL;
+    mlt_live_tell_leases(c->ports.lock(c->ports.ctx, &table), &now);
+    c->ports.unlock(c->ports.ctx);
     mlt_log(MLT_LOG_WARN, "clock_step",
-            step_ns > 0 ? "the wall clock was set ahead: leases move with it"
-                        : "the wall clock was set back: leases last that much longer",
+            step_ns > 0 ? "the wall clock went ahead of the monotonic one: leases end when they "
+                          "would have, and their ends are told by the new time"
+                        : "the wall clock was set back: leases end when they would have, and their "
+                          "ends are told by the new time",
             MLT_I("step_ms", step_ns / MLT_NS_PER_MS));
 }
 
@@ -217,20 +221,19 @@ bool mlt_control_expire(struct mlt_control *c, int64_t *next_ns)
     uint64_t expected = 0, sequence = 0;
     bool duplicate = false;
     const struct mlt_table *table = NULL;
-    mlt_control_follow_clock(c); /* as it is now */
-    const int64_t wall_ns = c->apart_ns + mlt_clock_mono_ns();
     const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
     const struct mlt_live_item *item = mlt_live_next_lease(live);
-    const int64_t left_ns = item != NULL ? item->lease_end_ns - wall_ns : INT64_MAX;
-    if (left_ns <= 0) {
+    const int64_t over_ns = item != NULL ? item->lease_over_ns : INT64_MAX;
+    const bool over = over_ns <= mlt_clock_mono_ns();
+    if (over) {
         (void)snprintf(id, sizeof id, "%s", item->subscription.id);
         (void)snprintf(principal, sizeof principal, "%s", item->principal);
         (void)snprintf(consumer, sizeof consumer, "%s", item->consumer);
         expected = item->sequence;
     }
     c->ports.unlock(c->ports.ctx);
-    if (left_ns > 0) {
-        *next_ns = left_ns == INT64_MAX ? INT64_MAX : mlt_clock_mono_ns() + left_ns;
+    if (!over) {
+        *next_ns = over_ns;
         return false;
     }
     if (!mlt_control_may(c)) { /* since the log was read */

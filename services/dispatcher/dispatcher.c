@@ -286,8 +286,10 @@ static enum mlt_status apply_record(void *ctx, const Meltica__V1__ControlRecord 
     }
     *revision = mlt_catalogue_revision(d->catalogue);
     struct mlt_live_item *item = mlt_live_find(&d->live, record->subscription);
-    if (status == MLT_OK && item != NULL && changed) {
-        item->revision = *revision;
+    if (status == MLT_OK && item != NULL) {
+        const struct mlt_live_clocks clocks = { mlt_clock_wall_ns(), mlt_clock_mono_ns() };
+        mlt_live_lease(item, record, !now, &clocks);
+        item->revision = changed ? *revision : item->revision;
     }
     changed = changed && status == MLT_OK && d->log_read;
     unlock(d);

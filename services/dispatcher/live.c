@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "meltica/base/clock.h"
 #include "meltica/base/unconst.h"
 
 const char *mlt_live_state_word(enum mlt_live_state state)
@@ -141,6 +142,12 @@ static void remove_at(struct mlt_live *live, size_t at)
             (live->count - at) * sizeof(struct mlt_live_item *));
 }
 
+/* Past the end of the clock is its end. */
+static int64_t lease_end(const Meltica__V1__ControlRecord *record)
+{
+    return record->lease_end > INT64_MAX ? INT64_MAX : (int64_t)record->lease_end;
+}
+
 static void take_words(struct mlt_live_item *item, const Meltica__V1__ControlRecord *record,
                        uint64_t sequence)
 {
@@ -148,7 +155,8 @@ static void take_words(struct mlt_live_item *item, const Meltica__V1__ControlRec
     (void)snprintf(item->consumer, sizeof item->consumer, "%s", record->consumer);
     (void)snprintf(item->request, sizeof item->request, "%s", record->request);
     item->sequence = sequence;
-    item->lease_end_ns = (int64_t)record->lease_end;
+    item->lease_end_ns = lease_end(record);
+    item->lease_over_ns = INT64_MAX; /* until mlt_live_lease */
 }
 
 /* NULL: no memory. The record was checked. */
@@ -340,25 +348,51 @@ void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *
     }
 }
 
+static int64_t later(int64_t at_ns, int64_t by_ns)
+{
+    int64_t sum = 0;
+    return __builtin_add_overflow(at_ns, by_ns, &sum) ? INT64_MAX : sum;
+}
+
+void mlt_live_lease(struct mlt_live_item *item, const Meltica__V1__ControlRecord *record, bool old,
+                    const struct mlt_live_clocks *now)
+{
+    if (item->lease_end_ns == 0) {
+        return;
+    }
+    const int64_t time_ns = record->time > INT64_MAX ? INT64_MAX : (int64_t)record->time;
+    const int64_t lasts_ns = mlt_span_ns(time_ns, item->lease_end_ns);
+    const int64_t to_end_ns = mlt_span_ns(now->wall_ns, item->lease_end_ns);
+    int64_t left_ns = old && to_end_ns < lasts_ns ? to_end_ns : lasts_ns;
+    left_ns = left_ns > 0 ? left_ns : 0; /* it is over; its end is what it was */
+    item->lease_over_ns = later(now->mono_ns, left_ns);
+    const int64_t off_ns = mlt_span_ns(to_end_ns, left_ns);
+    if (left_ns > 0 && (off_ns > MLT_LIVE_LEASE_OFF_NS || off_ns < -MLT_LIVE_LEASE_OFF_NS)) {
+        item->lease_end_ns = later(now->wall_ns, left_ns);
+    }
+}
+
+void mlt_live_tell_leases(struct mlt_live *live, const struct mlt_live_clocks *now)
+{
+    for (size_t i = 0; i < live->count; i++) {
+        struct mlt_live_item *item = live->items[i];
+        if (item->lease_end_ns != 0) {
+            const int64_t left_ns = mlt_span_ns(now->mono_ns, item->lease_over_ns);
+            const int64_t end_ns = later(now->wall_ns, left_ns);
+            item->lease_end_ns = end_ns > 0 ? end_ns : 1; /* 0 would be none */
+        }
+    }
+}
+
 struct mlt_live_item *mlt_live_next_lease(const struct mlt_live *live)
 {
     struct mlt_live_item *first = NULL;
     for (size_t i = 0; i < live->count; i++) {
         struct mlt_live_item *item = live->items[i];
         if (item->lease_end_ns != 0 &&
-            (first == NULL || item->lease_end_ns < first->lease_end_ns)) {
+            (first == NULL || item->lease_over_ns < first->lease_over_ns)) {
             first = item;
         }
     }
     return first;
-}
-
-void mlt_live_prolong(struct mlt_live *live, int64_t by_ns)
-{
-    for (size_t i = 0; i < live->count; i++) {
-        int64_t *end_ns = &live->items[i]->lease_end_ns;
-        if (*end_ns != 0 && __builtin_add_overflow(*end_ns, by_ns, end_ns)) {
-            *end_ns = INT64_MAX;
-        }
-    }
 }

@@ -35,7 +35,8 @@ struct mlt_live_item {
     uint64_t written;          /* sequence that the bucket has; 0: none */
     uint64_t written_revision; /* of the bucket's value, as it was written here; 0: not known */
     uint64_t revision;         /* of the table since which it is in force */
-    int64_t lease_end_ns;      /* since 1970; 0: none */
+    int64_t lease_end_ns;      /* since 1970, as it is told, listed and written; 0: none */
+    int64_t lease_over_ns;     /* monotonic: when it does end */
     enum mlt_live_state state;
 };
 
@@ -71,9 +72,25 @@ void mlt_live_release(struct mlt_live_item *item); /* NULL is fine */
 void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *released);
 
 struct mlt_live_item *mlt_live_find(const struct mlt_live *live, const char *id);
+/*
+ * Leases end by the monotonic clock, so that no step of the wall clock ends one or makes it last.
+ * What the log says are times of the wall clock; how long the lease was to last is lease_end - time
+ * of its record.
+ */
+struct mlt_live_clocks {
+    int64_t wall_ns, mono_ns;
+};
+/* When the lease of the item ends by that clock; the record is the one that the item is of. A
+ * record that was written just now (old: false) gives what it says from now on, whatever its
+ * writer's clock; an old one, read at the start, what is left of it, and never more than it says.
+ * Where its end is not what this clock has for it by MLT_LIVE_LEASE_OFF_NS, the item's end is this
+ * clock's. */
+#define MLT_LIVE_LEASE_OFF_NS (10 * MLT_NS_PER_S)
+void mlt_live_lease(struct mlt_live_item *item, const Meltica__V1__ControlRecord *record, bool old,
+                    const struct mlt_live_clocks *now);
+/* After a step of the wall clock: the ends that are told are its times again. */
+void mlt_live_tell_leases(struct mlt_live *live, const struct mlt_live_clocks *now);
 /* The one whose lease ends first; NULL: no leases. */
 struct mlt_live_item *mlt_live_next_lease(const struct mlt_live *live);
-/* All leases end that much later. */
-void mlt_live_prolong(struct mlt_live *live, int64_t by_ns);
 
 #endif

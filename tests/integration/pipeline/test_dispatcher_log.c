@@ -156,6 +156,11 @@ static enum mlt_status apply(void *ctx, const Meltica__V1__ControlRecord *record
     (void)pthread_mutex_lock(&world.lock);
     const enum mlt_status status =
         mlt_live_apply(&world.live, world.table, record, sequence, &released, &changed);
+    struct mlt_live_item *item = mlt_live_find(&world.live, record->subscription);
+    if (item != NULL) {
+        const struct mlt_live_clocks now = { mlt_clock_wall_ns(), mlt_clock_mono_ns() };
+        mlt_live_lease(item, record, true, &now);
+    }
     world.applied = true;
     (void)pthread_mutex_unlock(&world.lock);
     mlt_live_release(released);

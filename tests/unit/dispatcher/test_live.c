@@ -5,6 +5,7 @@
 
 #include "catalogue.h"
 #include "confirm.h"
+#include "meltica/base/clock.h"
 
 #define TABLE                                                                                      \
     "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"                   \
@@ -140,19 +141,130 @@ static void test_the_revision_grows_with_what_changes_and_with_nothing_else(void
     assert_int_equal(types_of("A-B"), BBO_BIT);
 }
 
-static void test_prolonged_leases_end_later_and_what_has_none_gets_none(void **state)
+/* ---- leases ---- */
+
+#define S MLT_NS_PER_S
+#define NOW                                                                                        \
+    INT64_C(1800000000000000000) /* wall, of a moment at which the monotonic clock is 1000 s */
+#define HOUR (3600 * S)
+
+static const struct mlt_live_clocks begin = { NOW, 1000 * S };
+
+/* After so long, with the wall clock set ahead by so much since. */
+static struct mlt_live_clocks after(int64_t ns, int64_t ahead_ns)
+{
+    return (struct mlt_live_clocks){ begin.wall_ns + ns + ahead_ns, begin.mono_ns + ns };
+}
+
+/* A lease of ttl_ns, written when the writer's clock said time_ns, read now. */
+static struct mlt_live_item *lease(const char *id, int64_t time_ns, int64_t ttl_ns, bool old,
+                                   struct mlt_live_clocks now)
+{
+    struct mlt_live_item *item = mlt_live_find(&live, id);
+    if (item == NULL) {
+        assert_true(record(id, true, MLT_EVENT_TRADE, "A-B", NULL));
+        item = mlt_live_find(&live, id);
+    }
+    Meltica__V1__ControlRecord r;
+    meltica__v1__control_record__init(&r);
+    r.time = (uint64_t)time_ns;
+    r.lease_end = (uint64_t)(time_ns + ttl_ns);
+    item->lease_end_ns = (int64_t)r.lease_end; /* as apply does */
+    mlt_live_lease(item, &r, old, &now);
+    return item;
+}
+
+static void test_no_step_of_the_wall_clock_ends_a_lease_or_makes_it_last(void **state)
 {
     (void)state;
-    assert_true(record("leased", true, MLT_EVENT_TRADE, "A-B", NULL));
-    assert_true(record("last", true, MLT_EVENT_TRADE, "C-D", NULL));
+    struct mlt_live_item *item = lease("leased", NOW, 600 * S, false, begin);
+    assert_int_equal(item->lease_end_ns, NOW + 600 * S);
+    assert_int_equal(item->lease_over_ns, begin.mono_ns + 600 * S);
     assert_true(record("for-ever", true, MLT_EVENT_TRADE, "E-F", NULL));
-    mlt_live_find(&live, "leased")->lease_end_ns = 1000;
-    mlt_live_find(&live, "last")->lease_end_ns = INT64_MAX - 1;
-    mlt_live_prolong(&live, 500);
-    assert_int_equal(mlt_live_find(&live, "leased")->lease_end_ns, 1500);
-    assert_true(mlt_live_find(&live, "last")->lease_end_ns == INT64_MAX);
+    /* Back and ahead again and again, at the end an hour ahead: the times of each clock in turn. */
+    for (int i = 1; i <= 10; i++) {
+        const struct mlt_live_clocks back = after(i * S, -HOUR), ahead = after(i * S, HOUR);
+        mlt_live_tell_leases(&live, &back);
+        assert_int_equal(item->lease_end_ns, NOW - HOUR + 600 * S);
+        mlt_live_tell_leases(&live, &ahead);
+        assert_int_equal(item->lease_end_ns, NOW + HOUR + 600 * S);
+    }
+    assert_int_equal(item->lease_over_ns, begin.mono_ns + 600 * S);
     assert_int_equal(mlt_live_find(&live, "for-ever")->lease_end_ns, 0);
-    assert_ptr_equal(mlt_live_next_lease(&live), mlt_live_find(&live, "leased"));
+    assert_ptr_equal(mlt_live_next_lease(&live), item);
+}
+
+/* The monotonic clock stands still meanwhile: what was left is left still. */
+static void test_a_suspended_machine_leaves_a_lease_what_it_had(void **state)
+{
+    (void)state;
+    struct mlt_live_item *item = lease("leased", NOW, 600 * S, false, begin);
+    const struct mlt_live_clocks resumed = after(100 * S, 24 * HOUR);
+    mlt_live_tell_leases(&live, &resumed);
+    assert_int_equal(item->lease_over_ns, resumed.mono_ns + 500 * S);
+    assert_int_equal(item->lease_end_ns, resumed.wall_ns + 500 * S);
+}
+
+/* Written before a step, read after it; then one that is of the new time. */
+static void test_a_renewal_around_a_step_lasts_what_it_says(void **state)
+{
+    (void)state;
+    for (int64_t step = -HOUR; step <= HOUR; step += 2 * HOUR) {
+        (void)lease("leased", NOW, 60 * S, false, begin);
+        const struct mlt_live_clocks now = after(30 * S, step);
+        mlt_live_tell_leases(&live, &now);
+        struct mlt_live_item *item = lease("leased", NOW + 30 * S, 60 * S, false, now);
+        assert_int_equal(item->lease_over_ns, now.mono_ns + 60 * S);
+        assert_int_equal(item->lease_end_ns, now.wall_ns + 60 * S);
+        const struct mlt_live_clocks then = after(50 * S, step);
+        item = lease("leased", then.wall_ns, 60 * S, false, then);
+        mlt_live_tell_leases(&live, &then); /* the step is seen only now */
+        assert_int_equal(item->lease_over_ns, then.mono_ns + 60 * S);
+        assert_int_equal(item->lease_end_ns, then.wall_ns + 60 * S);
+    }
+}
+
+/* An answer says the end that its Control Bus wrote; one that differs by a bit stays as it said. */
+static void test_a_little_difference_of_clocks_is_not_told(void **state)
+{
+    (void)state;
+    const struct mlt_live_item *item = lease("leased", NOW - 3 * S, 60 * S, false, begin);
+    assert_int_equal(item->lease_end_ns, NOW + 57 * S);
+    assert_int_equal(item->lease_over_ns, begin.mono_ns + 60 * S);
+}
+
+static void test_a_lease_of_an_old_record_lasts_what_is_left_of_it_and_never_more(void **state)
+{
+    (void)state;
+    const struct mlt_live_item *item = lease("leased", NOW - 100 * S, 600 * S, true, begin);
+    assert_int_equal(item->lease_over_ns, begin.mono_ns + 500 * S);
+    assert_int_equal(item->lease_end_ns, NOW + 500 * S);
+    /* The clock was set back since, from a year ahead. */
+    item = lease("leased", NOW + 8760 * HOUR, 600 * S, true, begin);
+    assert_int_equal(item->lease_over_ns, begin.mono_ns + 600 * S);
+    assert_int_equal(item->lease_end_ns, NOW + 600 * S);
+    item = lease("leased", NOW - 700 * S, 600 * S, true, begin);
+    assert_int_equal(item->lease_over_ns, begin.mono_ns);
+    assert_int_equal(item->lease_end_ns, NOW - 100 * S);
+}
+
+static void test_leases_past_the_end_of_the_clock_end_there(void **state)
+{
+    (void)state;
+    struct mlt_live_item *item = lease("leased", NOW, INT64_MAX - NOW, false, begin);
+    const struct mlt_live_clocks ahead = after(S, HOUR), lost = { INT64_MIN, 2000 * S };
+    mlt_live_tell_leases(&live, &ahead);
+    assert_true(item->lease_end_ns == INT64_MAX);
+    item->lease_over_ns = INT64_MAX;
+    mlt_live_tell_leases(&live, &ahead);
+    assert_true(item->lease_end_ns == INT64_MAX && item->lease_over_ns == INT64_MAX);
+    mlt_live_tell_leases(&live, &lost);
+    assert_int_equal(item->lease_end_ns, 1); /* not none */
+    Meltica__V1__ControlRecord r;
+    meltica__v1__control_record__init(&r);
+    r.time = UINT64_MAX;
+    mlt_live_lease(item, &r, true, &begin);
+    assert_int_equal(item->lease_over_ns, begin.mono_ns);
 }
 
 static void test_what_no_control_bus_writes_changes_nothing(void **state)
@@ -346,7 +458,12 @@ int main(void)
         TEST(test_who_leaves_takes_only_what_nobody_else_asks_for),
         TEST(test_a_subscription_made_while_events_flow_begins_once),
         TEST(test_the_revision_grows_with_what_changes_and_with_nothing_else),
-        TEST(test_prolonged_leases_end_later_and_what_has_none_gets_none),
+        TEST(test_no_step_of_the_wall_clock_ends_a_lease_or_makes_it_last),
+        TEST(test_a_suspended_machine_leaves_a_lease_what_it_had),
+        TEST(test_a_renewal_around_a_step_lasts_what_it_says),
+        TEST(test_a_little_difference_of_clocks_is_not_told),
+        TEST(test_a_lease_of_an_old_record_lasts_what_is_left_of_it_and_never_more),
+        TEST(test_leases_past_the_end_of_the_clock_end_there),
         TEST(test_what_no_control_bus_writes_changes_nothing),
         TEST(test_undo_brings_back_what_was),
         TEST(test_confirmed_is_what_every_adapter_has_and_the_exchange_took),

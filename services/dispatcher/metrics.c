@@ -79,8 +79,9 @@ static void create_flow(struct dispatcher_metrics *m)
             mlt_metrics_counter(r, "meltica_dispatcher_filtered_total",
                                 "Events that a filter of their route dropped", labels);
     }
-    m->active = mlt_metrics_gauge(r, "meltica_dispatcher_active",
-                                  "1 where this process dispatches, 0 where it stands by", NULL);
+    m->active =
+        mlt_metrics_gauge(r, "meltica_dispatcher_active",
+                          "1 where this process dispatches, 0 where it stands by or is deaf", NULL);
     m->outbid = mlt_metrics_counter(r, "meltica_dispatcher_outbid_total",
                                     "Times that another process took over", NULL);
     m->claims_failed = mlt_metrics_counter(r, "meltica_dispatcher_claims_failed_total",
@@ -351,11 +352,11 @@ void dispatcher_metrics_unclaimed(struct dispatcher_metrics *metrics)
     mlt_counter_add(metrics->claims_failed, 1);
 }
 
-/* Who claims dispatches nothing yet, and may never. */
+/* Who claims dispatches nothing yet, and may never; who is not in touch holds still. */
 static bool works(struct dispatcher *d)
 {
     uint64_t epoch = 0;
-    return d != NULL && dispatcher_phase(d, &epoch) == PHASE_RUNNING && !atomic_load(&d->outbid);
+    return d != NULL && dispatcher_phase(d, &epoch) == PHASE_RUNNING && dispatcher_answers(d);
 }
 
 void dispatcher_metrics_collect(void *state)

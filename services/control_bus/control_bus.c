@@ -348,18 +348,23 @@ static void reply(struct control_bus *c, const struct mlt_work *work, enum mlt_s
     }
 }
 
-/* On the thread of a worker, of what still waits when the time to end is over. */
-static void refuse_at_end(void *ctx, const struct mlt_work *work)
+/* On the thread of a worker, of what waited for too long, or still waits when the time to end is
+ * over. */
+static void refuse_late(void *ctx, const struct mlt_work *work, bool ends)
 {
     struct control_bus *c = ctx;
     struct mlt_control_refusal refusal;
     struct mlt_buf answer;
-    (void)mlt_control_refuse(&refusal, 503, "",
-                             "this Control Bus ends and did not come to this command, nothing "
-                             "changed: ask again");
+    (void)mlt_control_refuse(
+        &refusal, 503, "", "%s did not come to this command%s, nothing changed: ask again",
+        ends ? "this Control Bus ends and" : "this Control Bus", ends ? "" : " in time");
     mlt_buf_init(&answer, MLT_CONTROL_REQUEST_BYTES_MAX);
     const enum mlt_status made = mlt_control_refusal_json(&refusal, &answer);
     mlt_control_meters_answered(&c->meters, work->verb, refusal.code, -1);
+    mlt_control_meters_not_begun(&c->meters, ends);
+    if (ends) {
+        mlt_service_cut_short(c->service);
+    }
     reply(c, work, made, &answer, &refusal);
     mlt_buf_fini(&answer);
 }
@@ -494,7 +499,8 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
         status = mlt_commands_create(c->control, &commands, &c->commands, err);
     }
     if (status == MLT_OK) {
-        const struct mlt_workers_ports ports = { carry_out, refuse_at_end, c };
+        const struct mlt_workers_ports ports = { carry_out, refuse_late, c,
+                                                 MLT_WORKERS_PATIENCE_NS };
         status = mlt_workers_create(&ports, &c->workers, err);
     }
     if (status == MLT_OK) {

@@ -27,6 +27,7 @@ static void make_by_word(struct mlt_control_meters *to, struct mlt_metrics *m)
 void mlt_control_meters_make(struct mlt_control_meters *to, struct mlt_metrics *m)
 {
     static const char *const refused = "Requests answered with an error";
+    static const char *const not_begun = "Commands refused since no worker came to them in time";
     static const char *const outcomes = "Commands by outcome";
     static const char *const unstored = "Commands that the log of subscriptions did not take";
     static const char *const files = "Policy files, the first one included";
@@ -62,6 +63,10 @@ void mlt_control_meters_make(struct mlt_control_meters *to, struct mlt_metrics *
         mlt_metrics_counter(m, "meltica_control_not_stored_total", unstored, "reason=\"no_ack\"");
     to->log_sequence = mlt_metrics_gauge(m, "meltica_control_log_sequence",
                                          "Sequence of the last record in the log", NULL);
+    to->waited =
+        mlt_metrics_counter(m, "meltica_control_not_begun_total", not_begun, "reason=\"waited\"");
+    to->ended_first =
+        mlt_metrics_counter(m, "meltica_control_not_begun_total", not_begun, "reason=\"ends\"");
     to->waiting = mlt_metrics_gauge(m, "meltica_control_waiting_commands",
                                     "Commands that wait for a worker", NULL);
     to->waiting_most = mlt_metrics_gauge(m, "meltica_control_waiting_commands_high_water",
@@ -84,6 +89,11 @@ void mlt_control_meters_answered(const struct mlt_control_meters *meters, enum m
     }
     mlt_counter_add(meters->codes[i], 1);
     mlt_counter_add(meters->commands_refused, 1);
+}
+
+void mlt_control_meters_not_begun(const struct mlt_control_meters *meters, bool ends)
+{
+    mlt_counter_add(ends ? meters->ended_first : meters->waited, 1);
 }
 
 void mlt_control_meters_collect(const struct mlt_control_meters *meters,

@@ -29,12 +29,18 @@ static void *work(void *argument)
         if (w->count == 0) {
             break;
         }
-        const bool late = w->stop && mlt_clock_mono_ns() >= w->until_ns;
         struct mlt_work *next = w->queue[w->first];
+        const int64_t now_ns = mlt_clock_mono_ns();
+        const bool ends = w->stop && now_ns >= w->until_ns;
+        const bool late = now_ns - next->put_ns > w->ports.patience_ns;
         w->first = (w->first + 1) % MLT_WORKERS_QUEUE_MAX;
         w->count--;
         (void)pthread_mutex_unlock(&w->lock);
-        (late ? w->ports.refuse : w->ports.run)(w->ports.ctx, next);
+        if (ends || late) {
+            w->ports.refuse(w->ports.ctx, next, ends);
+        } else {
+            w->ports.run(w->ports.ctx, next);
+        }
         free(next);
         (void)pthread_mutex_lock(&w->lock);
     }
@@ -102,6 +108,7 @@ enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
         return MLT_E_NOMEM;
     }
     next->verb = verb;
+    next->put_ns = mlt_clock_mono_ns();
     (void)mlt_traceparent_parse(message->traceparent, &next->caller);
     next->len = message->payload.len;
     memcpy(next->reply, message->reply, reply_len + 1);

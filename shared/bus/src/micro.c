@@ -462,6 +462,11 @@ enum mlt_status mlt_micro_start(struct mlt_bus *bus, const struct mlt_micro_opti
 
 void mlt_micro_stop(struct mlt_micro *micro)
 {
+    mlt_micro_stop_within(micro, DRAIN_NS);
+}
+
+void mlt_micro_stop_within(struct mlt_micro *micro, int64_t wait_ns)
+{
     if (micro == NULL) {
         return;
     }
@@ -473,7 +478,9 @@ void mlt_micro_stop(struct mlt_micro *micro)
     for (size_t i = 0; i < micro->endpoint_count; i++) {
         subscriptions[i] = micro->endpoints[i].subscription;
     }
-    mlt_bus_unsubscribe_drained(subscriptions, micro->endpoint_count, DRAIN_NS);
+    wait_ns = wait_ns > DRAIN_NS ? DRAIN_NS : wait_ns;
+    mlt_bus_unsubscribe_drained(subscriptions, micro->endpoint_count,
+                                wait_ns > MLT_NS_PER_MS ? wait_ns : MLT_NS_PER_MS);
     for (size_t i = 0; i < micro->endpoint_count; i++) {
         struct endpoint *e = &micro->endpoints[i];
         free(e->name);

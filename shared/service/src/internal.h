@@ -83,7 +83,7 @@ struct mlt_service {
     atomic_bool drain_asked, drained;
     atomic_llong drain_until_ns; /* monotonic; 0: nothing drains */
     atomic_int exit_status;
-    bool deadline_passed;
+    atomic_bool deadline_passed;
     struct mlt_timer *drain_timer, *tick_timer, *micro_timer, *echo_timer;
     struct mlt_backoff micro_backoff;
     struct mlt_micro *micro;

@@ -49,13 +49,19 @@ static void take_signals_directly(void)
     (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+void mlt_service_cut_short(struct mlt_service *service)
+{
+    if (!atomic_exchange(&service->deadline_passed, true)) {
+        mlt_counter_add(service->drain_deadline_count, 1);
+        mlt_log(MLT_LOG_WARN, "drain_deadline", "the drain is cut short: something may be lost",
+                MLT_I("drain_timeout_ms", service->config.drain_timeout_ms));
+    }
+}
+
 static void on_drain_deadline(void *ctx)
 {
     struct mlt_service *service = ctx;
-    mlt_counter_add(service->drain_deadline_count, 1);
-    service->deadline_passed = true;
-    mlt_log(MLT_LOG_WARN, "drain_deadline", "the drain is cut short: something may be lost",
-            MLT_I("drain_timeout_ms", service->config.drain_timeout_ms));
+    mlt_service_cut_short(service);
     mlt_loop_stop(service->loop);
 }
 
@@ -514,17 +520,18 @@ static int run(struct mlt_service *service)
         mlt_log(MLT_LOG_ERROR, "loop_failed", err.text, MLT_S("boot", service->boot_text));
         return EXIT_FAILED;
     }
-    return service->deadline_passed ? EXIT_FAILED : atomic_load(&service->exit_status);
+    return atomic_load(&service->exit_status);
 }
 
 /* In reverse; each part may be missing. The endpoints' context is the service's state: they end
- * before it does. */
-static void tear_down(struct mlt_service *service)
+ * before it does. False: what was in hand could not all leave. */
+static bool tear_down(struct mlt_service *service)
 {
-    mlt_micro_stop(service->micro);
+    mlt_micro_stop_within(service->micro, mlt_service_drain_left_ns(service));
     if (service->state_made && service->spec->stop != NULL) {
         service->spec->stop(service->state);
     }
+    const bool drained = !atomic_load(&service->deadline_passed);
     service->state_made = false;
     mlt_service_echo_stop(service);
     for (size_t i = BUS_COUNT; i-- > 0;) {
@@ -545,6 +552,7 @@ static void tear_down(struct mlt_service *service)
     free(service->values);
     (void)pthread_mutex_destroy(&service->status_lock);
     free(service);
+    return drained;
 }
 
 static struct mlt_service *service_new(const struct mlt_service_spec *spec, int argc, char **argv)
@@ -565,6 +573,7 @@ static struct mlt_service *service_new(const struct mlt_service_spec *spec, int 
     atomic_init(&service->drained, false);
     atomic_init(&service->drain_until_ns, 0);
     atomic_init(&service->exit_status, EXIT_DRAINED);
+    atomic_init(&service->deadline_passed, false);
     mlt_backoff_init(&service->micro_backoff, MICRO_RETRY_FLOOR_NS, MICRO_RETRY_FLOOR_NS,
                      MICRO_RETRY_MAX_NS, service->boot);
     (void)snprintf(service->boot_text, sizeof service->boot_text, "%016" PRIx64, service->boot);
@@ -608,7 +617,8 @@ int mlt_service_main(const struct mlt_service_spec *spec, int argc, char **argv)
         status = run(service);
     }
     take_signals_directly();
-    tear_down(service);
+    const bool drained = tear_down(service);
+    status = started && !drained ? EXIT_FAILED : status;
     if (started) {
         mlt_log(MLT_LOG_INFO, "stopped", "the service has ended", MLT_I("status", status));
     }

@@ -30,7 +30,7 @@ struct asker {
 
 static struct rig rig;
 static struct asker askers[ASKERS];
-static unsigned counts[OUTCOMES];
+static unsigned counts[OUTCOMES], at_end; /* of those refused: since it ended */
 
 /* ---- the signal ---- */
 
@@ -79,6 +79,7 @@ static void *ask(void *argument)
 static void ask_all(void)
 {
     memset(counts, 0, sizeof counts);
+    at_end = 0;
     for (unsigned i = 0; i < ASKERS; i++) {
         struct asker *a = &askers[i];
         memset(a, 0, sizeof *a);
@@ -106,6 +107,7 @@ static void classify(struct asker *a)
     } else if (rig_number(a->said.json, "code") == 503 &&
                strstr(rig_text(a->said.json, "message"), "nothing changed") != NULL) {
         a->outcome = REFUSED;
+        at_end += strstr(rig_text(a->said.json, "message"), "ends") != NULL;
     } else {
         rig_fail(&a->said, a->body);
     }
@@ -197,22 +199,42 @@ static void test_sigterm_of_the_only_control_bus_every_command_is_answered(void 
 }
 
 /* It goes; the one of the stack stays, and takes what comes later. */
-static void strike_one_of_two(void)
+static void strike_a_second(const char *drain_timeout_ms)
 {
     struct command second;
-    const char *const arguments[] = {
-        "--nats-url", rig.stack.nats_url, "--http-host", "127.0.0.1",  "--http-port",
-        "0",          "--replica",        "1",           "--replicas", "2",
-        NULL
-    };
+    const char *const arguments[] = { "--nats-url",
+                                      rig.stack.nats_url,
+                                      "--http-host",
+                                      "127.0.0.1",
+                                      "--http-port",
+                                      "0",
+                                      "--replica",
+                                      "1",
+                                      "--replicas",
+                                      "2",
+                                      "--drain-timeout-ms",
+                                      drain_timeout_ms,
+                                      NULL };
     command_start_program(&second, "meltica-control-bus", arguments);
     assert_true(command_wait_said(&second, "micro_registered"));
     arm(second.pid);
     ask_all();
     gather();
     assert_int_equal(counts[NOBODY], 0);
-    assert_int_equal(command_end(&second), 0);
+    assert_int_equal(command_end(&second), at_end > 0 ? 1 : 0);
     command_free(&second);
+}
+
+static void strike_one_of_two(void)
+{
+    strike_a_second("20000");
+    assert_int_equal(at_end, 0);
+}
+
+/* What waits for a worker when it is told to end is refused, and it says that it was cut short. */
+static void strike_one_of_two_that_has_no_time(void)
+{
+    strike_a_second("100");
 }
 
 static void test_sigterm_of_one_of_two_control_buses_every_command_is_answered(void **state)
@@ -221,11 +243,18 @@ static void test_sigterm_of_one_of_two_control_buses_every_command_is_answered(v
     run(strike_one_of_two);
 }
 
+static void test_a_control_bus_without_time_to_end_refuses_and_says_so(void **state)
+{
+    (void)state;
+    run(strike_one_of_two_that_has_no_time);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sigterm_of_the_only_control_bus_every_command_is_answered),
         cmocka_unit_test(test_sigterm_of_one_of_two_control_buses_every_command_is_answered),
+        cmocka_unit_test(test_a_control_bus_without_time_to_end_refuses_and_says_so),
     };
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -1,5 +1,5 @@
-/* Workers at their end: what is queued is carried out while there is time, then refused; each piece
- * of work is answered once. */
+/* Workers: what is queued is carried out while there is time, at the end, too, then refused; each
+ * piece of work is answered once. */
 #include "mlt_test.h"
 
 #include <pthread.h>
@@ -16,7 +16,7 @@ static struct {
     bool open; /* else who runs waits */
     unsigned in_hand;
 } gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-static atomic_uint ran[WORK], refused[WORK];
+static atomic_uint ran[WORK], refused[WORK], refused_at_end;
 
 static unsigned number_of(const struct mlt_work *work)
 {
@@ -37,26 +37,27 @@ static void run(void *ctx, const struct mlt_work *work)
     atomic_fetch_add(&ran[number_of(work)], 1);
 }
 
-static void refuse(void *ctx, const struct mlt_work *work)
+static void refuse(void *ctx, const struct mlt_work *work, bool ends)
 {
     assert_ptr_equal(ctx, &gate);
     atomic_fetch_add(&refused[number_of(work)], 1);
+    atomic_fetch_add(&refused_at_end, ends);
 }
 
-static const struct mlt_workers_ports ports = { run, refuse, &gate };
+static const struct mlt_workers_ports ports = { run, refuse, &gate, 3600 * MLT_NS_PER_S };
 
-/* All threads have one in hand, the rest waits. */
-static struct mlt_workers *start(void)
+static struct mlt_workers *begin(const struct mlt_workers_ports *with)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_workers *workers = NULL;
     gate.open = false;
     gate.in_hand = 0;
+    atomic_store(&refused_at_end, 0);
     for (unsigned i = 0; i < WORK; i++) {
         atomic_store(&ran[i], 0);
         atomic_store(&refused[i], 0);
     }
-    assert_int_equal(mlt_workers_create(&ports, &workers, &err), MLT_OK);
+    assert_int_equal(mlt_workers_create(with, &workers, &err), MLT_OK);
     for (unsigned i = 0; i < WORK; i++) {
         const uint8_t number = (uint8_t)i;
         const struct mlt_bus_message message = { .subject = "meltica.control.subscribe",
@@ -64,6 +65,13 @@ static struct mlt_workers *start(void)
                                                  .payload = mlt_slice_of(&number, 1) };
         assert_int_equal(mlt_workers_put(workers, MLT_VERB_SUBSCRIBE, &message), MLT_OK);
     }
+    return workers;
+}
+
+/* All threads have one in hand, the rest waits. */
+static struct mlt_workers *start(void)
+{
+    struct mlt_workers *workers = begin(&ports);
     (void)pthread_mutex_lock(&gate.lock);
     while (gate.in_hand < MLT_WORKERS_THREADS) {
         (void)pthread_cond_wait(&gate.changed, &gate.lock);
@@ -123,6 +131,21 @@ static void test_what_is_queued_when_time_is_over_is_refused(void **state)
     count(&all_ran, &all_refused);
     assert_true(all_ran >= MLT_WORKERS_THREADS);
     assert_int_equal(all_ran + all_refused, WORK);
+    assert_int_equal(atomic_load(&refused_at_end), all_refused);
+}
+
+/* Who asked has gone: nothing is carried out, whether it ends or not. */
+static void test_what_waited_for_too_long_is_refused(void **state)
+{
+    (void)state;
+    unsigned all_ran, all_refused;
+    struct mlt_workers_ports impatient = ports;
+    impatient.patience_ns = 0;
+    mlt_workers_destroy(begin(&impatient), mlt_clock_mono_ns() + 3600 * MLT_NS_PER_S);
+    count(&all_ran, &all_refused);
+    assert_int_equal(all_ran, 0);
+    assert_int_equal(all_refused, WORK);
+    assert_int_equal(atomic_load(&refused_at_end), 0);
 }
 
 static void test_without_work_it_ends_at_once(void **state)
@@ -140,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_queued_is_carried_out_while_there_is_time),
         cmocka_unit_test(test_what_is_queued_when_time_is_over_is_refused),
+        cmocka_unit_test(test_what_waited_for_too_long_is_refused),
         cmocka_unit_test(test_without_work_it_ends_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,6 +231,8 @@ uint64_t mlt_micro_replies_refused(const struct mlt_micro *micro);
 /* Before the bus is destroyed. Requests that were given to us are handled, a second long at most;
  * no handler runs when it returns. NULL is fine. */
 void mlt_micro_stop(struct mlt_micro *micro);
+/* The same, wait_ns long at most where that is less than a second; a millisecond at least. */
+void mlt_micro_stop_within(struct mlt_micro *micro, int64_t wait_ns);
 enum mlt_status mlt_micro_respond(struct mlt_micro_request *to, struct mlt_slice payload,
                                   int error_code, const char *error_text) MLT_MUST_CHECK;
 

@@ -84,6 +84,9 @@ uint32_t mlt_service_provision_replicas(const struct mlt_service *service);
 void mlt_service_bus_options(const struct mlt_service *service, struct mlt_bus_options *out);
 /* What is left of drain_timeout_ms, 0 or more; all of it while nothing drains. Any thread. */
 int64_t mlt_service_drain_left_ns(const struct mlt_service *service);
+/* Something in hand could not leave while drain_timeout_ms lasted: it is said and counted once, and
+ * the exit status will be 1. Until stop() returns. Any thread. */
+void mlt_service_cut_short(struct mlt_service *service);
 /* drain() is done: ends the loop. Any thread; nothing before drain() was called. */
 void mlt_service_drained(struct mlt_service *service);
 /* Ends the process with status 1 after a drain, for what cannot be mended while running (outbid by

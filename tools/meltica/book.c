@@ -243,7 +243,7 @@ int mlt_command_book(int argc, char **argv)
 
 /* ---- verify ---- */
 
-#define VERIFY_NOTHING 3 /* exit status: neither right nor wrong */
+#define VERIFY_UNDECIDED 3 /* exit status: neither right nor wrong */
 
 static int verify_usage(FILE *to, int status)
 {
@@ -252,8 +252,8 @@ static int verify_usage(FILE *to, int status)
         "usage: meltica verify INSTRUMENT [--seconds N] [--json]\n       %s\n"
         "(joins late, follows for N seconds, 10 by default, with a book of its own and "
         "compares every\ndigest; 1 when anything differs, 3 when nothing could be compared, "
-        "as where no book is to be\nhad, 0 also where nothing moved in that time, which it "
-        "says; docs/late-join.md)\n",
+        "as where no book is to be\nhad, or the book is not LIVE at the end, 0 also where nothing "
+        "moved in that time, which it\nsays; docs/late-join.md)\n",
         MLT_TOOL_CONNECTION_USAGE);
     return status;
 }
@@ -261,8 +261,9 @@ static int verify_usage(FILE *to, int status)
 static void say_verdict(const struct mlt_verify_result *r, const char *instrument)
 {
     const struct mlt_follow_counts *c = &r->counts;
-    if (r->nothing) {
-        (void)printf("%s: nothing compared: %s\n", instrument, r->reason);
+    if (r->undecided) {
+        (void)printf("%s: %s: %s\n", instrument,
+                     r->compared == 0 ? "nothing compared" : "nothing was wrong", r->reason);
     } else if (!r->right) {
         (void)printf("%s: WRONG: %s\n", instrument, r->reason);
     } else if (c->deltas + c->books_right == 0) {
@@ -322,7 +323,7 @@ static int run_verify(struct mlt_bus *bus, const char *instrument, int64_t secon
     if (fflush(stdout) != 0) {
         return 1;
     }
-    return result.right ? 0 : result.nothing ? VERIFY_NOTHING : 1;
+    return result.right ? 0 : result.undecided ? VERIFY_UNDECIDED : 1;
 }
 
 int mlt_command_verify(int argc, char **argv)

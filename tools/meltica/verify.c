@@ -86,7 +86,7 @@ static enum mlt_status read_checkpoint(struct verify *v, struct mlt_store *store
     }
     status = mlt_book_checkpoint_decode(mlt_buf_view(value), arena, &checkpoint);
     if (status != MLT_OK) {
-        (void)snprintf(r->reason, sizeof r->reason, "the checkpoint is malformed: %s",
+        (void)snprintf(r->malformed, sizeof r->malformed, "the checkpoint is malformed: %.80s",
                        mlt_status_text(status));
         return MLT_OK;
     }
@@ -98,6 +98,9 @@ static enum mlt_status read_checkpoint(struct verify *v, struct mlt_store *store
         answer = MLT_FOLLOW_JOINED; /* a snapshot was faster, or it is not LIVE any more */
     }
     (void)pthread_mutex_unlock(&v->lock);
+    if (answer == MLT_FOLLOW_MALFORMED) {
+        (void)snprintf(r->malformed, sizeof r->malformed, "%s", answers[answer]);
+    }
     (void)snprintf(r->reason, sizeof r->reason, "%s", answers[answer]);
     return status;
 }
@@ -186,6 +189,27 @@ static enum mlt_status follow(struct verify *v, struct mlt_store *store,
     return status;
 }
 
+/* The first thing that is wrong, into the reason; false: there is none. */
+static bool is_wrong(const struct verify *v, struct mlt_verify_result *r)
+{
+    const struct mlt_follow_counts *c = &r->counts;
+    if (mlt_follow_wrong(v->follow)[0] != '\0') {
+        (void)snprintf(r->reason, sizeof r->reason, "%s", mlt_follow_wrong(v->follow));
+    } else if (r->malformed[0] != '\0') {
+        (void)snprintf(r->reason, sizeof r->reason, "%s", r->malformed);
+    } else if (c->sequence_holes > 0) {
+        (void)snprintf(r->reason, sizeof r->reason,
+                       "%" PRIu64 " events are missing by their sequence", c->sequence_holes);
+    } else if (r->dropped + r->foreign > 0) {
+        (void)snprintf(r->reason, sizeof r->reason,
+                       "%" PRIu64 " messages were dropped here, %" PRIu64 " were no events of it",
+                       r->dropped, r->foreign);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void judge(struct verify *v, struct mlt_verify_result *r)
 {
     const struct mlt_follow_counts *c = mlt_follow_get_counts(v->follow);
@@ -201,27 +225,19 @@ static void judge(struct verify *v, struct mlt_verify_result *r)
     char why[sizeof r->reason];
     (void)snprintf(why, sizeof why, "%s", r->reason);
     r->reason[0] = '\0';
-    if (mlt_follow_wrong(v->follow)[0] != '\0') {
-        (void)snprintf(r->reason, sizeof r->reason, "%s", mlt_follow_wrong(v->follow));
-    } else if (c->sequence_holes > 0) {
-        (void)snprintf(r->reason, sizeof r->reason,
-                       "%" PRIu64 " events are missing by their sequence", c->sequence_holes);
-    } else if (r->dropped + r->foreign > 0) {
-        (void)snprintf(r->reason, sizeof r->reason,
-                       "%" PRIu64 " messages were dropped here, %" PRIu64 " were no events of it",
-                       r->dropped, r->foreign);
-    } else if (!r->joined) {
+    const bool not_live = r->state != MLT_BOOK_LIVE && r->state != MLT_BOOK_STATE_NONE;
+    const bool wrong = is_wrong(v, r);
+    if (!wrong && !r->joined && not_live) {
+        (void)snprintf(r->reason, sizeof r->reason, "the book is not LIVE at the end: %s",
+                       mlt_book_state_word((int)r->state));
+    } else if (!wrong && !r->joined) {
         (void)snprintf(r->reason, sizeof r->reason, "no book: %s",
-                       r->state != MLT_BOOK_LIVE && r->state != MLT_BOOK_STATE_NONE
-                           ? mlt_book_state_word((int)r->state)
-                       : why[0] != '\0' ? why
-                                        : "it was given up at the end");
-    } else if (c->digests_right + c->books_right == 0) {
+                       why[0] != '\0' ? why : "it was given up at the end");
+    } else if (!wrong && c->digests_right + c->books_right == 0) {
         (void)snprintf(r->reason, sizeof r->reason, "nothing carried a digest to compare");
     }
     r->right = r->reason[0] == '\0';
-    r->nothing = !r->right && r->compared + c->sequence_holes + r->dropped + r->foreign == 0 &&
-                 mlt_follow_wrong(v->follow)[0] == '\0';
+    r->undecided = !r->right && !wrong && (r->compared == 0 || not_live);
 }
 
 static enum mlt_status check(struct verify *v, struct mlt_verify_result *r, struct mlt_error *err)

@@ -30,7 +30,9 @@ struct mlt_verify_result {
     uint32_t digest;           /* the same */
     bool right;                /* the verdict */
     uint64_t compared;         /* digests and books, right or wrong */
-    bool nothing;              /* not right, and yet nothing was wrong: nothing was compared */
+    bool undecided;            /* not right, and yet nothing was wrong: nothing was compared, or the
+                                * book was not LIVE at the end */
+    char malformed[160];       /* of the checkpoint, which no later one makes good; "": never */
     bool joined;               /* at the end */
     char reason[400];          /* why not; "" when right */
 };

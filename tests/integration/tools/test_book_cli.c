@@ -26,10 +26,11 @@
 #define JOINERS 40u
 
 /* One instrument each, told by one thread; what is wrong with it. */
-enum { RIGHT, DIGEST, HOLE, LEVEL, GAPS, CHECKPOINT, MARKETS };
+enum { RIGHT, DIGEST, HOLE, LEVEL, GAPS, CHECKPOINT, AWAY, MARKETS };
 #define QUIET "QUIET-USDT" /* has a checkpoint, and nothing moves */
 static const char *const tokens[MARKETS] = { "RIGHT-USDT", "DIGEST-USDT", "HOLE-USDT",
-                                             "LEVEL-USDT", "GAPS-USDT",   "CHECKPOINT-USDT" };
+                                             "LEVEL-USDT", "GAPS-USDT",   "CHECKPOINT-USDT",
+                                             "AWAY-USDT" };
 
 static struct mlt_stack stack;
 static struct mlt_bus *bus;
@@ -74,6 +75,15 @@ static void tell(unsigned which, uint64_t beat)
 {
     struct market *m = &markets[which];
     const bool now = beat % BOOK_EVERY == 3;
+    if (which == AWAY) { /* LIVE for a moment now and then, in which all is right */
+        if (beat % CHECKPOINT_EVERY == 0) {
+            publish(which, market_snapshot(m, 100));
+            publish(which, market_status(m, MLT_STATUS_LIVE, "joined"));
+            publish(which, market_delta(m));
+            publish(which, market_status(m, MLT_STATUS_GAP, "sequence_gap"));
+        }
+        return;
+    }
     struct mlt_event delta = market_delta(m);
     if (which == GAPS && beat % 100 == 42) {
         /* Missing at the exchange: said, and mended by a snapshot. */
@@ -318,6 +328,43 @@ static void test_verify_says_so_where_nothing_was_compared(void **state)
     command_free(&json_one);
 }
 
+static void test_verify_says_so_where_the_book_is_not_live_at_the_end(void **state)
+{
+    (void)state;
+    struct command text_one, json_one;
+    command_start(&text_one, ARGS("verify", tokens[AWAY], "--seconds", "1", HERE), NULL);
+    command_start(&json_one, ARGS("verify", tokens[AWAY], "--seconds", "1", "--json", HERE), NULL);
+    const int status = command_end(&text_one);
+    if (status != 3) {
+        fail_msg("status %d: %s", status, command_out(&text_one));
+    }
+    assert_non_null(strstr(command_out(&text_one),
+                           "AWAY-USDT: nothing was wrong: the book is not LIVE at the end: GAP\n"));
+    assert_int_equal(command_end(&json_one), 3);
+    cJSON *json = parse(&json_one);
+    assert_true(cJSON_IsFalse(member(json, "right")));
+    assert_true(count(json, "compared") > 0);
+    assert_int_equal(count(json, "digests_wrong"), 0);
+    cJSON_Delete(json);
+    command_free(&text_one);
+    command_free(&json_one);
+}
+
+static void test_verify_finds_a_malformed_checkpoint(void **state)
+{
+    (void)state;
+    struct command c;
+    struct mlt_error err = MLT_ERROR_INIT;
+    uint64_t revision = 0;
+    assert_int_equal(mlt_kv_put(store, MLT_VERIFY_BUCKET, "BROKEN-USDT.checkpoint",
+                                mlt_slice_of_string("no checkpoint"), &revision, &err),
+                     MLT_OK);
+    assert_int_equal(command_run(&c, ARGS("verify", "BROKEN-USDT", "--seconds", "1", HERE), NULL),
+                     1);
+    assert_non_null(strstr(command_out(&c), "BROKEN-USDT: WRONG: the checkpoint is malformed: "));
+    command_free(&c);
+}
+
 static void test_a_signal_ends_verify_with_a_verdict(void **state)
 {
     (void)state;
@@ -422,6 +469,8 @@ int main(void)
         cmocka_unit_test(test_verify_finds_each_thing_that_is_wrong),
         cmocka_unit_test(test_verify_says_so_where_nothing_moved),
         cmocka_unit_test(test_verify_says_so_where_nothing_was_compared),
+        cmocka_unit_test(test_verify_says_so_where_the_book_is_not_live_at_the_end),
+        cmocka_unit_test(test_verify_finds_a_malformed_checkpoint),
         cmocka_unit_test(test_a_signal_ends_verify_with_a_verdict),
         cmocka_unit_test(test_book_once_is_one_ladder_without_colours),
         cmocka_unit_test(test_book_json_is_books_only),

@@ -76,6 +76,7 @@ class Settings(unittest.TestCase):
                 config[configuration.camel(row["key"])] = value
                 wanted[(name, row["variable"])] = str(value).lower() if isinstance(value, bool) else str(value)
             values[section] = {"config": config, **({"enabled": True} if section == "console" else {})}
+        values["dispatcher"]["resources"] = {"limits": {"memory": "2Gi"}} # for the largest ring
         objects = with_values(values)
         for (name, variable), value in wanted.items():
             entry = environment(spec_of(objects, f"-{name}"))[variable]

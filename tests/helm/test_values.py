@@ -157,11 +157,21 @@ class Values(unittest.TestCase):
             ({"console": {"enabled": True}, "nats": {"url": "nats://a:4222", "bundled": {"enabled": False}}}, "needs console.config.natsWsUrl"),
             ({"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}, "enable one"),
             ({"nats": {"bundled": {"jetstream": {"memoryStore": "512Mi"}}}}, "too small for the journal"),
+            ({"dispatcher": {"config": {"ringBytes": 67108864}}}, "too small for dispatcher.config.ringBytes"),
+            ({"dispatcher": {"resources": {"limits": {"memory": "56M"}}}}, "too small for dispatcher.config.ringBytes"),
+            ({"dispatcher": {"config": {"ringBytes": 67108864}, "resources": {"limits": {"memory": "114687Ki"}}}}, "too small for dispatcher.config.ringBytes"),
         ):
             with self.subTest(values=values):
                 result = template_with(values)
                 self.assertNotEqual(result.returncode, 0)
                 self.assertIn(words, result.stderr)
+
+    def test_a_ring_that_the_memory_holds_is_taken(self):
+        for memory in ("112Mi", "114688Ki", "118M", "0.2Gi", 117440512, None):
+            values = {"dispatcher": {"config": {"ringBytes": 67108864}, "resources": {"limits": {"memory": memory}}}}
+            with self.subTest(values=values):
+                result = template_with(values)
+                self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_every_supported_shape_is_linted_and_the_same_each_time(self):
         self.assertGreaterEqual(len(CI), 6)

@@ -87,12 +87,15 @@ nats://{{ include "meltica.fullname" . }}-nats.{{ .Release.Namespace }}.svc:4222
 {{- end -}}
 {{- end -}}
 
-{{/* Quantity in Ki, Mi or Gi as bytes. */}}
+{{/* Quantity of whole bytes, Ki, Mi, Gi, k, M or G as bytes. */}}
 {{- define "meltica.bytes" -}}
 {{- $n := regexFind "^[0-9]+" . | int64 -}}
 {{- if hasSuffix "Ki" . -}}{{ mul $n 1024 }}
 {{- else if hasSuffix "Mi" . -}}{{ mul $n 1048576 }}
 {{- else if hasSuffix "Gi" . -}}{{ mul $n 1073741824 }}
+{{- else if hasSuffix "k" . -}}{{ mul $n 1000 }}
+{{- else if hasSuffix "M" . -}}{{ mul $n 1000000 }}
+{{- else if hasSuffix "G" . -}}{{ mul $n 1000000000 }}
 {{- else -}}{{ $n }}
 {{- end -}}
 {{- end -}}
@@ -153,5 +156,10 @@ nats://{{ include "meltica.fullname" . }}-nats.{{ .Release.Namespace }}.svc:4222
 {{- $memory := include "meltica.bytes" $nats.bundled.jetstream.memoryStore | int64 -}}
 {{- if and $nats.bundled.enabled (ne (toString .Values.dataBus.config.journal) "false") (eq .Values.provisioning.mode "app") (gt (add $journal 134217728) $memory) -}}
 {{- fail (printf "nats.bundled.jetstream.memoryStore=%s is too small for the journal (%d bytes) and 128Mi for books and rejections: raise it, lower dataBus.config.journalMaxBytes, or set dataBus.config.journal=false" $nats.bundled.jetstream.memoryStore $journal) -}}
+{{- end -}}
+{{- $ring := .Values.dispatcher.config.ringBytes | default 8388608 | int64 -}}
+{{- $limit := include "meltica.scalar" (dig "limits" "memory" "" (.Values.dispatcher.resources | default dict)) -}}
+{{- if and (regexMatch "^[0-9]+([KMG]i|[kMG])?$" $limit) (gt (add $ring 50331648) (include "meltica.bytes" $limit | int64)) -}}
+{{- fail (printf "dispatcher.resources.limits.memory=%s is too small for dispatcher.config.ringBytes (%d bytes) and 48Mi for the rest: raise it, or lower ringBytes" $limit $ring) -}}
 {{- end -}}
 {{- end -}}

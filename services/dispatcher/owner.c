@@ -214,6 +214,9 @@ static void claim_again(struct dispatcher *d)
     if (!ours(d) || try_claim(d, &epoch, &err) != MLT_OK) {
         return; /* told when it began; counted */
     }
+    if (ends(d)) { /* since it was written: it is given back or another one's, and not worked by */
+        return;
+    }
     set_epoch(d, epoch);
     dispatcher_claimed(d);
     mlt_log(MLT_LOG_INFO, "claimed", "it has its claim: another one stands in for it from now on",

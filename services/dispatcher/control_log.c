@@ -224,7 +224,7 @@ bool mlt_control_expire(struct mlt_control *c, int64_t *next_ns)
     const struct mlt_live *live = c->ports.lock(c->ports.ctx, &table);
     const struct mlt_live_item *item = mlt_live_next_lease(live);
     const int64_t over_ns = item != NULL ? item->lease_over_ns : INT64_MAX;
-    const bool over = over_ns <= mlt_clock_mono_ns();
+    const bool over = item != NULL && over_ns <= mlt_clock_mono_ns();
     if (over) {
         (void)snprintf(id, sizeof id, "%s", item->subscription.id);
         (void)snprintf(principal, sizeof principal, "%s", item->principal);

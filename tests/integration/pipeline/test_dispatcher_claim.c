@@ -330,12 +330,43 @@ static void test_who_ends_while_it_claims_leaves_it(void **state)
     stop();
 }
 
+/* Its figure, within the rig's patience; asking is what waits. */
+static bool comes_to_be_active(int64_t wanted)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + RIG_WAIT_NS;
+    while (rig_metric(&rig, "meltica_dispatcher_active") != wanted) {
+        if (mlt_clock_mono_ns() > until_ns) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* It holds still: another one may work. */
+static void test_one_that_does_not_hear_itself_is_not_active(void **state)
+{
+    static const char *const options[] = { "--replica", "0", "--replicas", "2", NULL };
+    (void)state;
+    start();
+    rig_run_dispatcher_with(&rig, options);
+    rig_wait_serves(&rig);
+    assert_true(comes_to_be_active(1));
+    assert_int_equal(kill(rig.server.pid, SIGSTOP), 0);
+    const bool left = comes_to_be_active(0);
+    assert_int_equal(kill(rig.server.pid, SIGCONT), 0);
+    assert_true(left);
+    assert_true(comes_to_be_active(1));
+    assert_int_equal(process_end(&rig.dispatcher, SIGTERM), 0);
+    stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_claim_that_could_not_be_had_is_had_later),
         cmocka_unit_test(test_what_is_released_while_it_ends_is_taken_when_it_has),
         cmocka_unit_test(test_who_ends_while_it_claims_leaves_it),
+        cmocka_unit_test(test_one_that_does_not_hear_itself_is_not_active),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

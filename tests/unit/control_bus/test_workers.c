@@ -141,7 +141,9 @@ static void test_what_waited_for_too_long_is_refused(void **state)
     unsigned all_ran, all_refused;
     struct mlt_workers_ports impatient = ports;
     impatient.patience_ns = 0;
-    mlt_workers_destroy(begin(&impatient), mlt_clock_mono_ns() + 3600 * MLT_NS_PER_S);
+    struct mlt_workers *workers = begin(&impatient);
+    open_gate();
+    mlt_workers_destroy(workers, mlt_clock_mono_ns() + 3600 * MLT_NS_PER_S);
     count(&all_ran, &all_refused);
     assert_int_equal(all_ran, 0);
     assert_int_equal(all_refused, WORK);

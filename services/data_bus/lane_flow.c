@@ -58,6 +58,9 @@ void mlt_lane_flow_set(struct mlt_lane_flow *f, const struct mlt_routing *routin
 {
     (void)pthread_mutex_lock(&f->lock);
     mlt_lanes_set(f->lanes, routing);
+    (void)pthread_mutex_lock(&f->seen_lock); /* whose holder never waits for the other one */
+    mlt_lanes_counts(f->lanes, &f->seen);    /* what is told later is of this table at least */
+    (void)pthread_mutex_unlock(&f->seen_lock);
     (void)pthread_mutex_unlock(&f->lock);
 }
 

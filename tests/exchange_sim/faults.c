@@ -106,14 +106,15 @@ void sim_faults_end(struct sim_faults *faults)
 void sim_faults_change(struct sim_faults *faults, const struct sim_faults_options *options)
 {
     faults->options = *options;
-    faults->options.count_max += options->count_max > 0 ? faults->count : 0;
+    faults->options.count_max += options->count_max > 0 ? faults->count - faults->told_count : 0;
     faults->ended = false;
 }
 
 static bool at_end(const struct sim_faults *faults)
 {
     return faults->ended || faults->count >= SIM_FAULTS_MAX ||
-           (faults->options.count_max > 0 && faults->count >= faults->options.count_max);
+           (faults->options.count_max > 0 &&
+            faults->count - faults->told_count >= faults->options.count_max);
 }
 
 static struct dice dice_of(const struct sim_faults *faults, struct mlt_slice symbol, uint64_t n,
@@ -159,6 +160,7 @@ void sim_faults_log(struct sim_faults *faults, const struct sim_fault_entry *ent
     faults->entries[faults->count] = *entry;
     faults->entries[faults->count++].time_ns = mlt_clock_wall_ns();
     faults->by_kind[entry->kind]++;
+    faults->told_count += entry->told;
 }
 
 static void name_symbol(struct sim_fault_entry *entry, struct mlt_slice symbol)

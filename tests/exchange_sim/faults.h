@@ -42,6 +42,7 @@ struct sim_fault_entry {
     int64_t first, last; /* update ids of the frame; of a snapshot both are the true book's */
     uint64_t extent;     /* frames, changes, ms, s or bytes, by kind; 0: none */
     enum sim_fault kind;
+    bool told; /* by /sim/answers, and not the script's */
     char symbol[SIM_FAULT_SYMBOL_BYTES];
 };
 
@@ -58,8 +59,9 @@ struct sim_faults {
     struct sim_faults_options options;
     struct sim_fault_entry *entries; /* count */
     size_t count, capacity;
-    bool ended;    /* told so */
-    uint64_t told; /* extents that were asked for */
+    size_t told_count; /* of them, those that the script has no part in */
+    bool ended;        /* told so */
+    uint64_t told;     /* extents that were asked for */
     uint64_t by_kind[SIM_FAULT_COUNT];
     struct mlt_map subjects; /* symbol -> what the script remembers of it */
 };
@@ -80,7 +82,8 @@ enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice s
 void sim_faults_log(struct sim_faults *faults, const struct sim_fault_entry *entry);
 /* Of a fault of REST of that kind. */
 uint64_t sim_faults_extent(struct sim_faults *faults, enum sim_fault kind);
-/* Other options from now on, `count_max` more faults; what was counted and logged stays. */
+/* Other options from now on, `count_max` more faults of the script's own; what was counted and
+ * logged stays. */
 void sim_faults_change(struct sim_faults *faults, const struct sim_faults_options *options);
 /* No more from now on; what waits still leaves. */
 void sim_faults_end(struct sim_faults *faults);

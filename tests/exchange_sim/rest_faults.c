@@ -12,16 +12,17 @@ static const char page[] = "<html>\r\n<head><title>%u</title></head>\r\n<body>\r
 struct answer_fault {
     enum sim_fault kind;
     uint64_t extent;
+    bool told; /* and not the script's */
 };
 
 static struct answer_fault next_fault(struct sim_rest *rest, enum sim_function function,
                                       const struct sim_symbol *symbol)
 {
     struct sim_answer_fault *told = &rest->server->answer_faults[function];
-    struct answer_fault fault = { SIM_FAULT_COUNT, 0 };
+    struct answer_fault fault = { SIM_FAULT_COUNT, 0, false };
     if (told->left > 0) {
         told->left--;
-        fault = (struct answer_fault){ (enum sim_fault)told->kind, told->extent };
+        fault = (struct answer_fault){ (enum sim_fault)told->kind, told->extent, true };
     } else if (function == SIM_REST_DEPTH && rest->server->faults != NULL) {
         fault.kind = sim_faults_snapshot(rest->server->faults, symbol->name, &fault.extent);
     }
@@ -115,6 +116,7 @@ enum mlt_status sim_rest_befall(struct sim_rest *rest, enum sim_function functio
     const struct sim_book *book = rest->market->ops->book(rest->market, symbol);
     entry.kind = fault.kind;
     entry.extent = fault.extent;
+    entry.told = fault.told;
     entry.first = entry.last = book != NULL ? book->id : 0;
     (void)snprintf(entry.symbol, sizeof entry.symbol, "%.*s", MLT_SLICE_FMT(described.name));
     sim_faults_log(rest->server->faults, &entry);

@@ -428,6 +428,31 @@ static void test_a_line_is_cut_and_its_successor_goes_on(void **state)
     stop(&sim);
 }
 
+/* A script of so many does all of them, whatever answers are told to be meanwhile. */
+static void test_faults_that_are_told_are_not_the_scripts(void **state)
+{
+    (void)state;
+    struct sim_faults faults;
+    struct outcome o = { 0 };
+    struct sim_faults_options options = options_of("drop", 1000000);
+    const struct sim_fault_entry told = { .kind = SIM_FAULT_FAIL, .told = true };
+    sim_faults_init(&faults, &options);
+    sim_faults_log(&faults, &told);
+    options.count_max = 2;
+    sim_faults_change(&faults, &options);
+    for (uint64_t n = 1; n <= 3; n++) {
+        send(&faults, "sym0001usdt@depth@100ms", 1, n, &o);
+        sim_faults_log(&faults, &told);
+    }
+    assert_int_equal(o.dropped, 2);
+    assert_int_equal(faults.count, 6);
+    assert_int_equal(faults.by_kind[SIM_FAULT_DROP], 2);
+    sim_faults_change(&faults, &options);
+    send(&faults, "sym0001usdt@depth@100ms", 1, 4, &o);
+    assert_int_equal(o.dropped, 3);
+    sim_faults_fini(&faults);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_a_falsified_frame_has_another_quantity_and_is_right_otherwise),
         cmocka_unit_test(test_what_is_not_depth_passes_and_lines_do_not_mix),
         cmocka_unit_test(test_the_same_seed_makes_the_same_faults_and_the_count_ends_them),
+        cmocka_unit_test(test_faults_that_are_told_are_not_the_scripts),
         cmocka_unit_test(test_lists_of_faults),
         cmocka_unit_test(test_snapshots_fail_and_say_when_to_come_again),
         cmocka_unit_test(test_snapshots_are_stale_slow_or_cut_short),

@@ -27,18 +27,17 @@ struct mlt_sync {
     bool restored;  /* by an owner before, and no delta or snapshot since */
     int64_t needed; /* a snapshot below this id lacks what was seen and is no longer held */
     struct mlt_sync_range left; /* best bid to best ask of the book that was last given up */
-    bool was_left;
+    bool was_left, doubted;
+    bool behind;                 /* below `beyond` deltas came */
+    bool late;                   /* and its time was up once */
     struct mlt_sync_range doubt; /* what the last snapshot showed, which was doubted */
-    bool doubted;
-    int64_t doubted_ns; /* the first one in a row that showed it */
-    int64_t told_ns;    /* since then no delta came, and one would have come here */
-    int64_t seen;       /* the furthest of the deltas that came, of use or not */
+    int64_t doubted_ns;          /* the first one in a row that showed it */
+    int64_t told_ns;             /* since then no delta came, and one would have come here */
+    int64_t seen;                /* the furthest of the deltas that came, of use or not */
     /* The id of the book, or of the one before, which is what `needed` says, where it is a
      * snapshot's word alone: no delta has reached it. 0: one has. */
     int64_t beyond;
-    bool behind; /* deltas came since, and are below it */
-    bool late;   /* the time was up once */
-    int64_t beyond_until_ns;
+    int64_t beyond_until_ns;  /* deltas have to be there by then */
     struct mlt_backoff ahead; /* of books that were given up for it, in a row */
     uint32_t seed_depth;      /* asked for by the snapshot that the book is from */
     bool in_flight;

@@ -81,11 +81,6 @@ bool mlt_sync_thin(const struct mlt_sync *sync)
     return !mlt_orderbook_covers(sync->book, 2 * (size_t)sync->options.shown);
 }
 
-static int64_t later(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* When the next request may and should go; INT64_MAX: none is wanted. */
 static int64_t request_at(const struct mlt_sync *sync)
 {
@@ -98,12 +93,12 @@ static int64_t request_at(const struct mlt_sync *sync)
     if (sync->behind) {
         return INT64_MAX; /* whether it is worth it is about to be seen */
     }
-    const int64_t earliest = later(sync->retry_at_ns, sync->refine_at_ns);
+    const int64_t earliest = mlt_sync_later(sync->retry_at_ns, sync->refine_at_ns);
     if (sync->seed_depth < sync->options.depth || mlt_sync_thin(sync)) {
         return earliest;
     }
     return sync->options.refresh_interval_ns > 0
-               ? later(earliest, sync->snapshot_ns + sync->options.refresh_interval_ns)
+               ? mlt_sync_later(earliest, sync->snapshot_ns + sync->options.refresh_interval_ns)
                : INT64_MAX;
 }
 
@@ -161,7 +156,8 @@ void mlt_sync_reached(struct mlt_sync *sync)
 static void discard(struct mlt_sync *sync)
 {
     if (sync->buffer.count > 0) {
-        sync->needed = later(sync->needed, sync->buffer.deltas[sync->buffer.count - 1].last);
+        sync->needed =
+            mlt_sync_later(sync->needed, sync->buffer.deltas[sync->buffer.count - 1].last);
     }
     mlt_delta_buffer_clear(&sync->buffer);
 }
@@ -170,7 +166,7 @@ static void discard(struct mlt_sync *sync)
 static void break_off(struct mlt_sync *sync)
 {
     if (sync->continuous) {
-        sync->needed = later(sync->needed, mlt_orderbook_last(sync->book));
+        sync->needed = mlt_sync_later(sync->needed, mlt_orderbook_last(sync->book));
     }
     sync->continuous = false;
     discard(sync);
@@ -289,7 +285,7 @@ static enum mlt_status buffer_delta(struct mlt_sync *sync, int64_t first, int64_
     sync->counts.overflows += dropped;
     if (status != MLT_OK) {
         discard(sync); /* with a hole in it, it would be of no use */
-        sync->needed = later(sync->needed, last);
+        sync->needed = mlt_sync_later(sync->needed, last);
     }
     return status;
 }
@@ -439,7 +435,7 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
     }
     sync->heard_ns = sync->told_ns = mlt_sync_now_ns(sync);
     const bool moved = last > sync->seen; /* what comes again says nothing of where they are */
-    sync->seen = later(sync->seen, last);
+    sync->seen = mlt_sync_later(sync->seen, last);
     if (overdue(sync, last, moved)) {
         give_up_ahead(sync, last);
     }
@@ -490,8 +486,8 @@ enum mlt_status mlt_sync_restore(struct mlt_sync *sync, const struct mlt_sync_le
 void mlt_sync_await(struct mlt_sync *sync, int64_t known, int64_t wait_ns)
 {
     if (sync->restored) {
-        sync->needed = later(sync->needed, known);
-        sync->beyond = later(sync->beyond, known);
+        sync->needed = mlt_sync_later(sync->needed, known);
+        sync->beyond = mlt_sync_later(sync->beyond, known);
         sync->beyond_until_ns = mlt_sync_now_ns(sync) + MLT_SYNC_AHEAD_NS;
         sync->retry_at_ns = wait_ns < INT64_MAX ? mlt_sync_now_ns(sync) + wait_ns : INT64_MAX;
     }

@@ -53,6 +53,11 @@ struct mlt_sync {
     struct mlt_sync_counts counts;
 };
 
+static inline int64_t mlt_sync_later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* sync.c */
 int64_t mlt_sync_now_ns(const struct mlt_sync *sync);
 /* Into a state, and tells it where it is another one. */

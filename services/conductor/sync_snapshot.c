@@ -141,9 +141,7 @@ static bool doubtful(struct mlt_sync *sync, const struct mlt_book_snapshot *snap
     }
     const bool again =
         sync->doubted && shown.low <= sync->doubt.high && sync->doubt.low <= shown.high;
-    sync->doubted_ns = again && sync->doubted_ns > sync->told_ns ? sync->doubted_ns
-                       : again                                   ? sync->told_ns
-                                                                 : now;
+    sync->doubted_ns = again ? mlt_sync_later(sync->doubted_ns, sync->told_ns) : now;
     sync->doubt = shown;
     sync->doubted = now - sync->doubted_ns < QUIET_NS;
     return sync->doubted;

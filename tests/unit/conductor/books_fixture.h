@@ -195,12 +195,18 @@ static inline void fixture_snapshot(struct books_fixture *f, int64_t id)
     fixture_send(f, &e);
 }
 
-static inline void fixture_status(struct books_fixture *f, enum mlt_status_kind kind)
+static inline void fixture_status_of(struct books_fixture *f, enum mlt_status_kind kind,
+                                     const char *reason)
 {
     struct mlt_event e = fixture_event(f, MLT_EVENT_STATUS);
     e.u.status.kind = kind;
-    e.u.status.reason = MLT_SLICE_LITERAL("closed");
+    e.u.status.reason = mlt_slice_of_string(reason);
     fixture_send(f, &e);
+}
+
+static inline void fixture_status(struct books_fixture *f, enum mlt_status_kind kind)
+{
+    fixture_status_of(f, kind, "closed");
 }
 
 /* LIVE at id, and nothing of it kept. Time goes on by two windows. */

@@ -207,6 +207,25 @@ static void test_a_line_that_ends_leaves_what_was_known_and_says_stale(void **st
     fixture_close(&f);
 }
 
+/* The Adapter that had it to fetch is gone: nothing is waited for. */
+static void test_another_adapter_is_asked_for_what_the_one_before_did_not_send(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, false);
+    fixture_live(&f, 10);
+    fixture_delta(&f, 13, 14); /* 11 and 12 are missing */
+    const size_t requests = f.requests;
+    f.now_ns += MLT_NS_PER_MS;
+    fixture_status_of(&f, MLT_STATUS_SOURCE_UP, "subscribed"); /* a line of the same one */
+    assert_int_equal(f.requests, requests);
+    f.now_ns += MLT_NS_PER_MS;
+    fixture_status_of(&f, MLT_STATUS_SOURCE_DOWN, "lost");
+    f.now_ns += MLT_NS_PER_MS;
+    fixture_status_of(&f, MLT_STATUS_SOURCE_UP, "started");
+    assert_int_equal(f.requests, requests + 1);
+    fixture_close(&f);
+}
+
 static void test_a_loss_on_the_way_here_is_a_gap(void **state)
 {
     (void)state;
@@ -740,6 +759,7 @@ int main(void)
         cmocka_unit_test(test_a_hole_is_said_at_once_and_no_level_is_shown_until_a_snapshot_joins),
         cmocka_unit_test(test_a_silent_book_is_stale_with_its_last_levels),
         cmocka_unit_test(test_a_line_that_ends_leaves_what_was_known_and_says_stale),
+        cmocka_unit_test(test_another_adapter_is_asked_for_what_the_one_before_did_not_send),
         cmocka_unit_test(test_a_loss_on_the_way_here_is_a_gap),
         cmocka_unit_test(test_a_snapshot_that_does_not_come_is_asked_for_again),
         cmocka_unit_test(test_other_exponents_are_another_book),

@@ -103,6 +103,23 @@ int rig_listed(struct rig *rig, const char *consumer)
     return total;
 }
 
+bool rig_lease_is_over(struct rig *rig, void *ctx)
+{
+    char body[64];
+    (void)snprintf(body, sizeof body, "{\"consumer\":\"%s\"}", (const char *)ctx);
+    struct said s = rig_ask(rig, "list", body);
+    const cJSON *one =
+        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(s.json, "subscriptions"), 0);
+    const bool over = one == NULL || rig_number(one, "lease_left_s") == 0;
+    cJSON_Delete(s.json);
+    return over;
+}
+
+bool rig_lists_nothing(struct rig *rig, void *ctx)
+{
+    return rig_listed(rig, ctx) == 0;
+}
+
 cJSON *rig_exchange(struct rig *rig, const cJSON **streams)
 {
     struct mlt_buf body;

@@ -66,6 +66,10 @@ struct said rig_ask_as(struct rig *rig, const char *principal, const char *verb,
 void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id);
 /* How many subscriptions of a consumer are listed. */
 int rig_listed(struct rig *rig, const char *consumer);
+/* For rig_until, of a consumer with one subscription (ctx: its name): its lease is over, whether or
+ * not it was ended for that; nothing is listed of it. */
+bool rig_lease_is_over(struct rig *rig, void *ctx);
+bool rig_lists_nothing(struct rig *rig, void *ctx);
 void rig_fail(const struct said *said, const char *what);
 
 const char *rig_text(const cJSON *object, const char *member); /* "" when it is no string */

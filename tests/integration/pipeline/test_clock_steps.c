@@ -89,12 +89,6 @@ static void await_flow(const char *what, int64_t ahead_ns)
 
 /* ---- leases ---- */
 
-static bool is_over(struct rig *r, void *ctx)
-{
-    (void)r;
-    return rig_listed(&rig, ctx) == 0;
-}
-
 /* A lease of three seconds ends, so leases were looked at with the clock that is now; not before
  * its time. */
 static void a_short_lease_ends(void)
@@ -105,7 +99,7 @@ static void a_short_lease_ends(void)
                 "\"ttl_s\":3}",
                 NULL);
     const int64_t since_ns = mlt_clock_mono_ns();
-    assert_true(rig_until(is_over, &rig, who, 20));
+    assert_true(rig_until(rig_lists_nothing, &rig, who, 20));
     assert_true(mlt_clock_mono_ns() - since_ns < 15 * MLT_NS_PER_S);
 }
 

@@ -69,33 +69,6 @@ static char *table(void)
     return text;
 }
 
-static int listed(const char *consumer_name)
-{
-    char body[64];
-    (void)snprintf(body, sizeof body, "{\"consumer\":\"%s\"}", consumer_name);
-    struct said s = rig_ask(&rig, "list", body);
-    const int total = rig_number(s.json, "total");
-    cJSON_Delete(s.json);
-    return total;
-}
-
-static bool lease_is_over(struct rig *r, void *ctx)
-{
-    (void)ctx;
-    struct said s = rig_ask(r, "list", "{\"consumer\":\"leased\"}");
-    const cJSON *one =
-        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(s.json, "subscriptions"), 0);
-    const bool over = one == NULL || rig_number(one, "lease_left_s") == 0;
-    cJSON_Delete(s.json);
-    return over;
-}
-
-static bool lease_has_ended(struct rig *r, void *ctx)
-{
-    (void)r;
-    return listed(ctx) == 0;
-}
-
 static void restart_nats(bool jetstream)
 {
     mlt_stack_set_jetstream(&rig.stack, jetstream);
@@ -135,8 +108,8 @@ static void test_without_jetstream_nothing_changes_and_data_flows(void **state)
                 NULL);
     wait_flow(20);
     restart_nats(false);
-    assert_true(rig_until(lease_is_over, &rig, NULL, 20));
-    assert_int_equal(listed(leased), 1);
+    assert_true(rig_until(rig_lease_is_over, &rig, leased, 20));
+    assert_int_equal(rig_listed(&rig, leased), 1);
     char *held = table();
     wait_flow(20); /* what was lost with the server is behind */
     mlt_consumer_totals(&consumer, &before);
@@ -169,8 +142,8 @@ static void test_without_jetstream_nothing_changes_and_data_flows(void **state)
 
     /* Back again: what was refused was never kept for later, and can be had now. */
     restart_nats(true);
-    assert_true(rig_until(lease_has_ended, &rig, leased, 20));
-    assert_int_equal(listed("a"), 1);
+    assert_true(rig_until(rig_lists_nothing, &rig, leased, 20));
+    assert_int_equal(rig_listed(&rig, "a"), 1);
     assert_int_equal(lines_of("sym0003usdt@trade"), 0);
     struct said s = rig_ask(&rig, "subscribe", more);
     if (s.refused || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s.json, "unchanged"))) {
@@ -178,7 +151,7 @@ static void test_without_jetstream_nothing_changes_and_data_flows(void **state)
     }
     cJSON_Delete(s.json);
     rig_confirm(&rig, "unsubscribe", ends, NULL);
-    assert_int_equal(listed("a"), 1);
+    assert_int_equal(rig_listed(&rig, "a"), 1);
     cJSON_free(held);
     cJSON_free(still);
     mlt_consumer_stop(&consumer);
@@ -265,8 +238,8 @@ static void test_a_log_that_was_lost_is_written_anew_and_followed(void **state)
     mlt_stack_kill(&rig.stack, "dispatcher");
     mlt_stack_run(&rig.stack, "dispatcher");
     rig_wait_ready(&rig);
-    assert_int_equal(listed("a"), 2);
-    assert_int_equal(listed("b"), 0);
+    assert_int_equal(rig_listed(&rig, "a"), 2);
+    assert_int_equal(rig_listed(&rig, "b"), 0);
     char *after = what_is_live();
     assert_string_equal(after, before);
     cJSON_free(before);
@@ -296,7 +269,7 @@ static void test_a_lease_whose_record_is_gone_ends(void **state)
                 "\"ttl_s\":1}",
                 NULL);
     empty_log();
-    assert_true(rig_until(lease_has_ended, &rig, leased, 20));
+    assert_true(rig_until(rig_lists_nothing, &rig, leased, 20));
     rig_confirm(&rig, "subscribe",
                 "{\"consumer\":\"a\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}", NULL);
     rig_stop(&rig);

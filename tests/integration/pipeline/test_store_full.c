@@ -22,6 +22,7 @@
 #define SMALL_DISK "size=8m"
 #define LARGE_DISK "size=256m"
 
+static char leased[] = "leased"; /* a consumer with a lease */
 static const char table[] =
     "{\"version\":1,\"routes\":["
     "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"},"
@@ -167,23 +168,6 @@ static int take_the_rest(void)
     return taken;
 }
 
-static bool lease_is_over(struct rig *r, void *ctx)
-{
-    (void)ctx;
-    struct said s = rig_ask(r, "list", "{\"consumer\":\"leased\"}");
-    const cJSON *one =
-        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(s.json, "subscriptions"), 0);
-    const bool over = one == NULL || rig_number(one, "lease_left_s") == 0;
-    cJSON_Delete(s.json);
-    return over;
-}
-
-static bool lease_has_ended(struct rig *r, void *ctx)
-{
-    (void)r;
-    return rig_listed(&rig, ctx) == 0;
-}
-
 /* Commands are taken again: by itself, as soon as there is room. */
 static bool is_taken(struct rig *r, void *ctx)
 {
@@ -196,9 +180,8 @@ static bool is_taken(struct rig *r, void *ctx)
 
 static void assert_all_is_well(void)
 {
-    static char leased[] = "leased";
     assert_true(rig_until(is_taken, &rig, NULL, 30));
-    assert_true(rig_until(lease_has_ended, &rig, leased, 30)); /* what waited for its end */
+    assert_true(rig_until(rig_lists_nothing, &rig, leased, 30)); /* what waited for its end */
     assert_int_equal(rig_listed(&rig, "a"), 2);
     wait_flow(20, true);
     for (unsigned i = 0; i < SERVICES; i++) {
@@ -302,7 +285,7 @@ static void test_store_full_by_its_limit_nothing_is_lost_and_data_flows(void **s
     fill();
     refuse_all("it is full");
     wait_flow(50, true); /* records of books are in memory: none is flagged */
-    assert_true(rig_until(lease_is_over, &rig, NULL, 20));
+    assert_true(rig_until(rig_lease_is_over, &rig, leased, 20));
     wait_flow(20, true);
     assert_int_equal(rig_listed(&rig, "leased"), 1); /* the log cannot say that it ended */
     mlt_consumer_totals(&consumer, &after);

@@ -191,7 +191,9 @@ void dispatcher_replica_stop(void *state)
 static enum mlt_status build(struct replica *r, struct mlt_error *err)
 {
     const struct mlt_reject_ports reject = { dispatcher_publish_rejection, r, mlt_clock_system() };
-    const struct mlt_replicas_ports ports = { on_owned, on_outbid, on_take_over, on_tidy, r };
+    const struct mlt_replicas_ports ports = {
+        .owned = on_owned, .outbid = on_outbid, .take_over = on_take_over, .tidy = on_tidy, .ctx = r
+    };
     const struct mlt_replicas_options options = { .name = MLT_DISPATCHER_SERVICE,
                                                   .metrics = "meltica_dispatcher",
                                                   .partitions = 1 };

@@ -260,12 +260,21 @@ size_t mlt_owners_encode(const struct mlt_owners_beat *beat, const char *instanc
 {
     uint32_t partitions[MLT_OWNERS_PARTITIONS_MAX];
     uint64_t epochs[MLT_OWNERS_PARTITIONS_MAX];
+    uint64_t needs[MLT_OWNERS_PARTITIONS_MAX], plan_boots[MLT_OWNERS_PARTITIONS_MAX];
+    uint64_t plan_revisions[MLT_OWNERS_PARTITIONS_MAX];
     char name[MLT_OWNERS_INSTANCE_BYTES_MAX];
     size_t count = 0;
+    bool known = false; /* of one at least; who has no hot standby says nothing of it */
     for (uint32_t p = 0; p < MLT_OWNERS_PARTITIONS_MAX; p++) {
         if ((beat->partitions & bit(p)) != 0) {
+            const bool says = beat->plan_boots[p] != 0;
+            MLT_CHECK(beat->needs_ns[p] >= 0);
             partitions[count] = p;
-            epochs[count++] = beat->epochs[p];
+            epochs[count] = beat->epochs[p];
+            needs[count] = says ? (uint64_t)beat->needs_ns[p] : 0;
+            plan_boots[count] = beat->plan_boots[p];
+            plan_revisions[count++] = says ? beat->plan_revisions[p] : 0;
+            known = known || says;
         }
     }
     MLT_CHECK(strlen(instance) < sizeof name);
@@ -282,6 +291,11 @@ size_t mlt_owners_encode(const struct mlt_owners_beat *beat, const char *instanc
     message.n_partitions = message.n_epochs = count;
     message.partitions = partitions;
     message.epochs = epochs;
+    message.n_needs = message.n_plan_boots = message.n_plan_revisions = known ? count : 0;
+    message.needs = needs;
+    message.plan_boots = plan_boots;
+    message.plan_revisions = plan_revisions;
+    message.warm = beat->warm;
     MLT_CHECK(meltica__v1__owner_beat__get_packed_size(&message) <= MLT_OWNERS_BEAT_BYTES_MAX);
     return meltica__v1__owner_beat__pack(&message, out);
 }
@@ -292,8 +306,14 @@ static bool sensible(const Meltica__V1__OwnerBeat *message)
     for (size_t n = 0; n < message->n_partitions; n++) {
         in_range = in_range && message->partitions[n] < MLT_OWNERS_PARTITIONS_MAX;
     }
-    return in_range && message->sent <= INT64_MAX && message->boot != 0 &&
-           message->replica < message->replicas && message->n_partitions == message->n_epochs;
+    for (size_t n = 0; n < message->n_needs; n++) {
+        in_range = in_range && message->needs[n] <= INT64_MAX;
+    }
+    const bool complete = message->n_needs == 0 || message->n_needs == message->n_partitions;
+    return in_range && complete && message->n_needs == message->n_plan_boots &&
+           message->n_needs == message->n_plan_revisions && message->sent <= INT64_MAX &&
+           message->boot != 0 && message->replica < message->replicas &&
+           message->n_partitions == message->n_epochs;
 }
 
 enum mlt_status mlt_owners_decode(struct mlt_slice bytes, struct mlt_owners_beat *beat)
@@ -311,10 +331,16 @@ enum mlt_status mlt_owners_decode(struct mlt_slice bytes, struct mlt_owners_beat
                                       .replicas = message->replicas,
                                       .leaving = message->leaving != 0,
                                       .deaf = message->deaf != 0,
-                                      .sent_ns = (int64_t)message->sent };
+                                      .sent_ns = (int64_t)message->sent,
+                                      .warm = message->warm };
     for (size_t n = 0; good && n < message->n_partitions; n++) {
-        beat->partitions |= bit(message->partitions[n]);
-        beat->epochs[message->partitions[n]] = message->epochs[n];
+        const uint32_t p = message->partitions[n];
+        beat->partitions |= bit(p);
+        beat->epochs[p] = message->epochs[n];
+        const bool says = n < message->n_needs && message->plan_boots[n] != 0;
+        beat->needs_ns[p] = says ? (int64_t)message->needs[n] : 0;
+        beat->plan_boots[p] = says ? message->plan_boots[n] : 0;
+        beat->plan_revisions[p] = says ? message->plan_revisions[n] : 0;
     }
     meltica__v1__owner_beat__free_unpacked(message, NULL);
     return good ? MLT_OK : MLT_E_PARSE;

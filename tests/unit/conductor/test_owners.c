@@ -395,7 +395,11 @@ static void test_beats_on_the_wire(void **state)
     for (uint32_t p = 0; p < MLT_OWNERS_PARTITIONS_MAX; p++) { /* the longest there is */
         beat.partitions |= UINT64_C(1) << p;
         beat.epochs[p] = UINT64_MAX - p;
+        beat.needs_ns[p] = INT64_MAX - p;
+        beat.plan_boots[p] = UINT64_MAX - 2 * p;
+        beat.plan_revisions[p] = UINT64_MAX - 3 * p;
     }
+    beat.warm = UINT64_MAX / 3;
     beat.leaving = beat.deaf = true;
     beat.sent_ns = INT64_MAX;
     size_t len = mlt_owners_encode(&beat, instance, bytes);
@@ -416,6 +420,54 @@ static void test_beats_on_the_wire(void **state)
     assert_int_equal(mlt_owners_decode(mlt_slice_of("\xff\xff", 2), &read), MLT_E_PARSE);
 }
 
+static size_t encode(const struct mlt_owners_beat *beat, uint8_t *bytes)
+{
+    return mlt_owners_encode(beat, "a", bytes);
+}
+
+static void test_what_a_hot_standby_has_to_know_on_the_wire(void **state)
+{
+    (void)state;
+    uint8_t bytes[MLT_OWNERS_BEAT_BYTES_MAX], as_before[MLT_OWNERS_BEAT_BYTES_MAX];
+    struct mlt_owners_beat read;
+    struct mlt_owners_beat beat = {
+        .boot = 5, .replicas = 2, .partitions = 0x15, .epochs = { 7, 0, 8, 0, 9 }
+    };
+    const size_t before = encode(&beat, as_before);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(as_before, before), &read), MLT_OK);
+    assert_memory_equal(&read, &beat, sizeof beat); /* as it was without: not known */
+    /* Nothing is known without a plan, nor said of what is another one's: not a byte more. */
+    beat.needs_ns[2] = 6;
+    beat.plan_revisions[4] = 7;
+    beat.plan_boots[1] = 99;
+    assert_int_equal(encode(&beat, bytes), before);
+    assert_memory_equal(bytes, as_before, before);
+    /* Of some of what it owns, each at its own place. */
+    beat.plan_boots[1] = 0;
+    beat.plan_boots[2] = beat.plan_boots[4] = 33;
+    beat.plan_revisions[2] = 5;
+    beat.warm = 2;
+    size_t len = encode(&beat, bytes);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len), &read), MLT_OK);
+    assert_memory_equal(&read, &beat, sizeof beat);
+    /* Fewer than there are partitions, or less than nothing: none of it can be meant. */
+    const uint8_t one_need[] = { 0x50, 1 };
+    memcpy(bytes + len, one_need, sizeof one_need);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len + sizeof one_need), &read),
+                     MLT_E_PARSE);
+    beat = (struct mlt_owners_beat){ .boot = 5, .replicas = 2, .partitions = 1 };
+    len = encode(&beat, bytes);
+    const uint8_t endless[] = { 0x50, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
+                                0x59, 1,    0,    0,    0,    0,    0,    0,    0,    0x60, 1 };
+    memcpy(bytes + len, endless, sizeof endless);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len + sizeof endless), &read),
+                     MLT_E_PARSE);
+    bytes[len + 10] = 0; /* the same with what can be */
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len + sizeof endless), &read), MLT_OK);
+    assert_int_equal(read.needs_ns[0], INT64_MAX);
+    assert_int_equal(read.plan_boots[0], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_who_was_told_that_it_is_alone_stands_by_for_who_was_not),
         cmocka_unit_test(test_a_higher_epoch_ends_a_lower_one_and_not_the_other_way_round),
         cmocka_unit_test(test_beats_on_the_wire),
+        cmocka_unit_test(test_what_a_hot_standby_has_to_know_on_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@
 #define MLT_OWNERS_PARTITIONS_MAX 64u
 #define MLT_OWNERS_PEERS_MAX 64u
 #define MLT_OWNERS_INSTANCE_BYTES_MAX 256u
-#define MLT_OWNERS_BEAT_BYTES_MAX 2048u
+#define MLT_OWNERS_BEAT_BYTES_MAX 3072u
 
 #define MLT_OWNERS_BEAT_NS (100 * MLT_NS_PER_MS)
 /* Without a beat that names it for so long a partition has no owner. */
@@ -43,6 +43,13 @@ struct mlt_owners_beat {
     int64_t sent_ns;                            /* its monotonic time, of use to itself alone */
     uint64_t partitions;                        /* that it owns or is about to */
     uint64_t epochs[MLT_OWNERS_PARTITIONS_MAX]; /* 0: not claimed yet, or not its own */
+    /* For services with a hot standby, of what it owns; of others all are 0, and not sent.
+     * plan_boots: of the Dispatcher whose plan it has applied; 0: not known, nor are the other two.
+     * needs_ns: how far back, from when this was sent, whoever takes its place has to begin. */
+    int64_t needs_ns[MLT_OWNERS_PARTITIONS_MAX];
+    uint64_t plan_boots[MLT_OWNERS_PARTITIONS_MAX];
+    uint64_t plan_revisions[MLT_OWNERS_PARTITIONS_MAX];
+    uint64_t warm; /* stands by for these, and would lose nothing if it took them over now */
 };
 
 /* Why a partition is taken. */
@@ -109,7 +116,8 @@ enum mlt_owners_reason mlt_owners_due(const struct mlt_owners *owners, uint64_t 
 size_t mlt_owners_peers(const struct mlt_owners *owners, int64_t now);
 
 /* One beat on the wire (OwnerBeat, internal.proto) into out, MLT_OWNERS_BEAT_BYTES_MAX bytes;
- * returns its length. instance: shorter than MLT_OWNERS_INSTANCE_BYTES_MAX. */
+ * returns its length. instance: shorter than MLT_OWNERS_INSTANCE_BYTES_MAX; needs_ns never
+ * negative. What is said of partitions that it does not own is not sent. */
 size_t mlt_owners_encode(const struct mlt_owners_beat *beat, const char *instance,
                          uint8_t out[MLT_OWNERS_BEAT_BYTES_MAX]);
 /* E_PARSE: none, or one that makes no sense. */

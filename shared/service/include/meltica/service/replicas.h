@@ -41,6 +41,10 @@ struct mlt_replicas_ports {
     /* Keeper: frees one thing that ended, if there is one; *failed: its partitions, where its
      * claims could not be written. */
     enum mlt_replicas_rest (*tidy)(void *ctx, uint64_t *failed);
+    /* Another one's beat was heard, of one that is deaf too: before anything is decided by it, so
+     * that take_over knows what was said last. heard_ns: monotonic. One thread, in the order in
+     * which they came. NULL: ignored. */
+    void (*heard)(void *ctx, const struct mlt_owners_beat *beat, int64_t heard_ns);
     void *ctx;
 };
 

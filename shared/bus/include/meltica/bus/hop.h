@@ -15,7 +15,9 @@
  * that it does not know it begins at Hop.resume, what the last receiver of its service had
  * acknowledged; unless Hop.epoch is below one that it knows: such a sender was outbid
  * (hear_unclaimed: but for one without an epoch, which claims nothing since it is alone). Where
- * Hop.oldest is above what it waits for, the batches between are lost and it says so. It
+ * Hop.oldest is above what it waits for, the batches between are lost and it says so. A boot that
+ * takes the place of another one without HOP_COVERS loses what was missing of that one, where
+ * anything was. It
  * acknowledges (HopAck on "meltica.int.ack.<sender service>", at most every 5 ms) what its handler
  * took, on the same connection after the outputs that the handler produced: an acknowledged batch's
  * outputs have reached the server. While its handler is busy (3 s at most) it says its last
@@ -24,6 +26,12 @@
  *
  * On a new connection a sender goes back to what is not acknowledged: what the old one had taken
  * may not have been written.
+ *
+ * Of several senders of a service that have the same elements one speaks for a partition, and the
+ * others may hold it: they gather its elements and send none. Who speaks next sends what it has
+ * gathered since a time of its choosing; if it proves that nothing is missing between the one
+ * before and it, its batches say so (HOP_COVERS) and the receiver tells of no loss between the two
+ * (docs/decisions/0021-hot-standby.md).
  */
 #ifndef MELTICA_BUS_HOP_H
 #define MELTICA_BUS_HOP_H
@@ -53,6 +61,8 @@ struct mlt_hop_sender_options {
     /* Of every partition until mlt_hop_sender_set_epoch: what is said before that, a head too, must
      * not be taken for somebody's who claims nothing. 0: none. */
     uint64_t epoch;
+    /* Bit p: partition p is held from the start (mlt_hop_sender_hold). */
+    uint64_t held_mask;
 };
 
 struct mlt_hop_sender_stats {
@@ -63,6 +73,7 @@ struct mlt_hop_sender_stats {
     uint64_t unacked_bytes;     /* now, largest partition */
     uint64_t unacked_max_bytes; /* the most so far, largest partition */
     uint64_t ring_bytes;        /* of one partition */
+    uint64_t held_bytes;        /* now, in the rings of held partitions, over all */
     uint64_t blocked_ns;        /* callers waited in mlt_hop_wait_room */
 };
 
@@ -96,6 +107,33 @@ void mlt_hop_mark_lost(struct mlt_hop_sender *sender, uint32_t partition);
 /* Somebody else speaks for the partition from now on: nothing of it is sent, repeated or announced
  * any more, elements are taken and go nowhere. Any thread. */
 void mlt_hop_sender_leave(struct mlt_hop_sender *sender, uint32_t partition);
+
+/* From now on elements of the partition are gathered in its ring and nothing of it is sent,
+ * repeated, announced or acknowledged; the ring begins anew: what was not sent is gone, since
+ * somebody else speaks. What does not fit pushes the oldest out, which is no overrun. It never is
+ * congested, nor waited for at the end. One that is held stays as it is; one that was left too. Any
+ * thread. */
+void mlt_hop_sender_hold(struct mlt_hop_sender *sender, uint32_t partition);
+/* Since when (monotonic ns) the ring of a held partition has every element: since it began, or
+ * since just after what was pushed out of it last, or was marked lost last (mlt_hop_mark_lost), was
+ * sealed. INT64_MAX for one that is not held. Any thread. */
+int64_t mlt_hop_sender_held_since(struct mlt_hop_sender *sender, uint32_t partition);
+/* The partition speaks from now on with this epoch, beginning with what may have come at from_ns
+ * (monotonic) or later; older batches are dropped. The numbers go on where they were, and `resume`
+ * is the first that is left.
+ * covered: the caller has proven that nothing between the sender before and this one is lost; the
+ * headers have HOP_COVERS until something was acknowledged, and the receiver says nothing of a hole
+ * or unknown end of that sender. It counts only where the ring goes back to from_ns by
+ * mlt_hop_sender_held_since, looked at again under the lock. Else the first batch has HOP_LOST,
+ * which is one without elements where there are none.
+ * E_INVALID, with nothing changed, for a partition that is not held or an epoch of 0. Any thread.
+ */
+enum mlt_status mlt_hop_sender_speak(struct mlt_hop_sender *sender, uint32_t partition,
+                                     uint64_t epoch, int64_t from_ns, bool covered) MLT_MUST_CHECK;
+/* Not later than when (monotonic ns) the first element of the partition that is not acknowledged,
+ * or that was pushed out of the ring without having been, began to be gathered; INT64_MAX when all
+ * is acknowledged, or the partition is held or left. Any thread. */
+int64_t mlt_hop_sender_unacked_since(struct mlt_hop_sender *sender, uint32_t partition);
 
 /* Back-pressure. True while a receiver is alive (it acknowledged within the last 2 s, or has not
  * yet been given anything to acknowledge for so long) and some partition has more than half of its

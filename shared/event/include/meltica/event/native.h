@@ -19,7 +19,7 @@ size_t mlt_native_encode(const struct mlt_native_event *event, uint8_t *out);
 enum mlt_status mlt_native_decode(struct mlt_slice bytes, struct mlt_arena *arena,
                                   struct mlt_native_event *out) MLT_MUST_CHECK;
 
-enum { MLT_HOP_HEAD = 1, MLT_HOP_LOST = 2 }; /* bits of flags, enum HopFlag */
+enum { MLT_HOP_HEAD = 1, MLT_HOP_LOST = 2, MLT_HOP_COVERS = 4 }; /* bits, enum HopFlag */
 
 struct mlt_hop {
     uint64_t boot, number, oldest, resume, epoch;

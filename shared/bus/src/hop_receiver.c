@@ -102,10 +102,18 @@ static bool left(const struct partition *p, uint64_t boot)
     return false;
 }
 
+static bool covers(const struct mlt_hop *hop)
+{
+    return (hop->flags & MLT_HOP_COVERS) != 0;
+}
+
 static void adopt(struct mlt_hop_receiver *r, struct partition *p, const struct mlt_hop *hop)
 {
     if (p->boot != 0) {
         p->left[p->left_next++ % LEFT_BOOTS] = p->boot;
+    }
+    /* One that covers brings all that this one may not have. */
+    if (p->boot != 0 && !covers(hop)) {
         if (p->highest >= p->expected) {
             note_loss(r, p, "sender_restarted", p->expected, p->highest);
         } else if (p->heard_generation != mlt_bus_generation(r->bus)) {
@@ -123,6 +131,18 @@ static void adopt(struct mlt_hop_receiver *r, struct partition *p, const struct 
     p->highest = p->expected - 1;
     p->done = p->handled = p->acked = 0;
     p->asked_from = 0;
+}
+
+/* Our sender, which gave up the partition and took it back, while nothing was heard of who had it
+ * in between: the numbers that it left out were that one's time. */
+static void go_on_at_resume(struct partition *p, const struct mlt_hop *hop)
+{
+    if (hop->resume > p->expected) {
+        p->expected = hop->resume;
+        if (p->highest + 1 < p->expected) {
+            p->highest = p->expected - 1;
+        }
+    }
 }
 
 /* What the sender has no more of will not come. */
@@ -185,6 +205,8 @@ static enum verdict judge(struct mlt_hop_receiver *r, struct partition *p,
             return DROP;
         }
         adopt(r, p, hop);
+    } else if (hop->epoch > p->epoch && covers(hop)) {
+        go_on_at_resume(p, hop);
     }
     p->unclaimed = hop->epoch == 0;
     if (hop->epoch > p->epoch) {

@@ -1,17 +1,15 @@
-/* Sending end of a hop. Elements are encoded straight into the ring; the loop thread of the bus
- * seals, publishes from the ring, and sets the place to send from back when a receiver asks.
- *
- * A partition's ring is addressed by positions that only grow; position modulo size is the place in
- * memory. A batch is contiguous: where it would cross the end, the rest of the memory is skipped.
+/* Sending end of a hop. Elements are encoded straight into the ring (hop_ring.c); the loop thread
+ * of the bus seals, publishes from the ring, and sets the place to send from back when a receiver
+ * asks.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "hop_ring.h"
 #include "hop_wire.h"
 #include "internal.h"
-#include "meltica/base/check.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
 
@@ -26,245 +24,6 @@
  */
 #define SLOT_BYTES 256u
 #define SLOTS_MIN 256u
-
-struct slot { /* a sealed batch */
-    uint64_t position;
-    uint64_t epoch;
-    int64_t sealed_ns;
-    uint32_t len, flags;
-};
-
-struct partition {
-    pthread_mutex_t lock;
-    uint8_t *memory;
-    struct slot *slots; /* by number modulo slots */
-    char subject[HOP_SUBJECT_BYTES];
-    /* Batches oldest..next-1 are in the ring. send: the next to be published; sent: the highest
-     * ever published; acked: the last acknowledged. */
-    uint64_t oldest, next, send, sent, acked;
-    /* The open batch; nothing of it is written while it has no element. */
-    uint64_t open_position;
-    size_t open_at, open_len;
-    uint32_t open_elements, open_flags;
-    uint64_t epoch;
-    bool head_due;
-    bool waiting; /* something is not acknowledged */
-    bool over;    /* more than half of the ring is not */
-    int64_t last_sent_ns;
-    uint64_t elements, batches, bytes, repeats, repeated, overrun;
-    uint64_t unacked_max;
-};
-
-struct mlt_hop_sender {
-    struct mlt_bus *bus;
-    uint64_t boot;
-    int64_t keep_ns;
-    uint32_t partitions, slot_mask;
-    size_t size; /* of one partition's ring */
-    size_t element_max;
-    atomic_ullong mask; /* bit p: speaks for p */
-    struct partition *parts;
-    struct mlt_bus_flusher flusher;
-    struct mlt_bus_ticker ticker;
-    struct mlt_bus_subscription *repeat_sub, *ack_sub;
-    unsigned generation; /* loop thread: connection that was sent on */
-    uint32_t turn;       /* loop thread: partition that sends first */
-
-    atomic_bool known;   /* some receiver acknowledged once */
-    atomic_uint waiting; /* partitions with something not acknowledged */
-    atomic_uint over;
-    atomic_llong last_ack_ns, waiting_since_ns;
-
-    atomic_bool room_owed; /* somebody was told "congested" */
-    atomic_bool closing;   /* somebody waits until all is acknowledged */
-    atomic_int waiters;
-    pthread_mutex_t room_lock;
-    pthread_cond_t room;
-    void (*on_room)(void *ctx);
-    void *on_room_ctx;
-    atomic_ullong blocked_ns;
-};
-
-static bool speaks_for(const struct mlt_hop_sender *s, uint32_t partition)
-{
-    return (atomic_load_explicit(&s->mask, memory_order_relaxed) >> partition & 1) != 0;
-}
-
-/* ---- ring; the partition's lock is held ---- */
-
-static struct slot *slot_of(const struct mlt_hop_sender *s, const struct partition *p,
-                            uint64_t number)
-{
-    return &p->slots[number & s->slot_mask];
-}
-
-static void evict(struct mlt_hop_sender *s, struct partition *p)
-{
-    if (p->oldest > p->acked && atomic_load_explicit(&s->known, memory_order_relaxed)) {
-        p->overrun++;
-    }
-    p->oldest++;
-    if (p->send < p->oldest) {
-        p->send = p->oldest;
-    }
-}
-
-/* A loss is worth a batch of its own: the element that would carry it may never come, while what
- * tells of the loss is acknowledged and forgotten on the other side. */
-static bool open_says_something(const struct partition *p)
-{
-    return p->open_elements > 0 || (p->open_flags & MLT_HOP_LOST) != 0;
-}
-
-static void seal(struct mlt_hop_sender *s, struct partition *p, int64_t now)
-{
-    if (!open_says_something(p)) {
-        return;
-    }
-    if (p->next - p->oldest > s->slot_mask) {
-        evict(s, p);
-    }
-    *slot_of(s, p, p->next) = (struct slot){ .position = p->open_position,
-                                             .epoch = p->epoch,
-                                             .sealed_ns = now,
-                                             .len = (uint32_t)p->open_len,
-                                             .flags = p->open_flags };
-    p->next++;
-    p->batches++;
-    p->bytes += p->open_len;
-    p->open_position += p->open_len;
-    p->open_len = 0;
-    p->open_elements = 0;
-    p->open_flags = 0;
-}
-
-/* Opens or goes on with a batch that has room for `need` bytes more. */
-static void make_room(struct mlt_hop_sender *s, struct partition *p, size_t need)
-{
-    if (p->open_elements > 0 &&
-        (p->open_len + need > MLT_HOP_BATCH_BYTES || p->open_at + p->open_len + need > s->size)) {
-        seal(s, p, mlt_clock_mono_ns());
-    }
-    if (p->open_elements == 0) {
-        size_t at = (size_t)(p->open_position % s->size);
-        if (at + MLT_HOP_BYTES + need > s->size) {
-            p->open_position += s->size - at;
-            at = 0;
-        }
-        p->open_at = at;
-        p->open_len = MLT_HOP_BYTES;
-    }
-    const uint64_t end = p->open_position + p->open_len + need;
-    while (p->oldest < p->next && end - slot_of(s, p, p->oldest)->position > s->size) {
-        evict(s, p);
-    }
-}
-
-static uint64_t unacked_bytes(const struct mlt_hop_sender *s, const struct partition *p)
-{
-    const uint64_t first = p->acked + 1 > p->oldest ? p->acked + 1 : p->oldest;
-    const uint64_t end = p->open_position + p->open_len;
-    return end - (first < p->next ? slot_of(s, p, first)->position : p->open_position);
-}
-
-/* Keeps the sender's counts of partitions in step. */
-static void account(struct mlt_hop_sender *s, struct partition *p)
-{
-    const bool ours = speaks_for(s, (uint32_t)(p - s->parts));
-    const bool waiting = ours && (open_says_something(p) || p->acked + 1 < p->next);
-    const uint64_t unacked = ours ? unacked_bytes(s, p) : 0;
-    const bool over = unacked > s->size / 2;
-    p->unacked_max = unacked > p->unacked_max ? unacked : p->unacked_max;
-    if (waiting != p->waiting) {
-        p->waiting = waiting;
-        if (!waiting) {
-            atomic_fetch_sub(&s->waiting, 1);
-        } else if (atomic_fetch_add(&s->waiting, 1) == 0) {
-            atomic_store(&s->waiting_since_ns, mlt_clock_mono_ns());
-        }
-    }
-    if (over != p->over) {
-        p->over = over;
-        if (over) {
-            atomic_fetch_add(&s->over, 1);
-        } else {
-            atomic_fetch_sub(&s->over, 1);
-        }
-    }
-}
-
-/* ---- elements ---- */
-
-enum mlt_status mlt_hop_begin(struct mlt_hop_sender *sender, uint32_t partition, size_t bytes,
-                              uint8_t **out)
-{
-    uint8_t header[MLT_ELEMENT_HEADER_BYTES_MAX];
-    if (partition >= sender->partitions) {
-        return MLT_E_INVALID;
-    }
-    if (bytes > sender->element_max) {
-        return MLT_E_TOO_BIG;
-    }
-    struct partition *p = &sender->parts[partition];
-    const size_t header_len = mlt_batch_element_header(bytes, header);
-    (void)pthread_mutex_lock(&p->lock);
-    make_room(sender, p, header_len + bytes);
-    uint8_t *at = p->memory + p->open_at + p->open_len;
-    memcpy(at, header, header_len);
-    *out = at + header_len;
-    p->open_len += header_len + bytes;
-    p->open_elements++;
-    p->elements++;
-    return MLT_OK;
-}
-
-void mlt_hop_end(struct mlt_hop_sender *sender, uint32_t partition)
-{
-    struct partition *p = &sender->parts[partition];
-    if (p->open_len >= MLT_HOP_BATCH_BYTES) {
-        seal(sender, p, mlt_clock_mono_ns());
-    }
-    account(sender, p);
-    (void)pthread_mutex_unlock(&p->lock);
-    mlt_bus_want_flush(sender->bus);
-}
-
-void mlt_hop_sender_set_epoch(struct mlt_hop_sender *sender, uint32_t partition, uint64_t epoch)
-{
-    MLT_CHECK(partition < sender->partitions);
-    struct partition *p = &sender->parts[partition];
-    (void)pthread_mutex_lock(&p->lock);
-    seal(sender, p, mlt_clock_mono_ns());
-    p->epoch = epoch;
-    (void)pthread_mutex_unlock(&p->lock);
-}
-
-void mlt_hop_mark_lost(struct mlt_hop_sender *sender, uint32_t partition)
-{
-    MLT_CHECK(partition < sender->partitions);
-    struct partition *p = &sender->parts[partition];
-    (void)pthread_mutex_lock(&p->lock);
-    if (p->open_elements > 0) {
-        seal(sender, p, mlt_clock_mono_ns());
-    }
-    if (!open_says_something(p)) {
-        make_room(sender, p, 0);
-        p->open_flags |= MLT_HOP_LOST;
-        account(sender, p);
-    }
-    (void)pthread_mutex_unlock(&p->lock);
-    mlt_bus_want_flush(sender->bus);
-}
-
-void mlt_hop_sender_leave(struct mlt_hop_sender *sender, uint32_t partition)
-{
-    MLT_CHECK(partition < sender->partitions);
-    struct partition *p = &sender->parts[partition];
-    (void)pthread_mutex_lock(&p->lock);
-    atomic_fetch_and(&sender->mask, ~(UINT64_C(1) << partition));
-    account(sender, p); /* nobody has to wait for it */
-    (void)pthread_mutex_unlock(&p->lock);
-}
 
 /* ---- back-pressure ---- */
 
@@ -357,14 +116,16 @@ static void on_ack(void *ctx, const struct mlt_bus_message *message)
         if (position.boot != s->boot || position.partition >= s->partitions) {
             continue;
         }
-        struct partition *p = &s->parts[position.partition];
+        struct hop_partition *p = &s->parts[position.partition];
         mine = true;
         /* Before what it acknowledges: who sees that taken may rely on a receiver. */
         atomic_store(&s->known, true);
         (void)pthread_mutex_lock(&p->lock);
         if (position.number > p->acked && position.number <= p->sent) {
             p->acked = position.number;
-            account(s, p);
+            p->covers = false;
+            p->gone_ns = p->acked + 1 >= p->oldest ? INT64_MAX : p->gone_ns;
+            hop_account(s, p);
         }
         (void)pthread_mutex_unlock(&p->lock);
     }
@@ -387,14 +148,16 @@ static void on_repeat(void *ctx, const struct mlt_bus_message *message)
     uint64_t boot = 0, from = 0;
     const char *word = NULL;
     if (hop_subject_partition(message->subject, &partition, &word) != MLT_OK ||
-        partition >= s->partitions || !speaks_for(s, partition) ||
+        partition >= s->partitions || !hop_speaks_for(s, partition) ||
         hop_repeat_decode(message->payload, &boot, &from) != MLT_OK ||
         (boot != 0 && boot != s->boot)) {
         return;
     }
-    struct partition *p = &s->parts[partition];
+    struct hop_partition *p = &s->parts[partition];
     (void)pthread_mutex_lock(&p->lock);
-    if (boot == 0) {
+    if (p->held) {
+        /* whoever speaks answers */
+    } else if (boot == 0) {
         p->head_due = true;
     } else if (from < p->send) {
         p->send = from > p->oldest ? from : p->oldest;
@@ -408,32 +171,34 @@ static void on_repeat(void *ctx, const struct mlt_bus_message *message)
 
 /* ---- the loop thread ---- */
 
-static struct mlt_hop header_of(const struct mlt_hop_sender *s, const struct partition *p)
+static struct mlt_hop header_of(const struct mlt_hop_sender *s, const struct hop_partition *p)
 {
-    return (struct mlt_hop){
-        .boot = s->boot, .oldest = p->oldest, .resume = p->acked + 1, .epoch = p->epoch
-    };
+    return (struct mlt_hop){ .boot = s->boot,
+                             .oldest = p->oldest,
+                             .resume = p->acked + 1,
+                             .epoch = p->epoch,
+                             .flags = p->covers ? MLT_HOP_COVERS : 0 };
 }
 
 /* One batch with its header renewed. */
-static enum mlt_status send_one(struct mlt_hop_sender *s, struct partition *p)
+static enum mlt_status send_one(struct mlt_hop_sender *s, struct hop_partition *p)
 {
-    const struct slot *slot = slot_of(s, p, p->send);
+    const struct hop_slot *slot = hop_slot_of(s, p, p->send);
     uint8_t *at = p->memory + slot->position % s->size;
     struct mlt_hop hop = header_of(s, p);
     hop.number = p->send;
     hop.epoch = slot->epoch;
-    hop.flags = slot->flags;
+    hop.flags |= slot->flags;
     mlt_hop_encode(&hop, at);
     return mlt_bus_publish_in_flush(s->bus, p->subject, mlt_slice_of(at, slot->len));
 }
 
-static void send_head(struct mlt_hop_sender *s, struct partition *p, int64_t now)
+static void send_head(struct mlt_hop_sender *s, struct hop_partition *p, int64_t now)
 {
     uint8_t bytes[MLT_HOP_BYTES];
     struct mlt_hop hop = header_of(s, p);
     hop.number = p->next - 1;
-    hop.flags = MLT_HOP_HEAD;
+    hop.flags |= MLT_HOP_HEAD;
     mlt_hop_encode(&hop, bytes);
     if (mlt_bus_publish_in_flush(s->bus, p->subject, mlt_slice_of(bytes, sizeof bytes)) == MLT_OK) {
         p->head_due = false;
@@ -442,11 +207,16 @@ static void send_head(struct mlt_hop_sender *s, struct partition *p, int64_t now
 }
 
 /* False when the connection takes no more for now. */
-static bool send_partition(struct mlt_hop_sender *s, struct partition *p, int64_t now)
+static bool send_partition(struct mlt_hop_sender *s, uint32_t partition, int64_t now)
 {
+    struct hop_partition *p = &s->parts[partition];
     enum mlt_status status = MLT_OK;
     (void)pthread_mutex_lock(&p->lock);
-    seal(s, p, now);
+    if (!hop_speaks_for(s, partition)) { /* since a moment ago */
+        (void)pthread_mutex_unlock(&p->lock);
+        return true;
+    }
+    hop_seal(s, p, now);
     while (p->send < p->next && (status = send_one(s, p)) == MLT_OK) {
         if (p->send <= p->sent) {
             p->repeated++;
@@ -472,13 +242,13 @@ static bool send_partition(struct mlt_hop_sender *s, struct partition *p, int64_
 static void go_back_all(struct mlt_hop_sender *s)
 {
     for (uint32_t i = 0; i < s->partitions; i++) {
-        struct partition *p = &s->parts[i];
+        struct hop_partition *p = &s->parts[i];
         (void)pthread_mutex_lock(&p->lock);
         const uint64_t from = p->acked + 1 > p->oldest ? p->acked + 1 : p->oldest;
         if (from < p->send) {
             p->send = from;
         }
-        p->head_due = p->head_due || p->sent > 0;
+        p->head_due = p->head_due || (!p->held && (p->sent > 0 || p->spoke));
         (void)pthread_mutex_unlock(&p->lock);
     }
 }
@@ -498,7 +268,7 @@ static void on_flush(void *ctx, unsigned stage)
     for (uint32_t i = 0; i < s->partitions; i++) {
         /* The one that found no room is the first next time. */
         const uint32_t at = (s->turn + i) % s->partitions;
-        if (speaks_for(s, at) && !send_partition(s, &s->parts[at], now)) {
+        if (hop_speaks_for(s, at) && !send_partition(s, at, now)) {
             s->turn = at;
             break;
         }
@@ -514,13 +284,16 @@ static void on_tick(void *ctx, int64_t now)
     struct mlt_hop_sender *s = ctx;
     bool due = false;
     for (uint32_t i = 0; i < s->partitions; i++) {
-        struct partition *p = &s->parts[i];
+        struct hop_partition *p = &s->parts[i];
         (void)pthread_mutex_lock(&p->lock);
         while (p->oldest < p->next && p->oldest <= p->acked &&
-               now - slot_of(s, p, p->oldest)->sealed_ns > s->keep_ns) {
-            evict(s, p);
+               now - hop_slot_of(s, p, p->oldest)->sealed_ns > s->keep_ns) {
+            hop_evict(s, p);
         }
-        if (p->sent > 0 && now - p->last_sent_ns >= HEAD_NS && speaks_for(s, i)) {
+        if (p->held) {
+            hop_seal(s, p, mlt_clock_mono_ns());
+        } else if ((p->sent > 0 || p->spoke) && now - p->last_sent_ns >= HEAD_NS &&
+                   hop_speaks_for(s, i)) {
             p->head_due = due = true;
         }
         (void)pthread_mutex_unlock(&p->lock);
@@ -562,19 +335,25 @@ static void sender_free(struct mlt_hop_sender *s)
     free(s);
 }
 
-static bool make_partitions(struct mlt_hop_sender *s, const char *subject, uint64_t epoch)
+static bool make_partitions(struct mlt_hop_sender *s, const struct mlt_hop_sender_options *options)
 {
+    const uint64_t mask = options->partition_mask != 0 ? options->partition_mask : UINT64_MAX;
+    const int64_t now = mlt_clock_mono_ns();
+    atomic_init(&s->mask, mask & ~options->held_mask);
     s->parts = calloc(s->partitions, sizeof *s->parts);
     for (uint32_t i = 0; s->parts != NULL && i < s->partitions; i++) {
         (void)pthread_mutex_init(&s->parts[i].lock, NULL);
     }
     for (uint32_t i = 0; s->parts != NULL && i < s->partitions; i++) {
-        struct partition *p = &s->parts[i];
+        struct hop_partition *p = &s->parts[i];
         p->memory = malloc(s->size);
         p->slots = calloc((size_t)s->slot_mask + 1, sizeof *p->slots);
         p->oldest = p->next = p->send = 1;
-        p->epoch = epoch;
-        (void)snprintf(p->subject, sizeof p->subject, "%s.%02u", subject, i);
+        p->epoch = options->epoch;
+        p->held = (mask & options->held_mask) >> i & 1;
+        p->whole_ns = now;
+        p->gone_ns = INT64_MAX;
+        (void)snprintf(p->subject, sizeof p->subject, "%s.%02u", options->subject, i);
         if (p->memory == NULL || p->slots == NULL) {
             return false;
         }
@@ -615,11 +394,10 @@ enum mlt_status mlt_hop_sender_create(struct mlt_bus *bus,
     s->boot = options->boot;
     s->keep_ns = options->keep_ns > 0 ? options->keep_ns : KEEP_NS;
     s->partitions = options->partitions;
-    atomic_init(&s->mask, options->partition_mask != 0 ? options->partition_mask : UINT64_MAX);
     (void)pthread_mutex_init(&s->room_lock, NULL);
     mlt_bus_cond_init(&s->room);
     set_sizes(s, options);
-    enum mlt_status status = make_partitions(s, options->subject, options->epoch)
+    enum mlt_status status = make_partitions(s, options)
                                  ? listen(s, options->service, err)
                                  : mlt_error_set(err, MLT_E_NOMEM, "no memory for a hop's ring");
     if (status != MLT_OK) {
@@ -641,10 +419,10 @@ static bool all_settled(struct mlt_hop_sender *s)
     const bool acks = atomic_load(&s->known) && alive(s);
     bool all = true;
     for (uint32_t i = 0; i < s->partitions; i++) {
-        struct partition *p = &s->parts[i];
+        struct hop_partition *p = &s->parts[i];
         (void)pthread_mutex_lock(&p->lock);
-        all = all && (!speaks_for(s, i) || (!open_says_something(p) && p->send == p->next &&
-                                            (!acks || p->acked + 1 == p->next)));
+        all = all && (!hop_speaks_for(s, i) || (!hop_open_says_something(p) && p->send == p->next &&
+                                                (!acks || p->acked + 1 == p->next)));
         (void)pthread_mutex_unlock(&p->lock);
     }
     return all;
@@ -679,9 +457,11 @@ void mlt_hop_sender_get_stats(struct mlt_hop_sender *sender, struct mlt_hop_send
     *out = (struct mlt_hop_sender_stats){ .blocked_ns = atomic_load(&sender->blocked_ns),
                                           .ring_bytes = sender->size };
     for (uint32_t i = 0; i < sender->partitions; i++) {
-        struct partition *p = &sender->parts[i];
+        struct hop_partition *p = &sender->parts[i];
         (void)pthread_mutex_lock(&p->lock);
-        const uint64_t unacked = unacked_bytes(sender, p);
+        const uint64_t bytes = hop_unacked_bytes(sender, p);
+        const uint64_t unacked = p->held ? 0 : bytes;
+        out->held_bytes += p->held ? bytes : 0;
         out->elements += p->elements;
         out->batches += p->batches;
         out->bytes += p->bytes;

@@ -146,9 +146,14 @@ enum mlt_status mlt_replicas_claim(struct mlt_service *service,
     return status == MLT_OK ? mlt_claims_create(*store, &wanted, epochs, claims, err) : status;
 }
 
+int64_t mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas)
+{
+    return atomic_load_explicit(&replicas->self_heard_ns, memory_order_acquire);
+}
+
 bool mlt_replicas_in_touch(const struct mlt_replicas *replicas)
 {
-    const int64_t heard = atomic_load_explicit(&replicas->self_heard_ns, memory_order_acquire);
+    const int64_t heard = mlt_replicas_self_heard_ns(replicas);
     return heard != 0 && mlt_clock_mono_ns() - heard < MLT_OWNERS_DEAF_NS;
 }
 
@@ -176,6 +181,19 @@ static bool take_over(struct mlt_replicas *r, uint64_t partitions, enum mlt_owne
     }
     send_beat(r, false);
     return true;
+}
+
+/* What of it the service may claim now. */
+static uint64_t fit(struct mlt_replicas *r, uint64_t partitions)
+{
+    if (partitions == 0 || r->ports.fit == NULL) {
+        return partitions;
+    }
+    const uint64_t fit = r->ports.fit(r->ports.ctx, partitions) & partitions;
+    (void)pthread_mutex_lock(&r->lock);
+    mlt_owners_failed(&r->owners, partitions & ~fit, mlt_clock_mono_ns());
+    (void)pthread_mutex_unlock(&r->lock);
+    return fit;
 }
 
 /* What the service has of before; true: something of it ended. */
@@ -226,6 +244,7 @@ static void *keep(void *arg)
             r->draining ? MLT_OWNERS_NOTHING : mlt_owners_due(&r->owners, held, now, &take);
         stopping = r->stopping;
         (void)pthread_mutex_unlock(&r->lock);
+        take = fit(r, take);
         r->later &= take; /* another one has the rest, or what it waited for is gone */
         if (!stopping) {
             const bool begun = take != 0 && take_over(r, take, reason);

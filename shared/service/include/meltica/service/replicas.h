@@ -45,6 +45,9 @@ struct mlt_replicas_ports {
      * that take_over knows what was said last. heard_ns: monotonic. One thread, in the order in
      * which they came. NULL: ignored. */
     void (*heard)(void *ctx, const struct mlt_owners_beat *beat, int64_t heard_ns);
+    /* Keeper: those of what is due that the service may claim, before that is told and counted; the
+     * others are asked about again after MLT_OWNERS_RETRY_NS. NULL: all. */
+    uint64_t (*fit)(void *ctx, uint64_t partitions);
     void *ctx;
 };
 
@@ -90,6 +93,11 @@ void mlt_replicas_drain(struct mlt_replicas *replicas);
 /* False: our own beats do not come back, so that somebody may own what we do without our knowing.
  * When they do, whatever was said before them was heard. Any thread, cheap. */
 bool mlt_replicas_in_touch(const struct mlt_replicas *replicas);
+/* When the newest of our own beats that came back was sent (monotonic ns): whatever is heard from
+ * now on was said after that, however long it waited for us. 0: none came back yet. Any thread,
+ * cheap.
+ */
+int64_t mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas);
 /* For the service's collect(). */
 void mlt_replicas_collect(struct mlt_replicas *replicas);
 

@@ -122,6 +122,10 @@ static void on_plan_status(void *ctx, const struct mlt_bus_message *message)
                 MLT_U("bytes", message->payload.len));
         return;
     }
+    if (status->standby) { /* of what it holds: another one tells of that */
+        free_status(status);
+        return;
+    }
     lock(c);
     struct heard_adapter *place = place_of(c, status->instance);
     Meltica__V1__PlanStatus *before = place->status;

@@ -18,6 +18,19 @@ void mlt_confirm_fini(struct mlt_confirm *confirm)
     confirm->count = 0;
 }
 
+/* Those that spoke before for what `said` speaks for now. One that names none speaks for all, and
+ * takes none from others. */
+static void pass_on(struct mlt_confirm *confirm, const Meltica__V1__PlanStatus *said)
+{
+    for (size_t i = 0; i < confirm->count; i++) {
+        Meltica__V1__PlanStatus *status = confirm->adapters[i].status;
+        if (status != said && status->partitions != 0) {
+            status->partitions &= ~said->partitions;
+            confirm->adapters[i].over = confirm->adapters[i].over || status->partitions == 0;
+        }
+    }
+}
+
 void mlt_confirm_heard(struct mlt_confirm *confirm, Meltica__V1__PlanStatus *status, int64_t now_ns)
 {
     size_t at = 0, oldest = 0;
@@ -35,6 +48,8 @@ void mlt_confirm_heard(struct mlt_confirm *confirm, Meltica__V1__PlanStatus *sta
     free_status(confirm->adapters[at].status);
     confirm->adapters[at].status = status;
     confirm->adapters[at].heard_ns = now_ns;
+    confirm->adapters[at].over = false;
+    pass_on(confirm, status);
 }
 
 static bool concerns(const struct mlt_table *table, const struct mlt_subscription *subscription,
@@ -121,7 +136,8 @@ void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table
     out->problem_count = 0;
     for (size_t i = 0; i < confirm->count; i++) {
         const Meltica__V1__PlanStatus *status = confirm->adapters[i].status;
-        if (now_ns - confirm->adapters[i].heard_ns >= MLT_ADAPTER_AWAY_NS) {
+        if (confirm->adapters[i].over ||
+            now_ns - confirm->adapters[i].heard_ns >= MLT_ADAPTER_AWAY_NS) {
             continue;
         }
         live++;

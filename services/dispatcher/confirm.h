@@ -15,11 +15,13 @@ struct mlt_confirm {
     struct {
         Meltica__V1__PlanStatus *status;
         int64_t heard_ns; /* monotonic */
+        bool over;        /* others speak for all that it spoke for */
     } adapters[MLT_ADAPTERS_MAX];
 };
 
 void mlt_confirm_fini(struct mlt_confirm *confirm);
-/* What an Adapter said last; status is taken over. */
+/* What an Adapter said last; status is taken over. Of a partition that another one says it speaks
+ * for (hot standby) that one's word counts from then on. */
 void mlt_confirm_heard(struct mlt_confirm *confirm, Meltica__V1__PlanStatus *status,
                        int64_t now_ns);
 

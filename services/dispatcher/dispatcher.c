@@ -429,6 +429,9 @@ static enum mlt_status open_ends(struct dispatcher *d, struct mlt_hop_receiver *
                                                        .subject = SUBJECT_NATIVE,
                                                        .partitions = d->partitions,
                                                        .on_batch = on_batch,
+                                                       /* after Adapters with a hot standby, one
+                                                        * without */
+                                                       .hear_unclaimed = true,
                                                        .ctx = d };
     enum mlt_status status =
         mlt_hop_receiver_create(mlt_service_data_bus(d->service), &receiver, made, err);

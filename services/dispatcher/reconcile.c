@@ -107,6 +107,18 @@ static void heard(struct mlt_reconciler *r, const Meltica__V1__PlanStatus *statu
     }
 }
 
+/* Nobody's who answers: only the plan matters, of which it has to have every part before it speaks
+ * for one. */
+static void heard_standby(struct mlt_reconciler *r, const Meltica__V1__PlanStatus *status,
+                          uint64_t current)
+{
+    lock(r);
+    if (status->revision != current && r->plan_at_ns == NEVER) {
+        plan_due(r, mlt_clock_mono_ns() + MLT_RECONCILE_GATHER_NS);
+    }
+    unlock(r);
+}
+
 static void on_status(void *ctx, const struct mlt_bus_message *message)
 {
     struct mlt_reconciler *r = ctx;
@@ -119,8 +131,13 @@ static void on_status(void *ctx, const struct mlt_bus_message *message)
                 MLT_U("bytes", message->payload.len));
         return;
     }
-    heard(r, status, r->ports.revision(r->ports.ctx), false);
-    r->ports.heard(r->ports.ctx, message->payload);
+    const uint64_t current = r->ports.revision(r->ports.ctx);
+    if (status->standby) {
+        heard_standby(r, status, current);
+    } else {
+        heard(r, status, current, false);
+        r->ports.heard(r->ports.ctx, message->payload);
+    }
     meltica__v1__plan_status__free_unpacked(status, NULL);
 }
 

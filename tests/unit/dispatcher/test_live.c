@@ -451,6 +451,35 @@ static void test_confirmed_is_nothing_by_another_dispatchers_revision(void **sta
     confirm.boot = 0;
 }
 
+/* Of two Adapters that have the same plan the one that spoke last for a partition tells of it; what
+ * the other one said, for as long as it would count, is of no more use. */
+static void test_confirmed_is_by_whoever_speaks_for_a_partition_last(void **state)
+{
+    (void)state;
+    confirm.partitions = 4;
+    const uint32_t partition = mlt_instrument_slot(MLT_SLICE_LITERAL("A-B")) % 4;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "A-B"));
+    its_partitions = UINT64_C(0xf);
+    heard("x", 100, 1, "A-B", 1, "PENDING");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    its_partitions = UINT64_C(1) << partition;
+    heard("y", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING); /* x still tells of the others */
+    its_partitions = UINT64_C(0xf) & ~its_partitions;
+    heard("y", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_PENDING); /* y tells of those only, and x of none */
+    assert_string_equal(answer.reason, "the Adapter of some of its instruments is not there");
+    its_partitions = UINT64_C(0xf);
+    heard("y", 101, 0, "", 0, "");
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    heard("x", 100, 0, "", 0, ""); /* it has them back, with an old plan */
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    assert_string_equal(answer.reason, "an Adapter has not taken the plan yet");
+    its_partitions = 0;
+    mlt_confirm_fini(&confirm);
+    confirm.partitions = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +498,7 @@ int main(void)
         TEST(test_confirmed_is_what_every_adapter_has_and_the_exchange_took),
         TEST(test_confirmed_is_nothing_whose_adapter_is_not_there),
         TEST(test_confirmed_is_nothing_by_another_dispatchers_revision),
+        TEST(test_confirmed_is_by_whoever_speaks_for_a_partition_last),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,9 +20,12 @@ static struct {
     int64_t ahead_ns; /* of real time */
     uint32_t parts[PARTS_MAX];
     unsigned count;
-    uint64_t silent; /* bit p: part p is not answered */
-    bool mute;       /* another Dispatcher may know better */
-    unsigned asked;  /* whether it is */
+    uint64_t silent;   /* bit p: part p is not answered */
+    bool mute;         /* another Dispatcher may know better */
+    unsigned asked;    /* whether it is */
+    unsigned told;     /* statuses that went on */
+    bool standby;      /* what is heard is a stand-by's */
+    uint64_t revision; /* and has this one */
 } world = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 int64_t __real_mlt_clock_mono_ns(void);
@@ -97,7 +100,8 @@ static size_t pack_status(const char *instance, uint64_t boot, uint64_t partitio
     meltica__v1__plan_status__init(&status);
     status.instance = text;
     status.boot = boot;
-    status.revision = 7;
+    status.revision = world.revision;
+    status.standby = world.standby;
     status.applied = true;
     status.partitions = partitions;
     return meltica__v1__plan_status__pack(&status, out);
@@ -158,6 +162,9 @@ static void heard(void *ctx, struct mlt_slice status)
 {
     (void)ctx;
     (void)status;
+    (void)pthread_mutex_lock(&world.lock);
+    world.told++;
+    (void)pthread_mutex_unlock(&world.lock);
 }
 
 static bool may(void *ctx)
@@ -184,7 +191,9 @@ static int set_up(void **state)
     world.count = 0;
     world.silent = 0;
     world.mute = false;
-    world.asked = 0;
+    world.asked = world.told = 0;
+    world.standby = false;
+    world.revision = 7;
     return mlt_reconciler_create(NULL, 4, 1, &ports, &reconciler, &err) == MLT_OK ? 0 : -1;
 }
 
@@ -301,6 +310,37 @@ static void test_no_part_leaves_while_another_one_may_know_better(void **state)
     assert_int_equal(stats.plans_failed, 1);
 }
 
+/* One that holds what another one speaks for gets the plan when it lacks it, and counts for nothing
+ * else: nobody would answer for it. */
+static void test_a_standby_gets_the_plan_and_counts_for_nothing(void **state)
+{
+    (void)state;
+    struct mlt_reconciler_stats stats;
+    mlt_reconciler_begin(reconciler);
+    expect_parts(all, 4);
+    pass(6 * S);
+    hear("a", 1, 0xc);
+    mlt_reconciler_get_stats(reconciler, &stats);
+    const unsigned told = world.told;
+    const size_t adapters = stats.adapters;
+    world.standby = true;
+    hear("c", 3, 0x3); /* it has this plan */
+    mlt_reconciler_get_stats(reconciler, &stats);
+    assert_int_equal(stats.adapters, adapters);
+    assert_int_equal(world.told, told);
+    assert_true(mlt_reconciler_away(reconciler, 0));
+    world.standby = false;
+    hear("b", 1, 0x3);
+    world.standby = true;
+    world.revision = 6;
+    hear("c", 3, 0x3);
+    (void)pthread_mutex_lock(&world.lock);
+    world.revision = 7;
+    world.standby = false;
+    (void)pthread_mutex_unlock(&world.lock);
+    expect_parts(all, 4);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -310,6 +350,7 @@ int main(void)
         TEST(test_parts_of_one_that_does_not_answer_are_sent_after_all_others),
         TEST(test_before_it_is_known_who_is_there_nothing_is_left_out),
         TEST(test_no_part_leaves_while_another_one_may_know_better),
+        TEST(test_a_standby_gets_the_plan_and_counts_for_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

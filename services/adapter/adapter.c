@@ -84,6 +84,7 @@ static enum mlt_status make_sender(struct mlt_adapter *adapter, struct mlt_error
         .boot = mlt_service_boot(adapter->service),
         .ring_bytes = (size_t)adapter->config->ring_bytes,
         .partition_mask = adapter->plans.mine,
+        .held_mask = adapter->plans.mine & ~adapter->speaks,
     };
     const enum mlt_status status =
         mlt_hop_sender_create(adapter->data, &options, &adapter->sender, err);
@@ -93,22 +94,34 @@ static enum mlt_status make_sender(struct mlt_adapter *adapter, struct mlt_error
     mlt_hop_on_room(adapter->sender, mlt_adapter_on_room, adapter);
     /* Whatever came between the last process's end and this one's first element is lost. */
     for (uint32_t p = 0; p < adapter->partitions; p++) {
-        if ((adapter->plans.mine >> p & 1) != 0) {
+        if (mlt_adapter_speaks(adapter, p)) {
             mlt_hop_mark_lost(adapter->sender, p);
         }
     }
     return MLT_OK;
 }
 
-/* Replica i of N has the partitions p with p mod N = i. */
+/* Replica i of N has the partitions p with p mod N = i. With a hot standby each has all, and speaks
+ * for none before it has claimed it. */
 static enum mlt_status share_partitions(struct mlt_adapter *adapter, struct mlt_error *err)
 {
     const uint32_t replicas = mlt_service_replicas(adapter->service);
     adapter->home = mlt_service_replica(adapter->service);
     adapter->plans.mine = 0;
+    if (adapter->config->hot_standby && replicas > 1) {
+        adapter->home = 0;
+        adapter->plans.mine = UINT64_MAX >> (MLT_SLOT_COUNT - adapter->partitions);
+        return MLT_OK;
+    }
+    if (adapter->config->hot_standby) {
+        mlt_log(MLT_LOG_WARN, "no_standby",
+                "hot_standby is of no use to one Adapter: begin two, with --replicas 2",
+                MLT_U("replicas", replicas));
+    }
     for (uint32_t p = adapter->home; p < adapter->partitions; p += replicas) {
         adapter->plans.mine |= UINT64_C(1) << p;
     }
+    adapter->speaks = adapter->plans.mine;
     return adapter->plans.mine != 0
                ? MLT_OK
                : mlt_error_set(err, MLT_E_CONFIG,
@@ -140,13 +153,17 @@ static enum mlt_status make_pipeline(struct mlt_adapter *adapter, struct mlt_err
     if (status == MLT_OK) {
         status = mlt_adapter_rest_start(adapter, err);
     }
-    return status == MLT_OK ? mlt_adapter_control_start(adapter, err) : status;
+    if (status == MLT_OK) {
+        status = mlt_adapter_control_start(adapter, err);
+    }
+    return status == MLT_OK && adapter->speaks == 0 ? mlt_standby_start(adapter, err) : status;
 }
 
 static void stop(void *state)
 {
     struct mlt_adapter *adapter = state;
     adapter->draining = true;
+    mlt_standby_destroy(adapter->standby);
     mlt_adapter_control_stop(adapter);
     mlt_pool_destroy(adapter->pool);
     mlt_http_client_destroy(adapter->http);
@@ -196,6 +213,12 @@ static enum mlt_status start(struct mlt_service *service, const void *config, vo
     return MLT_OK;
 }
 
+void mlt_adapter_end_lines(struct mlt_adapter *adapter)
+{
+    mlt_lines_stop(&adapter->lines);
+    mlt_adapter_lines_turn(adapter); /* says drained when nothing is open */
+}
+
 static void drain(void *state)
 {
     struct mlt_adapter *adapter = state;
@@ -208,8 +231,11 @@ static void drain(void *state)
     adapter->draining = true;
     stop_timers(adapter);
     mlt_adapter_control_stop(adapter);
-    mlt_lines_stop(&adapter->lines);
-    mlt_adapter_lines_turn(adapter); /* says drained when nothing is open */
+    if (adapter->standby != NULL) {
+        mlt_standby_drain(adapter->standby);
+    } else {
+        mlt_adapter_end_lines(adapter);
+    }
 }
 
 static bool ready(void *state, const char **reason)
@@ -217,8 +243,10 @@ static bool ready(void *state, const char **reason)
     const struct mlt_adapter *adapter = state;
     if (!adapter->listed) {
         *reason = "exchangeInfo not read yet";
+    } else if (adapter->standby != NULL && mlt_standby_unclaimed(adapter->standby)) {
+        *reason = "partitions that nobody speaks for cannot be claimed: JetStream does not answer";
     }
-    return adapter->listed;
+    return *reason == NULL;
 }
 
 const struct mlt_service_spec mlt_adapter_spec = {

@@ -20,6 +20,7 @@
 #include "plans.h"
 #include "pool.h"
 #include "rest.h"
+#include "standby.h"
 #include "topics.h"
 
 #define MLT_ADAPTER_MAIL_MAX 128u /* requests that wait for the loop */
@@ -39,8 +40,9 @@ struct mlt_adapter_config {
     int64_t ws_silence_ms, ws_connect_timeout_ms;
     int64_t reconnect_base_ms, reconnect_max_ms, rollover_ms;
     int64_t ring_bytes;
+    bool hot_standby;
 };
-#define MLT_ADAPTER_ITEM_COUNT 18
+#define MLT_ADAPTER_ITEM_COUNT 19
 extern const struct mlt_config_item mlt_adapter_items[MLT_ADAPTER_ITEM_COUNT];
 enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err);
 
@@ -144,7 +146,9 @@ struct mlt_adapter {
     unsigned mail_first, mail_count;
 
     uint32_t partitions;
-    uint32_t home; /* the first partition that is ours: of what names no instrument */
+    uint32_t home;   /* the first partition that is ours: of what names no instrument */
+    uint64_t speaks; /* bit p: for these; without a hot standby all that are ours, for ever */
+    struct mlt_standby *standby; /* NULL: without */
     uint32_t listing_route;
     char line_url[512];
     char plan_reason[48]; /* why the last plan was not applied; "": it was */
@@ -159,10 +163,13 @@ struct mlt_adapter {
 };
 
 /* ---- frames.c ---- */
+bool mlt_adapter_speaks(const struct mlt_adapter *adapter, uint32_t partition);
 /* Whether this Adapter speaks for that instrument; "", what names none: the first one does. */
 bool mlt_adapter_mine(const struct mlt_adapter *adapter, struct mlt_slice token);
 /* Fills what is not the decoder's and hands the instance to the hop; what is another Adapter's goes
- * nowhere. */
+ * nowhere. Of a partition that is held what came by a line is kept there, and the rest goes
+ * nowhere.
+ */
 void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *event);
 void mlt_adapter_frame(struct mlt_adapter *adapter, uint32_t line, char *data, size_t len,
                        int64_t received_ns);
@@ -232,6 +239,8 @@ void mlt_adapter_trace_answered(struct mlt_adapter *adapter, uint32_t line, int6
                                 const char *error);
 
 /* ---- adapter.c ---- */
+/* Part of draining: closes the lines, with SOURCE_DOWN where it speaks. */
+void mlt_adapter_end_lines(struct mlt_adapter *adapter);
 extern const struct mlt_service_spec mlt_adapter_spec;
 
 #endif

@@ -53,7 +53,13 @@ const struct mlt_config_item mlt_adapter_items[] = {
     ITEM(rollover_ms, INT, "82800000", 1000, 86000000, "ms",
          "Age at which a connection is replaced without a hole; the exchange cuts at 24 h."),
     ITEM(ring_bytes, INT, "8388608", 1048576, 268435456, "bytes",
-         "What was sent and may have to be sent again to the Dispatcher."),
+         "What was sent and may have to be sent again to the Dispatcher; with a hot standby also "
+         "what "
+         "is held of partitions that another Adapter speaks for: each partition has its part of "
+         "it."),
+    ITEM(hot_standby, BOOL, "false", 0, 0, "",
+         "With --replicas of 2 or more: each Adapter has all partitions and one speaks for each of "
+         "them, the others stand by with their lines open. The same in all of them."),
 };
 _Static_assert(sizeof mlt_adapter_items == MLT_ADAPTER_ITEM_COUNT * sizeof mlt_adapter_items[0],
                "adapter.h counts the items");

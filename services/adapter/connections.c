@@ -28,6 +28,7 @@ static void on_open(void *ctx)
 static void on_frame(void *ctx, char *data, size_t len, int64_t received_ns)
 {
     struct mlt_adapter_connection *connection = ctx;
+    mlt_lines_heard(&connection->adapter->lines, connection->number, mlt_clock_mono_ns());
     mlt_adapter_frame(connection->adapter, connection->number, data, len, received_ns);
 }
 
@@ -127,7 +128,11 @@ static void finish_drain(struct mlt_adapter *adapter)
 {
     if (!adapter->drained && mlt_lines_open_count(&adapter->lines) == 0) {
         adapter->drained = true;
-        mlt_service_drained(adapter->service);
+        if (adapter->standby != NULL) {
+            mlt_standby_lines_ended(adapter->standby);
+        } else {
+            mlt_service_drained(adapter->service);
+        }
     }
 }
 

@@ -27,10 +27,14 @@ struct status_parts {
     char empty[1], unknown_function[24];
 };
 
+/* Of what this Adapter speaks for: what it holds somebody else tells of. */
 static void fill_problems(struct mlt_adapter *adapter, struct status_parts *parts)
 {
     size_t count = 0;
     for (size_t i = 0; i < adapter->rest.unknown_count; i++) {
+        if ((adapter->speaks >> adapter->rest.unknown[i].partition & 1) == 0) {
+            continue;
+        }
         Meltica__V1__PlanStatus__Topic *problem = &parts->topics[count];
         meltica__v1__plan_status__topic__init(problem);
         problem->route = adapter->rest.unknown[i].route;
@@ -41,7 +45,7 @@ static void fill_problems(struct mlt_adapter *adapter, struct status_parts *part
     }
     for (size_t i = 0; i < adapter->topics.count && count < MLT_TOPIC_PROBLEMS_MAX; i++) {
         struct mlt_topic *topic = adapter->topics.items[i];
-        if (!mlt_topic_wanted(topic) || topic->state == MLT_TOPIC_LIVE) {
+        if ((topic->wanted_by & adapter->speaks) == 0 || topic->state == MLT_TOPIC_LIVE) {
             continue;
         }
         Meltica__V1__PlanStatus__Topic *problem = &parts->topics[count];
@@ -56,13 +60,41 @@ static void fill_problems(struct mlt_adapter *adapter, struct status_parts *part
     parts->message.problems = parts->pointers;
 }
 
+static size_t unknown_count(const struct mlt_adapter *adapter)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < adapter->rest.unknown_count; i++) {
+        count += adapter->speaks >> adapter->rest.unknown[i].partition & 1;
+    }
+    return count;
+}
+
+/* What is told of the partitions that it speaks for, or, standby, that it holds: of these only
+ * whose plan it has, so that whoever sends plans knows who lacks one. */
+static void fill_topics(struct mlt_adapter *adapter, struct status_parts *parts, bool standby)
+{
+    Meltica__V1__PlanStatus *message = &parts->message;
+    const uint64_t of =
+        standby ? adapter->plans.mine & ~adapter->speaks : adapter->plans.mine & adapter->speaks;
+    message->revision = mlt_plans_revision(&adapter->plans, of, &message->dispatcher);
+    message->partitions = of;
+    message->standby = standby;
+    if (standby) {
+        return;
+    }
+    uint32_t counts[MLT_TOPIC_STATE_COUNT];
+    mlt_topics_counts(&adapter->topics, of, counts);
+    message->topics_pending = counts[MLT_TOPIC_PENDING];
+    message->topics_live = counts[MLT_TOPIC_LIVE] + counts[MLT_TOPIC_SILENT];
+    message->topics_failed = counts[MLT_TOPIC_FAILED] + (uint32_t)unknown_count(adapter);
+    fill_problems(adapter, parts);
+}
+
 /* Encodes the status of now into status_bytes. reason "": applied. */
-static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
+static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason, bool standby)
 {
     static struct status_parts parts; /* large; the loop is its only user */
-    uint32_t counts[MLT_TOPIC_STATE_COUNT];
     meltica__v1__plan_status__init(&parts.message);
-    mlt_topics_counts(&adapter->topics, counts);
     for (int i = 0; i < MLT_TOPIC_STATE_COUNT; i++) {
         (void)snprintf(parts.words[i], sizeof parts.words[i], "%s",
                        mlt_topic_state_word((enum mlt_topic_state)i));
@@ -73,13 +105,8 @@ static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
     Meltica__V1__PlanStatus *message = &parts.message;
     message->instance = parts.instance;
     message->boot = mlt_service_boot(adapter->service);
-    message->revision = mlt_plans_revision(&adapter->plans, &message->dispatcher);
     message->reason = reason;
     message->applied = reason[0] == '\0';
-    message->topics_pending = counts[MLT_TOPIC_PENDING];
-    message->topics_live = counts[MLT_TOPIC_LIVE] + counts[MLT_TOPIC_SILENT];
-    message->topics_failed = counts[MLT_TOPIC_FAILED] + (uint32_t)adapter->rest.unknown_count;
-    message->partitions = adapter->plans.mine;
     message->connections = mlt_lines_up_count(&adapter->lines);
     struct mlt_clock_estimate clock;
     if (mlt_clock_offset_get(&adapter->clock, mlt_clock_mono_ns(), mlt_clock_wall_ns(), &clock)) {
@@ -87,7 +114,7 @@ static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
         message->clock_offset_ns = clock.offset_ns;
         message->clock_uncertainty_ns = (uint64_t)clock.uncertainty_ns;
     }
-    fill_problems(adapter, &parts);
+    fill_topics(adapter, &parts, standby);
     mlt_buf_clear(&adapter->status_bytes);
     const size_t size = meltica__v1__plan_status__get_packed_size(message);
     const enum mlt_status status = mlt_buf_reserve(&adapter->status_bytes, size);
@@ -98,14 +125,9 @@ static enum mlt_status encode_status(struct mlt_adapter *adapter, char *reason)
     return status;
 }
 
-void mlt_adapter_status_publish(void *ctx)
+static void publish(struct mlt_adapter *adapter, bool standby)
 {
-    struct mlt_adapter *adapter = ctx;
-    (void)mlt_lines_take_changed(&adapter->lines);
-    if (!mlt_bus_connected(adapter->control)) {
-        return; /* stale by the time it would arrive; the next second has another */
-    }
-    enum mlt_status status = encode_status(adapter, adapter->plan_reason);
+    enum mlt_status status = encode_status(adapter, adapter->plan_reason, standby);
     if (status == MLT_OK) {
         status =
             mlt_bus_publish(adapter->control, SUBJECT_STATUS, mlt_buf_view(&adapter->status_bytes));
@@ -113,6 +135,21 @@ void mlt_adapter_status_publish(void *ctx)
     if (status != MLT_OK) {
         mlt_log(MLT_LOG_WARN, "status_not_published", mlt_status_text(status),
                 MLT_S("subject", SUBJECT_STATUS));
+    }
+}
+
+void mlt_adapter_status_publish(void *ctx)
+{
+    struct mlt_adapter *adapter = ctx;
+    (void)mlt_lines_take_changed(&adapter->lines);
+    if (!mlt_bus_connected(adapter->control)) {
+        return; /* stale by the time it would arrive; the next second has another */
+    }
+    if ((adapter->plans.mine & adapter->speaks) != 0) {
+        publish(adapter, false);
+    }
+    if ((adapter->plans.mine & ~adapter->speaks) != 0) {
+        publish(adapter, true);
     }
 }
 
@@ -190,13 +227,16 @@ static const char *refusal_of(enum mlt_status status)
     }
 }
 
-/* Reason why it is not applied; "" when it is; NULL: it is another Adapter's, who answers. */
-static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes)
+/* Reason why it is not applied; "" when it is; NULL: it is another Adapter's. *told: whether this
+ * one answers, and not the one that speaks for the partition that it holds. */
+static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes, bool *told)
 {
     Meltica__V1__NativePlan *plan = NULL;
     struct mlt_adapter_plan_trace trace;
     bool new_boot = false;
     enum mlt_status status = mlt_plans_read(&adapter->plans, bytes, &plan, &new_boot);
+    const uint32_t asked = adapter->plans.asked;
+    *told = asked >= adapter->partitions || mlt_adapter_speaks(adapter, asked);
     if (status != MLT_OK) {
         return status == MLT_E_NOT_FOUND ? NULL : refusal_of(status);
     }
@@ -213,9 +253,9 @@ static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes
         return refusal_of(status);
     }
     if (new_boot) {
-        uint64_t dispatcher = 0;
+        uint64_t of = 0;
         mlt_log(MLT_LOG_INFO, "dispatcher_new", "a Dispatcher that was not known sends its plan",
-                MLT_U("revision", mlt_plans_revision(&adapter->plans, &dispatcher)));
+                MLT_U("revision", mlt_plans_revision(&adapter->plans, UINT64_MAX, &of)));
         mlt_adapter_listing_announce(adapter);
     }
     return adapter->listed ? "" : "listing_not_read";
@@ -223,7 +263,8 @@ static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes
 
 static void on_plan(struct mlt_adapter *adapter, const struct mlt_adapter_mail *mail)
 {
-    const char *reason = take_plan(adapter, mlt_slice_of(mail->bytes, mail->len));
+    bool told = true;
+    const char *reason = take_plan(adapter, mlt_slice_of(mail->bytes, mail->len), &told);
     if (reason == NULL) {
         return;
     }
@@ -232,15 +273,18 @@ static void on_plan(struct mlt_adapter *adapter, const struct mlt_adapter_mail *
         reason[0] == '\0' ? adapter->meters.plans_applied : adapter->meters.plans_refused, 1);
     char text[sizeof adapter->plan_reason];
     (void)snprintf(text, sizeof text, "%s", reason);
-    if (!stale) { /* what an old Dispatcher still says does not touch the plan in force */
+    if (!stale && told) { /* what an old Dispatcher still says does not touch the plan in force */
         memcpy(adapter->plan_reason, text, sizeof text);
     }
-    if (encode_status(adapter, text) == MLT_OK) {
+    if (told && encode_status(adapter, text, false) == MLT_OK) {
         answer(adapter, mail->reply, mlt_buf_view(&adapter->status_bytes));
     }
     mlt_adapter_lines_turn(adapter);
     mlt_adapter_rest_turn(adapter);
     mlt_adapter_status_changed(adapter);
+    if (adapter->standby != NULL) {
+        mlt_standby_look(adapter->standby); /* before what it brings by this plan is on its way */
+    }
 }
 
 /* ---- fetch

@@ -24,9 +24,23 @@ static bool is_mine(const struct mlt_adapter *adapter, uint32_t partition)
     return (adapter->plans.mine >> partition & 1) != 0;
 }
 
+bool mlt_adapter_speaks(const struct mlt_adapter *adapter, uint32_t partition)
+{
+    return (adapter->speaks >> partition & 1) != 0;
+}
+
 bool mlt_adapter_mine(const struct mlt_adapter *adapter, struct mlt_slice token)
 {
-    return is_mine(adapter, token.len > 0 ? mlt_instrument_slot(token) % adapter->partitions : 0);
+    return mlt_adapter_speaks(adapter,
+                              token.len > 0 ? mlt_instrument_slot(token) % adapter->partitions : 0);
+}
+
+/* Of a partition that another Adapter speaks for only what came by a line may be missing there; how
+ * lines stand, and what is listed, is said anew by whoever takes over. */
+static bool worth_holding(const struct mlt_native_event *event)
+{
+    return event->type != MLT_EVENT_STATUS && event->type != MLT_EVENT_INSTRUMENT &&
+           event->rest_function.len == 0;
 }
 
 void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *event)
@@ -37,8 +51,12 @@ void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *e
     if (!is_mine(adapter, partition)) {
         return; /* what tells of all instruments: exchangeInfo, ticker/24hr */
     }
+    const bool held = !mlt_adapter_speaks(adapter, partition);
+    if (held && !worth_holding(event)) {
+        return;
+    }
     make_trace_id(adapter, event->trace_id);
-    event->trace_flags = mlt_trace_begin_native(adapter->trace, event);
+    event->trace_flags = held ? 0 : mlt_trace_begin_native(adapter->trace, event);
     const size_t bytes = mlt_native_encoded_size(event);
     uint8_t *out = NULL;
     const enum mlt_status status = mlt_hop_begin(adapter->sender, partition, bytes, &out);
@@ -51,6 +69,9 @@ void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *e
     }
     (void)mlt_native_encode(event, out);
     mlt_hop_end(adapter->sender, partition);
+    if (held) {
+        return; /* not handed on, as long as the other one lives */
+    }
     if (event->trace_flags != 0) {
         mlt_trace_native(adapter->trace, event, mlt_clock_wall_ns());
     }

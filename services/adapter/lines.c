@@ -84,20 +84,7 @@ static void source_down(struct mlt_lines *lines, struct mlt_topic *topic, const 
 void mlt_lines_settle_sources(struct mlt_lines *lines)
 {
     const struct mlt_topics *topics = lines->topics;
-    for (size_t i = 0; i < topics->count; i++) {
-        if (topics->items[i]->instrument != NULL) {
-            topics->items[i]->instrument->pending = topics->items[i]->instrument->used = false;
-        }
-    }
-    for (size_t i = 0; i < topics->count; i++) {
-        const struct mlt_topic *topic = topics->items[i];
-        if (topic->instrument != NULL && mlt_topic_wanted(topic) &&
-            topic->state != MLT_TOPIC_FAILED) {
-            topic->instrument->used = true;
-            topic->instrument->pending =
-                topic->instrument->pending || topic->seats[0].state != MLT_SEAT_ON;
-        }
-    }
+    mlt_topics_look(topics);
     for (size_t i = 0; i < topics->count; i++) {
         struct mlt_topic_instrument *instrument = topics->items[i]->instrument;
         if (instrument != NULL && (instrument->down || !instrument->stood) && instrument->used &&
@@ -107,6 +94,28 @@ void mlt_lines_settle_sources(struct mlt_lines *lines)
             instrument->down = false;
             instrument->stood = true;
         }
+    }
+}
+
+void mlt_lines_say_sources(struct mlt_lines *lines, uint64_t partitions)
+{
+    const struct mlt_topics *topics = lines->topics;
+    mlt_topics_look(topics);
+    for (size_t i = 0; i < topics->count; i++) {
+        const struct mlt_topic *topic = topics->items[i];
+        struct mlt_topic_instrument *instrument = topic->instrument;
+        if (instrument == NULL || !instrument->used ||
+            (partitions >> instrument->partition & 1) == 0 ||
+            (instrument->pending && mlt_topic_stands(topic))) {
+            continue; /* of one that is pending, the topic that is says why */
+        }
+        instrument->used = false; /* once each */
+        instrument->down = instrument->pending;
+        instrument->stood = instrument->stood || !instrument->pending;
+        lines->ports.source(lines->ports.ctx, instrument, instrument->down,
+                            !instrument->down          ? MLT_SOURCE_UP_STARTED
+                            : topic->reason[0] != '\0' ? topic->reason
+                                                       : "not_subscribed");
     }
 }
 
@@ -300,6 +309,7 @@ static void promote(struct mlt_lines *lines, uint32_t number, const char *down_r
             continue;
         }
         const bool was_on = topic->seats[0].state == MLT_SEAT_ON;
+        topic->stood_since_ns = was_on ? topic->stood_since_ns : now_ns;
         topic->seats[0] = topic->seats[1].line == number
                               ? topic->seats[1]
                               : (struct mlt_seat){ .line = MLT_LINE_NONE };
@@ -361,7 +371,7 @@ void mlt_lines_opened(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
         return;
     }
     line->state = MLT_LINE_UP;
-    line->opened_at_ns = now_ns;
+    line->opened_at_ns = line->heard_ns = now_ns;
     const uint64_t spread = (uint64_t)(lines->options.rollover_ns / 24) + 1;
     line->roll_at_ns = now_ns + lines->options.rollover_ns -
                        (int64_t)(mlt_mix64(lines->options.seed + number) % spread);
@@ -504,6 +514,30 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reaso
     line->roll_at_ns = MLT_LINES_NEVER;
     line->state = MLT_LINE_WAITING;
     line->retry_at_ns = now_ns + mlt_backoff_next_ns(&line->backoff);
+}
+
+void mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
+{
+    lines->lines[line].heard_ns = now_ns;
+}
+
+void mlt_lines_heard_since(const struct mlt_lines *lines, int64_t since_ns[MLT_SLOT_COUNT])
+{
+    for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
+        since_ns[p] = INT64_MAX;
+    }
+    for (size_t i = 0; i < lines->topics->count; i++) {
+        const struct mlt_topic *topic = lines->topics->items[i];
+        const uint32_t number = topic->seats[0].line;
+        const struct mlt_line *line = number < MLT_LINES_MAX ? &lines->lines[number] : NULL;
+        if (line == NULL || (line->state != MLT_LINE_UP && line->state != MLT_LINE_CLOSING)) {
+            continue;
+        }
+        for (uint64_t left = topic->wanted_by; left != 0; left &= left - 1) {
+            int64_t *first = &since_ns[__builtin_ctzll(left)];
+            *first = line->heard_ns < *first ? line->heard_ns : *first;
+        }
+    }
 }
 
 void mlt_lines_resumed(struct mlt_lines *lines, int64_t now_ns)

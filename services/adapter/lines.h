@@ -80,6 +80,7 @@ struct mlt_line {
     uint32_t handed_to; /* line that has taken over from this one, or MLT_LINE_NONE */
     bool retiring;      /* somebody takes over, or it has handed over: no new topics */
     int64_t opened_at_ns, roll_at_ns;
+    int64_t heard_ns;     /* when something of it was read last, or it opened */
     int64_t retry_at_ns;  /* WAITING */
     int64_t close_at_ns;  /* handed over: closed then; 0: not */
     int64_t change_at_ns; /* when its gathered changes leave; MLT_LINES_NEVER: none */
@@ -130,6 +131,8 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t line, const char *reason,
 void mlt_lines_answer(struct mlt_lines *lines, uint32_t line, bool has_id, int64_t id,
                       const char *error, int64_t now_ns);
 void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
+/* A whole message was read. */
+void mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
 void mlt_lines_server_shutdown(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
 /* Reading was stopped for a while: nothing could be acknowledged in that time. */
 void mlt_lines_resumed(struct mlt_lines *lines, int64_t now_ns);
@@ -145,6 +148,13 @@ void mlt_lines_stop(struct mlt_lines *lines);
 /* Lines that are not FREE; lines that are UP. */
 uint32_t mlt_lines_open_count(const struct mlt_lines *lines);
 uint32_t mlt_lines_up_count(const struct mlt_lines *lines);
+/* Of each partition: when the line that was heard least recently was, of those that are up and have
+ * a topic that it wants; INT64_MAX where none does. What comes later of such a line was on its way.
+ */
+void mlt_lines_heard_since(const struct mlt_lines *lines, int64_t since_ns[MLT_SLOT_COUNT]);
+/* Says of each instrument with topics how it stands, whatever was said of it before: for whoever
+ * speaks for these partitions (bit p) from now on. */
+void mlt_lines_say_sources(struct mlt_lines *lines, uint64_t partitions);
 /* True once after a topic changed its state. */
 bool mlt_lines_take_changed(struct mlt_lines *lines);
 

@@ -257,7 +257,7 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
     mlt_gauge_set(adapter->meters.lines_up, mlt_lines_up_count(&adapter->lines));
     note_lines(adapter);
     uint32_t counts[MLT_TOPIC_STATE_COUNT];
-    mlt_topics_counts(&adapter->topics, counts);
+    mlt_topics_counts(&adapter->topics, UINT64_MAX, counts);
     for (int i = 0; i < MLT_TOPIC_STATE_COUNT; i++) {
         char labels[32];
         (void)snprintf(labels, sizeof labels, "state=\"%s\"",
@@ -274,7 +274,11 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
 /* Also on a thread of the bus: the sender's counters have their own lock. */
 void mlt_adapter_collect(void *state)
 {
+    const struct mlt_adapter *adapter = state;
     collect_hop(state);
+    if (adapter->standby != NULL) {
+        mlt_standby_collect(adapter->standby);
+    }
 }
 
 void mlt_adapter_stats(void *state, struct mlt_buf *out)

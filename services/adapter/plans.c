@@ -46,6 +46,7 @@ enum mlt_status mlt_plans_read(struct mlt_plans *plans, struct mlt_slice bytes,
         return MLT_E_PARSE;
     }
     enum mlt_status status = MLT_OK;
+    plans->asked = read->partition;
     if (read->partition >= plans->partitions || read->boot == 0) {
         status = MLT_E_RANGE;
     } else if ((plans->mine >> read->partition & 1) == 0) {
@@ -97,13 +98,14 @@ Meltica__V1__NativePlan *mlt_plans_of(const struct mlt_plans *plans, uint32_t pa
                        : NULL;
 }
 
-uint64_t mlt_plans_revision(const struct mlt_plans *plans, uint64_t *dispatcher)
+uint64_t mlt_plans_revision(const struct mlt_plans *plans, uint64_t partitions,
+                            uint64_t *dispatcher)
 {
     uint64_t lowest = UINT64_MAX;
     *dispatcher = 0;
     for (uint32_t p = 0; p < plans->partitions; p++) {
         const struct mlt_plan_part *part = &plans->parts[p];
-        if ((plans->mine >> p & 1) == 0) {
+        if ((plans->mine & partitions & UINT64_C(1) << p) == 0) {
             continue;
         }
         if (!part->known || (*dispatcher != 0 && *dispatcher != part->boot)) {
@@ -113,5 +115,5 @@ uint64_t mlt_plans_revision(const struct mlt_plans *plans, uint64_t *dispatcher)
         *dispatcher = part->boot;
         lowest = part->revision < lowest ? part->revision : lowest;
     }
-    return lowest;
+    return *dispatcher != 0 ? lowest : 0;
 }

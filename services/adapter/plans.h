@@ -25,6 +25,7 @@ struct mlt_plans {
     uint64_t boots[MLT_PLAN_BOOTS_MAX]; /* ring, newest overwritten last */
     unsigned boots_next;
     uint64_t epoch; /* the highest of a Dispatcher's claim */
+    uint32_t asked; /* partition of the part that was read last, taken or not */
 };
 
 void mlt_plans_init(struct mlt_plans *plans, uint32_t partitions);
@@ -44,8 +45,10 @@ enum mlt_status mlt_plans_keep(struct mlt_plans *plans, const Meltica__V1__Nativ
 Meltica__V1__NativePlan *mlt_plans_of(const struct mlt_plans *plans, uint32_t partition);
 void mlt_plan_free(Meltica__V1__NativePlan *plan);
 
-/* Lowest revision over its partitions, and the boot of the Dispatcher that they are of; both 0
- * while one has none, or they are of several Dispatchers: their revisions are no order. */
-uint64_t mlt_plans_revision(const struct mlt_plans *plans, uint64_t *dispatcher);
+/* Lowest revision over these of its partitions (bit p), and the boot of the Dispatcher that they
+ * are of; both 0 while one has none, they are of several Dispatchers, whose revisions are no order,
+ * or there are no such partitions. */
+uint64_t mlt_plans_revision(const struct mlt_plans *plans, uint64_t partitions,
+                            uint64_t *dispatcher);
 
 #endif

@@ -80,6 +80,7 @@ void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
         first = ends_ns[i] < ends_ns[first] ? i : first;
     }
     ends_ns[first] = now_ns + PACE_WINDOW_NS;
+    mlt_lines_heard(lines, line, now_ns);
 }
 
 void mlt_lines_want_by(struct mlt_line *line, int64_t at_ns)
@@ -273,11 +274,13 @@ static void seat_acknowledged(struct mlt_lines *lines, struct mlt_topic *topic, 
         lines->placed = false;
         return;
     }
+    const bool stood = seat->again;
     seat->state = MLT_SEAT_ON;
     seat->again = false;
     topic->batch = 0;
     if (k == 0) {
         topic->acked_at_ns = now_ns;
+        topic->stood_since_ns = stood ? topic->stood_since_ns : now_ns;
         if (topic->halted && !topic->seen) {
             mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "not_trading");
         } else if (topic->reminded > 0 && !topic->seen) { /* another one of the same worth */
@@ -290,13 +293,16 @@ static void seat_acknowledged(struct mlt_lines *lines, struct mlt_topic *topic, 
 
 /* retry_ns: when it may be asked again; MLT_LINES_NEVER for what the exchange will never accept. */
 static void seat_failed(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
-                        bool subscribe, const char *reason, int64_t retry_at_ns)
+                        bool subscribe, const char *reason, int64_t retry_at_ns, int64_t now_ns)
 {
     struct mlt_seat *seat = &topic->seats[k];
     seat->state = subscribe ? MLT_SEAT_OFF : MLT_SEAT_ON;
     seat->again = false;
     seat->failed = true;
     seat->retry_at_ns = retry_at_ns;
+    if (k == 0 && !subscribe) { /* nobody knows whether it ended for a while */
+        topic->stood_since_ns = now_ns;
+    }
     if (k == 0 && subscribe) {
         mlt_lines_topic_set(lines, topic, MLT_TOPIC_FAILED, reason);
     }
@@ -305,14 +311,14 @@ static void seat_failed(struct mlt_lines *lines, struct mlt_topic *topic, unsign
 /* A refusal of many names says nothing of which one is wrong: halves are asked until it is alone.
  */
 static void seat_refused(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
-                         const struct mlt_line_request *request, const char *reason)
+                         const struct mlt_line_request *request, const char *reason, int64_t now_ns)
 {
     if (request->subscribe && request->names > 1) {
         topic->batch = (request->names + 1) / 2;
         topic->seats[k].state = MLT_SEAT_OFF;
         topic->seats[k].again = false;
     } else {
-        seat_failed(lines, topic, k, request->subscribe, reason, MLT_LINES_NEVER);
+        seat_failed(lines, topic, k, request->subscribe, reason, MLT_LINES_NEVER, now_ns);
     }
 }
 
@@ -332,10 +338,10 @@ static void close_request(struct mlt_lines *lines, uint32_t number,
         if (error == NULL) {
             seat_acknowledged(lines, topic, k, request->subscribe, now_ns);
         } else if (error[0] != '\0') {
-            seat_refused(lines, topic, k, request, reason);
+            seat_refused(lines, topic, k, request, reason, now_ns);
         } else {
             seat_failed(lines, topic, k, request->subscribe, "no_ack",
-                        now_ns + lines->options.retry_ns);
+                        now_ns + lines->options.retry_ns, now_ns);
         }
     }
     request->id = 0;

@@ -253,6 +253,28 @@ enum mlt_status mlt_rest_schedule(struct mlt_rest *rest, enum mlt_rest_function 
     return MLT_OK;
 }
 
+static bool is_own(const struct mlt_rest_entry *entry)
+{
+    return entry->call.function == MLT_REST_EXCHANGE_INFO || entry->call.function == MLT_REST_TIME;
+}
+
+static bool rests(const struct mlt_rest *rest, const struct mlt_rest_entry *entry)
+{
+    return (entry->wanted_by & ~rest->held) == 0 && !is_own(entry);
+}
+
+void mlt_rest_hold(struct mlt_rest *rest, uint64_t partitions, int64_t now_ns)
+{
+    const uint64_t before = rest->held;
+    rest->held = partitions;
+    for (size_t i = 0; i < rest->count; i++) {
+        struct mlt_rest_entry *entry = rest->entries[i];
+        if ((entry->wanted_by & ~before) == 0 && !is_own(entry) && !rests(rest, entry)) {
+            set_times(rest, entry, entry->interval_ns, now_ns);
+        }
+    }
+}
+
 /* ---- calls
  * ---------------------------------------------------------------------------------------- */
 
@@ -409,11 +431,6 @@ struct due {
     struct mlt_rest_entry *own, *first;
 };
 
-static bool is_own(const struct mlt_rest_entry *entry)
-{
-    return entry->call.function == MLT_REST_EXCHANGE_INFO || entry->call.function == MLT_REST_TIME;
-}
-
 static void note_due(struct mlt_rest_entry **longest, struct mlt_rest_entry *entry)
 {
     if (*longest == NULL || entry->due_ns < (*longest)->due_ns) {
@@ -426,6 +443,9 @@ static struct due look_for_due(struct mlt_rest *rest, int64_t now_ns, int64_t *n
     struct due due = { NULL, NULL };
     for (size_t i = 0; i < rest->count; i++) {
         struct mlt_rest_entry *entry = rest->entries[i];
+        if (rests(rest, entry)) {
+            continue;
+        }
         if (entry->due_ns > now_ns) {
             sooner(next_ns, entry->due_ns);
         } else if (!flies(rest, &entry->call)) {
@@ -517,7 +537,7 @@ void mlt_rest_weights(const struct mlt_rest *rest, int64_t now_ns,
     }
     for (size_t i = 0; i < rest->count; i++) {
         const struct mlt_rest_entry *entry = rest->entries[i];
-        if (entry->due_ns <= now_ns) {
+        if (entry->due_ns <= now_ns && !rests(rest, entry)) {
             weights[is_own(entry) ? MLT_WEIGHT_OWN
                                   : risen(MLT_WEIGHT_SCHEDULE, entry->due_ns, now_ns)] +=
                 weight_of(&entry->call);

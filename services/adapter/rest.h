@@ -67,6 +67,7 @@ struct mlt_rest {
     uint32_t partitions;
     struct mlt_rest_unknown unknown[MLT_REST_UNKNOWN_MAX];
     size_t unknown_count;
+    uint64_t held;                   /* bit p: another Adapter makes the calls of partition p */
     struct mlt_rest_entry **entries; /* count */
     size_t count, capacity;
     struct mlt_map by_call; /* function and token to the entry: plans name thousands */
@@ -98,6 +99,10 @@ static inline bool mlt_rest_by_id(enum mlt_rest_function function)
 {
     return function == MLT_REST_HISTORICAL_TRADES || function == MLT_REST_AGG_TRADES;
 }
+
+/* Bit p: the schedule of partition p rests, since another Adapter makes it. What is not held any
+ * more begins as if it were new. */
+void mlt_rest_hold(struct mlt_rest *rest, uint64_t partitions, int64_t now_ns);
 
 /* A call as soon as the budget allows. One of the same function, token and from that waits already
  * is enough where its limit and its class are as high, and becomes this one where they are not

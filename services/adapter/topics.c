@@ -257,12 +257,49 @@ bool mlt_topics_watch(struct mlt_topics *topics, int64_t before_ns)
     return changed;
 }
 
-void mlt_topics_counts(const struct mlt_topics *topics, uint32_t counts[MLT_TOPIC_STATE_COUNT])
+void mlt_topics_counts(const struct mlt_topics *topics, uint64_t partitions,
+                       uint32_t counts[MLT_TOPIC_STATE_COUNT])
 {
     memset(counts, 0, MLT_TOPIC_STATE_COUNT * sizeof counts[0]);
     for (size_t i = 0; i < topics->count; i++) {
-        if (mlt_topic_wanted(topics->items[i])) {
+        if ((topics->items[i]->wanted_by & partitions) != 0) {
             counts[topics->items[i]->state]++;
+        }
+    }
+}
+
+void mlt_topics_look(const struct mlt_topics *topics)
+{
+    for (size_t i = 0; i < topics->count; i++) {
+        if (topics->items[i]->instrument != NULL) {
+            topics->items[i]->instrument->pending = topics->items[i]->instrument->used = false;
+        }
+    }
+    for (size_t i = 0; i < topics->count; i++) {
+        const struct mlt_topic *topic = topics->items[i];
+        if (topic->instrument != NULL && mlt_topic_wanted(topic) &&
+            topic->state != MLT_TOPIC_FAILED) {
+            topic->instrument->used = true;
+            topic->instrument->pending = topic->instrument->pending || !mlt_topic_stands(topic);
+        }
+    }
+}
+
+void mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT])
+{
+    for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
+        since_ns[p] = INT64_MIN;
+    }
+    mlt_topics_look(topics);
+    for (size_t i = 0; i < topics->count; i++) {
+        const struct mlt_topic *topic = topics->items[i];
+        if (mlt_topic_barren(topic) || (topic->instrument != NULL && topic->instrument->pending)) {
+            continue;
+        }
+        const int64_t since = mlt_topic_stands(topic) ? topic->stood_since_ns : INT64_MAX;
+        for (uint64_t left = topic->wanted_by; left != 0; left &= left - 1) {
+            int64_t *latest = &since_ns[__builtin_ctzll(left)];
+            *latest = since > *latest ? since : *latest;
         }
     }
 }

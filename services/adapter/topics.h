@@ -19,6 +19,7 @@
 #define MLT_TOPIC_REASON_BYTES_MAX 64u
 #define MLT_TOPIC_PROBLEMS_MAX 100u /* in one PlanStatus */
 #define MLT_LINE_NONE UINT32_MAX
+#define MLT_TOPIC_NEVER INT64_MAX /* retry_at_ns of what the exchange will never accept */
 
 enum mlt_topic_state {
     MLT_TOPIC_PENDING, /* not acknowledged yet */
@@ -64,7 +65,9 @@ struct mlt_topic {
     bool unlisted;  /* its symbol is not in exchangeInfo: never subscribed */
     uint32_t batch; /* at most so many names in its request; halved after a refusal, 0: no limit */
     int64_t acked_at_ns;
-    unsigned reminded; /* how often it was subscribed once more since data came */
+    int64_t stood_since_ns; /* since when it was brought without a pause, also over a planned
+                               hand-over; of use while it stands */
+    unsigned reminded;      /* how often it was subscribed once more since data came */
     size_t index;
     struct mlt_seat seats[2];
 };
@@ -97,6 +100,20 @@ static inline bool mlt_topic_wanted(const struct mlt_topic *topic)
     return topic->wanted_by != 0;
 }
 
+/* Its stream is there, as far as the exchange said: also while it is subscribed once more. */
+static inline bool mlt_topic_stands(const struct mlt_topic *topic)
+{
+    const struct mlt_seat *seat = &topic->seats[0];
+    return seat->state == MLT_SEAT_ON || (seat->state == MLT_SEAT_SUBSCRIBING && seat->again);
+}
+
+/* Nothing ever comes of it, whoever asks: no such symbol, or the exchange refused it for good. */
+static inline bool mlt_topic_barren(const struct mlt_topic *topic)
+{
+    return topic->unlisted || (topic->seats[0].state == MLT_SEAT_OFF && topic->seats[0].failed &&
+                               topic->seats[0].retry_at_ns == MLT_TOPIC_NEVER);
+}
+
 /* State and reason (NULL: none); true when either changed. */
 bool mlt_topic_set(struct mlt_topic *topic, enum mlt_topic_state state, const char *reason);
 
@@ -107,8 +124,17 @@ void mlt_topics_sweep(struct mlt_topics *topics);
  * one did. */
 bool mlt_topics_watch(struct mlt_topics *topics, int64_t before_ns);
 
-/* Wanted topics by state. */
-void mlt_topics_counts(const struct mlt_topics *topics, uint32_t counts[MLT_TOPIC_STATE_COUNT]);
+/* Topics that one of these partitions wants (bit p), by state. */
+void mlt_topics_counts(const struct mlt_topics *topics, uint64_t partitions,
+                       uint32_t counts[MLT_TOPIC_STATE_COUNT]);
+
+/* Notes of each instrument whether it has topics that are wanted and did not fail (`used`), and
+ * whether one of them does not stand (`pending`). */
+void mlt_topics_look(const struct mlt_topics *topics);
+/* Of each partition: since when every topic that it wants was brought without a pause; INT64_MIN
+ * where it wants none, INT64_MAX where one does not stand. But for those of which nothing ever
+ * comes, and those whose instrument is to be said to be down (mlt_topics_look: pending). */
+void mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT]);
 
 /* "PENDING", ... */
 const char *mlt_topic_state_word(enum mlt_topic_state state);

@@ -12,7 +12,7 @@
 static uint32_t wanted(const struct mlt_adapter *adapter)
 {
     uint32_t counts[MLT_TOPIC_STATE_COUNT], sum = 0;
-    mlt_topics_counts(&adapter->topics, counts);
+    mlt_topics_counts(&adapter->topics, UINT64_MAX, counts);
     for (int i = 0; i < MLT_TOPIC_STATE_COUNT; i++) {
         sum += counts[i];
     }

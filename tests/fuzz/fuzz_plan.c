@@ -88,7 +88,7 @@ static void check_topics(const struct mlt_topics *topics)
         MLT_CHECK(mlt_topics_find(topics, mlt_slice_of_string(topic->name)) == topic);
         MLT_CHECK(!topic->unlisted || topic->state == MLT_TOPIC_FAILED);
     }
-    mlt_topics_counts(topics, counts);
+    mlt_topics_counts(topics, UINT64_MAX, counts);
     for (size_t i = 0; i < MLT_TOPIC_STATE_COUNT; i++) {
         counted += counts[i];
     }
@@ -148,7 +148,7 @@ static void take(struct adapter *a, struct mlt_slice bytes, int64_t now)
         MLT_CHECK(kept != NULL && kept->revision == plan->revision);
         MLT_CHECK(kept->n_routes == plan->n_routes && kept->boot == plan->boot);
         uint64_t of = 0;
-        MLT_CHECK(mlt_plans_revision(&a->plans, &of) <= plan->revision);
+        MLT_CHECK(mlt_plans_revision(&a->plans, UINT64_MAX, &of) <= plan->revision);
         MLT_CHECK(of == 0 || of == plan->boot);
         mlt_plan_free(kept);
     }

@@ -99,6 +99,37 @@ void mlt_hop_on_room(struct mlt_hop_sender *sender, void (*fn)(void *ctx), void 
     (void)ctx;
 }
 
+void mlt_hop_sender_hold(struct mlt_hop_sender *sender, uint32_t partition)
+{
+    (void)sender;
+    (void)partition;
+}
+
+int64_t mlt_hop_sender_held_since(struct mlt_hop_sender *sender, uint32_t partition)
+{
+    (void)sender;
+    (void)partition;
+    return INT64_MAX;
+}
+
+enum mlt_status mlt_hop_sender_speak(struct mlt_hop_sender *sender, uint32_t partition,
+                                     uint64_t epoch, int64_t from_ns, bool covered)
+{
+    (void)sender;
+    (void)partition;
+    (void)epoch;
+    (void)from_ns;
+    (void)covered;
+    return MLT_E_INVALID;
+}
+
+int64_t mlt_hop_sender_unacked_since(struct mlt_hop_sender *sender, uint32_t partition)
+{
+    (void)sender;
+    (void)partition;
+    return INT64_MAX;
+}
+
 void mlt_hop_sender_get_stats(struct mlt_hop_sender *sender, struct mlt_hop_sender_stats *out)
 {
     (void)sender;
@@ -151,7 +182,7 @@ static int set_up(void **state)
     adapter = calloc(1, sizeof *adapter);
     assert_non_null(adapter);
     adapter->partitions = 4;
-    adapter->plans.mine = UINT64_MAX; /* bit p: as an Adapter alone */
+    adapter->plans.mine = adapter->speaks = UINT64_MAX; /* bit p: as an Adapter alone */
     adapter->trace_prefix = 1;
     adapter->trace_seed = 2;
     adapter->symbols = make_symbols(3);
@@ -261,13 +292,13 @@ static void test_what_is_another_adapters_goes_nowhere(void **state)
     (void)state;
     const struct mlt_slice token = mlt_slice_of_string("C001-USDT");
     const uint32_t partition = mlt_instrument_slot(token) % 4;
-    adapter->plans.mine = UINT64_C(0xf) & ~(UINT64_C(1) << partition);
+    adapter->plans.mine = adapter->speaks = UINT64_C(0xf) & ~(UINT64_C(1) << partition);
     adapter->home = partition == 0 ? 1 : 0;
     assert_false(mlt_adapter_mine(adapter, token));
     feed(TRADE("C001USDT", "c001usdt@trade"));
     assert_int_equal(hop.elements, 0);
     assert_int_equal(mlt_counter_get(adapter->meters.not_handed_on), 0); /* nothing is lost */
-    adapter->plans.mine = UINT64_C(1) << partition;
+    adapter->plans.mine = adapter->speaks = UINT64_C(1) << partition;
     adapter->home = partition;
     assert_true(mlt_adapter_mine(adapter, token));
     feed(TRADE("C001USDT", "c001usdt@trade"));
@@ -275,6 +306,42 @@ static void test_what_is_another_adapters_goes_nowhere(void **state)
     feed("no JSON"); /* what names no instrument goes where it is heard */
     assert_int_equal(hop.elements, 2);
     assert_int_equal(hop.partition, partition);
+}
+
+static void hand_on(enum mlt_event_type type, const char *rest_function)
+{
+    struct mlt_native_event made = { .instrument = mlt_slice_of_string("C001-USDT"),
+                                     .type = type,
+                                     .exchange = MLT_STAMP_UNKNOWN,
+                                     .rest_function = mlt_slice_of_string(rest_function) };
+    if (type == MLT_EVENT_STATUS) {
+        made.u.status.kind = MLT_STATUS_SOURCE_DOWN;
+    }
+    mlt_adapter_hand_on(adapter, &made);
+}
+
+static void test_of_a_held_partition_only_what_came_by_a_line_is_kept(void **state)
+{
+    (void)state;
+    const struct mlt_slice token = mlt_slice_of_string("C001-USDT");
+    const uint32_t partition = mlt_instrument_slot(token) % 4;
+    adapter->speaks &= ~(UINT64_C(1) << partition);
+    assert_false(mlt_adapter_mine(adapter, token)); /* fetches are another one's to answer */
+    hand_on(MLT_EVENT_STATUS, "");
+    hand_on(MLT_EVENT_INSTRUMENT, "exchangeInfo");
+    hand_on(MLT_EVENT_TICKER, "ticker/24hr");
+    assert_int_equal(hop.elements, 0);
+    feed(TRADE("C001USDT", "c001usdt@trade"));
+    assert_int_equal(hop.elements, 1);
+    assert_int_equal(hop.partition, partition);
+    /* Nothing of it was handed on yet. */
+    assert_int_equal(mlt_counter_get(adapter->meters.instances[MLT_EVENT_TRADE]), 0);
+    adapter->speaks |= UINT64_C(1) << partition;
+    hand_on(MLT_EVENT_STATUS, "");
+    hand_on(MLT_EVENT_INSTRUMENT, "exchangeInfo");
+    hand_on(MLT_EVENT_TICKER, "ticker/24hr");
+    assert_int_equal(hop.elements, 4);
+    assert_int_equal(mlt_counter_get(adapter->meters.instances[MLT_EVENT_TICKER]), 1);
 }
 
 static void test_unparsed_goes_the_same_way(void **state)
@@ -348,6 +415,7 @@ int main(void)
         TEST(test_first_message_makes_its_topic_live),
         TEST(test_stream_that_was_not_asked_for_has_no_route),
         TEST(test_what_is_another_adapters_goes_nowhere),
+        TEST(test_of_a_held_partition_only_what_came_by_a_line_is_kept),
         TEST(test_unparsed_goes_the_same_way),
         TEST(test_instance_that_the_hop_refuses_is_a_loss),
         TEST(test_congestion_holds_once_and_expires),

@@ -176,7 +176,7 @@ static void plan(uint32_t partition, const char *topic, unsigned first, unsigned
 static unsigned in_state(enum mlt_topic_state state)
 {
     uint32_t counts[MLT_TOPIC_STATE_COUNT];
-    mlt_topics_counts(&x.topics, counts);
+    mlt_topics_counts(&x.topics, UINT64_MAX, counts);
     return counts[state];
 }
 

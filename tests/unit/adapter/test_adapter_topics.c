@@ -165,7 +165,7 @@ static void test_unknown_symbol_fails_until_it_is_listed(void **state)
     (void)add_route(plan, 1, "{symbol}@trade", 12, 1);
     apply(plan);
     uint32_t counts[MLT_TOPIC_STATE_COUNT];
-    mlt_topics_counts(&topics, counts);
+    mlt_topics_counts(&topics, UINT64_MAX, counts);
     assert_int_equal(counts[MLT_TOPIC_FAILED], 1);
     assert_string_equal(topics.items[0]->reason, "unknown_symbol");
     assert_string_equal(topics.items[0]->instrument->token, "C012-USDT");
@@ -176,7 +176,7 @@ static void test_unknown_symbol_fails_until_it_is_listed(void **state)
     apply(plan);
     assert_int_equal(topics.count, 1);
     assert_non_null(named("c012usdt@trade"));
-    mlt_topics_counts(&topics, counts);
+    mlt_topics_counts(&topics, UINT64_MAX, counts);
     assert_int_equal(counts[MLT_TOPIC_PENDING], 1);
     free(plan);
 }
@@ -252,7 +252,7 @@ static void test_lower_revision_of_the_same_boot_is_refused(void **state)
     uint64_t of = 0;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
     assert_true(new_boot);
-    assert_int_equal(mlt_plans_revision(&plans, &of), 0); /* partition 1 has none */
+    assert_int_equal(mlt_plans_revision(&plans, UINT64_MAX, &of), 0); /* partition 1 has none */
     assert_int_equal(of, 0);
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
     assert_false(new_boot);
@@ -265,11 +265,11 @@ static void test_lower_revision_of_the_same_boot_is_refused(void **state)
     plan->message.revision = 9;
     plan->message.boot = 7; /* its own part is of one, the other part of another one */
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
-    assert_int_equal(mlt_plans_revision(&plans, &of), 0);
+    assert_int_equal(mlt_plans_revision(&plans, UINT64_MAX, &of), 0);
     assert_int_equal(of, 0);
     plan->message.boot = 8;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
-    assert_int_equal(mlt_plans_revision(&plans, &of), 4);
+    assert_int_equal(mlt_plans_revision(&plans, UINT64_MAX, &of), 4);
     assert_int_equal(of, 8);
     plan->message.partition = 2;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_RANGE);
@@ -325,11 +325,11 @@ static void test_parts_of_other_adapters_are_not_taken(void **state)
     uint64_t of = 0;
     struct plan *plan = make_plan(1, 5, 7);
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
-    assert_int_equal(mlt_plans_revision(&plans, &of), 0); /* 3 has none */
+    assert_int_equal(mlt_plans_revision(&plans, UINT64_MAX, &of), 0); /* 3 has none */
     plan->message.partition = 3;
     plan->message.revision = 6;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_OK);
-    assert_int_equal(mlt_plans_revision(&plans, &of), 5); /* whatever 0 and 2 have */
+    assert_int_equal(mlt_plans_revision(&plans, UINT64_MAX, &of), 5); /* whatever 0 and 2 have */
     plan->message.partition = 2;
     assert_int_equal(offer(&plans, plan, &new_boot), MLT_E_NOT_FOUND);
     assert_null(mlt_plans_of(&plans, 2));

@@ -33,11 +33,11 @@ void hop_seal(struct mlt_hop_sender *s, struct hop_partition *p, int64_t now)
     *hop_slot_of(s, p, p->next) = (struct hop_slot){ .position = p->open_position,
                                                      .epoch = p->epoch,
                                                      .opened_ns = p->opened_ns,
-                                                     .sealed_ns = now,
+                                                     .sealed_ns = p->held ? p->last_ns : now,
                                                      .len = (uint32_t)p->open_len,
                                                      .flags = p->open_flags };
     if (p->held && (p->open_flags & MLT_HOP_LOST) != 0) {
-        p->whole_ns = now + 1;
+        p->whole_ns = p->last_ns + 1;
     }
     p->next++;
     p->batches++;
@@ -134,6 +134,9 @@ enum mlt_status mlt_hop_begin(struct mlt_hop_sender *sender, uint32_t partition,
 void mlt_hop_end(struct mlt_hop_sender *sender, uint32_t partition)
 {
     struct hop_partition *p = &sender->parts[partition];
+    if (p->held) {
+        p->last_ns = mlt_clock_mono_ns();
+    }
     if (p->open_len >= MLT_HOP_BATCH_BYTES) {
         hop_seal(sender, p, mlt_clock_mono_ns());
     }
@@ -166,6 +169,7 @@ void mlt_hop_mark_lost(struct mlt_hop_sender *sender, uint32_t partition)
     if (!hop_open_says_something(p)) {
         make_room(sender, p, 0);
         p->open_flags |= MLT_HOP_LOST;
+        p->last_ns = mlt_clock_mono_ns();
         hop_account(sender, p);
     }
     (void)pthread_mutex_unlock(&p->lock);

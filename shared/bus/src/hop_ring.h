@@ -16,7 +16,9 @@
 struct hop_slot { /* a sealed batch */
     uint64_t position;
     uint64_t epoch;
-    int64_t opened_ns, sealed_ns; /* before its first element came; after its last one */
+    /* Before its first element was gathered; when it was sealed, or, while it was held, after its
+     * last one was. */
+    int64_t opened_ns, sealed_ns;
     uint32_t len, flags;
 };
 
@@ -37,7 +39,7 @@ struct hop_partition {
     /* Somebody else speaks: elements stay in the ring, acked is oldest - 1, and whole_ns is since
      * when the ring has all of them. */
     bool held;
-    int64_t whole_ns;
+    int64_t whole_ns, last_ns; /* last_ns: when the last one came */
     bool spoke;      /* it was held, and announces itself also where it sent nothing yet */
     bool covers;     /* proven to follow whoever spoke before, and nothing acknowledged since */
     int64_t gone_ns; /* began to be gathered, and left the ring unacknowledged; INT64_MAX: none */
@@ -101,8 +103,7 @@ static inline bool hop_open_says_something(const struct hop_partition *p)
 
 /* The oldest batch leaves the ring; there is one. */
 void hop_evict(struct mlt_hop_sender *s, struct hop_partition *p);
-/* The open batch, if it says anything, becomes one of the ring. now: of a partition that is held
- * not before its last element. */
+/* The open batch, if it says anything, becomes one of the ring. */
 void hop_seal(struct mlt_hop_sender *s, struct hop_partition *p, int64_t now);
 /* Not acknowledged, with the open batch; of a held partition: all that it has. */
 uint64_t hop_unacked_bytes(const struct mlt_hop_sender *s, const struct hop_partition *p);

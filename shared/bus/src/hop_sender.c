@@ -291,7 +291,7 @@ static void on_tick(void *ctx, int64_t now)
             hop_evict(s, p);
         }
         if (p->held) {
-            hop_seal(s, p, mlt_clock_mono_ns());
+            hop_seal(s, p, now);
         } else if ((p->sent > 0 || p->spoke) && now - p->last_sent_ns >= HEAD_NS &&
                    hop_speaks_for(s, i)) {
             p->head_due = due = true;

@@ -1,163 +1,20 @@
 /* What the two ends of a hop say, each against an other end made by hand, message by message. */
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "hop_hand.h"
 #include "hop_support.h"
 #include "meltica/base/hash.h"
 #include "meltica/event/native.h"
 #include "mlt_test.h"
 #include "nats_fixture.h"
 
-#define SEEN_MAX 512u
-
 static struct nats_server server;
-static struct mlt_bus *bus;  /* of the end under test */
-static struct mlt_bus *hand; /* of the other one; each publish is a write */
+static struct mlt_bus *bus; /* of the end under test; the other one's is the hand's */
 static struct far far;
-
-/* ---- what the hand hears, in order over all subjects ---- */
-
-struct heard {
-    char subject[64];
-    uint8_t bytes[2048]; /* more than any message here */
-    size_t len;
-};
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    size_t count, read;
-    struct heard list[SEEN_MAX];
-} ear = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void on_heard(void *ctx, const struct mlt_bus_message *message)
-{
-    (void)ctx;
-    (void)pthread_mutex_lock(&ear.lock);
-    if (ear.count < SEEN_MAX) {
-        struct heard *heard = &ear.list[ear.count++];
-        heard->len =
-            message->payload.len < sizeof heard->bytes ? message->payload.len : sizeof heard->bytes;
-        memcpy(heard->bytes, message->payload.data, heard->len);
-        (void)snprintf(heard->subject, sizeof heard->subject, "%s", message->subject);
-    }
-    (void)pthread_cond_broadcast(&ear.changed);
-    (void)pthread_mutex_unlock(&ear.lock);
-}
-
-/* The next message on that subject; others are passed over. */
-static struct heard hear(const char *subject)
-{
-    struct heard heard = { { 0 }, { 0 }, 0 };
-    const int64_t at = mlt_clock_mono_ns() + WAIT_NS;
-    const struct timespec until = { .tv_sec = at / MLT_NS_PER_S, .tv_nsec = at % MLT_NS_PER_S };
-    (void)pthread_mutex_lock(&ear.lock);
-    for (;;) {
-        while (ear.read < ear.count) {
-            heard = ear.list[ear.read++];
-            if (strcmp(heard.subject, subject) == 0) {
-                (void)pthread_mutex_unlock(&ear.lock);
-                return heard;
-            }
-        }
-        if (pthread_cond_timedwait(&ear.changed, &ear.lock, &until) != 0) {
-            fail_msg("nothing on %s", subject);
-        }
-    }
-}
-
-static void forget(void)
-{
-    (void)pthread_mutex_lock(&ear.lock);
-    ear.count = ear.read = 0;
-    (void)pthread_mutex_unlock(&ear.lock);
-}
-
-static struct mlt_bus_subscription *listen_to(const char *subject)
-{
-    struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_bus_subscription *sub = NULL;
-    const struct mlt_bus_subscribe_options options = { .subject = subject };
-    assert_int_equal(mlt_bus_subscribe(hand, &options, on_heard, NULL, &sub, &err), MLT_OK);
-    assert_true(mlt_bus_rtt_ns(hand) > 0);
-    return sub;
-}
-
-static void say(const char *subject, const void *bytes, size_t len)
-{
-    assert_int_equal(mlt_bus_publish(hand, subject, mlt_slice_of(bytes, len)), MLT_OK);
-}
-
-/* A batch of one numbered element, made by hand. */
-static void say_batch(const char *subject, struct mlt_hop hop, uint64_t number)
-{
-    uint8_t bytes[MLT_HOP_BYTES + MLT_ELEMENT_HEADER_BYTES_MAX + sizeof number];
-    size_t len = MLT_HOP_BYTES;
-    mlt_hop_encode(&hop, bytes);
-    if ((hop.flags & MLT_HOP_HEAD) == 0) {
-        len += mlt_batch_element_header(sizeof number, bytes + len);
-        memcpy(bytes + len, &number, sizeof number);
-        len += sizeof number;
-    }
-    say(subject, bytes, len);
-}
-
-static void put64(uint8_t *out, uint64_t value)
-{
-    for (int i = 0; i < 8; i++) {
-        out[i] = (uint8_t)(value >> (8 * i));
-    }
-}
-
-static uint64_t get64(const uint8_t *bytes)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++) {
-        value |= (uint64_t)bytes[i] << (8 * i);
-    }
-    return value;
-}
-
-static void say_repeat(const char *subject, uint64_t boot, uint64_t from)
-{
-    uint8_t bytes[18] = { 0x09 };
-    bytes[9] = 0x11;
-    put64(bytes + 1, boot);
-    put64(bytes + 10, from);
-    say(subject, bytes, sizeof bytes);
-}
-
-static void say_ack(const char *subject, uint8_t partition, uint64_t boot, uint64_t number)
-{
-    uint8_t bytes[25] = { 0x0a, 1, 'x', 0x12, 20, 0x08, partition, 0x11 };
-    bytes[16] = 0x19;
-    put64(bytes + 8, boot);
-    put64(bytes + 17, number);
-    say(subject, bytes, sizeof bytes);
-}
-
-static void assert_repeat(const struct heard *heard, uint64_t boot, uint64_t from)
-{
-    assert_int_equal(heard->len, 18);
-    assert_int_equal(heard->bytes[0], 0x09);
-    assert_int_equal(get64(heard->bytes + 1), boot);
-    assert_int_equal(heard->bytes[9], 0x11);
-    assert_int_equal(get64(heard->bytes + 10), from);
-}
-
-static struct mlt_hop hop_of(const struct heard *heard)
-{
-    struct mlt_hop hop;
-    assert_int_equal(mlt_hop_decode(mlt_slice_of(heard->bytes, heard->len), &hop), MLT_OK);
-    return hop;
-}
 
 static int setup_group(void **state)
 {
-    pthread_condattr_t attributes;
     (void)state;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&ear.changed, &attributes);
     nats_server_init(&server, NULL);
     return 0;
 }
@@ -171,15 +28,10 @@ static int teardown_group(void **state)
 
 static int setup(void **state)
 {
-    struct mlt_error err = MLT_ERROR_INIT;
-    const struct mlt_bus_options options = { .kind = MLT_BUS_CONTROL, .url = server.url };
     (void)state;
     bus = test_connect(server.url, "tested");
-    if (mlt_bus_connect(&options, &hand, &err) != MLT_OK) {
-        return -1;
-    }
+    hand_init(server.url);
     far_init(&far);
-    forget();
     return 0;
 }
 
@@ -187,7 +39,7 @@ static int teardown(void **state)
 {
     (void)state;
     mlt_bus_destroy(bus, MLT_NS_PER_S);
-    mlt_bus_destroy(hand, MLT_NS_PER_S);
+    hand_fini();
     far_fini(&far);
     return 0;
 }
@@ -710,20 +562,25 @@ static void test_receiver_new_boot_on_a_new_connection(void **state)
     say_batch("t.p.00", (struct mlt_hop){ .boot = 1, .number = 1, .oldest = 1, .resume = 1 }, 0);
     say_batch("t.p.01", (struct mlt_hop){ .boot = 1, .number = 1, .oldest = 1, .resume = 1 }, 0);
     say_batch("t.p.01", (struct mlt_hop){ .boot = 2, .number = 1, .oldest = 1, .resume = 1 }, 1);
+    say_batch("t.p.02", (struct mlt_hop){ .boot = 1, .number = 1, .oldest = 1, .resume = 1 }, 0);
     assert_true(far_await(&far, 1, 1));
-    assert_true(far_await_elements(&far, 3));
+    assert_true(far_await_elements(&far, 4));
     assert_int_equal(far.loss_count, 0);
     nats_server_kill(&server);
     nats_server_start(&server);
     assert_int_equal(mlt_bus_wait_connected(bus, WAIT_NS), MLT_OK);
-    assert_int_equal(mlt_bus_wait_connected(hand, WAIT_NS), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(hand_bus(), WAIT_NS), MLT_OK);
     assert_true(mlt_bus_rtt_ns(bus) > 0);
     /* Partition 1's boot is heard again first. */
     say_batch("t.p.01", (struct mlt_hop){ .boot = 2, .number = 2, .oldest = 1, .resume = 2 }, 2);
     say_batch("t.p.01", (struct mlt_hop){ .boot = 3, .number = 1, .oldest = 1, .resume = 1 }, 3);
+    /* Partition 2's is followed by one that has all that it may not have brought. */
+    struct mlt_hop covers = { .boot = 2, .number = 1, .oldest = 1, .resume = 1, .epoch = 1 };
+    covers.flags = MLT_HOP_COVERS;
+    say_batch("t.p.02", covers, 1);
     say_batch("t.p.00", (struct mlt_hop){ .boot = 2, .number = 1, .oldest = 1, .resume = 1 }, 1);
     assert_true(far_await_losses(&far, 1));
-    assert_true(far_await_elements(&far, 6));
+    assert_true(far_await_elements(&far, 8));
     assert_int_equal(far.loss_count, 1);
     assert_int_equal(far.losses[0].partition, 0);
     assert_string_equal(far.losses[0].reason, "sender_restarted");
@@ -767,17 +624,13 @@ static void test_ack_follows_outputs(void **state)
         hop.number = i + 1;
         say_batch("t.x.00", hop, i);
         if (i % 5 == 4) {
-            assert_true(mlt_bus_rtt_ns(hand) > 0); /* so that there are many acknowledgements */
+            /* So that there are many acknowledgements. */
+            assert_true(mlt_bus_rtt_ns(hand_bus()) > 0);
         }
     }
     uint64_t outputs = 0, acked = 0, acks = 0;
     while (acked < COUNT) {
-        (void)pthread_mutex_lock(&ear.lock);
-        while (ear.read == ear.count) {
-            (void)pthread_cond_wait(&ear.changed, &ear.lock);
-        }
-        const struct heard heard = ear.list[ear.read++];
-        (void)pthread_mutex_unlock(&ear.lock);
+        const struct heard heard = hear(NULL);
         if (strcmp(heard.subject, "t.y.00") == 0) {
             struct mlt_slice rest = mlt_slice_of(heard.bytes, heard.len), element;
             while (mlt_batch_next(&rest, &element) == MLT_OK) {

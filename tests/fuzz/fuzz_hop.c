@@ -1,9 +1,10 @@
 /* The receiving end of a hop with the bus replaced: whatever comes on its subject, batches are
  * handed out without a repeat and without a hole that is not told, and what it asks and
- * acknowledges can be read. HopAck and RepeatRequest from outside are read, too.
- * Input: 'w' and the bytes of a small message, else steps: a byte with what (2 bits), the partition
- * (2 bits), and for a made header the boot (2 bits) and flags (2 bits), then its numbers, one byte
- * each; for raw bytes their length in a byte before them. */
+ * acknowledges can be read. HopAck and RepeatRequest from outside are read, too, and OwnerBeat.
+ * Input: 'w' and the bytes of a small message, 'b' and those of a beat, else steps: a byte with
+ * what (2 bits), the partition (2 bits), and for a made header the boot (2 bits) and flags (2
+ * bits), then its numbers, one byte each, and for one kind of header a byte with the epoch (2 bits)
+ * and whether it covers; for raw bytes their length in a byte before them. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "hop_wire.h"
 #include "internal.h"
 #include "meltica/base/check.h"
+#include "meltica/bus/owners.h"
 
 #define PARTITIONS 3u
 #define BODY "\x0a\x02hi"
@@ -25,9 +27,12 @@ static struct mlt_bus_ticker *ticker;
 static bool full;           /* the next publish is refused */
 static unsigned generation; /* of the connection */
 
+static struct mlt_hop_receiver *receiver;
 static struct {
-    uint64_t boot, number; /* of the last batch handed out */
+    uint64_t boot, number; /* of the last batch handed out; boot 0: the sender is another one */
+    bool covered;          /* since then somebody said that it covers */
 } last[PARTITIONS];
+static uint64_t boots; /* that the receiver took for new so far */
 
 enum mlt_status mlt_bus_subscribe(struct mlt_bus *bus,
                                   const struct mlt_bus_subscribe_options *options,
@@ -156,16 +161,29 @@ enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subjec
 
 /* ---- the receiver ---- */
 
+static void note_boots(uint32_t partition)
+{
+    struct mlt_hop_receiver_stats stats;
+    mlt_hop_receiver_get_stats(receiver, &stats);
+    if (stats.boots != boots) {
+        boots = stats.boots;
+        last[partition].boot = 0;
+    }
+}
+
 static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
 {
     (void)ctx;
     struct mlt_slice rest = batch->bytes, element;
     MLT_CHECK(batch->partition < PARTITIONS && batch->hop.boot != 0);
+    note_boots(batch->partition);
     const uint64_t before = last[batch->partition].number;
     if (batch->hop.boot == last[batch->partition].boot) {
         MLT_CHECK(batch->hop.number > before);
-        MLT_CHECK(batch->hop.number == before + 1 || batch->lost_before);
+        MLT_CHECK(batch->hop.number == before + 1 || batch->lost_before ||
+                  last[batch->partition].covered);
     }
+    last[batch->partition].covered = false;
     MLT_CHECK(batch->lost_before == (batch->lost_reason[0] != '\0'));
     MLT_CHECK(batch->lost_from <= batch->lost_to);
     last[batch->partition].boot = batch->hop.boot;
@@ -188,7 +206,18 @@ static void deliver(const char *token, struct mlt_slice bytes)
     const struct mlt_bus_message message = {
         .subject = subject, .reply = "", .payload = bytes, .error_text = ""
     };
+    struct mlt_hop hop;
+    uint32_t partition = 0;
+    const char *word = NULL;
+    const bool mine =
+        hop_subject_partition(subject, &partition, &word) == MLT_OK && partition < PARTITIONS;
+    if (mine && mlt_hop_decode(bytes, &hop) == MLT_OK && (hop.flags & MLT_HOP_COVERS) != 0) {
+        last[partition].covered = true;
+    }
     handler(handler_ctx, &message);
+    if (mine) {
+        note_boots(partition);
+    }
 }
 
 static uint8_t next(const uint8_t **data, size_t *size)
@@ -202,16 +231,21 @@ static uint8_t next(const uint8_t **data, size_t *size)
 
 static void deliver_made(uint8_t what, const char *token, const uint8_t **data, size_t *size)
 {
-    static const uint64_t boots[] = { 7, 8, 9, UINT64_MAX };
+    static const uint64_t made_boots[] = { 7, 8, 9, UINT64_MAX };
     uint8_t bytes[MLT_HOP_BYTES + sizeof BODY - 1];
-    const struct mlt_hop hop = {
-        .boot = boots[what >> 4 & 3],
+    struct mlt_hop hop = {
+        .boot = made_boots[what >> 4 & 3],
         .flags = what >> 6,
         .number = next(data, size),
         .oldest = next(data, size),
         .resume = next(data, size),
         .epoch = 1,
     };
+    if ((what & 1) != 0) {
+        const uint8_t more = next(data, size);
+        hop.epoch = more & 3;
+        hop.flags |= (more & 4) != 0 ? MLT_HOP_COVERS : 0;
+    }
     mlt_hop_encode(&hop, bytes);
     memcpy(bytes + MLT_HOP_BYTES, BODY, sizeof BODY - 1);
     deliver(token, mlt_slice_of(bytes, sizeof bytes));
@@ -233,7 +267,6 @@ static void flush(uint8_t what)
 static void steps(const uint8_t *data, size_t size)
 {
     static const char *const tokens[] = { "00", "01", "02", "63" };
-    struct mlt_hop_receiver *receiver = NULL;
     const struct mlt_hop_receiver_options options = {
         .service = "dispatcher",
         .sender_service = "adapter",
@@ -243,6 +276,7 @@ static void steps(const uint8_t *data, size_t size)
         .on_other = on_other,
     };
     memset(last, 0, sizeof last);
+    boots = 0;
     MLT_CHECK(mlt_hop_receiver_create(NULL, &options, &receiver, NULL) == MLT_OK);
     while (size > 0) {
         const uint8_t what = next(&data, &size);
@@ -290,10 +324,33 @@ static void wire(struct mlt_slice bytes)
     MLT_CHECK(hop_ack_next(&rest, &again) == MLT_E_EMPTY);
 }
 
+/* Nothing of a beat that can be read is lost or made up on its way to the next one. */
+static void beat(struct mlt_slice bytes)
+{
+    struct mlt_owners_beat read, again;
+    uint8_t once[MLT_OWNERS_BEAT_BYTES_MAX], twice[MLT_OWNERS_BEAT_BYTES_MAX];
+    if (mlt_owners_decode(bytes, &read) != MLT_OK) {
+        return;
+    }
+    MLT_CHECK(read.boot != 0 && read.replica < read.replicas);
+    const size_t len = mlt_owners_encode(&read, "adapter-0", once);
+    MLT_CHECK(mlt_owners_decode(mlt_slice_of(once, len), &again) == MLT_OK);
+    MLT_CHECK(again.partitions == read.partitions && again.warm == read.warm);
+    for (uint32_t p = 0; p < MLT_OWNERS_PARTITIONS_MAX; p++) {
+        MLT_CHECK(read.needs_ns[p] >= 0 && again.needs_ns[p] == read.needs_ns[p]);
+        MLT_CHECK(again.epochs[p] == read.epochs[p] && again.plan_boots[p] == read.plan_boots[p]);
+        MLT_CHECK(again.plan_revisions[p] == read.plan_revisions[p]);
+    }
+    MLT_CHECK(mlt_owners_encode(&again, "adapter-0", twice) == len &&
+              memcmp(once, twice, len) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 0 && data[0] == 'w') {
         wire(mlt_slice_of(data + 1, size - 1));
+    } else if (size > 0 && data[0] == 'b') {
+        beat(mlt_slice_of(data + 1, size - 1));
     } else {
         steps(data, size);
     }

@@ -30,8 +30,7 @@
  * Of several senders of a service that have the same elements one speaks for a partition, and the
  * others may hold it: they gather its elements and send none. Who speaks next sends what it has
  * gathered since a time of its choosing; if it proves that nothing is missing between the one
- * before and it, its batches say so (HOP_COVERS) and the receiver tells of no loss between the two
- * (docs/decisions/0021-hot-standby.md).
+ * before and it, its batches say so (HOP_COVERS) and the receiver tells of no loss between the two.
  */
 #ifndef MELTICA_BUS_HOP_H
 #define MELTICA_BUS_HOP_H

@@ -164,7 +164,9 @@ struct mlt_adapter {
 
 /* ---- frames.c ---- */
 bool mlt_adapter_speaks(const struct mlt_adapter *adapter, uint32_t partition);
-/* Whether this Adapter speaks for that instrument; "", what names none: the first one does. */
+/* Whether it also knows that no other one does: one that slept may not. */
+bool mlt_adapter_answers(const struct mlt_adapter *adapter, uint32_t partition);
+/* Whether this Adapter answers for that instrument; "", what names none: the first one does. */
 bool mlt_adapter_mine(const struct mlt_adapter *adapter, struct mlt_slice token);
 /* Fills what is not the decoder's and hands the instance to the hop; what is another Adapter's goes
  * nowhere. Of a partition that is held what came by a line is kept there, and the rest goes

@@ -145,7 +145,8 @@ void mlt_adapter_status_publish(void *ctx)
     if (!mlt_bus_connected(adapter->control)) {
         return; /* stale by the time it would arrive; the next second has another */
     }
-    if ((adapter->plans.mine & adapter->speaks) != 0) {
+    if ((adapter->plans.mine & adapter->speaks) != 0 &&
+        (adapter->standby == NULL || mlt_standby_in_touch(adapter->standby))) {
         publish(adapter, false);
     }
     if ((adapter->plans.mine & ~adapter->speaks) != 0) {
@@ -236,7 +237,7 @@ static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes
     bool new_boot = false;
     enum mlt_status status = mlt_plans_read(&adapter->plans, bytes, &plan, &new_boot);
     const uint32_t asked = adapter->plans.asked;
-    *told = asked >= adapter->partitions || mlt_adapter_speaks(adapter, asked);
+    *told = asked >= adapter->partitions || mlt_adapter_answers(adapter, asked);
     if (status != MLT_OK) {
         return status == MLT_E_NOT_FOUND ? NULL : refusal_of(status);
     }

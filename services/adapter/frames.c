@@ -29,10 +29,16 @@ bool mlt_adapter_speaks(const struct mlt_adapter *adapter, uint32_t partition)
     return (adapter->speaks >> partition & 1) != 0;
 }
 
+bool mlt_adapter_answers(const struct mlt_adapter *adapter, uint32_t partition)
+{
+    return mlt_adapter_speaks(adapter, partition) &&
+           (adapter->standby == NULL || mlt_standby_in_touch(adapter->standby));
+}
+
 bool mlt_adapter_mine(const struct mlt_adapter *adapter, struct mlt_slice token)
 {
-    return mlt_adapter_speaks(adapter,
-                              token.len > 0 ? mlt_instrument_slot(token) % adapter->partitions : 0);
+    return mlt_adapter_answers(
+        adapter, token.len > 0 ? mlt_instrument_slot(token) % adapter->partitions : 0);
 }
 
 /* Of a partition that another Adapter speaks for only what came by a line may be missing there; how

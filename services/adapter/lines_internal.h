@@ -1,4 +1,5 @@
-/* Between lines.c (connections, places, hand-over) and requests.c (what is said on them). */
+/* Between lines.c (connections, places, hand-over), requests.c (what is said on them) and sources.c
+ * (what is said of them). */
 #ifndef MELTICA_ADAPTER_LINES_INTERNAL_H
 #define MELTICA_ADAPTER_LINES_INTERNAL_H
 
@@ -14,6 +15,8 @@
 
 void mlt_lines_topic_set(struct mlt_lines *lines, struct mlt_topic *topic,
                          enum mlt_topic_state state, const char *reason);
+/* SOURCE_DOWN of its instrument, once. */
+void mlt_lines_source_down(struct mlt_lines *lines, struct mlt_topic *topic, const char *reason);
 /* SOURCE_UP for instruments whose wanted topics all stand again, or for the first time: an Adapter
  * that ended in order left SOURCE_DOWN behind. */
 void mlt_lines_settle_sources(struct mlt_lines *lines);

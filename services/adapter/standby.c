@@ -97,7 +97,7 @@ static void look(struct mlt_standby *s)
         }
         all_spoken = all_spoken && mlt_standby_spoken(s, p, now);
     }
-    s->own.warm = s->frozen ? 0 : warm;
+    s->own.warm = s->draining ? 0 : warm;
     (void)pthread_mutex_unlock(&s->lock);
     if (all_spoken) { /* by somebody else, where not by this one */
         atomic_store(&s->unclaimed, false);
@@ -253,6 +253,37 @@ static bool acknowledged(const struct mlt_standby *s, uint64_t partitions)
     return true;
 }
 
+static void end_lines(struct mlt_standby *s)
+{
+    s->end = MLT_STANDBY_ENDS_LINES;
+    if (s->frozen) {
+        mlt_adapter_pause_lines(s->adapter, false); /* or they would not close */
+    }
+    mlt_adapter_end_lines(s->adapter);
+}
+
+static void await(struct mlt_standby *s, enum mlt_standby_end end)
+{
+    s->end = end;
+    s->leave_by_ns = mlt_clock_mono_ns() + LEAVE_NS;
+    mlt_timer_start(s->leave, 0);
+}
+
+/* Of these, those that somebody speaks for, or has said since we drain that it is warm for. */
+static uint64_t spoken_or_warm(struct mlt_standby *s, uint64_t partitions, bool spoken)
+{
+    const int64_t now = mlt_clock_mono_ns();
+    uint64_t found = 0;
+    (void)pthread_mutex_lock(&s->lock);
+    for (uint32_t p = 0; p < s->adapter->partitions; p++) {
+        if (spoken ? mlt_standby_spoken(s, p, now) : s->warm_ns[p] >= s->drain_ns) {
+            found |= bit(p);
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return found & partitions;
+}
+
 /* What is acknowledged, and since when nothing was read, is said in a beat that still names the
  * partitions; the next one does not, upon which a stand-by begins there. */
 static void hand_over(struct mlt_standby *s)
@@ -265,13 +296,20 @@ static void hand_over(struct mlt_standby *s)
     (void)pthread_mutex_unlock(&s->lock);
     adapter->speaks &= ~s->leaving; /* sources that go down are not said to */
     mlt_replicas_changed(s->replicas);
-    const int count = __builtin_popcountll(s->leaving);
+    await(s, MLT_STANDBY_HANDS_OVER);
+}
+
+/* Whoever was warm may have ended in that moment, too: then sources go down as ever. */
+static void handed_over(struct mlt_standby *s)
+{
+    const uint64_t taken = spoken_or_warm(s, s->leaving, true);
+    const int count = __builtin_popcountll(taken);
+    s->adapter->speaks |= s->leaving & ~taken;
     mlt_counter_add(s->handed_over, (uint64_t)count);
-    mlt_log(MLT_LOG_INFO, "hands_over", "a stand-by goes on with these partitions",
-            MLT_I("partitions", count));
-    s->leaving = 0;
-    mlt_adapter_pause_lines(adapter, false); /* or they would not close */
-    mlt_adapter_end_lines(adapter);
+    mlt_log(MLT_LOG_INFO, "hands_over", "another Adapter goes on with these partitions",
+            MLT_I("partitions", count),
+            MLT_U("left", (uint64_t)__builtin_popcountll(s->leaving) - (uint64_t)count));
+    end_lines(s);
 }
 
 static void leave(struct mlt_standby *s)
@@ -284,54 +322,74 @@ static void leave(struct mlt_standby *s)
     mlt_replicas_changed(s->replicas); /* the keeper tells the others, and the service */
 }
 
-static void on_leave(void *ctx)
+static bool settled(struct mlt_standby *s)
 {
-    struct mlt_standby *s = ctx;
-    const uint64_t waits = s->lines_ended ? s->adapter->speaks : s->leaving;
-    if (!acknowledged(s, waits) && mlt_clock_mono_ns() < s->leave_by_ns) {
-        mlt_timer_start(s->leave, LEAVE_LOOK_NS);
-    } else if (s->lines_ended) {
-        leave(s);
-    } else {
-        hand_over(s);
+    switch (s->end) {
+    case MLT_STANDBY_SETTLES:
+        return acknowledged(s, s->leaving) && spoken_or_warm(s, s->leaving, false) == s->leaving;
+    case MLT_STANDBY_HANDS_OVER:
+        return spoken_or_warm(s, s->leaving, true) == s->leaving;
+    default:
+        return acknowledged(s, s->adapter->speaks);
     }
 }
 
-static void await_acknowledged(struct mlt_standby *s)
+static void on_leave(void *ctx)
 {
-    s->leave_by_ns = mlt_clock_mono_ns() + LEAVE_NS;
-    mlt_timer_start(s->leave, 0);
+    struct mlt_standby *s = ctx;
+    if (!settled(s) && mlt_clock_mono_ns() < s->leave_by_ns) {
+        mlt_timer_start(s->leave, LEAVE_LOOK_NS);
+        return;
+    }
+    if (s->end == MLT_STANDBY_LEAVES) {
+        leave(s);
+    } else if (s->end == MLT_STANDBY_HANDS_OVER) {
+        handed_over(s);
+    } else {
+        s->leaving = spoken_or_warm(s, s->leaving, false);
+        if (s->leaving != 0) {
+            hand_over(s);
+        } else {
+            end_lines(s);
+        }
+    }
 }
 
 void mlt_standby_drain(struct mlt_standby *standby)
 {
     struct mlt_standby *s = standby;
     mlt_replicas_drain(s->replicas);
-    look(s);
+    s->drain_ns = mlt_clock_mono_ns();
     (void)pthread_mutex_lock(&s->lock);
     s->draining = true;
     for (uint32_t p = 0; p < s->adapter->partitions; p++) {
-        if (mlt_adapter_speaks(s->adapter, p) && guarded(s, p, s->looked_ns)) {
+        if (mlt_adapter_speaks(s->adapter, p) && guarded(s, p, s->drain_ns)) {
             s->leaving |= bit(p);
         }
     }
     (void)pthread_mutex_unlock(&s->lock);
+    look(s);
+    mlt_replicas_changed(s->replicas); /* this one is warm for nothing any more */
     if (s->leaving == 0) {
-        mlt_adapter_end_lines(s->adapter);
+        end_lines(s);
         return;
     }
     mlt_adapter_pause_lines(s->adapter, true);
     s->frozen = true;
-    await_acknowledged(s);
+    await(s, MLT_STANDBY_SETTLES);
 }
 
 void mlt_standby_lines_ended(struct mlt_standby *standby)
 {
-    standby->lines_ended = true;
-    await_acknowledged(standby);
+    await(standby, MLT_STANDBY_LEAVES);
 }
 
 /* ---- seen from outside ---- */
+
+bool mlt_standby_in_touch(const struct mlt_standby *standby)
+{
+    return mlt_replicas_in_touch(standby->replicas);
+}
 
 bool mlt_standby_unclaimed(const struct mlt_standby *standby)
 {

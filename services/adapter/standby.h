@@ -35,6 +35,8 @@ void mlt_standby_drain(struct mlt_standby *standby);
  * are told that this one leaves, and mlt_service_drained is called. */
 void mlt_standby_lines_ended(struct mlt_standby *standby);
 
+/* False: another one may speak for what this one thinks it does, which therefore answers nobody. */
+bool mlt_standby_in_touch(const struct mlt_standby *standby);
 /* Claims could not be written, and somebody does not speak for each partition. Any thread. */
 bool mlt_standby_unclaimed(const struct mlt_standby *standby);
 /* For the service's collect(). Any thread. */

@@ -17,6 +17,15 @@ struct mlt_standby_claims {
     uint64_t epochs[MLT_SLOT_COUNT];
 };
 
+/* How far it has ended. */
+enum mlt_standby_end {
+    MLT_STANDBY_LIVES,
+    MLT_STANDBY_SETTLES,    /* what it said is to be acknowledged, and a warm one to be heard */
+    MLT_STANDBY_HANDS_OVER, /* another one is to speak */
+    MLT_STANDBY_ENDS_LINES,
+    MLT_STANDBY_LEAVES /* what was said as lines ended is to be acknowledged */
+};
+
 struct mlt_standby {
     struct mlt_adapter *adapter;
 
@@ -26,10 +35,10 @@ struct mlt_standby {
     int64_t lines_since_ns[MLT_SLOT_COUNT]; /* mlt_lines_heard_since */
     int64_t looked_ns;
     int64_t stalled_since_ns, stalled_until_ns; /* what was not read in time may be unread still */
-    uint64_t leaving;                           /* to be handed over as this one ends */
-    int64_t leave_by_ns;
+    enum mlt_standby_end end;
+    uint64_t leaving; /* to be handed over as this one ends */
+    int64_t drain_ns, leave_by_ns;
     bool frozen; /* nothing is read any more */
-    bool lines_ended;
     struct mlt_gauge *speaking, *held, *warm, *unguarded, *bytes;
     struct mlt_counter *taken_covered, *taken_open, *lost, *handed_over, *claims_failed;
 

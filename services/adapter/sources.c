@@ -1,0 +1,72 @@
+/* What is said of the sources of instruments, and when the lines that bring them were heard. */
+#include "lines_internal.h"
+
+void mlt_lines_source_down(struct mlt_lines *lines, struct mlt_topic *topic, const char *reason)
+{
+    if (topic->instrument != NULL && !topic->instrument->down) {
+        topic->instrument->down = true;
+        lines->ports.source(lines->ports.ctx, topic->instrument, true, reason);
+    }
+}
+
+void mlt_lines_settle_sources(struct mlt_lines *lines)
+{
+    const struct mlt_topics *topics = lines->topics;
+    mlt_topics_look(topics);
+    for (size_t i = 0; i < topics->count; i++) {
+        struct mlt_topic_instrument *instrument = topics->items[i]->instrument;
+        if (instrument != NULL && (instrument->down || !instrument->stood) && instrument->used &&
+            !instrument->pending) {
+            lines->ports.source(lines->ports.ctx, instrument, false,
+                                instrument->down ? "subscribed" : MLT_SOURCE_UP_STARTED);
+            instrument->down = false;
+            instrument->stood = true;
+        }
+    }
+}
+
+void mlt_lines_say_sources(struct mlt_lines *lines, uint64_t partitions)
+{
+    const struct mlt_topics *topics = lines->topics;
+    mlt_topics_look(topics);
+    for (size_t i = 0; i < topics->count; i++) {
+        const struct mlt_topic *topic = topics->items[i];
+        struct mlt_topic_instrument *instrument = topic->instrument;
+        if (instrument == NULL || !instrument->used ||
+            (partitions >> instrument->partition & 1) == 0 ||
+            (instrument->pending && mlt_topic_stands(topic))) {
+            continue; /* of one that is pending, the topic that is says why */
+        }
+        instrument->used = false; /* once each */
+        instrument->down = instrument->pending;
+        instrument->stood = instrument->stood || !instrument->pending;
+        lines->ports.source(lines->ports.ctx, instrument, instrument->down,
+                            !instrument->down          ? MLT_SOURCE_UP_STARTED
+                            : topic->reason[0] != '\0' ? topic->reason
+                                                       : "not_subscribed");
+    }
+}
+
+void mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
+{
+    lines->lines[line].heard_ns = now_ns;
+}
+
+void mlt_lines_heard_since(const struct mlt_lines *lines, int64_t since_ns[MLT_SLOT_COUNT])
+{
+    for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
+        since_ns[p] = INT64_MAX;
+    }
+    for (size_t i = 0; i < lines->topics->count; i++) {
+        const struct mlt_topic *topic = lines->topics->items[i];
+        const uint32_t number = topic->seats[0].line;
+        const struct mlt_line *line = number < MLT_LINES_MAX ? &lines->lines[number] : NULL;
+        if (line == NULL || (line->state != MLT_LINE_UP && line->state != MLT_LINE_CLOSING)) {
+            continue;
+        }
+        for (uint64_t left = topic->wanted_by; left != 0; left &= left - 1) {
+            int64_t *first = &since_ns[__builtin_ctzll(left)];
+            *first = line->heard_ns < *first ? line->heard_ns : *first;
+        }
+    }
+}

@@ -53,7 +53,7 @@ static void look_at_have(struct mlt_standby *s)
 {
     int64_t topics_since_ns[MLT_SLOT_COUNT];
     struct mlt_adapter *adapter = s->adapter;
-    mlt_topics_since(&adapter->topics, topics_since_ns);
+    s->pending = mlt_topics_since(&adapter->topics, topics_since_ns);
     for (uint32_t p = 0; p < adapter->partitions; p++) {
         const struct mlt_plan_part *part = &adapter->plans.parts[p];
         const bool planned = adapter->listed && part->known;
@@ -92,8 +92,9 @@ static void look(struct mlt_standby *s)
             s->own.plan_boots[p] = s->have[p].plan_boot;
             s->own.plan_revisions[p] = s->have[p].plan_revision;
             unguarded += !guarded(s, p, now);
-        } else if (mlt_cover_judge(&s->said[p], &s->have[p]) == MLT_COVERED) {
-            warm |= bit(p);
+        } else if ((s->pending & bit(p)) == 0 &&
+                   mlt_cover_judge(&s->said[p], &s->have[p]) == MLT_COVERED) {
+            warm |= bit(p); /* and has no instrument to be said to be down */
         }
         all_spoken = all_spoken && mlt_standby_spoken(s, p, now);
     }

@@ -32,6 +32,7 @@ struct mlt_standby {
     /* The loop's. */
     struct mlt_timer *look, *leave;
     struct mlt_cover_have have[MLT_SLOT_COUNT];
+    uint64_t pending; /* partitions of instruments that would be said to be down */
     int64_t lines_since_ns[MLT_SLOT_COUNT]; /* mlt_lines_heard_since */
     int64_t looked_ns;
     int64_t stalled_since_ns, stalled_until_ns; /* what was not read in time may be unread still */

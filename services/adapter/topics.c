@@ -285,15 +285,20 @@ void mlt_topics_look(const struct mlt_topics *topics)
     }
 }
 
-void mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT])
+uint64_t mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT])
 {
+    uint64_t pending = 0;
     for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
         since_ns[p] = INT64_MIN;
     }
     mlt_topics_look(topics);
     for (size_t i = 0; i < topics->count; i++) {
         const struct mlt_topic *topic = topics->items[i];
-        if (mlt_topic_barren(topic) || (topic->instrument != NULL && topic->instrument->pending)) {
+        if (mlt_topic_barren(topic)) {
+            continue;
+        }
+        if (topic->instrument != NULL && topic->instrument->pending) {
+            pending |= topic->wanted_by;
             continue;
         }
         const int64_t since = mlt_topic_stands(topic) ? topic->stood_since_ns : INT64_MAX;
@@ -302,6 +307,7 @@ void mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT
             *latest = since > *latest ? since : *latest;
         }
     }
+    return pending;
 }
 
 const char *mlt_topic_state_word(enum mlt_topic_state state)

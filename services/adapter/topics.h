@@ -133,8 +133,9 @@ void mlt_topics_counts(const struct mlt_topics *topics, uint64_t partitions,
 void mlt_topics_look(const struct mlt_topics *topics);
 /* Of each partition: since when every topic that it wants was brought without a pause; INT64_MIN
  * where it wants none, INT64_MAX where one does not stand. But for those of which nothing ever
- * comes, and those whose instrument is to be said to be down (mlt_topics_look: pending). */
-void mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT]);
+ * comes, and those whose instrument is to be said to be down (mlt_topics_look: pending). Returns
+ * the partitions of these instruments. */
+uint64_t mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT]);
 
 /* "PENDING", ... */
 const char *mlt_topic_state_word(enum mlt_topic_state state);

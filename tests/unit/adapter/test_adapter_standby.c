@@ -259,10 +259,12 @@ static void end_line(uint32_t line)
     turn();
 }
 
+static uint64_t pending;
+
 static int64_t since(uint32_t partition)
 {
     int64_t since_ns[MLT_SLOT_COUNT];
-    mlt_topics_since(&x.topics, since_ns);
+    pending = mlt_topics_since(&x.topics, since_ns);
     return since_ns[partition];
 }
 
@@ -289,11 +291,13 @@ static void test_a_topic_is_brought_from_its_acknowledgement_on(void **state)
     assert_int_equal(since((partition + 1) % 4), INT64_MIN); /* wants nothing */
     open_line(0);
     assert_int_equal(since(partition), INT64_MIN); /* pending: its source is said to be down */
+    assert_int_equal(pending, UINT64_C(1) << partition);
     x.now += S;
     const int64_t acked = x.now;
     answer(NULL);
     x.now += 5 * S;
     assert_int_equal(since(partition), acked);
+    assert_int_equal(pending, 0);
 }
 
 static void test_a_cut_ends_it_and_the_next_line_begins_anew(void **state)

@@ -45,8 +45,7 @@ bool mlt_adapter_mine(const struct mlt_adapter *adapter, struct mlt_slice token)
  * lines stand, and what is listed, is said anew by whoever takes over. */
 static bool worth_holding(const struct mlt_native_event *event)
 {
-    return event->type != MLT_EVENT_STATUS && event->type != MLT_EVENT_INSTRUMENT &&
-           event->rest_function.len == 0;
+    return event->type != MLT_EVENT_STATUS && event->rest_function.len == 0;
 }
 
 void mlt_adapter_hand_on(struct mlt_adapter *adapter, struct mlt_native_event *event)

@@ -104,6 +104,10 @@ static void test_the_last_word_of_whoever_speaks_counts(void **state)
     assert_int_equal(of.plan_boot, 7);
     assert_int_equal(of.plan_revision, 40);
 
+    struct mlt_owners_beat own = beat_of(5, 0); /* it had it, and claims it anew */
+    mlt_cover_heard(&of, &own, 3, 11 * S);
+    assert_int_equal(of.epoch, 9);
+
     beat.deaf = true; /* it may have been replaced, and does not know */
     mlt_cover_heard(&of, &beat, 3, 11 * S);
     assert_int_equal(of.heard_ns, 10 * S);
@@ -346,6 +350,41 @@ static void test_a_planned_hand_over_goes_on(void **state)
     assert_int_equal(since(partition), again);
 }
 
+static void test_a_hand_over_of_what_did_not_stand_begins_with_it(void **state)
+{
+    (void)state;
+    const uint32_t partition = want(1);
+    open_line(0);
+    x.now += S / 2;
+    mlt_lines_server_shutdown(&x.lines, 0, x.now); /* the old line was asked, and did not answer */
+    turn();
+    open_line(1);
+    x.now += S / 10;
+    const int64_t taken = x.now;
+    answer(NULL);
+    assert_int_equal(x.lines.lines[0].handed_to, 1);
+    assert_int_equal(since(partition), taken);
+}
+
+static void test_an_end_that_nobody_answered_may_have_been_one(void **state)
+{
+    (void)state;
+    const uint32_t partition = stand();
+    struct plan *empty = make_plan(partition, 2, 7);
+    x.now += 10 * S;
+    assert_int_equal(mlt_topics_apply(&x.topics, &empty->message, x.symbols), MLT_OK);
+    mlt_lines_plan_changed(&x.lines, x.now);
+    turn();
+    assert_int_equal(want(1), partition); /* wanted again while it is asked to end */
+    for (unsigned i = 0; i < 4; i++) {
+        x.now += S;
+        turn();
+    }
+    assert_true(mlt_topic_stands(mlt_topics_find(&x.topics, MLT_SLICE_LITERAL("c001usdt@trade"))));
+    assert_true(since(partition) > x.now - 4 * S);
+    free(empty);
+}
+
 static void test_a_reminder_does_not_interrupt(void **state)
 {
     (void)state;
@@ -361,6 +400,28 @@ static void test_a_reminder_does_not_interrupt(void **state)
     assert_string_equal(x.said[0], "C001-USDT up started");
     answer(NULL);
     assert_int_equal(since(partition), first);
+}
+
+static void test_a_source_is_told_of_once_whatever_its_topics(void **state)
+{
+    (void)state;
+    struct plan *plan = make_plan(stand(), 2, 7);
+    (void)add_route(plan, 1, "{symbol}@trade", 1, 1);
+    (void)add_route(plan, 2, "{symbol}@bookTicker", 1, 1);
+    assert_int_equal(mlt_topics_apply(&x.topics, &plan->message, x.symbols), MLT_OK);
+    mlt_lines_plan_changed(&x.lines, x.now);
+    x.now += S;
+    turn();
+    x.said_count = 0;
+    mlt_lines_say_sources(&x.lines, UINT64_MAX); /* one of its two does not stand */
+    assert_int_equal(x.said_count, 1);
+    assert_string_equal(x.said[0], "C001-USDT down not_subscribed");
+    answer(NULL);
+    x.said_count = 0;
+    mlt_lines_say_sources(&x.lines, UINT64_MAX);
+    assert_int_equal(x.said_count, 1);
+    assert_string_equal(x.said[0], "C001-USDT up started");
+    free(plan);
 }
 
 static void test_what_nobody_can_bring_is_not_missed(void **state)
@@ -449,7 +510,7 @@ static void test_the_schedule_of_a_held_partition_rests(void **state)
     char function[] = "depth";
     route->rest_function = function;
     route->rest_interval_ms = 1000;
-    mlt_rest_hold(&rest, UINT64_C(0xf), x.now);
+    mlt_rest_hold(&rest, UINT64_MAX, x.now); /* the last one is no partition here */
     assert_int_equal(mlt_rest_apply(&rest, &plan->message, x.now), MLT_OK);
     assert_int_equal(mlt_rest_schedule(&rest, MLT_REST_TIME, 10 * S, x.now), MLT_OK);
     assert_int_equal(mlt_rest_next(&rest, x.now + 60 * S, &flight, &next), MLT_OK);
@@ -459,7 +520,7 @@ static void test_the_schedule_of_a_held_partition_rests(void **state)
     mlt_rest_weights(&rest, x.now + 60 * S, weights);
     assert_int_equal(weights[MLT_WEIGHT_SCHEDULE], 0); /* no weight is reserved for it */
     x.now += 60 * S;
-    mlt_rest_hold(&rest, UINT64_C(0xb), x.now); /* 2 is ours */
+    mlt_rest_hold(&rest, ~UINT64_C(4), x.now); /* 2 is ours */
     assert_int_equal(mlt_rest_next(&rest, x.now + S, &flight, &next), MLT_OK);
     assert_int_equal(mlt_rest_flight(&rest, flight)->function, MLT_REST_DEPTH);
     free(plan);
@@ -478,7 +539,10 @@ int main(void)
         TEST(test_a_topic_is_brought_from_its_acknowledgement_on),
         TEST(test_a_cut_ends_it_and_the_next_line_begins_anew),
         TEST(test_a_planned_hand_over_goes_on),
+        TEST(test_a_hand_over_of_what_did_not_stand_begins_with_it),
+        TEST(test_an_end_that_nobody_answered_may_have_been_one),
         TEST(test_a_reminder_does_not_interrupt),
+        TEST(test_a_source_is_told_of_once_whatever_its_topics),
         TEST(test_what_nobody_can_bring_is_not_missed),
         TEST(test_what_only_we_cannot_bring_is_missed),
         TEST(test_the_least_heard_line_counts_as_long_as_it_is_up),

@@ -1,0 +1,776 @@
+/* Who speaks, what is said of it, and how it ends, with the other Adapters, the claims, the hop's
+ * rings and the time in the test's hands. */
+#include "mlt_test.h"
+
+#include <stdlib.h>
+
+#include "meltica/base/clock.h"
+#include "standby_internal.h"
+
+#define S MLT_NS_PER_S
+#define MS MLT_NS_PER_MS
+#define T0 (1000 * S)
+#define PARTITIONS 4u
+#define BOOT 7u
+#define OTHER 9u
+#define TIMERS_MAX 4u
+#define POSTED_MAX 8u
+
+/* ---- what the linker gives us ---- */
+
+struct fake_timer {
+    void (*fn)(void *ctx);
+    void *ctx;
+    int64_t at_ns; /* 0: not set */
+};
+
+static struct {
+    int64_t now_ns;
+    struct fake_timer timers[TIMERS_MAX];
+    unsigned timer_count;
+    struct {
+        void (*fn)(void *ctx);
+        void *ctx;
+    } posted[POSTED_MAX];
+    unsigned posted_count;
+    bool full; /* nothing can be posted */
+
+    struct mlt_replicas_ports ports;
+    int64_t self_heard_ns;
+    bool drained, in_touch;
+    struct mlt_owners_beat beats[64]; /* as they were sent */
+    unsigned beat_count;
+
+    uint64_t next_epoch;
+    bool no_claims;
+    void (*on_outbid)(void *ctx, uint32_t slot, uint64_t epoch);
+    bool (*wanted)(void *ctx);
+    void *claims_ctx;
+    unsigned claims_made, claims_ended;
+
+    int64_t held_since_ns[PARTITIONS], unacked_since_ns[PARTITIONS];
+    bool held[PARTITIONS];
+    struct {
+        uint32_t partition;
+        uint64_t epoch;
+        int64_t from_ns;
+        bool covered;
+    } spoken[16];
+    unsigned spoken_count, holds;
+
+    bool paused, lines_ended;
+    uint64_t speaks_at_end; /* when lines ended: of these sources are said to go down */
+    unsigned announced;
+} world;
+
+static struct mlt_adapter_config config;
+static struct mlt_adapter *adapter;
+
+int64_t __wrap_mlt_clock_mono_ns(void);
+enum mlt_status __wrap_mlt_timer_create(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx,
+                                        struct mlt_timer **timer);
+void __wrap_mlt_timer_destroy(struct mlt_timer *timer);
+void __wrap_mlt_timer_start(struct mlt_timer *timer, int64_t delay_ns);
+void __wrap_mlt_timer_stop(struct mlt_timer *timer);
+enum mlt_status __wrap_mlt_loop_post(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx);
+void __wrap_mlt_loop_unpost(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx);
+uint64_t __wrap_mlt_service_boot(const struct mlt_service *service);
+enum mlt_status __wrap_mlt_replicas_create(struct mlt_service *service,
+                                           const struct mlt_replicas_options *options,
+                                           const struct mlt_replicas_ports *ports,
+                                           struct mlt_replicas **replicas, struct mlt_error *err);
+enum mlt_status __wrap_mlt_replicas_start(struct mlt_replicas *replicas, struct mlt_error *err);
+void __wrap_mlt_replicas_stop(struct mlt_replicas *replicas);
+void __wrap_mlt_replicas_destroy(struct mlt_replicas *replicas);
+void __wrap_mlt_replicas_changed(struct mlt_replicas *replicas);
+void __wrap_mlt_replicas_drain(struct mlt_replicas *replicas);
+bool __wrap_mlt_replicas_in_touch(const struct mlt_replicas *replicas);
+int64_t __wrap_mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas);
+enum mlt_status __wrap_mlt_replicas_claim(struct mlt_service *service,
+                                          const struct mlt_claims_options *options,
+                                          struct mlt_store **store, uint64_t epochs[MLT_SLOT_COUNT],
+                                          struct mlt_claims **claims, struct mlt_error *err);
+void __wrap_mlt_claims_destroy(struct mlt_claims *claims);
+void __wrap_mlt_store_destroy(struct mlt_store *store);
+void __wrap_mlt_hop_sender_hold(struct mlt_hop_sender *sender, uint32_t partition);
+int64_t __wrap_mlt_hop_sender_held_since(struct mlt_hop_sender *sender, uint32_t partition);
+enum mlt_status __wrap_mlt_hop_sender_speak(struct mlt_hop_sender *sender, uint32_t partition,
+                                            uint64_t epoch, int64_t from_ns, bool covered);
+int64_t __wrap_mlt_hop_sender_unacked_since(struct mlt_hop_sender *sender, uint32_t partition);
+void __wrap_mlt_adapter_status_publish(void *ctx);
+void __wrap_mlt_adapter_lines_turn(void *ctx);
+void __wrap_mlt_adapter_rest_turn(void *ctx);
+void __wrap_mlt_adapter_listing_announce(struct mlt_adapter *its);
+void __wrap_mlt_adapter_pause_lines(struct mlt_adapter *its, bool paused);
+void __wrap_mlt_adapter_end_lines(struct mlt_adapter *its);
+
+int64_t __wrap_mlt_clock_mono_ns(void)
+{
+    return world.now_ns;
+}
+
+enum mlt_status __wrap_mlt_timer_create(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx,
+                                        struct mlt_timer **timer)
+{
+    (void)loop;
+    assert_true(world.timer_count < TIMERS_MAX);
+    struct fake_timer *made = &world.timers[world.timer_count++];
+    *made = (struct fake_timer){ .fn = fn, .ctx = ctx };
+    *timer = (struct mlt_timer *)made;
+    return MLT_OK;
+}
+
+void __wrap_mlt_timer_destroy(struct mlt_timer *timer)
+{
+    __wrap_mlt_timer_stop(timer);
+}
+
+void __wrap_mlt_timer_start(struct mlt_timer *timer, int64_t delay_ns)
+{
+    ((struct fake_timer *)timer)->at_ns = world.now_ns + delay_ns;
+}
+
+void __wrap_mlt_timer_stop(struct mlt_timer *timer)
+{
+    ((struct fake_timer *)timer)->at_ns = 0;
+}
+
+enum mlt_status __wrap_mlt_loop_post(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx)
+{
+    (void)loop;
+    if (world.full) {
+        return MLT_E_FULL;
+    }
+    assert_true(world.posted_count < POSTED_MAX);
+    world.posted[world.posted_count].fn = fn;
+    world.posted[world.posted_count++].ctx = ctx;
+    return MLT_OK;
+}
+
+void __wrap_mlt_loop_unpost(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx)
+{
+    (void)loop;
+    (void)fn;
+    (void)ctx;
+    world.posted_count = 0;
+}
+
+uint64_t __wrap_mlt_service_boot(const struct mlt_service *service)
+{
+    (void)service;
+    return BOOT;
+}
+
+enum mlt_status __wrap_mlt_replicas_create(struct mlt_service *service,
+                                           const struct mlt_replicas_options *options,
+                                           const struct mlt_replicas_ports *ports,
+                                           struct mlt_replicas **replicas, struct mlt_error *err)
+{
+    (void)service;
+    (void)err;
+    assert_string_equal(options->name, "adapter");
+    world.ports = *ports;
+    *replicas = (struct mlt_replicas *)&world; /* never looked into */
+    return MLT_OK;
+}
+
+enum mlt_status __wrap_mlt_replicas_start(struct mlt_replicas *replicas, struct mlt_error *err)
+{
+    (void)replicas;
+    (void)err;
+    return MLT_OK;
+}
+
+void __wrap_mlt_replicas_stop(struct mlt_replicas *replicas)
+{
+    (void)replicas;
+}
+
+void __wrap_mlt_replicas_destroy(struct mlt_replicas *replicas)
+{
+    (void)replicas;
+}
+
+static struct mlt_owners_beat owned(void)
+{
+    struct mlt_owners_beat beat = { .boot = BOOT, .replicas = 2, .sent_ns = world.now_ns };
+    world.ports.owned(world.ports.ctx, &beat);
+    return beat;
+}
+
+void __wrap_mlt_replicas_changed(struct mlt_replicas *replicas)
+{
+    (void)replicas;
+    assert_true(world.beat_count < 64);
+    world.beats[world.beat_count++] = owned();
+}
+
+void __wrap_mlt_replicas_drain(struct mlt_replicas *replicas)
+{
+    (void)replicas;
+    world.drained = true;
+}
+
+bool __wrap_mlt_replicas_in_touch(const struct mlt_replicas *replicas)
+{
+    (void)replicas;
+    return world.in_touch;
+}
+
+int64_t __wrap_mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas)
+{
+    (void)replicas;
+    return world.self_heard_ns;
+}
+
+enum mlt_status __wrap_mlt_replicas_claim(struct mlt_service *service,
+                                          const struct mlt_claims_options *options,
+                                          struct mlt_store **store, uint64_t epochs[MLT_SLOT_COUNT],
+                                          struct mlt_claims **claims, struct mlt_error *err)
+{
+    (void)service;
+    (void)store;
+    if (world.no_claims) {
+        return mlt_error_set(err, MLT_E_UNAVAILABLE, "no JetStream here");
+    }
+    for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
+        epochs[p] = (options->slots >> p & 1) != 0 ? world.next_epoch++ : 0;
+    }
+    world.on_outbid = options->on_outbid;
+    world.wanted = options->wanted;
+    world.claims_ctx = options->ctx;
+    world.claims_made++;
+    *claims = (struct mlt_claims *)&world;
+    return MLT_OK;
+}
+
+void __wrap_mlt_claims_destroy(struct mlt_claims *claims)
+{
+    world.claims_ended += claims != NULL ? 1 : 0;
+}
+
+void __wrap_mlt_store_destroy(struct mlt_store *store)
+{
+    (void)store;
+}
+
+void __wrap_mlt_hop_sender_hold(struct mlt_hop_sender *sender, uint32_t partition)
+{
+    (void)sender;
+    world.holds++;
+    world.held[partition] = true;
+    world.held_since_ns[partition] = world.now_ns;
+}
+
+int64_t __wrap_mlt_hop_sender_held_since(struct mlt_hop_sender *sender, uint32_t partition)
+{
+    (void)sender;
+    return world.held[partition] ? world.held_since_ns[partition] : INT64_MAX;
+}
+
+enum mlt_status __wrap_mlt_hop_sender_speak(struct mlt_hop_sender *sender, uint32_t partition,
+                                            uint64_t epoch, int64_t from_ns, bool covered)
+{
+    (void)sender;
+    if (!world.held[partition] || epoch == 0) {
+        return MLT_E_INVALID;
+    }
+    assert_true(world.spoken_count < 16);
+    world.spoken[world.spoken_count].partition = partition;
+    world.spoken[world.spoken_count].epoch = epoch;
+    world.spoken[world.spoken_count].from_ns = from_ns;
+    world.spoken[world.spoken_count++].covered = covered;
+    world.held[partition] = false;
+    return MLT_OK;
+}
+
+int64_t __wrap_mlt_hop_sender_unacked_since(struct mlt_hop_sender *sender, uint32_t partition)
+{
+    (void)sender;
+    return world.held[partition] ? INT64_MAX : world.unacked_since_ns[partition];
+}
+
+void __wrap_mlt_adapter_status_publish(void *ctx)
+{
+    (void)ctx;
+}
+
+void __wrap_mlt_adapter_lines_turn(void *ctx)
+{
+    (void)ctx;
+}
+
+void __wrap_mlt_adapter_rest_turn(void *ctx)
+{
+    (void)ctx;
+}
+
+void __wrap_mlt_adapter_listing_announce(struct mlt_adapter *its)
+{
+    (void)its;
+    world.announced++;
+}
+
+void __wrap_mlt_adapter_pause_lines(struct mlt_adapter *its, bool paused)
+{
+    (void)its;
+    world.paused = paused;
+}
+
+void __wrap_mlt_adapter_end_lines(struct mlt_adapter *its)
+{
+    assert_false(world.paused); /* or they would not close */
+    world.lines_ended = true;
+    world.speaks_at_end = its->speaks;
+}
+
+/* ---- the test's side ---- */
+
+static void source(void *ctx, const struct mlt_topic_instrument *instrument, bool down,
+                   const char *reason)
+{
+    (void)ctx;
+    (void)instrument;
+    (void)down;
+    (void)reason;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof world);
+    world.now_ns = world.self_heard_ns = T0;
+    world.next_epoch = 100;
+    world.in_touch = true;
+    adapter = calloc(1, sizeof *adapter);
+    assert_non_null(adapter);
+    adapter->config = &config;
+    adapter->partitions = PARTITIONS;
+    adapter->listed = true;
+    assert_int_equal(mlt_metrics_create(&adapter->metrics), MLT_OK);
+    mlt_plans_init(&adapter->plans, PARTITIONS);
+    adapter->plans.mine = (UINT64_C(1) << PARTITIONS) - 1;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        adapter->plans.parts[p].known = true;
+        adapter->plans.parts[p].boot = 5;
+        adapter->plans.parts[p].revision = 40;
+        world.held[p] = true;
+        world.held_since_ns[p] = T0 - 20 * S;
+        world.unacked_since_ns[p] = INT64_MAX;
+    }
+    mlt_topics_init(&adapter->topics, PARTITIONS);
+    const struct mlt_lines_options options = { .streams_per_line = 1024 };
+    const struct mlt_lines_ports ports = { .source = source };
+    mlt_lines_init(&adapter->lines, &options, &ports, &adapter->topics);
+    mlt_governor_init(&adapter->governor, 50, 1);
+    mlt_rest_init(&adapter->rest, PARTITIONS, &adapter->governor, 1);
+    assert_int_equal(mlt_standby_start(adapter, NULL), MLT_OK);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mlt_standby_destroy(adapter->standby);
+    assert_int_equal(world.claims_ended, world.claims_made);
+    mlt_rest_fini(&adapter->rest);
+    mlt_lines_fini(&adapter->lines);
+    mlt_topics_fini(&adapter->topics);
+    mlt_plans_fini(&adapter->plans);
+    mlt_metrics_destroy(adapter->metrics);
+    free(adapter);
+    return 0;
+}
+
+static void run_posted(void)
+{
+    const unsigned count = world.posted_count;
+    world.posted_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        world.posted[i].fn(world.posted[i].ctx);
+    }
+}
+
+/* Time passes by 5 ms, with all that is due; our own beats come back. */
+static void pass(int64_t ns)
+{
+    for (const int64_t end = world.now_ns + ns; world.now_ns < end; world.now_ns += 5 * MS) {
+        world.self_heard_ns = world.in_touch ? world.now_ns : world.self_heard_ns;
+        run_posted();
+        for (unsigned i = 0; i < world.timer_count; i++) {
+            struct fake_timer *timer = &world.timers[i];
+            if (timer->at_ns != 0 && timer->at_ns <= world.now_ns) {
+                timer->at_ns = 0;
+                timer->fn(timer->ctx);
+            }
+        }
+    }
+}
+
+static struct mlt_owners_beat of_other(uint64_t partitions, uint64_t epoch)
+{
+    struct mlt_owners_beat beat = { .boot = OTHER, .replicas = 2, .partitions = partitions };
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        if ((partitions >> p & 1) != 0) {
+            beat.epochs[p] = epoch;
+            beat.needs_ns[p] = 2 * S;
+            beat.plan_boots[p] = 5;
+            beat.plan_revisions[p] = 40;
+        }
+    }
+    return beat;
+}
+
+static void hear(const struct mlt_owners_beat *beat)
+{
+    world.ports.heard(world.ports.ctx, beat, world.now_ns);
+}
+
+static void hear_speaker(uint64_t partitions)
+{
+    const struct mlt_owners_beat beat = of_other(partitions, 50);
+    hear(&beat);
+}
+
+static void hear_warm(uint64_t partitions)
+{
+    struct mlt_owners_beat beat = of_other(0, 0);
+    beat.warm = partitions;
+    hear(&beat);
+}
+
+static void take(uint64_t partitions)
+{
+    assert_int_equal(world.ports.take_over(world.ports.ctx, partitions), MLT_REPLICAS_TAKEN);
+}
+
+static uint64_t fit(uint64_t partitions)
+{
+    return world.ports.fit(world.ports.ctx, partitions);
+}
+
+static void test_it_speaks_for_nothing_before_it_has_claimed(void **state)
+{
+    (void)state;
+    pass(S);
+    assert_int_equal(owned().partitions, 0);
+    assert_int_equal(fit(0x3), 0x3);
+    take(0x3);
+    struct mlt_owners_beat beat = owned();
+    assert_int_equal(beat.partitions, 0x3); /* it is about to, and says nothing more of them */
+    assert_int_equal(beat.epochs[1], 0);
+    assert_int_equal(adapter->speaks, 0);
+    run_posted();
+    assert_int_equal(adapter->speaks, 0x3);
+    assert_int_equal(world.spoken_count, 2);
+    assert_int_equal(world.spoken[1].partition, 1);
+    assert_int_equal(world.spoken[1].epoch, 101);
+    assert_int_equal(world.spoken[1].from_ns, INT64_MIN); /* all that it has */
+    assert_false(world.spoken[1].covered);
+    assert_int_equal(world.announced, 1);
+    beat = world.beats[world.beat_count - 1]; /* said at once */
+    assert_int_equal(beat.partitions, 0x3);
+    assert_int_equal(beat.epochs[1], 101);
+    assert_int_equal(beat.plan_boots[1], 5);
+    assert_int_equal(beat.plan_revisions[1], 40);
+    assert_int_equal(adapter->rest.held, 0xc);
+}
+
+static void test_a_grant_that_could_not_be_posted_is_found(void **state)
+{
+    (void)state;
+    world.full = true;
+    take(0x1);
+    assert_int_equal(world.posted_count, 0);
+    pass(200 * MS);
+    assert_int_equal(adapter->speaks, 0x1);
+}
+
+static void test_one_that_is_warm_goes_on_from_there(void **state)
+{
+    (void)state;
+    pass(S);
+    const int64_t heard_ns = world.self_heard_ns;
+    hear_speaker(0x3);
+    assert_int_equal(owned().warm, 0);
+    pass(200 * MS);
+    assert_int_equal(owned().warm, 0x3);
+    assert_int_equal(fit(0x2), 0x2); /* also from one that lives */
+    take(0x2);
+    run_posted();
+    assert_true(world.spoken[0].covered);
+    assert_int_equal(world.spoken[0].from_ns, heard_ns - 2 * S - MLT_COVER_MARGIN_NS);
+    pass(200 * MS);
+    assert_int_equal(owned().warm, 0x1);
+}
+
+static void test_a_beat_counts_as_of_our_own_before_it(void **state)
+{
+    (void)state;
+    const int64_t before_ns = world.self_heard_ns;
+    world.in_touch = false; /* we sleep: nothing of ours comes back */
+    world.now_ns += 5 * S;
+    hear_speaker(0x1); /* it waited in a socket */
+    world.in_touch = true;
+    pass(200 * MS);
+    take(0x1);
+    run_posted();
+    assert_int_equal(world.spoken[0].from_ns, before_ns - 2 * S - MLT_COVER_MARGIN_NS);
+}
+
+static void test_one_that_is_cold_takes_nothing_from_one_that_lives(void **state)
+{
+    (void)state;
+    world.held_since_ns[0] = world.now_ns - S;
+    pass(100 * MS);
+    hear_speaker(0x1);
+    pass(200 * MS);
+    assert_int_equal(owned().warm, 0);
+    assert_int_equal(fit(0x1), 0);
+    struct mlt_owners_beat released = of_other(0, 0);
+    hear(&released);
+    assert_int_equal(fit(0x1), 0x1);
+    hear_speaker(0x1);
+    assert_int_equal(fit(0x1), 0);
+    pass(S); /* nothing of it since */
+    assert_int_equal(fit(0x1), 0x1);
+    released.deaf = true;
+    released.warm = 0x1; /* it can take nothing */
+    hear(&released);
+    assert_int_equal(fit(0x1), 0x1);
+    hear_warm(0x1); /* somebody who would lose nothing goes first, */
+    assert_int_equal(fit(0x1), 0);
+    pass(4 * S); /* but for one that does not take it */
+    assert_int_equal(fit(0x1), 0x1);
+    take(0x1);
+    run_posted();
+    assert_false(world.spoken[0].covered);
+    assert_int_equal(world.spoken[0].from_ns != INT64_MIN, 1);
+}
+
+static void test_it_says_how_far_back_another_one_would_begin(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    pass(3 * S);
+    assert_in_range(owned().needs_ns[0], 0, 105 * MS); /* since it looked last */
+    world.unacked_since_ns[0] = world.now_ns - 3 * S;
+    pass(200 * MS);
+    assert_in_range(owned().needs_ns[0], 3 * S + 200 * MS, 3 * S + 400 * MS);
+    assert_in_range(owned().needs_ns[1], 0, 105 * MS);
+    world.unacked_since_ns[0] = INT64_MAX;
+    pass(200 * MS);
+    assert_in_range(owned().needs_ns[0], 0, 105 * MS);
+    const int64_t asleep_ns = world.now_ns;
+    world.now_ns += 2 * S; /* the loop did not come to its lines for so long */
+    pass(100 * MS);
+    assert_in_range(owned().needs_ns[0], 2 * S, 2 * S + 300 * MS);
+    pass(S); /* what waited in sockets may still do */
+    assert_in_range(owned().needs_ns[0], world.now_ns - asleep_ns - 100 * MS,
+                    world.now_ns - asleep_ns + 200 * MS);
+    pass(2 * S);
+    assert_in_range(owned().needs_ns[0], 0, 105 * MS);
+    adapter->held = true; /* reading is stopped */
+    pass(S);
+    assert_in_range(owned().needs_ns[0], S - 100 * MS, S + 200 * MS);
+}
+
+static void test_who_is_outbid_holds_and_stands_by(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    struct mlt_owners_beat beat = of_other(0x1, 90);
+    world.ports.outbid(world.ports.ctx, &beat);
+    run_posted();
+    assert_int_equal(adapter->speaks, 0x3); /* a lower epoch is nothing */
+    beat = of_other(0x1, 200);
+    world.ports.outbid(world.ports.ctx, &beat);
+    assert_int_equal(owned().partitions, 0x2); /* at once */
+    assert_int_equal(world.holds, 0);
+    run_posted();
+    assert_int_equal(world.holds, 1);
+    assert_true(world.held[0]);
+    assert_int_equal(adapter->speaks, 0x2);
+    assert_int_equal(adapter->rest.held, 0xd);
+    world.on_outbid(world.claims_ctx, 1, 201); /* by the claims themselves */
+    run_posted();
+    assert_int_equal(adapter->speaks, 0);
+    uint64_t failed = 0;
+    assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_ENDED);
+    assert_int_equal(world.claims_ended, 1);
+    assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_BUSY);
+    take(0x1); /* in the same boot, with a later claim */
+    run_posted();
+    assert_int_equal(adapter->speaks, 0x1);
+    assert_int_equal(world.spoken[2].epoch, 102);
+    assert_false(world.spoken[2].covered); /* it was not heard of what it needs */
+}
+
+static void test_a_claim_that_is_outbid_before_it_is_heard_of_is_none(void **state)
+{
+    (void)state;
+    take(0x1);
+    world.on_outbid(world.claims_ctx, 0, 150);
+    run_posted();
+    assert_int_equal(world.spoken_count, 0);
+    assert_int_equal(adapter->speaks, 0);
+    assert_int_equal(owned().partitions, 0);
+}
+
+static void test_without_claims_nothing_is_taken(void **state)
+{
+    (void)state;
+    world.no_claims = true;
+    assert_int_equal(world.ports.take_over(world.ports.ctx, 0xf), MLT_REPLICAS_REFUSED);
+    assert_int_equal(owned().partitions, 0);
+    pass(200 * MS);
+    assert_true(mlt_standby_unclaimed(adapter->standby));
+    hear_speaker(0xf); /* somebody has them all: nothing is missing */
+    pass(200 * MS);
+    assert_false(mlt_standby_unclaimed(adapter->standby));
+}
+
+/* ---- the end ---- */
+
+static void test_who_ends_hands_over_to_one_that_is_warm(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    pass(200 * MS);
+    hear_warm(0x3);
+    world.unacked_since_ns[0] = world.now_ns;
+    pass(100 * MS);
+    mlt_standby_drain(adapter->standby);
+    assert_true(world.drained);
+    assert_false(world.wanted(world.claims_ctx));
+    assert_true(world.paused);
+    const int64_t stopped_ns = world.now_ns;
+    pass(100 * MS);
+    hear_warm(0x3);
+    pass(100 * MS);
+    assert_int_equal(owned().partitions, 0x3); /* not all is acknowledged */
+    world.unacked_since_ns[0] = INT64_MAX;
+    const unsigned before = world.beat_count;
+    pass(20 * MS);
+    assert_int_equal(world.beat_count, before + 2);
+    const struct mlt_owners_beat *last = &world.beats[before];
+    assert_int_equal(last[0].partitions, 0x3);
+    assert_in_range(last[0].needs_ns[1], 0, world.now_ns - stopped_ns + 105 * MS);
+    assert_int_equal(last[1].partitions, 0);
+    assert_false(world.lines_ended);
+    hear_speaker(0x3);
+    pass(20 * MS);
+    assert_true(world.lines_ended);
+    assert_int_equal(world.speaks_at_end, 0); /* nothing is said to go down */
+}
+
+static void test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    hear_speaker(0x4);
+    hear_warm(0x3);
+    pass(100 * MS);
+    assert_int_equal(owned().warm, 0x4);
+    mlt_standby_drain(adapter->standby);
+    assert_int_equal(world.beats[world.beat_count - 1].warm, 0); /* it says so itself, at once */
+    pass(500 * MS);
+    assert_false(world.lines_ended);
+    hear_warm(0x1); /* of the other partition it says so no more */
+    pass(600 * MS);
+    assert_int_equal(owned().partitions, 0x2);
+    hear_speaker(0x1);
+    pass(20 * MS);
+    assert_true(world.lines_ended);
+    assert_int_equal(world.speaks_at_end, 0x2);
+}
+
+static void test_what_nobody_takes_goes_down_as_ever(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    hear_warm(0x3);
+    pass(100 * MS);
+    mlt_standby_drain(adapter->standby);
+    pass(50 * MS);
+    hear_warm(0x3);
+    pass(50 * MS);
+    assert_int_equal(owned().partitions, 0);
+    assert_false(world.lines_ended);
+    pass(S + 50 * MS); /* nobody does */
+    assert_true(world.lines_ended);
+    assert_int_equal(world.speaks_at_end, 0x3);
+}
+
+static void test_without_a_warm_one_lines_end_at_once(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    pass(100 * MS);
+    mlt_standby_drain(adapter->standby);
+    assert_true(world.lines_ended);
+    assert_int_equal(world.speaks_at_end, 0x3);
+    world.unacked_since_ns[1] = world.now_ns;
+    mlt_standby_lines_ended(adapter->standby);
+    uint64_t failed = 0;
+    pass(100 * MS);
+    assert_int_equal(owned().partitions, 0x3);
+    assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_BUSY);
+    world.unacked_since_ns[1] = INT64_MAX;
+    pass(20 * MS);
+    assert_int_equal(owned().partitions, 0);
+    assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_ENDED);
+    assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_EMPTY);
+}
+
+static void test_an_end_waits_for_no_dispatcher(void **state)
+{
+    (void)state;
+    take(0x1);
+    run_posted();
+    world.unacked_since_ns[0] = world.now_ns;
+    hear_warm(0x1);
+    pass(50 * MS);
+    mlt_standby_drain(adapter->standby);
+    pass(50 * MS);
+    hear_warm(0x1);
+    pass(S);
+    assert_int_equal(owned().partitions, 0); /* it is the other one's to say all of it */
+    hear_speaker(0x1);
+    pass(20 * MS);
+    assert_true(world.lines_ended);
+    mlt_standby_lines_ended(adapter->standby);
+    pass(20 * MS);
+    uint64_t failed = 0;
+    assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_ENDED);
+    assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_EMPTY);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_it_speaks_for_nothing_before_it_has_claimed),
+        TEST(test_a_grant_that_could_not_be_posted_is_found),
+        TEST(test_one_that_is_warm_goes_on_from_there),
+        TEST(test_a_beat_counts_as_of_our_own_before_it),
+        TEST(test_one_that_is_cold_takes_nothing_from_one_that_lives),
+        TEST(test_it_says_how_far_back_another_one_would_begin),
+        TEST(test_who_is_outbid_holds_and_stands_by),
+        TEST(test_a_claim_that_is_outbid_before_it_is_heard_of_is_none),
+        TEST(test_without_claims_nothing_is_taken),
+        TEST(test_who_ends_hands_over_to_one_that_is_warm),
+        TEST(test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to),
+        TEST(test_what_nobody_takes_goes_down_as_ever),
+        TEST(test_without_a_warm_one_lines_end_at_once),
+        TEST(test_an_end_waits_for_no_dispatcher),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

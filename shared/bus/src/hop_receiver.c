@@ -85,9 +85,9 @@ static void note_loss(struct mlt_hop_receiver *r, struct partition *p, const cha
         p->lost_boot = p->boot;
         p->lost_from = from;
         p->lost_to = to;
-    } else if (p->lost_boot == p->boot) {
+    } else if (p->lost_boot == p->boot && from > p->lost_to) {
         p->lost_to = to;
-    } else { /* losses of two boots are no range */
+    } else { /* losses of two boots are no range, nor of one whose numbers went back */
         p->lost_from = p->lost_to = 0;
     }
 }

@@ -11,7 +11,6 @@ void hop_evict(struct mlt_hop_sender *s, struct hop_partition *p)
     const struct hop_slot *slot = hop_slot_of(s, p, p->oldest);
     if (p->held) {
         p->whole_ns = slot->sealed_ns + 1;
-        p->acked = p->oldest;
     } else if (p->oldest > p->acked) {
         p->overrun += atomic_load_explicit(&s->known, memory_order_relaxed) ? 1 : 0;
         p->gone_ns = p->gone_ns == INT64_MAX ? slot->opened_ns : p->gone_ns;

@@ -36,8 +36,8 @@ struct hop_partition {
     size_t open_at, open_len;
     uint32_t open_elements, open_flags;
     uint64_t epoch;
-    /* Somebody else speaks: elements stay in the ring, acked is oldest - 1, and whole_ns is since
-     * when the ring has all of them. */
+    /* Somebody else speaks: elements stay in the ring, and whole_ns is since when it has all of
+     * them. */
     bool held;
     int64_t whole_ns, last_ns; /* last_ns: when the last one came */
     bool spoke;      /* it was held, and announces itself also where it sent nothing yet */

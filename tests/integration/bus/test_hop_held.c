@@ -337,7 +337,7 @@ static void test_the_words_of_who_speaks_after_holding(void **state)
     assert_int_equal(hop.number, oldest);
     assert_int_equal(hop.resume, oldest);
     /* Acknowledged, it is one like any other. An acknowledgement of what it dropped is none. */
-    say_ack("meltica.int.ack.a", P, SECOND, oldest - 1);
+    say_ack("meltica.int.ack.a", P, SECOND, 1);
     assert_true(mlt_hop_sender_unacked_since(second, P) < at[5]);
     say_ack("meltica.int.ack.a", P, SECOND, last);
     while ((hop = hop_heard(SUBJECT ".00")).flags != MLT_HOP_HEAD) {
@@ -440,9 +440,13 @@ static void test_since_when_something_is_not_acknowledged(void **state)
 {
     (void)state;
     struct mlt_bus_subscription *sub = listen_to(SUBJECT ".00");
-    first = sender_of(FIRST, 1, 0, 0);
+    first = sender_of(FIRST, 1, 0, 1); /* 256 batches */
     assert_int_equal(mlt_hop_sender_unacked_since(first, P), INT64_MAX);
-    put(first, NULL, 0, 3);
+    for (uint64_t n = 0; n < 3; n++) {
+        at[n] = mlt_clock_mono_ns();
+        test_put(first, P, n);
+        mlt_hop_sender_set_epoch(first, P, 1);
+    }
     assert_in_range(mlt_hop_sender_unacked_since(first, P), at[0], at[1]);
     while (hop_heard(SUBJECT ".00").number < 3) {
     }
@@ -452,7 +456,10 @@ static void test_since_when_something_is_not_acknowledged(void **state)
         assert_true(mlt_bus_rtt_ns(near_bus) > 0 && mlt_clock_mono_ns() < deadline);
     }
     assert_in_range(mlt_hop_sender_unacked_since(first, P), at[1], at[2]);
-    put(first, NULL, 3, 60); /* it leaves the ring, and stays what nobody acknowledged */
+    for (uint64_t n = 3; n < 320; n++) { /* it leaves the ring, and stays unacknowledged */
+        test_put(first, P, n);
+        mlt_hop_sender_set_epoch(first, P, 1); /* seals */
+    }
     assert_in_range(mlt_hop_sender_unacked_since(first, P), at[1], at[2]);
     mlt_hop_sender_hold(first, P);
     assert_int_equal(mlt_hop_sender_unacked_since(first, P), INT64_MAX);
@@ -480,10 +487,15 @@ static void test_what_cannot_be_is_refused(void **state)
     mlt_hop_sender_hold(first, P); /* it is already */
     assert_int_equal(mlt_hop_sender_held_since(first, P), since);
     speak(first, 2, 0, true);
+    mlt_hop_sender_hold(first, OTHER);
     mlt_hop_sender_leave(first, P);
-    mlt_hop_sender_hold(first, P);
-    assert_int_equal(mlt_hop_sender_held_since(first, P), INT64_MAX);
-    assert_int_equal(mlt_hop_sender_speak(first, P, 3, 0, true), MLT_E_INVALID);
+    mlt_hop_sender_leave(first, OTHER);
+    for (uint32_t p = P; p <= OTHER; p++) { /* what was left stays that */
+        mlt_hop_sender_hold(first, p);
+        assert_int_equal(mlt_hop_sender_held_since(first, p), INT64_MAX);
+        assert_int_equal(mlt_hop_sender_unacked_since(first, p), INT64_MAX);
+        assert_int_equal(mlt_hop_sender_speak(first, p, 3, 0, true), MLT_E_INVALID);
+    }
 }
 
 static int start_server(void **state)

@@ -462,7 +462,15 @@ static void test_what_a_hot_standby_has_to_know_on_the_wire(void **state)
     memcpy(bytes + len, endless, sizeof endless);
     assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len + sizeof endless), &read),
                      MLT_E_PARSE);
-    bytes[len + 10] = 0; /* the same with what can be */
+    /* All three of fewer than it owns. */
+    bytes[len + 10] = 0;
+    struct mlt_owners_beat two = beat;
+    two.partitions = 3;
+    const size_t len_of_two = mlt_owners_encode(&two, "a", as_before);
+    memcpy(as_before + len_of_two, bytes + len, sizeof endless);
+    assert_int_equal(mlt_owners_decode(mlt_slice_of(as_before, len_of_two + sizeof endless), &read),
+                     MLT_E_PARSE);
+    /* The same of what it does own. */
     assert_int_equal(mlt_owners_decode(mlt_slice_of(bytes, len + sizeof endless), &read), MLT_OK);
     assert_int_equal(read.needs_ns[0], INT64_MAX);
     assert_int_equal(read.plan_boots[0], 1);

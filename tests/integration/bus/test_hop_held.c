@@ -338,7 +338,12 @@ static void test_the_words_of_who_speaks_after_holding(void **state)
     assert_int_equal(hop.resume, oldest);
     /* Acknowledged, it is one like any other. An acknowledgement of what it dropped is none. */
     say_ack("meltica.int.ack.a", P, SECOND, 1);
-    assert_true(mlt_hop_sender_unacked_since(second, P) < at[5]);
+    assert_true(mlt_bus_rtt_ns(hand_bus()) > 0 && mlt_bus_rtt_ns(near_bus) > 0);
+    forget();
+    hop = hop_heard(SUBJECT ".00");
+    assert_int_equal(hop.flags, MLT_HOP_COVERS | MLT_HOP_HEAD);
+    assert_int_equal(hop.resume, oldest);
+    assert_in_range(mlt_hop_sender_unacked_since(second, P), at[4], at[5]);
     say_ack("meltica.int.ack.a", P, SECOND, last);
     while ((hop = hop_heard(SUBJECT ".00")).flags != MLT_HOP_HEAD) {
         assert_true((hop.flags & MLT_HOP_COVERS) != 0);

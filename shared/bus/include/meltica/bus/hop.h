@@ -114,8 +114,8 @@ void mlt_hop_sender_leave(struct mlt_hop_sender *sender, uint32_t partition);
  * thread. */
 void mlt_hop_sender_hold(struct mlt_hop_sender *sender, uint32_t partition);
 /* Since when (monotonic ns) the ring of a held partition has every element: since it began, or just
- * after the last element of what was pushed out of it last came, or just after it was marked lost
- * last (mlt_hop_mark_lost). INT64_MAX for one that is not held. Any thread. */
+ * after the last element of what was pushed out of it last, or of the last batch that begins with a
+ * loss (mlt_hop_mark_lost). INT64_MAX for one that is not held. Any thread. */
 int64_t mlt_hop_sender_held_since(struct mlt_hop_sender *sender, uint32_t partition);
 /* The partition speaks from now on with this epoch, beginning with what may have come at from_ns
  * (monotonic) or later; older batches are dropped. The numbers go on where they were, and `resume`

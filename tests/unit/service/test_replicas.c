@@ -18,7 +18,9 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned heard, taken, heard_when_taken;
-    bool early; /* taken over while it was told */
+    unsigned asked; /* what is fit to be taken, */
+    uint64_t unfit; /* which these are not */
+    bool early;     /* taken over while it was told */
     struct mlt_owners_beat last;
     int64_t last_ns;
 } saw = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -180,6 +182,17 @@ static enum mlt_replicas_taken on_take_over(void *ctx, uint64_t partitions)
     return MLT_REPLICAS_TAKEN;
 }
 
+static uint64_t on_fit(void *ctx, uint64_t partitions)
+{
+    (void)ctx;
+    (void)pthread_mutex_lock(&saw.lock);
+    const uint64_t fit = partitions & ~saw.unfit;
+    saw.asked++;
+    (void)pthread_cond_broadcast(&saw.changed);
+    (void)pthread_mutex_unlock(&saw.lock);
+    return fit;
+}
+
 static enum mlt_replicas_rest on_tidy(void *ctx, uint64_t *failed)
 {
     (void)ctx, (void)failed;
@@ -230,7 +243,8 @@ static void say_own(void)
 }
 
 static struct mlt_replicas *replicas_of(void (*heard)(void *ctx, const struct mlt_owners_beat *beat,
-                                                      int64_t heard_ns))
+                                                      int64_t heard_ns),
+                                        uint64_t (*fit)(void *ctx, uint64_t partitions))
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_replicas *replicas = NULL;
@@ -241,7 +255,8 @@ static struct mlt_replicas *replicas_of(void (*heard)(void *ctx, const struct ml
                                               .outbid = on_outbid,
                                               .take_over = on_take_over,
                                               .tidy = on_tidy,
-                                              .heard = heard };
+                                              .heard = heard,
+                                              .fit = fit };
     assert_int_equal(mlt_replicas_create(NULL, &options, &ports, &replicas, &err), MLT_OK);
     assert_int_equal(mlt_replicas_start(replicas, &err), MLT_OK);
     return replicas;
@@ -267,7 +282,7 @@ static void await_taken(void)
 static void test_beats_are_heard_before_anything_is_decided_by_them(void **state)
 {
     (void)state;
-    struct mlt_replicas *replicas = replicas_of(on_heard);
+    struct mlt_replicas *replicas = replicas_of(on_heard, NULL);
     struct mlt_owners_beat other = {
         .boot = OTHER, .replica = 1, .replicas = 2, .partitions = 1, .epochs = { 5 }
     };
@@ -298,7 +313,7 @@ static void test_beats_are_heard_before_anything_is_decided_by_them(void **state
 static void test_a_service_need_not_hear(void **state)
 {
     (void)state;
-    struct mlt_replicas *replicas = replicas_of(NULL);
+    struct mlt_replicas *replicas = replicas_of(NULL, NULL);
     struct mlt_owners_beat other = {
         .boot = OTHER, .replica = 1, .replicas = 2, .partitions = 1, .epochs = { 5 }
     };
@@ -311,6 +326,50 @@ static void test_a_service_need_not_hear(void **state)
     mlt_replicas_destroy(replicas);
 }
 
+static uint64_t told_of(void)
+{
+    return mlt_counter_get(
+        mlt_metrics_counter(metrics, "meltica_tiny_takeovers_total", "", "reason=\"released\""));
+}
+
+static void test_what_is_not_fit_is_asked_about_again_and_not_told(void **state)
+{
+    (void)state;
+    saw.unfit = 1;
+    struct mlt_replicas *replicas = replicas_of(NULL, on_fit);
+    struct mlt_owners_beat other = {
+        .boot = OTHER, .replica = 1, .replicas = 2, .partitions = 1, .epochs = { 5 }
+    };
+    assert_int_equal(mlt_replicas_self_heard_ns(replicas), 0);
+    const int64_t before = mlt_clock_mono_ns();
+    say_own();
+    assert_in_range(mlt_replicas_self_heard_ns(replicas), before, mlt_clock_mono_ns());
+    say(&other);
+    other.partitions = 0;
+    say(&other);
+    const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
+    unsigned asked = 0;
+    while (asked == 0) {
+        assert_true(mlt_clock_mono_ns() < deadline);
+        say_own();
+        (void)pthread_mutex_lock(&saw.lock);
+        if (saw.asked == 0) {
+            (void)wait_a_little();
+        }
+        asked = saw.asked;
+        assert_int_equal(saw.taken, 0);
+        (void)pthread_mutex_unlock(&saw.lock);
+    }
+    assert_int_equal(told_of(), 0);
+    (void)pthread_mutex_lock(&saw.lock);
+    saw.unfit = 0;
+    (void)pthread_mutex_unlock(&saw.lock);
+    await_taken();
+    assert_true(mlt_clock_mono_ns() - before >= MLT_OWNERS_RETRY_NS); /* not at each beat */
+    assert_int_equal(told_of(), 1);
+    mlt_replicas_destroy(replicas);
+}
+
 static int setup(void **state)
 {
     pthread_condattr_t attributes;
@@ -320,7 +379,8 @@ static int setup(void **state)
     (void)pthread_cond_init(&saw.changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     saw.early = false;
-    saw.heard = saw.taken = saw.heard_when_taken = 0;
+    saw.heard = saw.taken = saw.heard_when_taken = saw.asked = 0;
+    saw.unfit = 0;
     return mlt_metrics_create(&metrics) == MLT_OK ? 0 : -1;
 }
 
@@ -338,6 +398,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_beats_are_heard_before_anything_is_decided_by_them,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_service_need_not_hear, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_not_fit_is_asked_about_again_and_not_told,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

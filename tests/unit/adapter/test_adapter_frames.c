@@ -308,7 +308,7 @@ static void test_what_is_another_adapters_goes_nowhere(void **state)
     assert_int_equal(hop.partition, partition);
 }
 
-static void hand_on(enum mlt_event_type type, const char *rest_function)
+static void hand_on(int type, const char *rest_function)
 {
     struct mlt_native_event made = { .instrument = mlt_slice_of_string("C001-USDT"),
                                      .type = type,

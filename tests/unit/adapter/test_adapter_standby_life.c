@@ -5,324 +5,15 @@
 #include <stdlib.h>
 
 #include "meltica/base/clock.h"
-#include "standby_internal.h"
+#include "standby_world.h"
 
 #define S MLT_NS_PER_S
 #define MS MLT_NS_PER_MS
 #define T0 (1000 * S)
-#define PARTITIONS 4u
-#define BOOT 7u
 #define OTHER 9u
-#define TIMERS_MAX 4u
-#define POSTED_MAX 8u
-
-/* ---- what the linker gives us ---- */
-
-struct fake_timer {
-    void (*fn)(void *ctx);
-    void *ctx;
-    int64_t at_ns; /* 0: not set */
-};
-
-static struct {
-    int64_t now_ns;
-    struct fake_timer timers[TIMERS_MAX];
-    unsigned timer_count;
-    struct {
-        void (*fn)(void *ctx);
-        void *ctx;
-    } posted[POSTED_MAX];
-    unsigned posted_count;
-    bool full; /* nothing can be posted */
-
-    struct mlt_replicas_ports ports;
-    int64_t self_heard_ns;
-    bool drained, in_touch;
-    struct mlt_owners_beat beats[64]; /* as they were sent */
-    unsigned beat_count;
-
-    uint64_t next_epoch;
-    bool no_claims;
-    void (*on_outbid)(void *ctx, uint32_t slot, uint64_t epoch);
-    bool (*wanted)(void *ctx);
-    void *claims_ctx;
-    unsigned claims_made, claims_ended;
-
-    int64_t held_since_ns[PARTITIONS], unacked_since_ns[PARTITIONS];
-    bool held[PARTITIONS];
-    struct {
-        uint32_t partition;
-        uint64_t epoch;
-        int64_t from_ns;
-        bool covered;
-    } spoken[16];
-    unsigned spoken_count, holds;
-
-    bool paused, lines_ended;
-    uint64_t speaks_at_end; /* when lines ended: of these sources are said to go down */
-    unsigned announced;
-} world;
 
 static struct mlt_adapter_config config;
 static struct mlt_adapter *adapter;
-
-int64_t __wrap_mlt_clock_mono_ns(void);
-enum mlt_status __wrap_mlt_timer_create(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx,
-                                        struct mlt_timer **timer);
-void __wrap_mlt_timer_destroy(struct mlt_timer *timer);
-void __wrap_mlt_timer_start(struct mlt_timer *timer, int64_t delay_ns);
-void __wrap_mlt_timer_stop(struct mlt_timer *timer);
-enum mlt_status __wrap_mlt_loop_post(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx);
-void __wrap_mlt_loop_unpost(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx);
-uint64_t __wrap_mlt_service_boot(const struct mlt_service *service);
-enum mlt_status __wrap_mlt_replicas_create(struct mlt_service *service,
-                                           const struct mlt_replicas_options *options,
-                                           const struct mlt_replicas_ports *ports,
-                                           struct mlt_replicas **replicas, struct mlt_error *err);
-enum mlt_status __wrap_mlt_replicas_start(struct mlt_replicas *replicas, struct mlt_error *err);
-void __wrap_mlt_replicas_stop(struct mlt_replicas *replicas);
-void __wrap_mlt_replicas_destroy(struct mlt_replicas *replicas);
-void __wrap_mlt_replicas_changed(struct mlt_replicas *replicas);
-void __wrap_mlt_replicas_drain(struct mlt_replicas *replicas);
-bool __wrap_mlt_replicas_in_touch(const struct mlt_replicas *replicas);
-int64_t __wrap_mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas);
-enum mlt_status __wrap_mlt_replicas_claim(struct mlt_service *service,
-                                          const struct mlt_claims_options *options,
-                                          struct mlt_store **store, uint64_t epochs[MLT_SLOT_COUNT],
-                                          struct mlt_claims **claims, struct mlt_error *err);
-void __wrap_mlt_claims_destroy(struct mlt_claims *claims);
-void __wrap_mlt_store_destroy(struct mlt_store *store);
-void __wrap_mlt_hop_sender_hold(struct mlt_hop_sender *sender, uint32_t partition);
-int64_t __wrap_mlt_hop_sender_held_since(struct mlt_hop_sender *sender, uint32_t partition);
-enum mlt_status __wrap_mlt_hop_sender_speak(struct mlt_hop_sender *sender, uint32_t partition,
-                                            uint64_t epoch, int64_t from_ns, bool covered);
-int64_t __wrap_mlt_hop_sender_unacked_since(struct mlt_hop_sender *sender, uint32_t partition);
-void __wrap_mlt_adapter_status_publish(void *ctx);
-void __wrap_mlt_adapter_lines_turn(void *ctx);
-void __wrap_mlt_adapter_rest_turn(void *ctx);
-void __wrap_mlt_adapter_listing_announce(struct mlt_adapter *its);
-void __wrap_mlt_adapter_pause_lines(struct mlt_adapter *its, bool paused);
-void __wrap_mlt_adapter_end_lines(struct mlt_adapter *its);
-
-int64_t __wrap_mlt_clock_mono_ns(void)
-{
-    return world.now_ns;
-}
-
-enum mlt_status __wrap_mlt_timer_create(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx,
-                                        struct mlt_timer **timer)
-{
-    (void)loop;
-    assert_true(world.timer_count < TIMERS_MAX);
-    struct fake_timer *made = &world.timers[world.timer_count++];
-    *made = (struct fake_timer){ .fn = fn, .ctx = ctx };
-    *timer = (struct mlt_timer *)made;
-    return MLT_OK;
-}
-
-void __wrap_mlt_timer_destroy(struct mlt_timer *timer)
-{
-    __wrap_mlt_timer_stop(timer);
-}
-
-void __wrap_mlt_timer_start(struct mlt_timer *timer, int64_t delay_ns)
-{
-    ((struct fake_timer *)timer)->at_ns = world.now_ns + delay_ns;
-}
-
-void __wrap_mlt_timer_stop(struct mlt_timer *timer)
-{
-    ((struct fake_timer *)timer)->at_ns = 0;
-}
-
-enum mlt_status __wrap_mlt_loop_post(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx)
-{
-    (void)loop;
-    if (world.full) {
-        return MLT_E_FULL;
-    }
-    assert_true(world.posted_count < POSTED_MAX);
-    world.posted[world.posted_count].fn = fn;
-    world.posted[world.posted_count++].ctx = ctx;
-    return MLT_OK;
-}
-
-void __wrap_mlt_loop_unpost(struct mlt_loop *loop, void (*fn)(void *ctx), void *ctx)
-{
-    (void)loop;
-    (void)fn;
-    (void)ctx;
-    world.posted_count = 0;
-}
-
-uint64_t __wrap_mlt_service_boot(const struct mlt_service *service)
-{
-    (void)service;
-    return BOOT;
-}
-
-enum mlt_status __wrap_mlt_replicas_create(struct mlt_service *service,
-                                           const struct mlt_replicas_options *options,
-                                           const struct mlt_replicas_ports *ports,
-                                           struct mlt_replicas **replicas, struct mlt_error *err)
-{
-    (void)service;
-    (void)err;
-    assert_string_equal(options->name, "adapter");
-    world.ports = *ports;
-    *replicas = (struct mlt_replicas *)&world; /* never looked into */
-    return MLT_OK;
-}
-
-enum mlt_status __wrap_mlt_replicas_start(struct mlt_replicas *replicas, struct mlt_error *err)
-{
-    (void)replicas;
-    (void)err;
-    return MLT_OK;
-}
-
-void __wrap_mlt_replicas_stop(struct mlt_replicas *replicas)
-{
-    (void)replicas;
-}
-
-void __wrap_mlt_replicas_destroy(struct mlt_replicas *replicas)
-{
-    (void)replicas;
-}
-
-static struct mlt_owners_beat owned(void)
-{
-    struct mlt_owners_beat beat = { .boot = BOOT, .replicas = 2, .sent_ns = world.now_ns };
-    world.ports.owned(world.ports.ctx, &beat);
-    return beat;
-}
-
-void __wrap_mlt_replicas_changed(struct mlt_replicas *replicas)
-{
-    (void)replicas;
-    assert_true(world.beat_count < 64);
-    world.beats[world.beat_count++] = owned();
-}
-
-void __wrap_mlt_replicas_drain(struct mlt_replicas *replicas)
-{
-    (void)replicas;
-    world.drained = true;
-}
-
-bool __wrap_mlt_replicas_in_touch(const struct mlt_replicas *replicas)
-{
-    (void)replicas;
-    return world.in_touch;
-}
-
-int64_t __wrap_mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas)
-{
-    (void)replicas;
-    return world.self_heard_ns;
-}
-
-enum mlt_status __wrap_mlt_replicas_claim(struct mlt_service *service,
-                                          const struct mlt_claims_options *options,
-                                          struct mlt_store **store, uint64_t epochs[MLT_SLOT_COUNT],
-                                          struct mlt_claims **claims, struct mlt_error *err)
-{
-    (void)service;
-    (void)store;
-    if (world.no_claims) {
-        return mlt_error_set(err, MLT_E_UNAVAILABLE, "no JetStream here");
-    }
-    for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
-        epochs[p] = (options->slots >> p & 1) != 0 ? world.next_epoch++ : 0;
-    }
-    world.on_outbid = options->on_outbid;
-    world.wanted = options->wanted;
-    world.claims_ctx = options->ctx;
-    world.claims_made++;
-    *claims = (struct mlt_claims *)&world;
-    return MLT_OK;
-}
-
-void __wrap_mlt_claims_destroy(struct mlt_claims *claims)
-{
-    world.claims_ended += claims != NULL ? 1 : 0;
-}
-
-void __wrap_mlt_store_destroy(struct mlt_store *store)
-{
-    (void)store;
-}
-
-void __wrap_mlt_hop_sender_hold(struct mlt_hop_sender *sender, uint32_t partition)
-{
-    (void)sender;
-    world.holds++;
-    world.held[partition] = true;
-    world.held_since_ns[partition] = world.now_ns;
-}
-
-int64_t __wrap_mlt_hop_sender_held_since(struct mlt_hop_sender *sender, uint32_t partition)
-{
-    (void)sender;
-    return world.held[partition] ? world.held_since_ns[partition] : INT64_MAX;
-}
-
-enum mlt_status __wrap_mlt_hop_sender_speak(struct mlt_hop_sender *sender, uint32_t partition,
-                                            uint64_t epoch, int64_t from_ns, bool covered)
-{
-    (void)sender;
-    if (!world.held[partition] || epoch == 0) {
-        return MLT_E_INVALID;
-    }
-    assert_true(world.spoken_count < 16);
-    world.spoken[world.spoken_count].partition = partition;
-    world.spoken[world.spoken_count].epoch = epoch;
-    world.spoken[world.spoken_count].from_ns = from_ns;
-    world.spoken[world.spoken_count++].covered = covered;
-    world.held[partition] = false;
-    return MLT_OK;
-}
-
-int64_t __wrap_mlt_hop_sender_unacked_since(struct mlt_hop_sender *sender, uint32_t partition)
-{
-    (void)sender;
-    return world.held[partition] ? INT64_MAX : world.unacked_since_ns[partition];
-}
-
-void __wrap_mlt_adapter_status_publish(void *ctx)
-{
-    (void)ctx;
-}
-
-void __wrap_mlt_adapter_lines_turn(void *ctx)
-{
-    (void)ctx;
-}
-
-void __wrap_mlt_adapter_rest_turn(void *ctx)
-{
-    (void)ctx;
-}
-
-void __wrap_mlt_adapter_listing_announce(struct mlt_adapter *its)
-{
-    (void)its;
-    world.announced++;
-}
-
-void __wrap_mlt_adapter_pause_lines(struct mlt_adapter *its, bool paused)
-{
-    (void)its;
-    world.paused = paused;
-}
-
-void __wrap_mlt_adapter_end_lines(struct mlt_adapter *its)
-{
-    assert_false(world.paused); /* or they would not close */
-    world.lines_ended = true;
-    world.speaks_at_end = its->speaks;
-}
 
 /* ---- the test's side ---- */
 
@@ -453,10 +144,10 @@ static void test_it_speaks_for_nothing_before_it_has_claimed(void **state)
 {
     (void)state;
     pass(S);
-    assert_int_equal(owned().partitions, 0);
+    assert_int_equal(world_owned().partitions, 0);
     assert_int_equal(fit(0x3), 0x3);
     take(0x3);
-    struct mlt_owners_beat beat = owned();
+    struct mlt_owners_beat beat = world_owned();
     assert_int_equal(beat.partitions, 0x3); /* it is about to, and says nothing more of them */
     assert_int_equal(beat.epochs[1], 0);
     assert_int_equal(adapter->speaks, 0);
@@ -492,16 +183,16 @@ static void test_one_that_is_warm_goes_on_from_there(void **state)
     pass(S);
     const int64_t heard_ns = world.self_heard_ns;
     hear_speaker(0x3);
-    assert_int_equal(owned().warm, 0);
+    assert_int_equal(world_owned().warm, 0);
     pass(200 * MS);
-    assert_int_equal(owned().warm, 0x3);
+    assert_int_equal(world_owned().warm, 0x3);
     assert_int_equal(fit(0x2), 0x2); /* also from one that lives */
     take(0x2);
     run_posted();
     assert_true(world.spoken[0].covered);
     assert_int_equal(world.spoken[0].from_ns, heard_ns - 2 * S - MLT_COVER_MARGIN_NS);
     pass(200 * MS);
-    assert_int_equal(owned().warm, 0x1);
+    assert_int_equal(world_owned().warm, 0x1);
 }
 
 static void test_a_beat_counts_as_of_our_own_before_it(void **state)
@@ -525,7 +216,7 @@ static void test_one_that_is_cold_takes_nothing_from_one_that_lives(void **state
     pass(100 * MS);
     hear_speaker(0x1);
     pass(200 * MS);
-    assert_int_equal(owned().warm, 0);
+    assert_int_equal(world_owned().warm, 0);
     assert_int_equal(fit(0x1), 0);
     struct mlt_owners_beat released = of_other(0, 0);
     hear(&released);
@@ -554,26 +245,26 @@ static void test_it_says_how_far_back_another_one_would_begin(void **state)
     take(0x3);
     run_posted();
     pass(3 * S);
-    assert_in_range(owned().needs_ns[0], 0, 105 * MS); /* since it looked last */
+    assert_in_range(world_owned().needs_ns[0], 0, 105 * MS); /* since it looked last */
     world.unacked_since_ns[0] = world.now_ns - 3 * S;
     pass(200 * MS);
-    assert_in_range(owned().needs_ns[0], 3 * S + 200 * MS, 3 * S + 400 * MS);
-    assert_in_range(owned().needs_ns[1], 0, 105 * MS);
+    assert_in_range(world_owned().needs_ns[0], 3 * S + 200 * MS, 3 * S + 400 * MS);
+    assert_in_range(world_owned().needs_ns[1], 0, 105 * MS);
     world.unacked_since_ns[0] = INT64_MAX;
     pass(200 * MS);
-    assert_in_range(owned().needs_ns[0], 0, 105 * MS);
+    assert_in_range(world_owned().needs_ns[0], 0, 105 * MS);
     const int64_t asleep_ns = world.now_ns;
     world.now_ns += 2 * S; /* the loop did not come to its lines for so long */
     pass(100 * MS);
-    assert_in_range(owned().needs_ns[0], 2 * S, 2 * S + 300 * MS);
+    assert_in_range(world_owned().needs_ns[0], 2 * S, 2 * S + 300 * MS);
     pass(S); /* what waited in sockets may still do */
-    assert_in_range(owned().needs_ns[0], world.now_ns - asleep_ns - 100 * MS,
+    assert_in_range(world_owned().needs_ns[0], world.now_ns - asleep_ns - 100 * MS,
                     world.now_ns - asleep_ns + 200 * MS);
     pass(2 * S);
-    assert_in_range(owned().needs_ns[0], 0, 105 * MS);
+    assert_in_range(world_owned().needs_ns[0], 0, 105 * MS);
     adapter->held = true; /* reading is stopped */
     pass(S);
-    assert_in_range(owned().needs_ns[0], S - 100 * MS, S + 200 * MS);
+    assert_in_range(world_owned().needs_ns[0], S - 100 * MS, S + 200 * MS);
 }
 
 static void test_who_is_outbid_holds_and_stands_by(void **state)
@@ -587,7 +278,7 @@ static void test_who_is_outbid_holds_and_stands_by(void **state)
     assert_int_equal(adapter->speaks, 0x3); /* a lower epoch is nothing */
     beat = of_other(0x1, 200);
     world.ports.outbid(world.ports.ctx, &beat);
-    assert_int_equal(owned().partitions, 0x2); /* at once */
+    assert_int_equal(world_owned().partitions, 0x2); /* at once */
     assert_int_equal(world.holds, 0);
     run_posted();
     assert_int_equal(world.holds, 1);
@@ -616,7 +307,7 @@ static void test_a_claim_that_is_outbid_before_it_is_heard_of_is_none(void **sta
     run_posted();
     assert_int_equal(world.spoken_count, 0);
     assert_int_equal(adapter->speaks, 0);
-    assert_int_equal(owned().partitions, 0);
+    assert_int_equal(world_owned().partitions, 0);
 }
 
 static void test_without_claims_nothing_is_taken(void **state)
@@ -624,7 +315,7 @@ static void test_without_claims_nothing_is_taken(void **state)
     (void)state;
     world.no_claims = true;
     assert_int_equal(world.ports.take_over(world.ports.ctx, 0xf), MLT_REPLICAS_REFUSED);
-    assert_int_equal(owned().partitions, 0);
+    assert_int_equal(world_owned().partitions, 0);
     pass(200 * MS);
     assert_true(mlt_standby_unclaimed(adapter->standby));
     hear_speaker(0xf); /* somebody has them all: nothing is missing */
@@ -651,7 +342,7 @@ static void test_who_ends_hands_over_to_one_that_is_warm(void **state)
     pass(100 * MS);
     hear_warm(0x3);
     pass(100 * MS);
-    assert_int_equal(owned().partitions, 0x3); /* not all is acknowledged */
+    assert_int_equal(world_owned().partitions, 0x3); /* not all is acknowledged */
     world.unacked_since_ns[0] = INT64_MAX;
     const unsigned before = world.beat_count;
     pass(20 * MS);
@@ -675,14 +366,14 @@ static void test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to(void **state
     hear_speaker(0x4);
     hear_warm(0x3);
     pass(100 * MS);
-    assert_int_equal(owned().warm, 0x4);
+    assert_int_equal(world_owned().warm, 0x4);
     mlt_standby_drain(adapter->standby);
     assert_int_equal(world.beats[world.beat_count - 1].warm, 0); /* it says so itself, at once */
     pass(500 * MS);
     assert_false(world.lines_ended);
     hear_warm(0x1); /* of the other partition it says so no more */
     pass(600 * MS);
-    assert_int_equal(owned().partitions, 0x2);
+    assert_int_equal(world_owned().partitions, 0x2);
     hear_speaker(0x1);
     pass(20 * MS);
     assert_true(world.lines_ended);
@@ -700,7 +391,7 @@ static void test_what_nobody_takes_goes_down_as_ever(void **state)
     pass(50 * MS);
     hear_warm(0x3);
     pass(50 * MS);
-    assert_int_equal(owned().partitions, 0);
+    assert_int_equal(world_owned().partitions, 0);
     assert_false(world.lines_ended);
     pass(S + 50 * MS); /* nobody does */
     assert_true(world.lines_ended);
@@ -720,11 +411,11 @@ static void test_without_a_warm_one_lines_end_at_once(void **state)
     mlt_standby_lines_ended(adapter->standby);
     uint64_t failed = 0;
     pass(100 * MS);
-    assert_int_equal(owned().partitions, 0x3);
+    assert_int_equal(world_owned().partitions, 0x3);
     assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_BUSY);
     world.unacked_since_ns[1] = INT64_MAX;
     pass(20 * MS);
-    assert_int_equal(owned().partitions, 0);
+    assert_int_equal(world_owned().partitions, 0);
     assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_ENDED);
     assert_int_equal(world.ports.tidy(world.ports.ctx, &failed), MLT_REPLICAS_EMPTY);
 }
@@ -741,7 +432,7 @@ static void test_an_end_waits_for_no_dispatcher(void **state)
     pass(50 * MS);
     hear_warm(0x1);
     pass(S);
-    assert_int_equal(owned().partitions, 0); /* it is the other one's to say all of it */
+    assert_int_equal(world_owned().partitions, 0); /* it is the other one's to say all of it */
     hear_speaker(0x1);
     pass(20 * MS);
     assert_true(world.lines_ended);

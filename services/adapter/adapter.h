@@ -202,9 +202,13 @@ void mlt_adapter_weight_turn(struct mlt_adapter *adapter);
 void mlt_adapter_weight_second(struct mlt_adapter *adapter);
 
 /* ---- listing.c ---- */
-/* A body of exchangeInfo: symbols change, plans are read again, INSTRUMENT instances follow. */
+/* A body of exchangeInfo: symbols change, plans are read again, INSTRUMENT instances follow.
+ * asked_ns: monotonic, when it was asked for. */
 enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt_slice body,
-                                         int64_t completed_ns, struct mlt_error *err);
+                                         int64_t asked_ns, int64_t completed_ns,
+                                         struct mlt_error *err);
+/* It is read soon, not more often than each 10 s; at mlt_adapter_rest_turn. */
+void mlt_adapter_listing_again(struct mlt_adapter *adapter);
 void mlt_adapter_listing_announce(struct mlt_adapter *adapter); /* all of them, from the first */
 void mlt_adapter_listing_step(void *ctx);
 

@@ -127,8 +127,10 @@ static enum mlt_status decode(struct answer *answer, struct mlt_error *err)
     const struct mlt_rest_call *call = answer->call;
     const struct mlt_http_response *response = answer->response;
     if (call->function == MLT_REST_EXCHANGE_INFO) {
+        const int64_t asked_ns = mlt_clock_mono_ns() -
+                                 (mlt_clock_wall_ns() - response->completed_ns) - response->took_ns;
         return mlt_adapter_listing_read(adapter, mlt_slice_of(response->body, response->body_len),
-                                        response->completed_ns, err);
+                                        asked_ns, response->completed_ns, err);
     }
     if (call->function == MLT_REST_TIME) {
         return take_time(adapter, response, err);

@@ -51,6 +51,9 @@ static void on_end(void *ctx, enum mlt_ws_end end, unsigned code, const char *te
             MLT_U("line", connection->number), MLT_S("end", mlt_ws_end_word(end)),
             MLT_U("code", code));
     mlt_lines_ended(&adapter->lines, connection->number, mlt_ws_end_word(end), mlt_clock_mono_ns());
+    if (adapter->standby != NULL) {
+        mlt_standby_line_ended(adapter->standby);
+    }
     mlt_adapter_lines_turn(adapter);
 }
 

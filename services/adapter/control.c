@@ -178,7 +178,12 @@ static void answer(struct mlt_adapter *adapter, const char *reply, struct mlt_sl
 static enum mlt_status apply(struct mlt_adapter *adapter, const Meltica__V1__NativePlan *plan)
 {
     const int64_t now = mlt_clock_mono_ns();
+    adapter->topics.now_ns = now;
+    adapter->topics.unproven = false;
     enum mlt_status status = mlt_topics_apply(&adapter->topics, plan, adapter->symbols);
+    if (adapter->topics.unproven && adapter->standby != NULL) { /* another one may know better */
+        mlt_adapter_listing_again(adapter);
+    }
     if (status == MLT_OK) {
         status = mlt_rest_apply(&adapter->rest, plan, now);
     }
@@ -237,7 +242,8 @@ static const char *take_plan(struct mlt_adapter *adapter, struct mlt_slice bytes
     bool new_boot = false;
     enum mlt_status status = mlt_plans_read(&adapter->plans, bytes, &plan, &new_boot);
     const uint32_t asked = adapter->plans.asked;
-    *told = asked >= adapter->partitions || mlt_adapter_answers(adapter, asked);
+    *told = adapter->standby == NULL || asked >= adapter->partitions ||
+            mlt_adapter_answers(adapter, asked);
     if (status != MLT_OK) {
         return status == MLT_E_NOT_FOUND ? NULL : refusal_of(status);
     }
@@ -274,7 +280,7 @@ static void on_plan(struct mlt_adapter *adapter, const struct mlt_adapter_mail *
         reason[0] == '\0' ? adapter->meters.plans_applied : adapter->meters.plans_refused, 1);
     char text[sizeof adapter->plan_reason];
     (void)snprintf(text, sizeof text, "%s", reason);
-    if (!stale && told) { /* what an old Dispatcher still says does not touch the plan in force */
+    if (!stale) { /* what an old Dispatcher still says does not touch the plan in force */
         memcpy(adapter->plan_reason, text, sizeof text);
     }
     if (told && encode_status(adapter, text, false) == MLT_OK) {

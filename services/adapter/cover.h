@@ -11,10 +11,31 @@
 /* What two Adapters, their beats and two front ends of the exchange may differ by. */
 #define MLT_COVER_MARGIN_NS (3 * MLT_NS_PER_S)
 
+/* By how much the clock of another process is behind ours, and what its beats need at least to
+ * come: what comes later than that was made earlier. Clocks drift, so that only the last minute
+ * counts. */
+#define MLT_COVER_WINDOW_NS (30 * MLT_NS_PER_S)
+#define MLT_COVER_STEADY_NS MLT_NS_PER_S
+#define MLT_COVER_PEERS_MAX 16u
+
+struct mlt_cover_peer {
+    uint64_t boot;                   /* 0: free */
+    int64_t ahead_ns, ahead_last_ns; /* least in this window, and in the one before it */
+    int64_t window_ns;               /* when this one began */
+    int64_t first_ns, last_ns;       /* when it was heard first, and last */
+};
+
+/* When a beat of another Adapter was made, at the latest, by our clock: it came not before at_ns.
+ * INT64_MIN for one that is not heard for long enough to tell; a burst of what waited somewhere is
+ * no time. Of more peers than there is room for the one that was heard least recently is forgotten.
+ */
+int64_t mlt_cover_made(struct mlt_cover_peer peers[MLT_COVER_PEERS_MAX],
+                       const struct mlt_owners_beat *beat, int64_t at_ns);
+
 /* Of one partition: who speaks for it, by the last beat that named it. */
 struct mlt_cover_said {
     uint64_t boot, epoch; /* 0: nobody was heard */
-    int64_t heard_ns;     /* not later than when that beat was on its way */
+    int64_t heard_ns;     /* not later than when that beat was made; INT64_MIN: not known */
     int64_t need_ns;      /* how far back from then whoever follows has to begin */
     uint64_t plan_boot;   /* 0: it did not say, nor need_ns */
     uint64_t plan_revision;
@@ -42,11 +63,11 @@ enum mlt_cover {
 /* "covered", "nobody_heard", ... */
 const char *mlt_cover_word(enum mlt_cover cover);
 
-/* A beat of another Adapter, on its way not before at_ns: what it says of the partition becomes
- * *said. One that is deaf, that has not claimed yet, or that has a lower epoch than another one
- * that was heard, says nothing of it. */
+/* A beat of another Adapter, made not before made_ns (mlt_cover_made): what it says of the
+ * partition becomes *said. One that is deaf, that has not claimed yet, or that has a lower epoch
+ * than another one that was heard, says nothing of it. */
 void mlt_cover_heard(struct mlt_cover_said *said, const struct mlt_owners_beat *beat,
-                     uint32_t partition, int64_t at_ns);
+                     uint32_t partition, int64_t made_ns);
 
 /* From when on whoever follows has to say everything; INT64_MIN where that is not known. */
 int64_t mlt_cover_from(const struct mlt_cover_said *said);

@@ -22,6 +22,9 @@ void mlt_lines_init(struct mlt_lines *lines, const struct mlt_lines_options *opt
     lines->ports = *ports;
     lines->topics = topics;
     mlt_buf_init(&lines->text, TEXT_BYTES_MAX);
+    for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
+        lines->ended_since_ns[p] = INT64_MAX;
+    }
     for (unsigned i = 0; i < MLT_LINE_ATTEMPTS_MAX; i++) {
         lines->attempts_ns[i] = LONG_AGO_NS;
     }
@@ -440,6 +443,7 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reaso
         return;
     }
     const uint32_t successor = successor_of(lines, number);
+    mlt_lines_note_end(lines, number);
     const bool over =
         lines->stopping || line->close_at_ns != 0 || (line->retiring && successor == MLT_LINE_NONE);
     if (successor != MLT_LINE_NONE) {

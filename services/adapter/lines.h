@@ -111,6 +111,10 @@ struct mlt_lines {
     bool stopping;
     bool changed; /* some topic changed its state since mlt_lines_take_changed */
     struct mlt_buf text;
+    /* Of each partition: when a line that brought topics of it and has ended was heard last, of
+     * several the least; INT64_MAX: none ended. The owner's to reset, once what was said of that is
+     * where it belongs. */
+    int64_t ended_since_ns[MLT_SLOT_COUNT];
     struct mlt_lines_counters counters;
 };
 

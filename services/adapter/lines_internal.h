@@ -20,6 +20,8 @@ void mlt_lines_source_down(struct mlt_lines *lines, struct mlt_topic *topic, con
 /* SOURCE_UP for instruments whose wanted topics all stand again, or for the first time: an Adapter
  * that ended in order left SOURCE_DOWN behind. */
 void mlt_lines_settle_sources(struct mlt_lines *lines);
+/* A line ends: as mlt_lines.ended_since_ns says. Before its topics leave it. */
+void mlt_lines_note_end(struct mlt_lines *lines, uint32_t number);
 /* Resends, gives up, and sends what was gathered; when the line has to be looked at next. */
 int64_t mlt_lines_converse(struct mlt_lines *lines, uint32_t number, int64_t now_ns);
 void mlt_lines_forget_requests(struct mlt_line *line);

@@ -6,7 +6,8 @@
 
 #define STEP_MAX 256u /* instances between two looks at the hop and at the sockets */
 #define STEP_PAUSE_NS (2 * MLT_NS_PER_MS)
-#define DELISTED "DELISTED" /* status of ours, for what exchangeInfo no longer has */
+#define AGAIN_NS (10 * MLT_NS_PER_S) /* no sooner after another one */
+#define DELISTED "DELISTED"          /* status of ours, for what exchangeInfo no longer has */
 
 static void announce(struct mlt_adapter *adapter, const struct mlt_binance_symbol *symbol,
                      const char *status, int64_t adapted_ns)
@@ -90,8 +91,16 @@ static bool plausible(struct mlt_adapter *adapter, const struct mlt_binance_symb
     return !odd || again;
 }
 
+void mlt_adapter_listing_again(struct mlt_adapter *adapter)
+{
+    const int64_t now = mlt_clock_mono_ns();
+    const int64_t allowed = adapter->topics.listing_ns + AGAIN_NS;
+    mlt_rest_soon(&adapter->rest, MLT_REST_EXCHANGE_INFO, allowed > now ? allowed : now);
+}
+
 enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt_slice body,
-                                         int64_t completed_ns, struct mlt_error *err)
+                                         int64_t asked_ns, int64_t completed_ns,
+                                         struct mlt_error *err)
 {
     struct mlt_binance_symbols *symbols = NULL;
     uint32_t skipped = 0, weight_limit = 0;
@@ -115,6 +124,7 @@ enum mlt_status mlt_adapter_listing_read(struct mlt_adapter *adapter, struct mlt
      */
     mlt_binance_symbols_destroy(adapter->symbols);
     adapter->symbols = symbols;
+    adapter->topics.listing_ns = asked_ns;
     adapter->listed = true;
     mlt_governor_set_limit(&adapter->governor, weight_limit);
     mlt_counter_add(adapter->meters.listings, 1);

@@ -275,6 +275,14 @@ void mlt_rest_hold(struct mlt_rest *rest, uint64_t partitions, int64_t now_ns)
     }
 }
 
+void mlt_rest_soon(struct mlt_rest *rest, enum mlt_rest_function function, int64_t at_ns)
+{
+    struct mlt_rest_entry *entry = find(rest, function, "");
+    if (entry != NULL && at_ns < entry->due_ns) {
+        entry->due_ns = at_ns;
+    }
+}
+
 /* ---- calls
  * ---------------------------------------------------------------------------------------- */
 

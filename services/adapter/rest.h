@@ -100,6 +100,10 @@ static inline bool mlt_rest_by_id(enum mlt_rest_function function)
     return function == MLT_REST_HISTORICAL_TRADES || function == MLT_REST_AGG_TRADES;
 }
 
+/* A call of the schedule that is not made for an instrument is due at at_ns, where it was not
+ * sooner.
+ */
+void mlt_rest_soon(struct mlt_rest *rest, enum mlt_rest_function function, int64_t at_ns);
 /* Bit p: the schedule of partition p rests, since another Adapter makes it. What is not held any
  * more begins as if it were new. */
 void mlt_rest_hold(struct mlt_rest *rest, uint64_t partitions, int64_t now_ns);

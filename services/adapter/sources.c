@@ -32,18 +32,33 @@ void mlt_lines_say_sources(struct mlt_lines *lines, uint64_t partitions)
     for (size_t i = 0; i < topics->count; i++) {
         const struct mlt_topic *topic = topics->items[i];
         struct mlt_topic_instrument *instrument = topic->instrument;
-        if (instrument == NULL || !instrument->used ||
-            (partitions >> instrument->partition & 1) == 0 ||
-            (instrument->pending && mlt_topic_stands(topic))) {
-            continue; /* of one that is pending, the topic that is says why */
+        if (instrument == NULL || !(instrument->used || instrument->missing) ||
+            (partitions >> instrument->partition & 1) == 0 || !mlt_topic_wanted(topic) ||
+            mlt_topic_barren(topics, topic) || (instrument->missing && mlt_topic_stands(topic))) {
+            continue; /* where one is missing, that one says why */
         }
-        instrument->used = false; /* once each */
-        instrument->down = instrument->pending;
-        instrument->stood = instrument->stood || !instrument->pending;
+        instrument->down = instrument->missing;
+        instrument->stood = instrument->stood || !instrument->missing;
+        instrument->used = instrument->missing = false; /* once each */
         lines->ports.source(lines->ports.ctx, instrument, instrument->down,
                             !instrument->down          ? MLT_SOURCE_UP_STARTED
                             : topic->reason[0] != '\0' ? topic->reason
                                                        : "not_subscribed");
+    }
+}
+
+void mlt_lines_note_end(struct mlt_lines *lines, uint32_t number)
+{
+    const struct mlt_line *line = &lines->lines[number];
+    for (size_t i = 0; i < lines->topics->count && line->opened_at_ns != 0; i++) {
+        const struct mlt_topic *topic = lines->topics->items[i];
+        if (topic->seats[0].line != number) {
+            continue;
+        }
+        for (uint64_t left = topic->wanted_by; left != 0; left &= left - 1) {
+            int64_t *first = &lines->ended_since_ns[__builtin_ctzll(left)];
+            *first = line->heard_ns < *first ? line->heard_ns : *first;
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 /* and so long after that it is all read. */
 #define STALL_OVER_NS (2 * MLT_NS_PER_S)
 #define LEAVE_NS MLT_NS_PER_S
+#define MUTE_NS (25 * MLT_NS_PER_S) /* the exchange pings each 20 s */
 #define LEAVE_LOOK_NS (5 * MLT_NS_PER_MS)
 
 static uint64_t bit(uint32_t partition)
@@ -46,20 +47,39 @@ static int64_t need_since(const struct mlt_standby *s, uint32_t partition, int64
     if (now < s->stalled_until_ns) {
         since = earlier(since, s->stalled_since_ns);
     }
-    return since;
+    /* What a line that ended had on its way is said to be missing only when that is heard. */
+    if (unacked > s->ended_ns[partition]) {
+        s->adapter->lines.ended_since_ns[partition] = INT64_MAX;
+    }
+    return earlier(since, s->adapter->lines.ended_since_ns[partition]);
+}
+
+void mlt_standby_line_ended(struct mlt_standby *standby)
+{
+    for (uint32_t p = 0; p < standby->adapter->partitions; p++) {
+        if (standby->adapter->lines.ended_since_ns[p] != INT64_MAX) {
+            standby->ended_ns[p] = mlt_clock_mono_ns();
+        }
+    }
 }
 
 static void look_at_have(struct mlt_standby *s)
 {
     int64_t topics_since_ns[MLT_SLOT_COUNT];
     struct mlt_adapter *adapter = s->adapter;
-    s->pending = mlt_topics_since(&adapter->topics, topics_since_ns);
+    const int64_t now = mlt_clock_mono_ns();
+    s->missing = mlt_topics_since(&adapter->topics, topics_since_ns);
+    if (!s->frozen) {
+        mlt_lines_heard_since(&adapter->lines, s->lines_since_ns);
+    }
     for (uint32_t p = 0; p < adapter->partitions; p++) {
         const struct mlt_plan_part *part = &adapter->plans.parts[p];
         const bool planned = adapter->listed && part->known;
         s->have[p] = (struct mlt_cover_have){
             .ring_since_ns = mlt_hop_sender_held_since(adapter->sender, p),
-            .topics_since_ns = topics_since_ns[p],
+            /* Of a line that does not even ping nobody knows what it has on its way. */
+            .topics_since_ns =
+                now - s->lines_since_ns[p] > MUTE_NS ? INT64_MAX : topics_since_ns[p],
             .plan_boot = planned ? part->boot : 0,
             .plan_revision = planned ? part->revision : 0,
         };
@@ -80,9 +100,6 @@ static void look(struct mlt_standby *s)
     bool all_spoken = true;
     note_stall(s, now);
     s->looked_ns = now;
-    if (!s->frozen) {
-        mlt_lines_heard_since(&adapter->lines, s->lines_since_ns);
-    }
     look_at_have(s);
     (void)pthread_mutex_lock(&s->lock);
     uint64_t warm = 0;
@@ -92,7 +109,7 @@ static void look(struct mlt_standby *s)
             s->own.plan_boots[p] = s->have[p].plan_boot;
             s->own.plan_revisions[p] = s->have[p].plan_revision;
             unguarded += !guarded(s, p, now);
-        } else if ((s->pending & bit(p)) == 0 &&
+        } else if ((s->missing & bit(p)) == 0 &&
                    mlt_cover_judge(&s->said[p], &s->have[p]) == MLT_COVERED) {
             warm |= bit(p); /* and has no instrument to be said to be down */
         }
@@ -159,6 +176,7 @@ static void take_granted(struct mlt_standby *s, const uint64_t granted[MLT_SLOT_
 {
     struct mlt_adapter *adapter = s->adapter;
     uint64_t taken = 0;
+    bool known = false; /* somebody told of the listing, maybe of a later one than ours */
     look_at_have(s);
     for (uint32_t p = 0; p < adapter->partitions; p++) {
         if (granted[p] == 0) {
@@ -169,6 +187,7 @@ static void take_granted(struct mlt_standby *s, const uint64_t granted[MLT_SLOT_
         (void)pthread_mutex_unlock(&s->lock);
         speak(s, p, granted[p], &said);
         taken |= bit(p);
+        known = known || said.boot != 0;
     }
     mlt_lines_say_sources(&adapter->lines, taken & adapter->speaks);
     look(s); /* what the first beat says of them */
@@ -182,7 +201,9 @@ static void take_granted(struct mlt_standby *s, const uint64_t granted[MLT_SLOT_
         }
     }
     (void)pthread_mutex_unlock(&s->lock);
-    if (!adapter->draining) {
+    if (!adapter->draining && known) { /* it is told as it is read */
+        mlt_adapter_listing_again(adapter);
+    } else if (!adapter->draining) {
         mlt_adapter_listing_announce(adapter);
     }
 }
@@ -306,6 +327,11 @@ static void handed_over(struct mlt_standby *s)
     const uint64_t taken = spoken_or_warm(s, s->leaving, true);
     const int count = __builtin_popcountll(taken);
     s->adapter->speaks |= s->leaving & ~taken;
+    for (uint32_t p = 0; p < s->adapter->partitions; p++) {
+        if ((taken & bit(p)) != 0) { /* nobody would acknowledge it */
+            mlt_hop_sender_hold(s->adapter->sender, p);
+        }
+    }
     mlt_counter_add(s->handed_over, (uint64_t)count);
     mlt_log(MLT_LOG_INFO, "hands_over", "another Adapter goes on with these partitions",
             MLT_I("partitions", count),

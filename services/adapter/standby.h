@@ -27,6 +27,8 @@ void mlt_standby_destroy(struct mlt_standby *standby);
 
 /* Takes stock for the beats; ten times a second by itself, and after a plan. */
 void mlt_standby_look(struct mlt_standby *standby);
+/* A line has ended, and what is to be said of that was. */
+void mlt_standby_line_ended(struct mlt_standby *standby);
 /* The Adapter ends. Partitions that a stand-by would lose nothing of are handed over to it, without
  * a word of sources that go down; then mlt_adapter_end_lines is called, at once where there are
  * none. */

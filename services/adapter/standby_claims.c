@@ -19,7 +19,8 @@ bool mlt_standby_spoken(const struct mlt_standby *standby, uint32_t partition, i
 {
     const struct mlt_cover_said *said = &standby->said[partition];
     return (standby->own.partitions & mlt_standby_bit(partition)) != 0 ||
-           (said->boot != 0 && !said->released && now_ns - said->heard_ns < MLT_OWNERS_SILENCE_NS);
+           (said->boot != 0 && !said->released &&
+            now_ns - standby->seen_ns[partition] < MLT_OWNERS_SILENCE_NS);
 }
 
 /* ---- beats ---- */
@@ -45,14 +46,19 @@ static void on_owned(void *ctx, struct mlt_owners_beat *beat)
 }
 
 /* A beat waits in a socket as long as we sleep; but one of ours that came back before it was sent
- * before it came, by our own clock. */
+ * before it came, by our own clock. What it waited for before that shows by the other one's. */
 static void on_heard(void *ctx, const struct mlt_owners_beat *beat, int64_t heard_ns)
 {
     struct mlt_standby *s = ctx;
     (void)pthread_mutex_lock(&s->lock);
     const int64_t at_ns = s->replicas != NULL ? mlt_replicas_self_heard_ns(s->replicas) : 0;
+    const int64_t made_ns = at_ns != 0 ? mlt_cover_made(s->peers, beat, at_ns) : INT64_MIN;
     for (uint32_t p = 0; p < s->adapter->partitions && at_ns != 0; p++) {
-        mlt_cover_heard(&s->said[p], beat, p, at_ns);
+        mlt_cover_heard(&s->said[p], beat, p, made_ns);
+        if (!beat->deaf && (beat->partitions & mlt_standby_bit(p)) != 0 &&
+            s->said[p].boot == beat->boot) {
+            s->seen_ns[p] = at_ns;
+        }
         if (!beat->deaf && (beat->warm & mlt_standby_bit(p)) != 0) {
             s->warm_ns[p] = at_ns;
         }
@@ -96,11 +102,24 @@ static void on_claim_outbid(void *ctx, uint32_t slot, uint64_t epoch)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+/* Under the lock. */
+static bool fits(const struct mlt_standby *s, uint32_t partition, int64_t now)
+{
+    return (s->own.warm & mlt_standby_bit(partition)) != 0 ||
+           !mlt_standby_spoken(s, partition, now);
+}
+
+/* Nor is what is no longer fit to be taken from one that lives, after so long as a claim may take.
+ */
 static bool wanted(void *ctx)
 {
     struct mlt_standby *s = ctx;
     (void)pthread_mutex_lock(&s->lock);
-    const bool wanted = !s->draining;
+    const int64_t now = mlt_clock_mono_ns();
+    bool wanted = !s->draining;
+    for (uint32_t p = 0; p < s->adapter->partitions; p++) {
+        wanted = wanted && ((s->claiming & mlt_standby_bit(p)) == 0 || fits(s, p, now));
+    }
     (void)pthread_mutex_unlock(&s->lock);
     return wanted;
 }
@@ -114,9 +133,10 @@ static uint64_t on_fit(void *ctx, uint64_t partitions)
     (void)pthread_mutex_lock(&s->lock);
     const int64_t now = mlt_clock_mono_ns();
     for (uint32_t p = 0; p < s->adapter->partitions; p++) {
-        const bool others = s->warm_ns[p] != 0 && now - s->warm_ns[p] < WARM_FIRST_NS;
-        if ((s->own.warm & mlt_standby_bit(p)) != 0 ||
-            (!mlt_standby_spoken(s, p, now) && !others)) {
+        const bool others = s->warm_ns[p] != 0 && now - s->warm_ns[p] < MLT_OWNERS_SILENCE_NS &&
+                            now - s->seen_ns[p] < MLT_OWNERS_SILENCE_NS + WARM_FIRST_NS;
+        const bool warm = (s->own.warm & mlt_standby_bit(p)) != 0;
+        if (fits(s, p, now) && (warm || !others)) {
             fit |= partitions & mlt_standby_bit(p);
         }
     }

@@ -32,7 +32,8 @@ struct mlt_standby {
     /* The loop's. */
     struct mlt_timer *look, *leave;
     struct mlt_cover_have have[MLT_SLOT_COUNT];
-    uint64_t pending; /* partitions of instruments that would be said to be down */
+    uint64_t missing;                 /* partitions of instruments that would be said to be down */
+    int64_t ended_ns[MLT_SLOT_COUNT]; /* when it was said that a line has ended, at the latest */
     int64_t lines_since_ns[MLT_SLOT_COUNT]; /* mlt_lines_heard_since */
     int64_t looked_ns;
     int64_t stalled_since_ns, stalled_until_ns; /* what was not read in time may be unread still */
@@ -58,6 +59,8 @@ struct mlt_standby {
     uint64_t granted[MLT_SLOT_COUNT]; /* epoch of a claim that the loop has not heard of */
     uint64_t outbid[MLT_SLOT_COUNT];  /* epoch of somebody else's, the same */
     struct mlt_cover_said said[MLT_SLOT_COUNT];
+    struct mlt_cover_peer peers[MLT_COVER_PEERS_MAX];
+    int64_t seen_ns[MLT_SLOT_COUNT]; /* when whoever speaks was heard last; 0: never */
     int64_t warm_ns[MLT_SLOT_COUNT]; /* when somebody else said last that it is warm; 0: never */
     bool posted, draining, gone;
 };

@@ -165,6 +165,10 @@ static enum mlt_status want(struct mlt_topics *topics, const char *name, const c
         topic->pass = topics->pass;
         topic->route = route;
     }
+    if (unlisted && !topic->unlisted) {
+        topic->unlisted_ns = topics->now_ns;
+        topics->unproven = true;
+    }
     topic->unlisted = unlisted;
     topic->halted = halted(symbol);
     if (unlisted) {
@@ -273,32 +277,38 @@ void mlt_topics_look(const struct mlt_topics *topics)
     for (size_t i = 0; i < topics->count; i++) {
         if (topics->items[i]->instrument != NULL) {
             topics->items[i]->instrument->pending = topics->items[i]->instrument->used = false;
+            topics->items[i]->instrument->missing = false;
         }
     }
     for (size_t i = 0; i < topics->count; i++) {
         const struct mlt_topic *topic = topics->items[i];
-        if (topic->instrument != NULL && mlt_topic_wanted(topic) &&
-            topic->state != MLT_TOPIC_FAILED) {
-            topic->instrument->used = true;
-            topic->instrument->pending = topic->instrument->pending || !mlt_topic_stands(topic);
+        struct mlt_topic_instrument *instrument = topic->instrument;
+        if (instrument == NULL || !mlt_topic_wanted(topic)) {
+            continue;
+        }
+        const bool stands = mlt_topic_stands(topic);
+        instrument->missing = instrument->missing || (!stands && !mlt_topic_barren(topics, topic));
+        if (topic->state != MLT_TOPIC_FAILED) {
+            instrument->used = true;
+            instrument->pending = instrument->pending || !stands;
         }
     }
 }
 
 uint64_t mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT])
 {
-    uint64_t pending = 0;
+    uint64_t missing = 0;
     for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
         since_ns[p] = INT64_MIN;
     }
     mlt_topics_look(topics);
     for (size_t i = 0; i < topics->count; i++) {
         const struct mlt_topic *topic = topics->items[i];
-        if (mlt_topic_barren(topic)) {
+        if (mlt_topic_barren(topics, topic)) {
             continue;
         }
-        if (topic->instrument != NULL && topic->instrument->pending) {
-            pending |= topic->wanted_by;
+        if (topic->instrument != NULL && topic->instrument->missing) {
+            missing |= topic->wanted_by;
             continue;
         }
         const int64_t since = mlt_topic_stands(topic) ? topic->stood_since_ns : INT64_MAX;
@@ -307,7 +317,7 @@ uint64_t mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_
             *latest = since > *latest ? since : *latest;
         }
     }
-    return pending;
+    return missing;
 }
 
 const char *mlt_topic_state_word(enum mlt_topic_state state)

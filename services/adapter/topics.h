@@ -19,7 +19,6 @@
 #define MLT_TOPIC_REASON_BYTES_MAX 64u
 #define MLT_TOPIC_PROBLEMS_MAX 100u /* in one PlanStatus */
 #define MLT_LINE_NONE UINT32_MAX
-#define MLT_TOPIC_NEVER INT64_MAX /* retry_at_ns of what the exchange will never accept */
 
 enum mlt_topic_state {
     MLT_TOPIC_PENDING, /* not acknowledged yet */
@@ -48,7 +47,8 @@ struct mlt_topic_instrument {
     uint32_t partition;
     bool down;          /* SOURCE_DOWN was said and SOURCE_UP was not */
     bool stood;         /* SOURCE_UP was said: the Adapter before may have said SOURCE_DOWN last */
-    bool pending, used; /* scratch of lines.c */
+    bool pending, used; /* scratch of mlt_topics_look */
+    bool missing;       /* the same: a topic of it is wanted here and not brought */
     uint32_t line;      /* where its last topic was placed */
 };
 
@@ -60,9 +60,10 @@ struct mlt_topic {
     uint64_t pass;      /* of the last plan that named it */
     enum mlt_topic_state state;
     char reason[MLT_TOPIC_REASON_BYTES_MAX];
-    bool seen;      /* data came since it was subscribed */
-    bool halted;    /* listed, not trading: silence is normal */
-    bool unlisted;  /* its symbol is not in exchangeInfo: never subscribed */
+    bool seen;           /* data came since it was subscribed */
+    bool halted;         /* listed, not trading: silence is normal */
+    bool unlisted;       /* its symbol is not in exchangeInfo: never subscribed */
+    int64_t unlisted_ns; /* since when */
     uint32_t batch; /* at most so many names in its request; halved after a refusal, 0: no limit */
     int64_t acked_at_ns;
     int64_t stood_since_ns; /* since when it was brought without a pause, also over a planned
@@ -78,6 +79,10 @@ struct mlt_topics {
     struct mlt_topic **items; /* count */
     size_t count, capacity;
     uint64_t pass;
+    /* The owner's, before it applies: monotonic time, and when the listing in force was asked for.
+     */
+    int64_t now_ns, listing_ns;
+    bool unproven; /* a topic was found not to be listed by a listing older than its plan */
 };
 
 /* partitions 1..64. Allocates nothing yet. */
@@ -107,11 +112,11 @@ static inline bool mlt_topic_stands(const struct mlt_topic *topic)
     return seat->state == MLT_SEAT_ON || (seat->state == MLT_SEAT_SUBSCRIBING && seat->again);
 }
 
-/* Nothing ever comes of it, whoever asks: no such symbol, or the exchange refused it for good. */
-static inline bool mlt_topic_barren(const struct mlt_topic *topic)
+/* Nothing ever comes of it, whoever asks: a listing that is younger than the plan that named it has
+ * no such symbol. */
+static inline bool mlt_topic_barren(const struct mlt_topics *topics, const struct mlt_topic *topic)
 {
-    return topic->unlisted || (topic->seats[0].state == MLT_SEAT_OFF && topic->seats[0].failed &&
-                               topic->seats[0].retry_at_ns == MLT_TOPIC_NEVER);
+    return topic->unlisted && topics->listing_ns > topic->unlisted_ns;
 }
 
 /* State and reason (NULL: none); true when either changed. */
@@ -128,12 +133,13 @@ bool mlt_topics_watch(struct mlt_topics *topics, int64_t before_ns);
 void mlt_topics_counts(const struct mlt_topics *topics, uint64_t partitions,
                        uint32_t counts[MLT_TOPIC_STATE_COUNT]);
 
-/* Notes of each instrument whether it has topics that are wanted and did not fail (`used`), and
- * whether one of them does not stand (`pending`). */
+/* Notes of each instrument whether it has topics that are wanted and did not fail (`used`), whether
+ * one of them does not stand (`pending`), and whether any that is wanted does not stand, failed or
+ * not, though somebody else may have it (`missing`). */
 void mlt_topics_look(const struct mlt_topics *topics);
 /* Of each partition: since when every topic that it wants was brought without a pause; INT64_MIN
  * where it wants none, INT64_MAX where one does not stand. But for those of which nothing ever
- * comes, and those whose instrument is to be said to be down (mlt_topics_look: pending). Returns
+ * comes, and those whose instrument is to be said to be down (mlt_topics_look: missing). Returns
  * the partitions of these instruments. */
 uint64_t mlt_topics_since(const struct mlt_topics *topics, int64_t since_ns[MLT_SLOT_COUNT]);
 

@@ -183,16 +183,21 @@ static bool take_over(struct mlt_replicas *r, uint64_t partitions, enum mlt_owne
     return true;
 }
 
-/* What of it the service may claim now. */
-static uint64_t fit(struct mlt_replicas *r, uint64_t partitions)
+/* What is due that the service may claim now: what it may not is passed over, so that it does not
+ * keep what is due for another reason from being taken. */
+static uint64_t due(struct mlt_replicas *r, uint64_t held, enum mlt_owners_reason *reason)
 {
-    if (partitions == 0 || r->ports.fit == NULL) {
-        return partitions;
-    }
-    const uint64_t fit = r->ports.fit(r->ports.ctx, partitions) & partitions;
-    (void)pthread_mutex_lock(&r->lock);
-    mlt_owners_failed(&r->owners, partitions & ~fit, mlt_clock_mono_ns());
-    (void)pthread_mutex_unlock(&r->lock);
+    uint64_t unfit = 0, take = 0, fit = 0;
+    do {
+        unfit |= take & ~fit;
+        (void)pthread_mutex_lock(&r->lock);
+        *reason = r->draining
+                      ? MLT_OWNERS_NOTHING
+                      : mlt_owners_due(&r->owners, held | unfit, mlt_clock_mono_ns(), &take);
+        take = *reason == MLT_OWNERS_NOTHING ? 0 : take;
+        (void)pthread_mutex_unlock(&r->lock);
+        fit = take != 0 && r->ports.fit != NULL ? r->ports.fit(r->ports.ctx, take) & take : take;
+    } while (take != 0 && fit == 0);
     return fit;
 }
 
@@ -229,7 +234,7 @@ static void *keep(void *arg)
     bool stopping = false, idle = false;
     while (!stopping) {
         struct mlt_owners_beat own;
-        uint64_t take = 0;
+        enum mlt_owners_reason reason = MLT_OWNERS_NOTHING;
         (void)pthread_mutex_lock(&r->lock);
         if (idle && !r->stopping) {
             wait_beat(r);
@@ -237,14 +242,11 @@ static void *keep(void *arg)
         (void)pthread_mutex_unlock(&r->lock);
         owned_now(r, &own);
         (void)pthread_mutex_lock(&r->lock);
-        const int64_t now = mlt_clock_mono_ns();
-        mlt_owners_lost(&r->owners, held & ~own.partitions, now);
+        mlt_owners_lost(&r->owners, held & ~own.partitions, mlt_clock_mono_ns());
         held = own.partitions;
-        const enum mlt_owners_reason reason =
-            r->draining ? MLT_OWNERS_NOTHING : mlt_owners_due(&r->owners, held, now, &take);
         stopping = r->stopping;
         (void)pthread_mutex_unlock(&r->lock);
-        take = fit(r, take);
+        const uint64_t take = due(r, held, &reason);
         r->later &= take; /* another one has the rest, or what it waited for is gone */
         if (!stopping) {
             const bool begun = take != 0 && take_over(r, take, reason);

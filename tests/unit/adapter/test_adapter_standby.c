@@ -54,6 +54,10 @@ static void test_each_condition_by_itself(void **state)
         { "a topic that does not stand", said, { FROM, INT64_MAX, 7, 40 }, MLT_COVER_TOPICS },
         { "no topic at all", said, { FROM, INT64_MIN, 7, 40 }, MLT_COVERED },
         { "it needs more", { 5, 9, HEARD, 2 * S + 1, 7, 40, false }, have, MLT_COVER_RING },
+        { "it is not known when it was heard",
+          { 5, 9, INT64_MIN, 0, 7, 40, false },
+          have,
+          MLT_COVER_UNSAID },
         { "it was heard earlier", { 5, 9, HEARD - 1, 2 * S, 7, 40, false }, have, MLT_COVER_RING },
         { "it needs nothing", { 5, 9, HEARD, 0, 7, 40, false }, have, MLT_COVERED },
     };
@@ -141,6 +145,63 @@ static void test_who_names_it_no_more_released_it(void **state)
     beat = beat_of(5, 11);
     mlt_cover_heard(&of, &beat, 3, 12 * S);
     assert_false(of.released);
+}
+
+/* ---- when a beat was made ---- */
+
+static struct mlt_cover_peer peers[MLT_COVER_PEERS_MAX];
+
+/* Its clock began 400 s after ours. */
+static int64_t made(uint64_t boot, int64_t sent_ns, int64_t at_ns)
+{
+    const struct mlt_owners_beat beat = { .boot = boot, .sent_ns = sent_ns - 400 * S };
+    return mlt_cover_made(peers, &beat, at_ns);
+}
+
+static void test_what_waited_somewhere_was_made_before(void **state)
+{
+    (void)state;
+    memset(peers, 0, sizeof peers);
+    int64_t now = 1000 * S;
+    assert_int_equal(made(5, now, now + 2 * MS), INT64_MIN); /* a burst tells no time */
+    assert_int_equal(made(5, now + 6 * S, now + 3 * MS), INT64_MIN);
+    memset(peers, 0, sizeof peers);
+    for (unsigned i = 0; i < 11; i++, now += 100 * MS) {
+        (void)made(5, now, now + 2 * MS + (i == 4 ? -MS : 0));
+    }
+    assert_int_equal(made(5, now, now + 2 * MS), now + MS); /* by the one that came soonest */
+    assert_int_equal(made(5, now, now), now);               /* not later than it came */
+    const int64_t old = now + 300 * MS;
+    assert_int_equal(made(5, old, old + 6 * S), old); /* a server slept meanwhile */
+    assert_int_equal(made(6, now, now + 7 * S), INT64_MIN);
+}
+
+static void test_a_clock_that_drifts_is_followed(void **state)
+{
+    (void)state;
+    memset(peers, 0, sizeof peers);
+    const int64_t begin = 1000 * S;
+    for (int64_t i = 0; i < 1000; i++) { /* slower than ours by 1 in 1,000 */
+        (void)made(5, begin + i * (100 * MS - 100 * 1000), begin + i * 100 * MS);
+    }
+    const int64_t at = begin + 100 * S;
+    const int64_t then = made(5, begin + 1000 * (100 * MS - 100 * 1000), at);
+    assert_in_range(at - then, 0, 61 * MS);
+}
+
+static void test_of_many_peers_the_least_heard_is_forgotten(void **state)
+{
+    (void)state;
+    memset(peers, 0, sizeof peers);
+    for (uint64_t boot = 1; boot <= MLT_COVER_PEERS_MAX; boot++) {
+        (void)made(boot, 1000 * S, 1000 * S + (int64_t)boot);
+    }
+    (void)made(1, 1001 * S, 1001 * S);
+    (void)made(100, 1001 * S, 1001 * S); /* in the place of 2 */
+    assert_int_not_equal(made(1, 1002 * S, 1002 * S), INT64_MIN);
+    assert_int_not_equal(made(3, 1002 * S, 1002 * S), INT64_MIN);
+    assert_int_not_equal(made(100, 1002 * S, 1002 * S), INT64_MIN);
+    assert_int_equal(made(2, 1002 * S, 1002 * S), INT64_MIN);
 }
 
 /* ---- since when it has what: lines that a test opens, acknowledges and ends ---- */
@@ -263,12 +324,12 @@ static void end_line(uint32_t line)
     turn();
 }
 
-static uint64_t pending;
+static uint64_t missing;
 
 static int64_t since(uint32_t partition)
 {
     int64_t since_ns[MLT_SLOT_COUNT];
-    pending = mlt_topics_since(&x.topics, since_ns);
+    missing = mlt_topics_since(&x.topics, since_ns);
     return since_ns[partition];
 }
 
@@ -295,13 +356,13 @@ static void test_a_topic_is_brought_from_its_acknowledgement_on(void **state)
     assert_int_equal(since((partition + 1) % 4), INT64_MIN); /* wants nothing */
     open_line(0);
     assert_int_equal(since(partition), INT64_MIN); /* pending: its source is said to be down */
-    assert_int_equal(pending, UINT64_C(1) << partition);
+    assert_int_equal(missing, UINT64_C(1) << partition);
     x.now += S;
     const int64_t acked = x.now;
     answer(NULL);
     x.now += 5 * S;
     assert_int_equal(since(partition), acked);
-    assert_int_equal(pending, 0);
+    assert_int_equal(missing, 0);
 }
 
 static void test_a_cut_ends_it_and_the_next_line_begins_anew(void **state)
@@ -427,15 +488,43 @@ static void test_a_source_is_told_of_once_whatever_its_topics(void **state)
 static void test_what_nobody_can_bring_is_not_missed(void **state)
 {
     (void)state;
-    const uint32_t partition = want(1);
-    open_line(0);
-    answer("bad request"); /* for good */
+    x.topics.now_ns = x.now;
+    x.topics.listing_ns = x.now - S; /* whoever made the plan may have a later one */
+    const uint32_t partition = want(500);
+    assert_true(x.topics.unproven);
     assert_int_equal(since(partition), INT64_MIN);
-    const uint32_t unlisted = want(500); /* no such symbol */
-    assert_int_equal(since(unlisted), INT64_MIN);
+    assert_int_equal(missing, UINT64_C(1) << partition);
+    mlt_lines_say_sources(&x.lines, UINT64_MAX);
+    assert_int_equal(x.said_count, 1);
+    assert_string_equal(x.said[0], "C500-USDT down unknown_symbol");
+    x.topics.unproven = false;
+    x.now += S;
+    x.topics.now_ns = x.now;
+    x.topics.listing_ns = x.now; /* read again, and no such symbol */
+    assert_int_equal(want(500), partition);
+    assert_false(x.topics.unproven);
+    assert_int_equal(since(partition), INT64_MIN);
+    assert_int_equal(missing, 0);
+    x.said_count = 0;
+    mlt_lines_say_sources(&x.lines, UINT64_MAX);
+    assert_int_equal(x.said_count, 0);
 }
 
-static void test_what_only_we_cannot_bring_is_missed(void **state)
+static void test_what_was_refused_to_us_is_said_to_be_down(void **state)
+{
+    (void)state;
+    const uint32_t partition = want(1);
+    open_line(0);
+    answer("bad request"); /* for good; to another one it may not have been */
+    assert_int_equal(since(partition), INT64_MIN);
+    assert_int_equal(missing, UINT64_C(1) << partition);
+    x.said_count = 0;
+    mlt_lines_say_sources(&x.lines, UINT64_MAX);
+    assert_int_equal(x.said_count, 1);
+    assert_string_equal(x.said[0], "C001-USDT down refused: bad request");
+}
+
+static void test_what_was_not_answered_is_said_to_be_down(void **state)
 {
     (void)state;
     const uint32_t partition = want(1);
@@ -444,7 +533,12 @@ static void test_what_only_we_cannot_bring_is_missed(void **state)
         x.now += S;
         turn();
     }
-    assert_int_equal(since(partition), INT64_MAX); /* failed: nothing is said of its source */
+    assert_int_equal(since(partition), INT64_MIN);
+    assert_int_equal(missing, UINT64_C(1) << partition);
+    x.said_count = 0;
+    mlt_lines_say_sources(&x.lines, UINT64_MAX);
+    assert_int_equal(x.said_count, 1);
+    assert_string_equal(x.said[0], "C001-USDT down no_ack");
 }
 
 static void test_the_least_heard_line_counts_as_long_as_it_is_up(void **state)
@@ -463,6 +557,32 @@ static void test_the_least_heard_line_counts_as_long_as_it_is_up(void **state)
     x.now = ping + S;
     end_line(0); /* what it would have brought is said to be missing */
     assert_int_equal(heard(partition), INT64_MAX);
+}
+
+static void test_of_a_line_that_ended_is_known_when_it_was_heard(void **state)
+{
+    (void)state;
+    const uint32_t partition = stand();
+    assert_int_equal(x.lines.ended_since_ns[partition], INT64_MAX);
+    const int64_t last = x.now + 5 * S;
+    mlt_lines_heard(&x.lines, 0, last);
+    x.now += 80 * S; /* mute for so long */
+    end_line(0);
+    assert_int_equal(x.lines.ended_since_ns[partition], last);
+    assert_int_equal(x.lines.ended_since_ns[(partition + 1) % 4], INT64_MAX);
+    x.now += S;
+    turn();
+    open_line(0);
+    answer(NULL);
+    x.now += S;
+    end_line(0); /* the first one counts until its owner has heard enough */
+    assert_int_equal(x.lines.ended_since_ns[partition], last);
+    x.now += 5 * S;
+    turn();
+    assert_true(x.connecting[0]);
+    x.lines.ended_since_ns[partition] = INT64_MAX;
+    end_line(0); /* it never opened: it brought nothing */
+    assert_int_equal(x.lines.ended_since_ns[partition], INT64_MAX);
 }
 
 static void test_who_takes_over_says_how_sources_stand(void **state)
@@ -536,6 +656,9 @@ int main(void)
         cmocka_unit_test(test_from_is_what_is_needed_and_a_margin),
         cmocka_unit_test(test_the_last_word_of_whoever_speaks_counts),
         cmocka_unit_test(test_who_names_it_no_more_released_it),
+        cmocka_unit_test(test_what_waited_somewhere_was_made_before),
+        cmocka_unit_test(test_a_clock_that_drifts_is_followed),
+        cmocka_unit_test(test_of_many_peers_the_least_heard_is_forgotten),
         TEST(test_a_topic_is_brought_from_its_acknowledgement_on),
         TEST(test_a_cut_ends_it_and_the_next_line_begins_anew),
         TEST(test_a_planned_hand_over_goes_on),
@@ -544,7 +667,9 @@ int main(void)
         TEST(test_a_reminder_does_not_interrupt),
         TEST(test_a_source_is_told_of_once_whatever_its_topics),
         TEST(test_what_nobody_can_bring_is_not_missed),
-        TEST(test_what_only_we_cannot_bring_is_missed),
+        TEST(test_what_was_refused_to_us_is_said_to_be_down),
+        TEST(test_what_was_not_answered_is_said_to_be_down),
+        TEST(test_of_a_line_that_ended_is_known_when_it_was_heard),
         TEST(test_the_least_heard_line_counts_as_long_as_it_is_up),
         TEST(test_who_takes_over_says_how_sources_stand),
         TEST(test_the_schedule_of_a_held_partition_rests),

@@ -26,6 +26,53 @@ static void source(void *ctx, const struct mlt_topic_instrument *instrument, boo
     (void)reason;
 }
 
+static void run_posted(void)
+{
+    const unsigned count = world.posted_count;
+    world.posted_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        world.posted[i].fn(world.posted[i].ctx);
+    }
+}
+
+/* Time passes by 5 ms, with all that is due; our own beats come back. */
+static void pass(int64_t ns)
+{
+    for (const int64_t end = world.now_ns + ns; world.now_ns < end; world.now_ns += 5 * MS) {
+        world.self_heard_ns = world.in_touch ? world.now_ns : world.self_heard_ns;
+        run_posted();
+        for (unsigned i = 0; i < world.timer_count; i++) {
+            struct fake_timer *timer = &world.timers[i];
+            if (timer->at_ns != 0 && timer->at_ns <= world.now_ns) {
+                timer->at_ns = 0;
+                timer->fn(timer->ctx);
+            }
+        }
+    }
+}
+
+static struct mlt_owners_beat of_other(uint64_t partitions, uint64_t epoch)
+{
+    struct mlt_owners_beat beat = { .boot = OTHER,
+                                    .replicas = 2,
+                                    .sent_ns = world.now_ns - 300 * S, /* by its clock */
+                                    .partitions = partitions };
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        if ((partitions >> p & 1) != 0) {
+            beat.epochs[p] = epoch;
+            beat.needs_ns[p] = 2 * S;
+            beat.plan_boots[p] = 5;
+            beat.plan_revisions[p] = 40;
+        }
+    }
+    return beat;
+}
+
+static void hear(const struct mlt_owners_beat *beat)
+{
+    world.ports.heard(world.ports.ctx, beat, world.now_ns);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -55,7 +102,12 @@ static int set_up(void **state)
     mlt_lines_init(&adapter->lines, &options, &ports, &adapter->topics);
     mlt_governor_init(&adapter->governor, 50, 1);
     mlt_rest_init(&adapter->rest, PARTITIONS, &adapter->governor, 1);
+    assert_int_equal(
+        mlt_rest_schedule(&adapter->rest, MLT_REST_EXCHANGE_INFO, 3600 * S, T0 + 3600 * S), MLT_OK);
     assert_int_equal(mlt_standby_start(adapter, NULL), MLT_OK);
+    const struct mlt_owners_beat beat = of_other(0, 0);
+    hear(&beat); /* it is there for a while */
+    pass(MLT_COVER_STEADY_NS + 100 * MS);
     return 0;
 }
 
@@ -71,50 +123,6 @@ static int tear_down(void **state)
     mlt_metrics_destroy(adapter->metrics);
     free(adapter);
     return 0;
-}
-
-static void run_posted(void)
-{
-    const unsigned count = world.posted_count;
-    world.posted_count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        world.posted[i].fn(world.posted[i].ctx);
-    }
-}
-
-/* Time passes by 5 ms, with all that is due; our own beats come back. */
-static void pass(int64_t ns)
-{
-    for (const int64_t end = world.now_ns + ns; world.now_ns < end; world.now_ns += 5 * MS) {
-        world.self_heard_ns = world.in_touch ? world.now_ns : world.self_heard_ns;
-        run_posted();
-        for (unsigned i = 0; i < world.timer_count; i++) {
-            struct fake_timer *timer = &world.timers[i];
-            if (timer->at_ns != 0 && timer->at_ns <= world.now_ns) {
-                timer->at_ns = 0;
-                timer->fn(timer->ctx);
-            }
-        }
-    }
-}
-
-static struct mlt_owners_beat of_other(uint64_t partitions, uint64_t epoch)
-{
-    struct mlt_owners_beat beat = { .boot = OTHER, .replicas = 2, .partitions = partitions };
-    for (uint32_t p = 0; p < PARTITIONS; p++) {
-        if ((partitions >> p & 1) != 0) {
-            beat.epochs[p] = epoch;
-            beat.needs_ns[p] = 2 * S;
-            beat.plan_boots[p] = 5;
-            beat.plan_revisions[p] = 40;
-        }
-    }
-    return beat;
-}
-
-static void hear(const struct mlt_owners_beat *beat)
-{
-    world.ports.heard(world.ports.ctx, beat, world.now_ns);
 }
 
 static void hear_speaker(uint64_t partitions)
@@ -181,7 +189,8 @@ static void test_one_that_is_warm_goes_on_from_there(void **state)
 {
     (void)state;
     pass(S);
-    const int64_t heard_ns = world.self_heard_ns;
+    const int64_t heard_ns = world.now_ns;
+    world.self_heard_ns = heard_ns;
     hear_speaker(0x3);
     assert_int_equal(world_owned().warm, 0);
     pass(200 * MS);
@@ -209,6 +218,90 @@ static void test_a_beat_counts_as_of_our_own_before_it(void **state)
     assert_int_equal(world.spoken[0].from_ns, before_ns - 2 * S - MLT_COVER_MARGIN_NS);
 }
 
+static void test_a_beat_that_waited_at_a_server_was_made_before(void **state)
+{
+    (void)state;
+    const struct mlt_owners_beat old = of_other(0x1, 50);
+    const int64_t made_ns = world.now_ns;
+    pass(6 * S); /* our own come back all the while, or first of all */
+    world.self_heard_ns = world.now_ns;
+    hear(&old);
+    pass(200 * MS);
+    take(0x1);
+    run_posted();
+    assert_in_range(world.spoken[0].from_ns, made_ns - 10 * MS - 2 * S - MLT_COVER_MARGIN_NS,
+                    made_ns - 2 * S - MLT_COVER_MARGIN_NS);
+}
+
+static void test_one_whose_line_is_mute_is_not_warm(void **state)
+{
+    (void)state;
+    static struct mlt_topic topic = { .wanted_by = 0x1 };
+    struct mlt_topic *items[] = { &topic };
+    topic.seats[0] = (struct mlt_seat){ .line = 3, .state = MLT_SEAT_ON };
+    topic.seats[1].line = MLT_LINE_NONE;
+    adapter->topics.items = items; /* one that stood all the time */
+    adapter->topics.count = 1;
+    adapter->lines.lines[3].state = MLT_LINE_UP;
+    adapter->lines.lines[3].heard_ns = world.now_ns - 24 * S; /* the next ping is on its way */
+    hear_speaker(0x1);
+    pass(200 * MS);
+    assert_int_equal(world_owned().warm, 0x1);
+    pass(S);
+    hear_speaker(0x1);
+    pass(200 * MS);
+    assert_int_equal(world_owned().warm, 0);
+    take(0x1);
+    run_posted();
+    assert_false(world.spoken[0].covered);
+    adapter->topics.items = NULL;
+    adapter->topics.count = 0;
+}
+
+static void test_a_claim_is_not_wanted_any_more_where_it_would_cost_something(void **state)
+{
+    (void)state;
+    pass(S);
+    take(0x1); /* wanted is known from now on; the loop has not heard */
+    assert_true(world.wanted(world.claims_ctx));
+    world.held_since_ns[0] = world.now_ns;
+    hear_speaker(0x1); /* it was only late */
+    assert_false(world.wanted(world.claims_ctx));
+}
+
+static void test_a_later_listing_is_not_told_over(void **state)
+{
+    (void)state;
+    adapter->topics.listing_ns = world.now_ns - 60 * S;
+    hear_speaker(0x1);
+    pass(2 * S);
+    take(0x1);
+    run_posted();
+    assert_int_equal(world.announced, 0);
+    assert_true(adapter->rest.entries[0]->due_ns <= world.now_ns); /* read first */
+    take(0x2);                                                     /* of which nobody told */
+    run_posted();
+    assert_int_equal(world.announced, 1);
+}
+
+static void test_what_a_line_that_ended_had_counts_until_that_is_heard(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    pass(S);
+    adapter->lines.ended_since_ns[0] = world.now_ns - 60 * S;
+    world.unacked_since_ns[0] = world.now_ns; /* SOURCE_DOWN */
+    mlt_standby_line_ended(adapter->standby);
+    pass(S);
+    assert_in_range(world_owned().needs_ns[0], 61 * S, 61 * S + 200 * MS);
+    assert_in_range(world_owned().needs_ns[1], 0, 105 * MS);
+    world.unacked_since_ns[0] = world.now_ns; /* what came later */
+    pass(200 * MS);
+    assert_in_range(world_owned().needs_ns[0], 200 * MS, 400 * MS);
+    assert_int_equal(adapter->lines.ended_since_ns[0], INT64_MAX);
+}
+
 static void test_one_that_is_cold_takes_nothing_from_one_that_lives(void **state)
 {
     (void)state;
@@ -231,8 +324,9 @@ static void test_one_that_is_cold_takes_nothing_from_one_that_lives(void **state
     assert_int_equal(fit(0x1), 0x1);
     hear_warm(0x1); /* somebody who would lose nothing goes first, */
     assert_int_equal(fit(0x1), 0);
-    pass(4 * S); /* but for one that does not take it */
-    assert_int_equal(fit(0x1), 0x1);
+    pass(3 * S); /* but for one that does not take it, */
+    hear_warm(0x1);
+    assert_int_equal(fit(0x1), 0x1); /* whatever it says */
     take(0x1);
     run_posted();
     assert_false(world.spoken[0].covered);
@@ -355,7 +449,8 @@ static void test_who_ends_hands_over_to_one_that_is_warm(void **state)
     hear_speaker(0x3);
     pass(20 * MS);
     assert_true(world.lines_ended);
-    assert_int_equal(world.speaks_at_end, 0); /* nothing is said to go down */
+    assert_int_equal(world.speaks_at_end, 0);    /* nothing is said to go down */
+    assert_true(world.held[0] && world.held[1]); /* nor is it waited for */
 }
 
 static void test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to(void **state)
@@ -452,6 +547,11 @@ int main(void)
         TEST(test_a_grant_that_could_not_be_posted_is_found),
         TEST(test_one_that_is_warm_goes_on_from_there),
         TEST(test_a_beat_counts_as_of_our_own_before_it),
+        TEST(test_a_beat_that_waited_at_a_server_was_made_before),
+        TEST(test_one_whose_line_is_mute_is_not_warm),
+        TEST(test_a_claim_is_not_wanted_any_more_where_it_would_cost_something),
+        TEST(test_a_later_listing_is_not_told_over),
+        TEST(test_what_a_line_that_ended_had_counts_until_that_is_heard),
         TEST(test_one_that_is_cold_takes_nothing_from_one_that_lives),
         TEST(test_it_says_how_far_back_another_one_would_begin),
         TEST(test_who_is_outbid_holds_and_stands_by),

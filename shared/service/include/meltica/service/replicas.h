@@ -46,7 +46,7 @@ struct mlt_replicas_ports {
      * which they came. NULL: ignored. */
     void (*heard)(void *ctx, const struct mlt_owners_beat *beat, int64_t heard_ns);
     /* Keeper: those of what is due that the service may claim, before that is told and counted; the
-     * others are asked about again after MLT_OWNERS_RETRY_NS. NULL: all. */
+     * others are asked about again with each beat. NULL: all. */
     uint64_t (*fit)(void *ctx, uint64_t partitions);
     void *ctx;
 };

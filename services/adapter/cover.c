@@ -40,7 +40,7 @@ int64_t mlt_cover_made(struct mlt_cover_peer peers[MLT_COVER_PEERS_MAX],
     if (at_ns - peer->first_ns < MLT_COVER_STEADY_NS) {
         return INT64_MIN;
     }
-    return least(at_ns, beat->sent_ns + least(peer->ahead_ns, peer->ahead_last_ns));
+    return beat->sent_ns + least(peer->ahead_ns, peer->ahead_last_ns);
 }
 
 void mlt_cover_heard(struct mlt_cover_said *said, const struct mlt_owners_beat *beat,
@@ -67,8 +67,8 @@ void mlt_cover_heard(struct mlt_cover_said *said, const struct mlt_owners_beat *
 
 int64_t mlt_cover_from(const struct mlt_cover_said *said)
 {
-    if (said->boot == 0 || said->plan_boot == 0 || said->heard_ns == INT64_MIN ||
-        said->need_ns < 0 || said->need_ns > INT64_MAX - MLT_COVER_MARGIN_NS ||
+    if (said->boot == 0 || said->plan_boot == 0 || said->need_ns < 0 ||
+        said->need_ns > INT64_MAX - MLT_COVER_MARGIN_NS ||
         said->heard_ns < INT64_MIN + MLT_COVER_MARGIN_NS + said->need_ns) {
         return INT64_MIN;
     }

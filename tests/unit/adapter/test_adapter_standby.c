@@ -176,6 +176,19 @@ static void test_what_waited_somewhere_was_made_before(void **state)
     assert_int_equal(made(6, now, now + 7 * S), INT64_MIN);
 }
 
+static void test_a_window_that_begins_late_does_not_forget_the_one_before(void **state)
+{
+    (void)state;
+    memset(peers, 0, sizeof peers);
+    int64_t now = 1000 * S;
+    for (unsigned i = 0; i < 250; i++, now += 100 * MS) {
+        (void)made(5, now, now);
+    }
+    /* From here on all comes 6 s later than it was made. */
+    assert_int_equal(made(5, now, now + 6 * S), now);
+    assert_int_equal(made(5, now + 100 * MS, now + 6 * S), now + 100 * MS);
+}
+
 static void test_a_clock_that_drifts_is_followed(void **state)
 {
     (void)state;
@@ -657,6 +670,7 @@ int main(void)
         cmocka_unit_test(test_the_last_word_of_whoever_speaks_counts),
         cmocka_unit_test(test_who_names_it_no_more_released_it),
         cmocka_unit_test(test_what_waited_somewhere_was_made_before),
+        cmocka_unit_test(test_a_window_that_begins_late_does_not_forget_the_one_before),
         cmocka_unit_test(test_a_clock_that_drifts_is_followed),
         cmocka_unit_test(test_of_many_peers_the_least_heard_is_forgotten),
         TEST(test_a_topic_is_brought_from_its_acknowledgement_on),

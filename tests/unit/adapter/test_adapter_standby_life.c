@@ -258,6 +258,29 @@ static void test_one_whose_line_is_mute_is_not_warm(void **state)
     adapter->topics.count = 0;
 }
 
+static void test_one_that_does_not_bring_a_topic_is_covered_and_not_warm(void **state)
+{
+    (void)state;
+    char token[] = "A-B";
+    struct mlt_topic_instrument instrument = { .token = token };
+    struct mlt_topic topic = { .wanted_by = 0x1, .instrument = &instrument };
+    struct mlt_topic *items[] = { &topic };
+    topic.seats[0].line = topic.seats[1].line = MLT_LINE_NONE;
+    adapter->topics.items = items;
+    adapter->topics.count = 1;
+    hear_speaker(0x1);
+    pass(200 * MS);
+    assert_int_equal(world_owned().warm, 0);
+    assert_int_equal(fit(0x1), 0);
+    pass(S);
+    take(0x1); /* its source is said to be down */
+    run_posted();
+    assert_true(world.spoken[0].covered);
+    assert_true(instrument.down);
+    adapter->topics.items = NULL;
+    adapter->topics.count = 0;
+}
+
 static void test_a_claim_is_not_wanted_any_more_where_it_would_cost_something(void **state)
 {
     (void)state;
@@ -549,6 +572,7 @@ int main(void)
         TEST(test_a_beat_counts_as_of_our_own_before_it),
         TEST(test_a_beat_that_waited_at_a_server_was_made_before),
         TEST(test_one_whose_line_is_mute_is_not_warm),
+        TEST(test_one_that_does_not_bring_a_topic_is_covered_and_not_warm),
         TEST(test_a_claim_is_not_wanted_any_more_where_it_would_cost_something),
         TEST(test_a_later_listing_is_not_told_over),
         TEST(test_what_a_line_that_ended_had_counts_until_that_is_heard),

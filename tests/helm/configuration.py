@@ -20,7 +20,7 @@ MANAGED = {
         "tls_ca_file", "tls_cert_file", "tls_key_file", "instance", "replica", "replicas", "partitions", "provision",
         "stream_replicas", "http_host", "http_port",
     },
-    "adapter": {"ca_file"},
+    "adapter": {"ca_file", "hot_standby"},
     "dispatcher": {"table"},
     "controlBus": {"policy"},
     "console": {"web_dir"},

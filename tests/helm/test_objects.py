@@ -117,6 +117,29 @@ class Settings(unittest.TestCase):
         alone = environment(one(with_values({}), "Deployment", "-data-bus")["spec"]["template"]["spec"])
         self.assertNotIn("MELTICA_REPLICAS", alone)
 
+    def test_a_hot_standby_is_a_second_adapter_with_the_same_weight(self):
+        objects = with_values({"adapter": {"hotStandby": True}})
+        workload = one(objects, "StatefulSet", "-adapter")
+        spec = workload["spec"]["template"]["spec"]
+        entries = environment(spec)
+        self.assertEqual(entries["MELTICA_REPLICA"]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.labels['apps.kubernetes.io/pod-index']")
+        self.assertEqual((entries["MELTICA_REPLICAS"]["value"], workload["spec"]["replicas"]), ("2", 2))
+        self.assertEqual((entries["MELTICA_HOT_STANDBY"]["value"], entries["MELTICA_EGRESS"]["value"]), ("true", "meltica"))
+        self.assertGreaterEqual(workload["spec"]["minReadySeconds"], 60)
+        self.assertEqual(spec["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"]["app.kubernetes.io/component"], "adapter")
+        self.assertEqual({o["kind"] for o in objects if o["metadata"]["name"].endswith("-adapter")}, {"NetworkPolicy", "PodDisruptionBudget", "Service", "StatefulSet"})
+        # An egress of its own stands, and once.
+        named = with_values({"adapter": {"hotStandby": True, "config": {"egress": "office"}}})
+        container = one(named, "StatefulSet", "-adapter")["spec"]["template"]["spec"]["containers"][0]
+        self.assertEqual([e["value"] for e in container["env"] if e["name"] == "MELTICA_EGRESS"], ["office"])
+        # So do the simulator's addresses.
+        simulated = with_values({"adapter": {"hotStandby": True}, "simulator": {"enabled": True}})
+        entries = environment(one(simulated, "StatefulSet", "-adapter")["spec"]["template"]["spec"])
+        self.assertIn("simulator", entries["MELTICA_WS_URL"]["value"])
+        # One that is alone brings its partitions as it is told to, and claims nothing.
+        alone = environment(one(with_values({}), "Deployment", "-adapter")["spec"]["template"]["spec"])
+        self.assertFalse({"MELTICA_HOT_STANDBY", "MELTICA_REPLICAS", "MELTICA_EGRESS"} & set(alone))
+
     def test_dispatchers_stand_by_by_their_ordinal(self):
         objects = with_values({"dispatcher": {"replicas": 2, "tableFile": "/table.json"}})
         workload = one(objects, "StatefulSet", "-dispatcher")

@@ -114,6 +114,8 @@ class Values(unittest.TestCase):
             ({"partitions": 65}, "partitions"),
             ({"conductor": {"replicas": 0}}, "replicas"),
             ({"dispatcher": {"replicas": 0}}, "replicas"),
+            ({"adapter": {"hotStandby": 2}}, "hotStandby"),
+            ({"adapter": {"config": {"hotStandby": True}}}, "hotStandby"),
             ({"conductor": {"config": {"throttleMs": "100"}}}, "throttleMs"),
             ({"conductor": {"config": {"throttleMs": 60001}}}, "throttleMs"),
             ({"conductor": {"config": {"throttle_ms": 100}}}, "throttle_ms"),

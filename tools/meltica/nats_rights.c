@@ -18,10 +18,13 @@ struct rights {
 
 static const struct rights services[MLT_NATS_SERVICES] = {
     { .micro = "meltica-adapter",
-      .publish = { "meltica.int.native.*", "meltica.int.plan.status", "$KV.meltica-weight.*" },
+      .publish = { "meltica.int.native.*", "meltica.int.plan.status", "$KV.meltica-weight.*",
+                   "meltica.int.owners.adapter", "$KV.meltica-owners.adapter.*",
+                   "$JS.API.STREAM.PURGE.KV_meltica-owners" },
       .subscribe = { "meltica.int.repeat.adapter.*", "meltica.int.ack.adapter", "meltica.int.plan",
-                     "meltica.int.fetch", "$KV.meltica-weight.*" },
-      .streams = { "KV_meltica-weight" } },
+                     "meltica.int.fetch", "$KV.meltica-weight.*", "meltica.int.owners.adapter",
+                     "$KV.meltica-owners.adapter.*" },
+      .streams = { "KV_meltica-weight", "KV_meltica-owners" } },
     { .micro = "meltica-dispatcher",
       .publish = { "meltica.int.canonical.*", "meltica.int.repeat.adapter.*",
                    "meltica.int.ack.adapter", "meltica.int.plan", "meltica.int.fetch",

@@ -62,7 +62,7 @@ static const struct family families[] = {
     { "meltica.int.owners.conductor", "c", "c" },
     { "meltica.int.owners.data-bus", "b", "b" },
     { "meltica.int.owners.dispatcher", "d", "d" },
-    { "meltica.int.owners.adapter", "", "" },
+    { "meltica.int.owners.adapter", "a", "a" },
     { "meltica.int.audit.rejected", "k", "o" },
     { "meltica.int.audit.expired", "dk", "o" },
     { "meltica.int.rejected.trade.parse", "d", "" },
@@ -89,7 +89,7 @@ static const struct family families[] = {
     { "$KV.meltica-owners.conductor.3", "c", "c" },
     { "$KV.meltica-owners.data-bus.3", "b", "b" },
     { "$KV.meltica-owners.dispatcher.3", "d", "d" },
-    { "$KV.meltica-owners.adapter.3", "", "" },
+    { "$KV.meltica-owners.adapter.3", "a", "a" },
     { "$KV.meltica-weight.home", "a", "a" },
     { "$KV.meltica-weight.home.more", "", "" },
     { "$KV.meltica-snapshots.BTC-USDT", "c", "" },
@@ -101,7 +101,7 @@ static const struct family families[] = {
     { "$JS.API.STREAM.LIST", "", "" },
     { "$JS.API.STREAM.CREATE.OTHER", "", "" },
     { "$JS.API.DIRECT.GET.KV_meltica-snapshots.$KV.meltica-snapshots.BTC-USDT", "cop", "" },
-    { "$JS.API.STREAM.PURGE.KV_meltica-owners", "dcb", "" },
+    { "$JS.API.STREAM.PURGE.KV_meltica-owners", "adcb", "" },
     { "$JS.ACK.MELTICA_CONTROL.x.1.1.1.1.0", "", "" },
     { "$SYS.REQ.SERVER.PING", "", "" },
     /* Services as NATS sees them. */
@@ -131,10 +131,10 @@ static const struct family families[] = {
 static const struct {
     const char *name, *users, *readers;
 } streams[] = {
-    { "MELTICA_CONTROL", "dk", "" },    { "MELTICA_AUDIT", "dk", "o" },
-    { "MELTICA_REJECTED", "d", "" },    { "MELTICA_JOURNAL", "b", "o" },
-    { "KV_meltica-dispatch", "d", "" }, { "KV_meltica-instruments", "d", "" },
-    { "KV_meltica-owners", "dcb", "" }, { "KV_meltica-snapshots", "c", "o" },
+    { "MELTICA_CONTROL", "dk", "" },     { "MELTICA_AUDIT", "dk", "o" },
+    { "MELTICA_REJECTED", "d", "" },     { "MELTICA_JOURNAL", "b", "o" },
+    { "KV_meltica-dispatch", "d", "" },  { "KV_meltica-instruments", "d", "" },
+    { "KV_meltica-owners", "adcb", "" }, { "KV_meltica-snapshots", "c", "o" },
     { "KV_meltica-weight", "a", "" },
 };
 
@@ -298,7 +298,7 @@ static void expect(struct client *c, unsigned user, bool publish, const char *su
 static void try_stream(struct client *c, unsigned user, size_t s)
 {
     char subject[128], all[16], info[16];
-    const char *purgers = strcmp(streams[s].name, "KV_meltica-owners") == 0 ? "dcb" : "";
+    const char *purgers = strcmp(streams[s].name, "KV_meltica-owners") == 0 ? "adcb" : "";
     (void)snprintf(all, sizeof all, "%s%s", streams[s].users, streams[s].readers);
     /* Observers see how each is, principals how the books' bucket is. */
     (void)snprintf(info, sizeof info, "%so%s", streams[s].users,

@@ -242,9 +242,11 @@ void sim_server_shutdown_notice(struct sim_server *server)
     }
 }
 
-void sim_server_end_lines(struct sim_server *server, uint16_t code)
+void sim_server_end_lines(struct sim_server *server, uint16_t code, size_t newest)
 {
-    for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
+    size_t left = newest > 0 ? newest : SIZE_MAX;
+    for (struct sim_line *line = server->hub.newest; line != NULL && left > 0; line = line->older) {
+        left--;
         line->killed = line->killed || code == 0;
         sim_line_finish(&server->hub, line, code > 0 ? code : 1006, code > 0 ? "fault" : "");
     }
@@ -345,9 +347,11 @@ void sim_server_silence(struct sim_server *server, int64_t ms, bool pings)
     }
 }
 
-void sim_server_freeze(struct sim_server *server)
+void sim_server_freeze(struct sim_server *server, size_t newest)
 {
-    for (struct sim_line *line = server->hub.oldest; line != NULL; line = line->newer) {
+    size_t left = newest > 0 ? newest : SIZE_MAX;
+    for (struct sim_line *line = server->hub.newest; line != NULL && left > 0; line = line->older) {
+        left--;
         line->frozen = true;
         (void)lws_rx_flow_control(line->wsi, 0);
         mlt_buf_clear(&line->out); /* it would hold the market up */

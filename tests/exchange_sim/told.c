@@ -16,6 +16,7 @@
 #define AFTER_S_MAX 31536000.0
 #define PREFIX "/sim/"
 #define EXTENT_MAX (INT64_C(1) << 30)
+#define NEWEST_MAX 100000
 
 struct entry {
     int64_t after_ns; /* the market's beginning */
@@ -101,12 +102,15 @@ static enum mlt_status shutdown_notice(struct telling *t)
 
 static enum mlt_status end_lines(struct telling *t)
 {
-    int64_t code = 0;
+    int64_t code = 0, newest = 0;
     if (!number(t, "code", 0, 4999, &code) || (code > 0 && code < 1000)) {
         return wrong(t, "code is 0 or that of a close frame");
     }
+    if (!number(t, "newest", 0, NEWEST_MAX, &newest)) {
+        return wrong(t, "newest is no number up to 100000");
+    }
     if (!t->check) {
-        sim_server_end_lines(t->server, (uint16_t)code);
+        sim_server_end_lines(t->server, (uint16_t)code, (size_t)newest);
     }
     return lines_answer(t);
 }
@@ -137,8 +141,12 @@ static enum mlt_status silence(struct telling *t)
 
 static enum mlt_status half_open(struct telling *t)
 {
+    int64_t newest = 0;
+    if (!number(t, "newest", 0, NEWEST_MAX, &newest)) {
+        return wrong(t, "newest is no number up to 100000");
+    }
     if (!t->check) {
-        sim_server_freeze(t->server);
+        sim_server_freeze(t->server, (size_t)newest);
     }
     return lines_answer(t);
 }
@@ -300,10 +308,10 @@ static const struct {
     enum mlt_status (*tell)(struct telling *telling);
 } words[] = {
     { "shutdown-notice", "", shutdown_notice },
-    { "end-lines", " code ", end_lines },
+    { "end-lines", " code newest ", end_lines },
     { "stall", " ms ", stall },
     { "silence", " ms pings ", silence },
-    { "half-open", "", half_open },
+    { "half-open", " newest ", half_open },
     { "unheard", " messages ", unheard },
     { "unanswered", " messages ", unanswered },
     { "hollow-acks", " messages ", hollow_acks },

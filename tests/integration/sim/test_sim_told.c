@@ -123,6 +123,31 @@ static void test_half_open_line_stays_and_says_nothing(void **state)
     raw_ws_close(&next);
 }
 
+static void test_the_newest_lines_alone(void **state)
+{
+    (void)state;
+    struct raw_ws first, second;
+    start_market(NULL);
+    open_line(&first, &sim, "/stream?streams=sym0001usdt@bookTicker");
+    open_line(&second, &sim, "/stream?streams=sym0001usdt@bookTicker");
+    expect_flow(&first);
+    expect_flow(&second);
+    tell("half-open?newest=1");
+    assert_false(receive(&second, 0, 0).gone);
+    assert_int_equal(status_number("half_open"), 1);
+    expect_flow(&first);
+    raw_ws_close(&second);
+    await_status("connections", 1);
+    open_line(&second, &sim, "/stream?streams=sym0001usdt@bookTicker");
+    expect_flow(&second);
+    tell("end-lines?newest=1");
+    assert_true(receive(&second, 0, 0).gone);
+    await_status("connections", 1);
+    expect_flow(&first);
+    raw_ws_close(&first);
+    raw_ws_close(&second);
+}
+
 static void test_silence_with_pings_loses_what_was_to_come(void **state)
 {
     (void)state;
@@ -282,6 +307,8 @@ static void test_what_cannot_be_told_is_refused(void **state)
     refuse("silence?pings=2");
     refuse("stall?mss=5");
     refuse("end-lines?code=999");
+    refuse("end-lines?newest=-1");
+    refuse("half-open?newest=x");
     refuse("script?faults=dropp");
     refuse("script");
     struct raw_response told;
@@ -524,6 +551,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_half_open_line_stays_and_says_nothing),
+        TEST(test_the_newest_lines_alone),
         TEST(test_silence_with_pings_loses_what_was_to_come),
         TEST(test_silence_without_pings_says_nothing_and_ends),
         TEST(test_messages_unheard_unanswered_and_acknowledged_for_nothing),

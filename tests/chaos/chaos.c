@@ -12,6 +12,7 @@
 
 #include "chaos_consumer.h"
 #include "chaos_options.h"
+#include "chaos_replicas.h"
 #include "long_run.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/hash.h"
@@ -26,6 +27,7 @@
 #define DELIVERED_NS (2 * MLT_NS_PER_S) /* from the last fault to where what comes is proof */
 #define NOTICE_NS (15 * MLT_NS_PER_S)   /* for the Adapter, of what it has to find out itself */
 #define ATTEMPTS_S 300u
+#define ADAPTERS 2u
 #define HOME_NS                                                                                    \
     (20 * MLT_NS_PER_S) /* until each replica has its own back: 10 s after it lost it              \
                          */
@@ -54,12 +56,7 @@ static const char table[] =
 
 static const char *const victims[CHAOS_SHUTDOWN_NOTICE] = { "adapter",  "dispatcher",  "conductor",
                                                             "data-bus", "control-bus", "nats" };
-/* Those that stand in for the victims of these names; NULL: nobody does. */
-static const char *const stand_ins[CHAOS_SHUTDOWN_NOTICE] = {
-    [CHAOS_KILL_DISPATCHER] = "dispatcher-2",
-    [CHAOS_KILL_CONDUCTOR] = "conductor-2",
-    [CHAOS_KILL_DATA_BUS] = "data-bus-2",
-};
+static const char *const adapters[ADAPTERS] = { "adapter", "adapter-2" };
 
 /* ---- the plan: which fault is next ---- */
 
@@ -109,7 +106,7 @@ struct watch {
     unsigned seconds;
     int64_t looked_ns;
     bool exchange_gone;
-    uint64_t rollovers; /* of the Adapter that runs */
+    uint64_t rollovers[ADAPTERS]; /* of those that run */
 };
 static struct watch watch;
 
@@ -199,18 +196,22 @@ static void read_exchange(void)
     mlt_buf_fini(&body);
 }
 
-/* Counted by one that is killed now and then: what it made since it was asked last may be lost. */
+/* Counted by those that are killed now and then: what they made since they were asked last may be
+ * lost. */
 static void read_rollovers(void)
 {
-    struct mlt_buf body;
-    mlt_buf_init(&body, 4u << 20);
-    if (mlt_stack_try_get(&stack, "adapter", "/metrics", &body)) {
-        const uint64_t made =
-            mlt_scrape_sum(mlt_buf_view(&body), "meltica_adapter_line_rollovers_total", "");
-        result.rollovers += made < watch.rollovers ? made : made - watch.rollovers;
-        watch.rollovers = made;
+    for (unsigned i = 0; i < ADAPTERS && i < result.plan->replicas; i++) {
+        struct mlt_buf body;
+        mlt_buf_init(&body, 4u << 20);
+        if (mlt_stack_try_get(&stack, adapters[i], "/metrics", &body)) {
+            const uint64_t made =
+                mlt_scrape_sum(mlt_buf_view(&body), "meltica_adapter_line_rollovers_total", "");
+            const uint64_t before = watch.rollovers[i];
+            result.rollovers += made < before ? made : made - before;
+            watch.rollovers[i] = made;
+        }
+        mlt_buf_fini(&body);
     }
-    mlt_buf_fini(&body);
 }
 
 static void note_ended(const char *name)
@@ -234,10 +235,11 @@ static void count_ended(void)
             mlt_stack_kill(&stack, victims[i]);
             mlt_stack_run(&stack, victims[i]);
         }
-        if (stand_ins[i] != NULL && mlt_stack_gone(&stack, stand_ins[i])) {
-            note_ended(stand_ins[i]);
-            mlt_stack_kill(&stack, stand_ins[i]);
-            mlt_stack_run(&stack, stand_ins[i]);
+        const char *stand_in = chaos_stand_in((enum chaos_kind)i);
+        if (stand_in != NULL && mlt_stack_gone(&stack, stand_in)) {
+            note_ended(stand_in);
+            mlt_stack_kill(&stack, stand_in);
+            mlt_stack_run(&stack, stand_in);
         }
     }
     if (!watch.exchange_gone && mlt_stack_gone(&stack, "exchange")) {
@@ -305,7 +307,11 @@ static bool lines_let_go(const char *member)
 
 static uint64_t reminders(void)
 {
-    return mlt_stack_metric(&stack, "adapter", "meltica_adapter_reminders_total", "");
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < ADAPTERS && i < result.plan->replicas; i++) {
+        sum += mlt_stack_metric(&stack, adapters[i], "meltica_adapter_reminders_total", "");
+    }
+    return sum;
 }
 
 /* False: it did not within its patience, and it is over all the same. */
@@ -341,38 +347,24 @@ static void change_listing(void)
 
 /* ---- replicas ---- */
 
-/* Each Conductor has its half, the first Data Bus publishes, and one Dispatcher, whichever,
- * dispatches. */
-static bool owners_home(void)
-{
-    static const char owned[] = "meltica_conductor_owned_partitions";
-    static const char dispatches[] = "meltica_dispatcher_active";
-    static const char active[] = "meltica_bus_active";
-    const uint64_t half = mlt_stack_metric(&stack, "conductor", owned, "");
-    return half > 0 && mlt_stack_metric(&stack, "conductor-2", owned, "") == half &&
-           mlt_stack_metric(&stack, "data-bus", active, "") == 1 &&
-           mlt_stack_metric(&stack, "data-bus-2", active, "") == 0 &&
-           mlt_stack_metric(&stack, "dispatcher", dispatches, "") +
-                   mlt_stack_metric(&stack, "dispatcher-2", dispatches, "") ==
-               1;
-}
-
 /* One of the two, by the dice, stays dead until every book is LIVE again by the other, and comes
  * back. The next fault waits until each has its own: of two neighbours that change at once nobody
  * can vouch for what was between them. */
 static void kill_one_of_two(enum chaos_kind kind, uint64_t dice, struct chaos_fault *fault)
 {
-    const char *victim = dice % 2 == 0 ? victims[kind] : stand_ins[kind];
+    const char *victim = dice % 2 == 0 ? victims[kind] : chaos_stand_in(kind);
+    const struct chaos_takeover before = chaos_takeover_begin(&group, kind, victim);
     mlt_stack_kill(&stack, victim);
     fault->end_ns = mlt_clock_wall_ns();
     chaos_group_fault(&group, fault);
     bool stopped = await_books(fault->begin_ns, fault->end_ns, mlt_clock_mono_ns() + PATIENCE_NS);
+    chaos_takeover_end(&group, &before);
     mlt_stack_run(&stack, victim);
     const int64_t until_ns = mlt_clock_mono_ns() + HOME_NS;
     bool home = false;
     while (!home && !stopped && mlt_clock_mono_ns() < until_ns) {
         stopped = pass_time(mlt_clock_mono_ns() + 50 * MLT_NS_PER_MS);
-        home = owners_home();
+        home = chaos_replicas_home(&stack);
     }
     if (!home && !stopped) {
         (void)fprintf(stderr, "chaos: %s does not have its own back\n", victim);
@@ -438,7 +430,7 @@ static void hurt(enum chaos_kind kind, struct script *script)
         if (kind == CHAOS_KILL_NATS) {
             chaos_group_outage(&group, fault.begin_ns, false);
         }
-        if (result.plan->replicas > 1 && stand_ins[kind] != NULL) {
+        if (result.plan->replicas > 1 && chaos_stand_in(kind) != NULL) {
             kill_one_of_two(kind, dice, &fault);
             known = true;
             result.kills++;
@@ -465,24 +457,6 @@ static void hurt(enum chaos_kind kind, struct script *script)
 
 /* ---- run ---- */
 
-static void add_replicas(struct mlt_stack_options *to)
-{
-    static const char *const first[] = { "--replicas", "2", NULL };
-    static const char *const conductor[] = { "--instance", "conductor-1", "--replica", "1",
-                                             "--replicas", "2",           NULL };
-    static const char *const data_bus[] = { "--instance", "data-bus-1", "--replica", "1",
-                                            "--replicas", "2",          NULL };
-    static const char *const dispatcher[] = { "--instance", "dispatcher-1", "--replica",
-                                              "1",          "--replicas",   "2",
-                                              NULL };
-    memcpy(to->conductor, first, sizeof first);
-    memcpy(to->dispatcher, first, sizeof first);
-    memcpy(to->second_dispatcher, dispatcher, sizeof dispatcher);
-    memcpy(to->data_bus, first, sizeof first);
-    memcpy(to->second_conductor, conductor, sizeof conductor);
-    memcpy(to->second_data_bus, data_bus, sizeof data_bus);
-}
-
 static void start(const struct chaos_plan *plan, const char *table_path)
 {
     static char symbols[16], rate[24], seed[24], weight[16], life[16], rollover[16];
@@ -503,7 +477,7 @@ static void start(const struct chaos_plan *plan, const char *table_path)
         .table = table_path,
     };
     if (plan->replicas > 1) {
-        add_replicas(&options);
+        chaos_replicas_add(&options);
     }
     mlt_stack_start(&stack, &options);
     (void)fprintf(stderr, "chaos: NATS at %s, exchange at %s, seed %s\n", stack.nats_url,
@@ -602,9 +576,9 @@ static void settle(const struct chaos_plan *plan)
 
 static void end_services(void)
 {
-    static const char *const services[] = { "adapter",   "dispatcher",  "dispatcher-2",
-                                            "conductor", "conductor-2", "data-bus-2",
-                                            "data-bus",  "control-bus" };
+    static const char *const services[] = { "adapter",      "adapter-2", "dispatcher",
+                                            "dispatcher-2", "conductor", "conductor-2",
+                                            "data-bus-2",   "data-bus",  "control-bus" };
     const unsigned count = sizeof services / sizeof services[0];
     for (unsigned i = 0; i < count; i++) {
         if (mlt_stack_pid(&stack, services[i]) == 0) {

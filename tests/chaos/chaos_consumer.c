@@ -311,6 +311,17 @@ bool chaos_group_live(struct chaos_group *group, int64_t came_ns, int64_t receiv
     return live;
 }
 
+uint64_t chaos_group_told(struct chaos_group *group, enum mlt_status_kind kind)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
+        (void)pthread_mutex_lock(&group->consumers[i].lock);
+        sum += group->consumers[i].ledger.by_status[kind];
+        (void)pthread_mutex_unlock(&group->consumers[i].lock);
+    }
+    return sum;
+}
+
 void chaos_group_outage(struct chaos_group *group, int64_t at_ns, bool over)
 {
     for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {

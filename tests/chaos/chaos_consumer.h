@@ -50,6 +50,8 @@ void chaos_group_compare(struct chaos_group *group);
 void chaos_group_fault(struct chaos_group *group, const struct chaos_fault *fault);
 unsigned chaos_group_judge(struct chaos_group *group);
 bool chaos_group_live(struct chaos_group *group, int64_t came_ns, int64_t received_ns);
+/* How often all of them together were told a STATUS of that kind so far. */
+uint64_t chaos_group_told(struct chaos_group *group, enum mlt_status_kind kind);
 void chaos_group_outage(struct chaos_group *group, int64_t at_ns, bool over);
 /* What the exchange has sent: the last ids of each of its symbols; false: it does not answer. */
 bool chaos_read_heads(struct mlt_stack *stack, unsigned symbols, struct chaos_heads *heads);

@@ -280,6 +280,13 @@ static void put_ends(struct report *r)
     check(r, "no_crash", c->ended_unasked == 0 && c->bad_exits == 0,
           "%" PRIu64 " ended unasked, %" PRIu64 " with another status than 0 %s", c->ended_unasked,
           c->bad_exits, c->first_bad_end);
+    cJSON *takeovers = cJSON_AddObjectToObject(r->json, "adapter_takeovers");
+    put(takeovers, "covered", (double)c->takeovers_covered);
+    put(takeovers, "told", (double)c->takeovers_told);
+    check(r, "covered_is_silent", c->takeovers_lost == 0,
+          "%" PRIu64 " partitions taken from killed Adapters, %" PRIu64
+          " of them covered; LOST of those that were: %" PRIu64,
+          c->takeovers_covered + c->takeovers_told, c->takeovers_covered, c->takeovers_lost);
     check(r, "owners_came_back", c->not_home == 0, "%" PRIu64 " replicas without their own",
           c->not_home);
 }

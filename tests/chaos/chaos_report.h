@@ -18,8 +18,8 @@ struct chaos_plan {
     const char *report; /* file, .json */
     int64_t seconds;
     unsigned symbols, rate, faults_per_minute, weight_limit, recovery_ms;
-    unsigned replicas; /* 2: of Dispatcher, Conductor and Data Bus, one stays dead until the other
-                          stood in */
+    unsigned replicas; /* 2: of Adapter, Dispatcher, Conductor and Data Bus, one stays dead until
+                          the other stood in */
     uint64_t only;     /* bit k: only these kinds; plan or script without any: every one of it */
     uint64_t seed;
 };
@@ -46,6 +46,9 @@ struct chaos_result {
     uint64_t ended_unasked, bad_exits, error_lines;
     char first_bad_end[512], first_error[512];
     uint64_t steps, kills, rollovers;
+    /* Of partitions by the hot standby of a killed Adapter: with nothing lost by its word; with
+     * LOST; how often LOST was told all the same where it was only the former. */
+    uint64_t takeovers_covered, takeovers_told, takeovers_lost;
     uint64_t not_home; /* replicas that did not get their own back in time */
     struct mlt_latency noticed[CHAOS_SCRIPT_KINDS]; /* until the Adapter found out by itself */
 };

@@ -98,9 +98,10 @@ static void assert_fields(const cJSON *r)
 
 /* How long a recovery took is about time, which a busy machine may not have. */
 static const char *const checks[] = {
-    "whole_duration",   "faults_made",   "no_wrong_book",     "no_silent_hole",
-    "no_duplicate",     "recovered",     "no_crash",          "no_lost_subscription",
-    "no_connect_storm", "within_weight", "consumers_kept_up", "owners_came_back",
+    "whole_duration",    "faults_made",   "no_wrong_book",     "no_silent_hole",
+    "no_duplicate",      "recovered",     "no_crash",          "no_lost_subscription",
+    "no_connect_storm",  "within_weight", "consumers_kept_up", "owners_came_back",
+    "covered_is_silent",
 };
 
 static void assert_passed(const cJSON *report)
@@ -134,21 +135,24 @@ static void test_half_a_minute_of_faults(void **state)
     cJSON_Delete(report);
 }
 
-/* The third of this seed is a Conductor, the fourth the Data Bus that publishes: each is dead until
- * the other one stood in for it. Without the exchange's own script, from whose faults a recovery
- * counts where they end later. */
+/* The third of this seed is a Conductor, the fourth the Data Bus that publishes, the eighth an
+ * Adapter: each is dead until the other one stood in for it. Without the exchange's own script,
+ * from whose faults a recovery counts where they end later. */
 static void test_replicas_stand_in(void **state)
 {
     (void)state;
     static struct plan made;
     struct long_run_rig c = { .heard = hear, .ctx = &made };
     cJSON *report = NULL;
-    start(&c, "29", "30", "2", "0");
+    start(&c, "29", "40", "2", "0");
     (void)long_run_rig_end(&c, &report);
     assert_passed(report);
-    assert_true(made.count >= 4);
+    assert_true(made.count >= 8);
     assert_string_equal(made.kinds[2], "kill_conductor");
     assert_string_equal(made.kinds[3], "kill_data_bus");
+    assert_string_equal(made.kinds[7], "kill_adapter");
+    const cJSON *taken = long_run_rig_object(report, "adapter_takeovers");
+    assert_true(long_run_rig_number(taken, "covered") + long_run_rig_number(taken, "told") > 0);
     /* By a stand-in, which believes a death after 0.8 s. */
     const cJSON *kinds = long_run_rig_object(long_run_rig_object(report, "recovery_ms"), "by_kind");
     assert_true(long_run_rig_number(long_run_rig_object(kinds, "kill_conductor"), "max") > 500);

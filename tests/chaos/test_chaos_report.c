@@ -103,6 +103,16 @@ static void test_owners(void **state)
     assert_fails("owners_came_back");
 }
 
+static void test_takeovers(void **state)
+{
+    (void)state;
+    result.takeovers_covered = 2;
+    result.takeovers_told = 2; /* said: that is what it is for */
+    assert_fails(NULL);
+    result.takeovers_lost = 1;
+    assert_fails("covered_is_silent");
+}
+
 static void test_load(void **state)
 {
     (void)state;
@@ -244,11 +254,11 @@ static void test_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        REPORT_TEST(test_all_is_well),   REPORT_TEST(test_duration),  REPORT_TEST(test_load),
-        REPORT_TEST(test_owners),        REPORT_TEST(test_faults),    REPORT_TEST(test_books),
-        REPORT_TEST(test_ledgers),       REPORT_TEST(test_consumers), REPORT_TEST(test_recovery),
-        REPORT_TEST(test_subscriptions), REPORT_TEST(test_exchange),  REPORT_TEST(test_ends),
-        REPORT_TEST(test_commands),      REPORT_TEST(test_rollovers),
+        REPORT_TEST(test_all_is_well), REPORT_TEST(test_duration),      REPORT_TEST(test_load),
+        REPORT_TEST(test_owners),      REPORT_TEST(test_takeovers),     REPORT_TEST(test_faults),
+        REPORT_TEST(test_books),       REPORT_TEST(test_ledgers),       REPORT_TEST(test_consumers),
+        REPORT_TEST(test_recovery),    REPORT_TEST(test_subscriptions), REPORT_TEST(test_exchange),
+        REPORT_TEST(test_ends),        REPORT_TEST(test_commands),      REPORT_TEST(test_rollovers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -424,7 +424,7 @@ void mlt_stack_start(struct mlt_stack *stack, const struct mlt_stack_options *op
         stack->seconds[i] = seconds[i][0] != NULL;
         p->preload = options->preload;
         add_arguments(p, common, sizeof common / sizeof common[0]);
-        add_arguments(p, seconds[i], i == 0 ? 12 : 8);
+        add_arguments(p, seconds[i], i == 0 ? 16 : 8);
     }
     add_arguments(process_of(stack, "conductor"), options->conductor, 8);
     add_arguments(process_of(stack, "data-bus"), options->data_bus, 8);

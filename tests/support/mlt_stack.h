@@ -67,7 +67,7 @@ struct mlt_stack_options {
     const char *adapter[12], *dispatcher[8], *conductor[8], *data_bus[8],
         *control_bus[8]; /* more options */
     /* Of a second one beside the first, "adapter-2" and so on; none: there is none. */
-    const char *second_adapter[12], *second_conductor[8], *second_data_bus[8],
+    const char *second_adapter[16], *second_conductor[8], *second_data_bus[8],
         *second_dispatcher[8];
     const char *table; /* dispatch table; NULL: the one that is shipped */
     bool without_jetstream;

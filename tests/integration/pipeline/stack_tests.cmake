@@ -99,6 +99,17 @@ target_include_directories(test_nats_cluster PRIVATE ../tools)
 set_tests_properties(test_nats_cluster PROPERTIES PROCESSORS 4 COST 90)
 add_dependencies(test_nats_cluster meltica meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
     meltica-data-bus meltica-control-bus)
+# Two Adapters, and one of them stands by. Judged as tests/chaos judges, and by a recording. Held to seconds.
+mlt_add_test(NAME test_hot_standby SOURCES test_hot_standby.c hot_rig.c hot_witness.c
+    LIBS mlt_sim_client mlt_chaos mlt_test_stack LABELS integration heavy
+    TIMEOUT 300)
+mlt_add_test(NAME test_hot_standby_recorded SOURCES test_hot_standby_recorded.c hot_rig.c LIBS mlt_test_stack PkgConfig::CJSON
+    LABELS integration TIMEOUT 300)
+foreach(name hot_standby hot_standby_recorded)
+    set_tests_properties(test_${name} PROPERTIES PROCESSORS 4 COST 90)
+    add_dependencies(test_${name} meltica meltica-exchange-sim meltica-adapter meltica-dispatcher meltica-conductor
+        meltica-data-bus meltica-control-bus)
+endforeach()
 # Minutes of weight: it waits for the exchange to grant more, and takes little meanwhile.
 mlt_add_test(NAME test_weight SOURCES test_weight.c LIBS mlt_test_stack LABELS integration heavy TIMEOUT 600)
 set_tests_properties(test_weight PROPERTIES PROCESSORS 1 COST 140)

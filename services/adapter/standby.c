@@ -13,6 +13,8 @@
 #define STALL_OVER_NS (2 * MLT_NS_PER_S)
 #define LEAVE_NS MLT_NS_PER_S
 #define MUTE_NS (25 * MLT_NS_PER_S) /* the exchange pings each 20 s */
+#define WARM_NS                                                                                    \
+    (3 * MLT_OWNERS_BEAT_NS) /* who is there and did not say that it is warm may become so */
 #define LEAVE_LOOK_NS (5 * MLT_NS_PER_MS)
 
 static uint64_t bit(uint32_t partition)
@@ -115,8 +117,13 @@ static void look(struct mlt_standby *s)
         }
         all_spoken = all_spoken && mlt_standby_spoken(s, p, now);
     }
-    s->own.warm = s->draining ? 0 : warm;
+    warm = s->draining ? 0 : warm;
+    const bool news = warm != s->own.warm;
+    s->own.warm = warm;
     (void)pthread_mutex_unlock(&s->lock);
+    if (news) { /* whoever ends meanwhile goes by it */
+        mlt_replicas_changed(s->replicas);
+    }
     if (all_spoken) { /* by somebody else, where not by this one */
         atomic_store(&s->unclaimed, false);
     }
@@ -284,10 +291,10 @@ static void end_lines(struct mlt_standby *s)
     mlt_adapter_end_lines(s->adapter);
 }
 
-static void await(struct mlt_standby *s, enum mlt_standby_end end)
+static void await(struct mlt_standby *s, enum mlt_standby_end end, int64_t for_ns)
 {
     s->end = end;
-    s->leave_by_ns = mlt_clock_mono_ns() + LEAVE_NS;
+    s->leave_by_ns = mlt_clock_mono_ns() + for_ns;
     mlt_timer_start(s->leave, 0);
 }
 
@@ -318,7 +325,7 @@ static void hand_over(struct mlt_standby *s)
     (void)pthread_mutex_unlock(&s->lock);
     adapter->speaks &= ~s->leaving; /* sources that go down are not said to */
     mlt_replicas_changed(s->replicas);
-    await(s, MLT_STANDBY_HANDS_OVER);
+    await(s, MLT_STANDBY_HANDS_OVER, LEAVE_NS);
 }
 
 /* Whoever was warm may have ended in that moment, too: then sources go down as ever. */
@@ -382,6 +389,17 @@ static void on_leave(void *ctx)
     }
 }
 
+/* Under the lock: that there is another Adapter. */
+static bool heard_lately(const struct mlt_standby *s, int64_t now)
+{
+    bool heard = false;
+    for (size_t i = 0; i < MLT_COVER_PEERS_MAX; i++) {
+        heard =
+            heard || (s->peers[i].boot != 0 && now - s->peers[i].last_ns < MLT_OWNERS_SILENCE_NS);
+    }
+    return heard;
+}
+
 void mlt_standby_drain(struct mlt_standby *standby)
 {
     struct mlt_standby *s = standby;
@@ -389,9 +407,12 @@ void mlt_standby_drain(struct mlt_standby *standby)
     s->drain_ns = mlt_clock_mono_ns();
     (void)pthread_mutex_lock(&s->lock);
     s->draining = true;
+    const bool beside = heard_lately(s, s->drain_ns);
+    bool all_guarded = true;
     for (uint32_t p = 0; p < s->adapter->partitions; p++) {
-        if (mlt_adapter_speaks(s->adapter, p) && guarded(s, p, s->drain_ns)) {
+        if (mlt_adapter_speaks(s->adapter, p) && (beside || guarded(s, p, s->drain_ns))) {
             s->leaving |= bit(p);
+            all_guarded = all_guarded && guarded(s, p, s->drain_ns);
         }
     }
     (void)pthread_mutex_unlock(&s->lock);
@@ -403,12 +424,12 @@ void mlt_standby_drain(struct mlt_standby *standby)
     }
     mlt_adapter_pause_lines(s->adapter, true);
     s->frozen = true;
-    await(s, MLT_STANDBY_SETTLES);
+    await(s, MLT_STANDBY_SETTLES, all_guarded ? LEAVE_NS : WARM_NS);
 }
 
 void mlt_standby_lines_ended(struct mlt_standby *standby)
 {
-    await(standby, MLT_STANDBY_LEAVES);
+    await(standby, MLT_STANDBY_LEAVES, LEAVE_NS);
 }
 
 /* ---- seen from outside ---- */

@@ -476,6 +476,49 @@ static void test_who_ends_hands_over_to_one_that_is_warm(void **state)
     assert_true(world.held[0] && world.held[1]); /* nor is it waited for */
 }
 
+static void test_one_that_just_becomes_warm_is_waited_for(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    hear_warm(0); /* it is there, and cold */
+    mlt_standby_drain(adapter->standby);
+    pass(100 * MS);
+    assert_false(world.lines_ended);
+    hear_warm(0x3);
+    pass(20 * MS);
+    assert_int_equal(world_owned().partitions, 0);
+    hear_speaker(0x3);
+    pass(20 * MS);
+    assert_true(world.lines_ended);
+    assert_int_equal(world.speaks_at_end, 0);
+}
+
+static void test_one_that_stays_cold_is_not_waited_for(void **state)
+{
+    (void)state;
+    take(0x3);
+    run_posted();
+    hear_warm(0);
+    mlt_standby_drain(adapter->standby);
+    pass(400 * MS);
+    assert_true(world.lines_ended);
+    assert_int_equal(world.speaks_at_end, 0x3);
+}
+
+static void test_who_becomes_warm_says_so_at_once(void **state)
+{
+    (void)state;
+    hear_speaker(0x3);
+    const unsigned before = world.beat_count;
+    pass(100 * MS);
+    assert_true(world.beat_count > before);
+    assert_int_equal(world.beats[world.beat_count - 1].warm, 0x3);
+    const unsigned then = world.beat_count;
+    pass(200 * MS);
+    assert_int_equal(world.beat_count, then); /* and once */
+}
+
 static void test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to(void **state)
 {
     (void)state;
@@ -582,6 +625,9 @@ int main(void)
         TEST(test_a_claim_that_is_outbid_before_it_is_heard_of_is_none),
         TEST(test_without_claims_nothing_is_taken),
         TEST(test_who_ends_hands_over_to_one_that_is_warm),
+        TEST(test_one_that_just_becomes_warm_is_waited_for),
+        TEST(test_one_that_stays_cold_is_not_waited_for),
+        TEST(test_who_becomes_warm_says_so_at_once),
         TEST(test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to),
         TEST(test_what_nobody_takes_goes_down_as_ever),
         TEST(test_without_a_warm_one_lines_end_at_once),

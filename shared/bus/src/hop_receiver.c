@@ -21,6 +21,8 @@
  * that the sender holds back instead of overwriting. One that does not come back is not. */
 #define ALIVE_NS (250 * MLT_NS_PER_MS)
 #define BUSY_NS_MAX (3 * MLT_NS_PER_S)
+/* A sender that lives says its head each 250 ms. */
+#define SILENT_NS (2 * MLT_NS_PER_S)
 
 struct partition {
     uint64_t boot;             /* 0: none seen yet */
@@ -32,6 +34,9 @@ struct partition {
     uint64_t handled, acked;   /* handled: may be acknowledged */
     uint64_t begin;            /* what is below it was acknowledged by a receiver before */
     unsigned heard_generation; /* connection on which the boot was last heard */
+    bool heard;                /* since the last tick */
+    bool silent;               /* for SILENT_NS, and nothing of it waits to be handled */
+    int64_t heard_ns;          /* the tick after it was, or the connection began */
     uint64_t left[LEFT_BOOTS]; /* boots that are over */
     unsigned left_next;
     bool away; /* somebody else's: nothing is taken, asked for or acknowledged */
@@ -184,12 +189,13 @@ enum verdict { TAKE, DROP, ASK };
 
 /* An owner that slept speaks before it learns that another one took over. Were it taken for new,
  * nobody would hear that one any more. Who claims nothing gives way to whoever has a claim, also
- * where that one was there first. */
+ * where that one was there first; but as it cannot claim it is heard again once that one is gone,
+ * or nobody would speak for the partition. */
 static bool replaced(const struct mlt_hop_receiver *r, const struct partition *p,
                      const struct mlt_hop *hop)
 {
     if (r->hear_unclaimed && hop->epoch == 0) {
-        return left(p, hop->boot);
+        return left(p, hop->boot) && !p->silent;
     }
     const bool again = left(p, hop->boot) && !(r->hear_unclaimed && p->unclaimed);
     return hop->epoch < p->epoch || (again && hop->epoch == p->epoch);
@@ -213,6 +219,8 @@ static enum verdict judge(struct mlt_hop_receiver *r, struct partition *p,
         p->epoch = hop->epoch;
     }
     p->heard_generation = mlt_bus_generation(r->bus);
+    p->heard = true;
+    p->silent = false;
     skip_evicted(r, p, hop);
     if (head) { /* in order with all that was sent: nothing above it exists */
         p->highest = hop->number + 1 > p->expected ? hop->number : p->expected - 1;
@@ -342,6 +350,7 @@ static void ask_all(struct mlt_hop_receiver *r, int64_t now)
         r->parts[i].ask_due = !r->parts[i].away;
         r->parts[i].asked_from = r->parts[i].expected;
         r->parts[i].asked_ns = now;
+        r->parts[i].heard_ns = now;
     }
 }
 
@@ -437,14 +446,28 @@ static void on_flush(void *ctx, unsigned stage)
     (void)pthread_mutex_unlock(&r->lock);
 }
 
+/* all_heard: whatever the boot has said was looked at. */
+static void look_for_silence(struct partition *p, int64_t now, bool all_heard)
+{
+    if (p->heard) {
+        p->heard = false;
+        p->heard_ns = now;
+    } else if (all_heard && now - p->heard_ns >= SILENT_NS) {
+        p->silent = true;
+    }
+}
+
 static void on_tick(void *ctx, int64_t now)
 {
     struct mlt_hop_receiver *r = ctx;
     const int64_t since = atomic_load(&r->busy_since_ns);
     const bool idle = since == 0 && mlt_bus_subscription_pending(r->sub) == 0;
+    const bool all_heard =
+        idle && mlt_bus_connected(r->bus) && mlt_bus_generation(r->bus) == r->generation;
     bool due = false;
     (void)pthread_mutex_lock(&r->lock);
     for (uint32_t i = 0; i < r->partitions; i++) {
+        look_for_silence(&r->parts[i], now, all_heard);
         due = (!r->parts[i].away && ask(r, &r->parts[i], now, idle)) || due;
     }
     (void)pthread_mutex_unlock(&r->lock);

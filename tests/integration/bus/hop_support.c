@@ -140,11 +140,15 @@ void far_on_other(void *ctx, const char *word, const struct mlt_bus_message *mes
     (void)pthread_mutex_unlock(&far->lock);
 }
 
-static bool await(struct far *far)
+static bool await_until(struct far *far, int64_t at)
 {
-    const int64_t at = mlt_clock_mono_ns() + WAIT_NS;
     const struct timespec until = { .tv_sec = at / MLT_NS_PER_S, .tv_nsec = at % MLT_NS_PER_S };
     return pthread_cond_timedwait(&far->changed, &far->lock, &until) == 0;
+}
+
+static bool await(struct far *far)
+{
+    return await_until(far, mlt_clock_mono_ns() + WAIT_NS);
 }
 
 static bool reached(const struct far *far, uint32_t partitions, uint64_t count)
@@ -177,6 +181,19 @@ bool far_await_elements(struct far *far, uint64_t elements)
     }
     (void)pthread_mutex_unlock(&far->lock);
     return in_time;
+}
+
+bool far_await_elements_for(struct far *far, uint64_t elements, int64_t ns)
+{
+    const int64_t at = mlt_clock_mono_ns() + ns;
+    bool in_time = true;
+    (void)pthread_mutex_lock(&far->lock);
+    while (in_time && far->elements < elements) {
+        in_time = await_until(far, at);
+    }
+    const bool came = far->elements >= elements;
+    (void)pthread_mutex_unlock(&far->lock);
+    return came;
 }
 
 bool far_await_losses(struct far *far, unsigned count)

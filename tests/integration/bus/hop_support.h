@@ -51,6 +51,8 @@ void far_on_other(void *ctx, const char *word, const struct mlt_bus_message *mes
 bool far_await(struct far *far, uint32_t partitions, uint64_t count);
 /* Until that many elements came in all. */
 bool far_await_elements(struct far *far, uint64_t elements);
+/* The same within that time. */
+bool far_await_elements_for(struct far *far, uint64_t elements, int64_t ns);
 bool far_await_losses(struct far *far, unsigned count);
 bool far_await_handling(struct far *far);
 void far_set_hold(struct far *far, bool hold);

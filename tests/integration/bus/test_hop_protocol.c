@@ -198,7 +198,7 @@ static void test_receiver_follows_the_highest_epoch(void **state)
 
 /* A service that claims nothing while it is alone is heard after one of several; and gives way to
  * it where that one speaks again, with all that it had said meanwhile. Whoever was replaced by a
- * higher claim, or has none and was replaced at all, is not heard again. */
+ * higher claim, or has none while one of them speaks, is not heard. */
 static void test_receiver_hears_who_claims_nothing(void **state)
 {
     (void)state;
@@ -237,6 +237,61 @@ static void test_receiver_hears_who_claims_nothing(void **state)
     mlt_hop_receiver_get_stats(receiver, &stats);
     assert_int_equal(stats.boots, 4); /* the first one twice */
     assert_int_equal(stats.duplicates, 3);
+    assert_int_equal(far.elements, 5);
+    assert_int_equal(far.missing + far.repeats + far.loss_count, 0);
+    mlt_hop_receiver_destroy(receiver);
+}
+
+/* An Adapter goes from several to one, which was there for a moment while they still spoke: it is
+ * heard once they are gone, though it was left. Until then it is not, however long that takes. */
+static void test_receiver_hears_again_who_claims_nothing_when_nobody_else_speaks(void **state)
+{
+    (void)state;
+    struct mlt_hop_receiver_stats stats;
+    const struct mlt_hop_receiver_options options = { .service = "r",
+                                                      .sender_service = "s",
+                                                      .subject = "t.p",
+                                                      .partitions = PARTITIONS,
+                                                      .on_batch = far_on_batch,
+                                                      .hear_unclaimed = true,
+                                                      .ctx = &far };
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_hop_receiver *receiver = NULL;
+    assert_int_equal(mlt_hop_receiver_create(bus, &options, &receiver, &err), MLT_OK);
+    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    struct mlt_hop alone = { .boot = 2, .number = 1, .oldest = 1, .resume = 1 };
+    struct mlt_hop claimed = { .boot = 1, .number = 1, .oldest = 1, .resume = 1, .epoch = 5 };
+    say_batch("t.p.00", alone, 0);
+    assert_true(far_await(&far, 1, 1));
+    say_batch("t.p.00", claimed, 1);
+    assert_true(far_await(&far, 1, 2));
+    alone.number = alone.resume = 2;
+    claimed.flags = MLT_HOP_HEAD;
+    int64_t heard_ns = mlt_clock_mono_ns();
+    for (unsigned n = 0; n < 15; n++) { /* for 3 s */
+        say_batch("t.p.00", claimed, 0);
+        say_batch("t.p.00", alone, 2);
+        heard_ns = mlt_clock_mono_ns();
+        assert_false(far_await_elements_for(&far, 3, 200 * MLT_NS_PER_MS));
+    }
+    bool taken = false;
+    for (unsigned n = 0; n < 100 && !taken; n++) {
+        say_batch("t.p.00", alone, 2);
+        taken = far_await_elements_for(&far, 3, 100 * MLT_NS_PER_MS);
+    }
+    assert_true(taken);
+    assert_true(mlt_clock_mono_ns() - heard_ns >= 1900 * MLT_NS_PER_MS);
+    /* It had only slept, and goes on. */
+    claimed = (struct mlt_hop){ .boot = 1, .number = 2, .oldest = 1, .resume = 2, .epoch = 5 };
+    say_batch("t.p.00", claimed, 3);
+    assert_true(far_await(&far, 1, 4));
+    alone.number = 3;
+    say_batch("t.p.00", alone, 99);
+    claimed.number = 3;
+    say_batch("t.p.00", claimed, 4);
+    assert_true(far_await(&far, 1, 5));
+    mlt_hop_receiver_get_stats(receiver, &stats);
+    assert_int_equal(stats.boots, 4);
     assert_int_equal(far.elements, 5);
     assert_int_equal(far.missing + far.repeats + far.loss_count, 0);
     mlt_hop_receiver_destroy(receiver);
@@ -661,6 +716,7 @@ int main(void)
         ONE(test_receiver_boots_and_losses),
         ONE(test_receiver_follows_the_highest_epoch),
         ONE(test_receiver_hears_who_claims_nothing),
+        ONE(test_receiver_hears_again_who_claims_nothing_when_nobody_else_speaks),
         ONE(test_receiver_takes_what_was_acknowledged_before),
         ONE(test_receiver_malformed),
         ONE(test_a_sender_has_its_epoch_from_the_first_word_on),

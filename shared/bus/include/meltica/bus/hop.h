@@ -183,8 +183,9 @@ struct mlt_hop_receiver_options {
     void (*on_other)(void *ctx, const char *word, const struct mlt_bus_message *message);
     void *ctx;
     /* A sender without an epoch is heard also where others had one, unless it was heard before
-     * them, and until somebody speaks who has the highest: of a service that claims nothing while
-     * it is alone, and gives way. False: it is not heard then. */
+     * them and they were heard within the last two seconds, and until somebody speaks who has the
+     * highest: of a service that claims nothing while it is alone, and gives way. False: it is not
+     * heard then. */
     bool hear_unclaimed;
     size_t pending_bytes_max; /* 0: 16 MiB */
     /* Bit p: takes, and acknowledges, partition p; 0: all. */

@@ -7,8 +7,10 @@
 #include "meltica/base/check.h"
 #include "meltica/base/hash.h"
 
-/* A completion time this much below the last one is a clock that was set back, not a repeat:
- * repeats come out of the hop's ring, which holds a few seconds. */
+/* Where a time alone tells: one this much below the last one is of a clock that was set back, not a
+ * repeat. What comes twice is what a sender had no acknowledgement of when it, or who handled it,
+ * ended: seconds. A stand-by's ring may reach back for hours, but holds nothing that is judged by a
+ * time alone. */
 #define REPEAT_WINDOW_NS (10 * MLT_NS_PER_S)
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,
@@ -113,6 +115,10 @@ static void seed_channel(struct instrument *i, const struct mlt_head *head)
     if (head->type != MLT_EVENT_STATUS || head->last != 0) {
         i->channels[head->type].position = head->last;
         i->channels[head->type].has_position = true;
+    }
+    if (head->type == MLT_EVENT_STATUS && head->last != 0) {
+        i->words.floor_ns = head->last;
+        i->words.has_floor = true;
     }
     /* What lies below a head was delivered, or given up, by an earlier owner. */
     if (head->type == MLT_EVENT_TRADE) {
@@ -229,27 +235,92 @@ static enum verdict judge_kline(struct instrument *i, struct channel *channel,
     return NEW;
 }
 
-/* A completion or event time of our own making: later is new, and so is one so much earlier that a
- * clock must have been set back. */
-static bool timed_repeat(const struct channel *channel, int64_t position)
+/* Below `last`, or at it, by less than a clock is set back. */
+static bool just_below(int64_t last, int64_t time)
 {
-    return channel->has_position && position <= channel->position &&
-           (uint64_t)channel->position - (uint64_t)position < (uint64_t)REPEAT_WINDOW_NS;
+    return time <= last && (uint64_t)last - (uint64_t)time < (uint64_t)REPEAT_WINDOW_NS;
 }
 
-static enum verdict judge_status(struct instrument *i, struct channel *channel,
-                                 const struct mlt_event *event, int64_t position)
+/* A completion time of our own making: later is new, and so is one so much earlier that a clock
+ * must have been set back. */
+static bool timed_repeat(const struct channel *channel, int64_t position)
 {
-    /* A line that ends and one that comes back may share a stamp: then the kind tells. */
-    const bool another_kind = channel->has_position && position == channel->position &&
-                              i->status_kind != MLT_STATUS_KIND_NONE &&
-                              i->status_kind != event->u.status.kind;
-    if (!another_kind && timed_repeat(channel, position)) {
+    return channel->has_position && just_below(channel->position, position);
+}
+
+/* A stand-by that takes over brings what the one before had brought, by another host's clock and
+ * as old as its ring is: the id tells. One that is not above it for longer than a repeat may be
+ * old is of an exchange that has set its ids back. A stream's have their own, since an answer of
+ * REST may be another instrument's. */
+static enum verdict judge_snapshot(struct instrument *i, struct channel *channel,
+                                   const struct mlt_event *event, int64_t position)
+{
+    const int64_t id = event->u.book_snapshot.last_update_id;
+    const bool by_id = event->rest_function.len == 0 && id > 0;
+    if (by_id && i->snapshot_id > 0) {
+        if (id <= i->snapshot_id &&
+            (position <= i->snapshot_ns || just_below(position, i->snapshot_ns))) {
+            return REPEAT;
+        }
+    } else if (timed_repeat(channel, position)) {
         return REPEAT;
+    }
+    if (by_id) {
+        i->snapshot_id = id;
+        i->snapshot_ns = position;
     }
     channel->position = position;
     channel->has_position = true;
-    i->status_kind = event->u.status.kind;
+    return NEW;
+}
+
+static bool was_told(const struct source_words *words, enum mlt_status_kind kind, int64_t received)
+{
+    for (size_t n = 0; n < SOURCE_WORDS; n++) {
+        if (words->last[n].kind == kind && words->last[n].received_ns == received) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void remember_word(struct source_words *words, enum mlt_status_kind kind, int64_t received)
+{
+    const unsigned place = words->next++ % SOURCE_WORDS;
+    const int64_t gone = words->last[place].received_ns;
+    if (words->last[place].kind != MLT_STATUS_KIND_NONE &&
+        (!words->has_floor || gone > words->floor_ns)) {
+        words->floor_ns = gone;
+        words->has_floor = true;
+    }
+    words->last[place].kind = kind;
+    words->last[place].received_ns = received;
+}
+
+/* A repeat has time and kind of one that was told: an old SOURCE_DOWN that comes again makes no
+ * book STALE. What has not, though it is below another one, is by the clock of another Adapter's
+ * host, and told: that of who took over must not be missing. Only of what is too long ago to be
+ * remembered, or was told by an owner before, the time alone has to tell. */
+static enum verdict judge_status(struct instrument *i, struct channel *channel,
+                                 const struct mlt_event *event, int64_t position)
+{
+    struct source_words *words = &i->words;
+    const enum mlt_status_kind kind = event->u.status.kind;
+    if (was_told(words, kind, position)) {
+        return REPEAT;
+    }
+    if (words->has_floor && position <= words->floor_ns) {
+        if (just_below(words->floor_ns, position)) {
+            return REPEAT;
+        }
+        *words = (struct source_words){ .next = 0 };
+    }
+    remember_word(words, kind, position);
+    /* The highest, unless a clock was set back: an owner after this one goes by it alone. */
+    if (!timed_repeat(channel, position)) {
+        channel->position = position;
+        channel->has_position = true;
+    }
     return NEW;
 }
 
@@ -266,6 +337,7 @@ static enum verdict judge(struct instrument *i, const struct mlt_event *event)
     case MLT_EVENT_STATUS:
         return judge_status(i, channel, event, position);
     case MLT_EVENT_BOOK_SNAPSHOT:
+        return judge_snapshot(i, channel, event, position);
     case MLT_EVENT_INSTRUMENT:
         if (timed_repeat(channel, position)) {
             return REPEAT;

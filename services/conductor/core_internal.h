@@ -11,6 +11,7 @@
     1024 /* ids below the highest in which an unseen one may still come, RULINGS 11 */
 #define KLINE_INTERVALS_MAX 20 /* more than Binance has */
 #define INTERVAL_BYTES_MAX 16
+#define SOURCE_WORDS 8
 #define CHANGES_MAX 8 /* of a book's state within one call: at most four */
 
 struct channel {
@@ -29,6 +30,18 @@ struct kline_position {
     char interval[INTERVAL_BYTES_MAX];
     size_t interval_len;
     int64_t open_ns, event_ns;
+};
+
+/* The last SOURCE_DOWN and SOURCE_UP that were told. Their times are those of the hosts of several
+ * Adapters, of which any may be behind another one's: they name a word, and are no order. */
+struct source_words {
+    struct {
+        int64_t received_ns;
+        enum mlt_status_kind kind; /* NONE: there is none */
+    } last[SOURCE_WORDS];
+    unsigned next; /* place of the oldest, which goes next */
+    bool has_floor;
+    int64_t floor_ns; /* up to here were others, which nobody remembers one by one */
 };
 
 /* An instrument's book, and what waits behind its commit. */
@@ -66,7 +79,9 @@ struct instrument {
     struct mlt_head previous_heads[MLT_STATUS_HEADS_MAX];
     struct channel channels[MLT_EVENT_TYPE_COUNT];
     struct window trades, agg_trades;
-    enum mlt_status_kind status_kind; /* of the STATUS at the channel's position; NONE: seeded */
+    struct source_words words;
+    int64_t snapshot_id; /* last_update_id of the last BOOK_SNAPSHOT of a stream; 0: none yet */
+    int64_t snapshot_ns; /* and when that was received */
     size_t kline_count;
     struct kline_position klines[KLINE_INTERVALS_MAX];
     bool has_exponents; /* as INSTRUMENT said */

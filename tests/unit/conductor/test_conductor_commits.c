@@ -258,6 +258,7 @@ static void test_more_than_may_wait_does_not(void **state)
         struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
         f.now_ns += 1000;
         e.stamps.received = f.now_ns;
+        e.rest_function = MLT_SLICE_LITERAL("depth");
         e.u.book_snapshot.last_update_id = 5;
         e.u.book_snapshot.bids = (struct mlt_levels){ -2, -5, 2000, prices, quantities };
         fixture_send(&f, &e);

@@ -308,9 +308,9 @@ uint32_t mlt_instrument_slot(struct mlt_slice token);
 uint64_t mlt_event_key(struct mlt_slice token, enum mlt_event_type type, int64_t first,
                        int64_t last, int64_t discriminator);
 
-/* Source position that decides what is a repeat within a channel (RULINGS 11): update, trade or
- * aggregate id, event time, or for what a REST answer or Meltica itself gave the time of its
- * completion. */
+/* Source position of an event within its channel (RULINGS 11): update, trade or aggregate id, event
+ * time, or for what a REST answer or Meltica itself gave the time of its completion. It decides
+ * what is a repeat; how, docs/wire-format.md says. */
 static inline int64_t mlt_event_position(const struct mlt_event *event)
 {
     switch (event->type) {

@@ -71,7 +71,6 @@ void hot_witness_start(struct hot_witness *witness, int port)
         len += (size_t)snprintf(target + len, sizeof target - len, "%ssym%04uusdt@bookTicker",
                                 i > 0 ? "/" : "", i + 1);
     }
-    assert_int_equal(pthread_mutex_init(&witness->lock, NULL), 0);
     assert_int_equal(raw_ws_open(&witness->ws, port, NULL, target), 101);
     assert_int_equal(pthread_create(&witness->thread, NULL, listen_to, witness), 0);
 }
@@ -83,7 +82,6 @@ void hot_witness_stop(struct hot_witness *witness)
     (void)pthread_mutex_unlock(&witness->lock);
     (void)pthread_join(witness->thread, NULL);
     raw_ws_close(&witness->ws);
-    (void)pthread_mutex_destroy(&witness->lock);
     assert_false(witness->ended);
 }
 

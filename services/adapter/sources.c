@@ -16,10 +16,10 @@ void mlt_lines_settle_sources(struct mlt_lines *lines)
     for (size_t i = 0; i < topics->count; i++) {
         struct mlt_topic_instrument *instrument = topics->items[i]->instrument;
         if (instrument != NULL && (instrument->down || !instrument->stood) && instrument->used &&
-            !instrument->pending) {
+            !instrument->pending && !(instrument->lacks && instrument->missing)) {
             lines->ports.source(lines->ports.ctx, instrument, false,
                                 instrument->down ? "subscribed" : MLT_SOURCE_UP_STARTED);
-            instrument->down = false;
+            instrument->down = instrument->lacks = false;
             instrument->stood = true;
         }
     }
@@ -37,7 +37,7 @@ void mlt_lines_say_sources(struct mlt_lines *lines, uint64_t partitions)
             mlt_topic_barren(topics, topic) || (instrument->missing && mlt_topic_stands(topic))) {
             continue; /* where one is missing, that one says why */
         }
-        instrument->down = instrument->missing;
+        instrument->down = instrument->lacks = instrument->missing;
         instrument->stood = instrument->stood || !instrument->missing;
         instrument->used = instrument->missing = false; /* once each */
         lines->ports.source(lines->ports.ctx, instrument, instrument->down,

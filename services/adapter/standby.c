@@ -183,7 +183,9 @@ static void take_granted(struct mlt_standby *s, const uint64_t granted[MLT_SLOT_
 {
     struct mlt_adapter *adapter = s->adapter;
     uint64_t taken = 0;
-    bool known = false; /* somebody told of the listing, maybe of a later one than ours */
+    /* Somebody told of the listing, maybe of a later one than ours; not to this Dispatcher, which
+     * would take what nobody tells it for not listed. */
+    bool known = false, untold = false;
     look_at_have(s);
     for (uint32_t p = 0; p < adapter->partitions; p++) {
         if (granted[p] == 0) {
@@ -195,6 +197,7 @@ static void take_granted(struct mlt_standby *s, const uint64_t granted[MLT_SLOT_
         speak(s, p, granted[p], &said);
         taken |= bit(p);
         known = known || said.boot != 0;
+        untold = untold || said.boot == 0 || said.plan_boot != s->have[p].plan_boot;
     }
     mlt_lines_say_sources(&adapter->lines, taken & adapter->speaks);
     look(s); /* what the first beat says of them */
@@ -208,10 +211,11 @@ static void take_granted(struct mlt_standby *s, const uint64_t granted[MLT_SLOT_
         }
     }
     (void)pthread_mutex_unlock(&s->lock);
+    if (!adapter->draining && untold) {
+        mlt_adapter_listing_announce(adapter);
+    }
     if (!adapter->draining && known) { /* it is told as it is read */
         mlt_adapter_listing_again(adapter);
-    } else if (!adapter->draining) {
-        mlt_adapter_listing_announce(adapter);
     }
 }
 

@@ -109,23 +109,26 @@ static bool fits(const struct mlt_standby *s, uint32_t partition, int64_t now)
            !mlt_standby_spoken(s, partition, now);
 }
 
-/* Nor is what is no longer fit to be taken from one that lives, after so long as a claim may take.
- */
+/* Nor is what is no longer fit to be taken from one that lives, after so long as it may take until
+ * it is claimed. Once a claim may be written that one is outbid, and nobody would speak for what is
+ * not claimed to the end. */
 static bool wanted(void *ctx)
 {
     struct mlt_standby *s = ctx;
     (void)pthread_mutex_lock(&s->lock);
     const int64_t now = mlt_clock_mono_ns();
     bool wanted = !s->draining;
-    for (uint32_t p = 0; p < s->adapter->partitions; p++) {
+    for (uint32_t p = 0; p < s->adapter->partitions && !s->tried; p++) {
         wanted = wanted && ((s->claiming & mlt_standby_bit(p)) == 0 || fits(s, p, now));
     }
+    s->tried = s->tried || wanted;
     (void)pthread_mutex_unlock(&s->lock);
     return wanted;
 }
 
-/* From one that lives it takes only what it loses nothing of; and of one that does not it leaves to
- * those that would lose nothing what it would. */
+/* From one that lives it takes only what it loses nothing of, one partition at a time, since it may
+ * have to leave the others; and of one that does not it leaves to those that would lose nothing
+ * what it would. */
 static uint64_t on_fit(void *ctx, uint64_t partitions)
 {
     struct mlt_standby *s = ctx;
@@ -136,7 +139,8 @@ static uint64_t on_fit(void *ctx, uint64_t partitions)
         const bool others = s->warm_ns[p] != 0 && now - s->warm_ns[p] < MLT_OWNERS_SILENCE_NS &&
                             now - s->seen_ns[p] < MLT_OWNERS_SILENCE_NS + WARM_FIRST_NS;
         const bool warm = (s->own.warm & mlt_standby_bit(p)) != 0;
-        if (fits(s, p, now) && (warm || !others)) {
+        const bool lives = mlt_standby_spoken(s, p, now);
+        if (fits(s, p, now) && (warm || !others) && !(lives && fit != 0)) {
             fit |= partitions & mlt_standby_bit(p);
         }
     }
@@ -160,11 +164,12 @@ static enum mlt_replicas_taken on_take_over(void *ctx, uint64_t partitions)
                                                 .ctx = s };
     (void)pthread_mutex_lock(&s->lock);
     s->claiming |= partitions;
+    s->tried = false;
     (void)pthread_mutex_unlock(&s->lock);
     *made = (struct mlt_standby_claims){ .partitions = partitions };
     const enum mlt_status status = mlt_replicas_claim(s->adapter->service, &options, &s->store,
                                                       made->epochs, &made->claims, &err);
-    atomic_store(&s->unclaimed, status != MLT_OK);
+    atomic_store(&s->unclaimed, status != MLT_OK && status != MLT_E_CLOSED);
     (void)pthread_mutex_lock(&s->lock);
     for (uint32_t p = 0; p < s->adapter->partitions && status == MLT_OK; p++) {
         if ((partitions & mlt_standby_bit(p)) != 0) {

@@ -63,6 +63,7 @@ struct mlt_standby {
     int64_t seen_ns[MLT_SLOT_COUNT]; /* when whoever speaks was heard last; 0: never */
     int64_t warm_ns[MLT_SLOT_COUNT]; /* when somebody else said last that it is warm; 0: never */
     bool posted, draining, gone;
+    bool tried; /* a claim of those that are being claimed may be written */
 };
 
 static inline uint64_t mlt_standby_bit(uint32_t partition)

@@ -49,6 +49,7 @@ struct mlt_topic_instrument {
     bool stood;         /* SOURCE_UP was said: the Adapter before may have said SOURCE_DOWN last */
     bool pending, used; /* scratch of mlt_topics_look */
     bool missing;       /* the same: a topic of it is wanted here and not brought */
+    bool lacks;         /* SOURCE_DOWN was said for that at a take-over: not up while it is so */
     uint32_t line;      /* where its last topic was placed */
 };
 

@@ -10,7 +10,7 @@
 /* Where a time alone tells: one this much below the last one is of a clock that was set back, not a
  * repeat. What comes twice is what a sender had no acknowledgement of when it, or who handled it,
  * ended: seconds. A stand-by's ring may reach back for hours, but holds nothing that is judged by a
- * time alone. */
+ * time alone, while the clocks of two hosts differ by less than this. */
 #define REPEAT_WINDOW_NS (10 * MLT_NS_PER_S)
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,

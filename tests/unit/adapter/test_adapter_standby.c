@@ -3,7 +3,7 @@
 #include "mlt_test.h"
 
 #include "cover.h"
-#include "lines.h"
+#include "lines_internal.h"
 #include "meltica/base/clock.h"
 #include "plan_maker.h"
 #include "rest.h"
@@ -537,6 +537,40 @@ static void test_what_was_refused_to_us_is_said_to_be_down(void **state)
     assert_string_equal(x.said[0], "C001-USDT down refused: bad request");
 }
 
+/* Its two streams, or the first one alone. */
+static void want_both(uint32_t partition, uint64_t revision, bool both)
+{
+    struct plan *plan = make_plan(partition, revision, 7);
+    (void)add_route(plan, 1, "{symbol}@trade", 1, 1);
+    if (both) {
+        (void)add_route(plan, 2, "{symbol}@bookTicker", 1, 1);
+    }
+    assert_int_equal(mlt_topics_apply(&x.topics, &plan->message, x.symbols), MLT_OK);
+    mlt_lines_plan_changed(&x.lines, x.now);
+    free(plan);
+    x.now += S;
+    turn();
+}
+
+static void test_what_was_refused_to_us_stays_down_until_nobody_wants_it(void **state)
+{
+    (void)state;
+    const uint32_t partition = stand();
+    want_both(partition, 2, true);
+    answer("bad request"); /* of one of its two */
+    mlt_lines_settle_sources(&x.lines);
+    x.said_count = 0;
+    mlt_lines_say_sources(&x.lines, UINT64_MAX);
+    assert_int_equal(x.said_count, 1);
+    assert_string_equal(x.said[0], "C001-USDT down refused: bad request");
+    mlt_lines_settle_sources(&x.lines); /* as after any other acknowledgement */
+    assert_int_equal(x.said_count, 1);
+    want_both(partition, 3, false);
+    mlt_lines_settle_sources(&x.lines);
+    assert_int_equal(x.said_count, 2);
+    assert_string_equal(x.said[1], "C001-USDT up subscribed");
+}
+
 static void test_what_was_not_answered_is_said_to_be_down(void **state)
 {
     (void)state;
@@ -682,6 +716,7 @@ int main(void)
         TEST(test_a_source_is_told_of_once_whatever_its_topics),
         TEST(test_what_nobody_can_bring_is_not_missed),
         TEST(test_what_was_refused_to_us_is_said_to_be_down),
+        TEST(test_what_was_refused_to_us_stays_down_until_nobody_wants_it),
         TEST(test_what_was_not_answered_is_said_to_be_down),
         TEST(test_of_a_line_that_ended_is_known_when_it_was_heard),
         TEST(test_the_least_heard_line_counts_as_long_as_it_is_up),

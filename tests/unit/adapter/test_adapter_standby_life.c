@@ -195,7 +195,8 @@ static void test_one_that_is_warm_goes_on_from_there(void **state)
     assert_int_equal(world_owned().warm, 0);
     pass(200 * MS);
     assert_int_equal(world_owned().warm, 0x3);
-    assert_int_equal(fit(0x2), 0x2); /* also from one that lives */
+    assert_int_equal(fit(0x2), 0x2); /* also from one that lives, */
+    assert_int_equal(fit(0x3), 0x1); /* but one at a time */
     take(0x2);
     run_posted();
     assert_true(world.spoken[0].covered);
@@ -287,8 +288,12 @@ static void test_a_claim_is_not_wanted_any_more_where_it_would_cost_something(vo
     pass(S);
     take(0x1); /* wanted is known from now on; the loop has not heard */
     assert_true(world.wanted(world.claims_ctx));
-    world.held_since_ns[0] = world.now_ns;
-    hear_speaker(0x1); /* it was only late */
+    world.held_since_ns[0] = world.held_since_ns[1] = world.now_ns;
+    hear_speaker(0x1); /* it was only late, but may be outbid by now: it is claimed to the end */
+    assert_true(world.wanted(world.claims_ctx));
+    run_posted();
+    take(0x2);
+    hear_speaker(0x2); /* before anything was written */
     assert_false(world.wanted(world.claims_ctx));
 }
 
@@ -305,6 +310,12 @@ static void test_a_later_listing_is_not_told_over(void **state)
     take(0x2);                                                     /* of which nobody told */
     run_posted();
     assert_int_equal(world.announced, 1);
+    adapter->plans.parts[2].boot = 6; /* of a Dispatcher that the other one had nothing from */
+    hear_speaker(0x4);
+    pass(2 * S);
+    take(0x4);
+    run_posted();
+    assert_int_equal(world.announced, 2); /* or it takes what is ours for not listed */
 }
 
 static void test_what_a_line_that_ended_had_counts_until_that_is_heard(void **state)

@@ -169,6 +169,20 @@ static bool is_name_byte(char c)
            c == ':';
 }
 
+/* These are an Adapter's with hot_standby alone: test_hot_standby reads them there. */
+static bool is_of_a_hot_standby(const char *name)
+{
+    static const char *const series[] = { "meltica_adapter_speaking_partitions",
+                                          "meltica_adapter_held_partitions",
+                                          "meltica_adapter_unguarded_partitions" };
+    for (size_t i = 0; i < sizeof series / sizeof series[0]; i++) {
+        if (strcmp(name, series[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Each metric of ours that an expression names. */
 static void check_names(const char *where, const char *expression)
 {
@@ -180,7 +194,7 @@ static void check_names(const char *where, const char *expression)
         char name[128];
         (void)snprintf(name, sizeof name, "%.*s", (int)(at - begin), begin);
         if ((strncmp(name, "meltica", 7) == 0 || strncmp(name, "process_", 8) == 0) &&
-            strpbrk(name, "_:") != NULL && !is_known(name)) {
+            strpbrk(name, "_:") != NULL && !is_of_a_hot_standby(name) && !is_known(name)) {
             fail_msg("%s names %s, which no service has: %s", where, name, expression);
         }
         at += at == begin;

@@ -94,8 +94,9 @@ static bool guarded(const struct mlt_standby *s, uint32_t partition, int64_t now
     return s->warm_ns[partition] != 0 && now - s->warm_ns[partition] < MLT_OWNERS_SILENCE_NS;
 }
 
-static void look(struct mlt_standby *s)
+void mlt_standby_look(struct mlt_standby *standby)
 {
+    struct mlt_standby *s = standby;
     struct mlt_adapter *adapter = s->adapter;
     const int64_t now = mlt_clock_mono_ns();
     int64_t unguarded = 0;
@@ -134,11 +135,6 @@ static void look(struct mlt_standby *s)
     mlt_gauge_set(s->unguarded, unguarded);
 }
 
-void mlt_standby_look(struct mlt_standby *standby)
-{
-    look(standby);
-}
-
 /* ---- speaking ---- */
 
 /* What another one makes, or is made here from now on. */
@@ -146,7 +142,7 @@ static void speaks_changed(struct mlt_standby *s)
 {
     struct mlt_adapter *adapter = s->adapter;
     mlt_rest_hold(&adapter->rest, adapter->plans.mine & ~adapter->speaks, mlt_clock_mono_ns());
-    look(s);
+    mlt_standby_look(s);
     mlt_replicas_changed(s->replicas);
     if (!adapter->draining) {
         mlt_adapter_status_publish(adapter);
@@ -200,7 +196,7 @@ static void take_granted(struct mlt_standby *s, const uint64_t granted[MLT_SLOT_
         untold = untold || said.boot == 0 || said.plan_boot != s->have[p].plan_boot;
     }
     mlt_lines_say_sources(&adapter->lines, taken & adapter->speaks);
-    look(s); /* what the first beat says of them */
+    mlt_standby_look(s); /* what the first beat says of them */
     (void)pthread_mutex_lock(&s->lock);
     for (uint32_t p = 0; p < adapter->partitions; p++) {
         if (granted[p] != 0) {
@@ -269,7 +265,7 @@ static void on_look(void *ctx)
 {
     struct mlt_standby *s = ctx;
     mlt_standby_news(s); /* what could not be posted */
-    look(s);
+    mlt_standby_look(s);
     mlt_timer_start(s->look, LOOK_NS);
 }
 
@@ -322,7 +318,7 @@ static uint64_t spoken_or_warm(struct mlt_standby *s, uint64_t partitions, bool 
 static void hand_over(struct mlt_standby *s)
 {
     struct mlt_adapter *adapter = s->adapter;
-    look(s);
+    mlt_standby_look(s);
     mlt_replicas_changed(s->replicas);
     (void)pthread_mutex_lock(&s->lock);
     s->own.partitions &= ~s->leaving;
@@ -420,7 +416,7 @@ void mlt_standby_drain(struct mlt_standby *standby)
         }
     }
     (void)pthread_mutex_unlock(&s->lock);
-    look(s);
+    mlt_standby_look(s);
     mlt_replicas_changed(s->replicas); /* this one is warm for nothing any more */
     if (s->leaving == 0) {
         end_lines(s);

@@ -47,7 +47,7 @@ static void on_owned(void *ctx, struct mlt_owners_beat *beat)
 
 /* A beat waits in a socket as long as we sleep; but one of ours that came back before it was sent
  * before it came, by our own clock. What it waited for before that shows by the other one's. */
-static void on_heard(void *ctx, const struct mlt_owners_beat *beat, int64_t heard_ns)
+static void on_heard(void *ctx, const struct mlt_owners_beat *beat)
 {
     struct mlt_standby *s = ctx;
     (void)pthread_mutex_lock(&s->lock);
@@ -63,7 +63,6 @@ static void on_heard(void *ctx, const struct mlt_owners_beat *beat, int64_t hear
             s->warm_ns[p] = at_ns;
         }
     }
-    (void)heard_ns;
     (void)pthread_mutex_unlock(&s->lock);
 }
 

@@ -85,7 +85,7 @@ static void on_beat(void *ctx, const struct mlt_bus_message *message)
     const int64_t now = mlt_clock_mono_ns();
     owned_now(r, &own);
     if (r->ports.heard != NULL && beat.boot != own.boot) {
-        r->ports.heard(r->ports.ctx, &beat, now);
+        r->ports.heard(r->ports.ctx, &beat);
     }
     (void)pthread_mutex_lock(&r->lock);
     const bool outbid = mlt_owners_hear(&r->owners, &beat, own.epochs, now) != 0;

@@ -70,7 +70,7 @@ static struct mlt_owners_beat of_other(uint64_t partitions, uint64_t epoch)
 
 static void hear(const struct mlt_owners_beat *beat)
 {
-    world.ports.heard(world.ports.ctx, beat, world.now_ns);
+    world.ports.heard(world.ports.ctx, beat);
 }
 
 static int set_up(void **state)

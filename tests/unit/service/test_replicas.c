@@ -207,13 +207,13 @@ static bool wait_a_little(void)
     return pthread_cond_timedwait(&saw.changed, &saw.lock, &until) == 0;
 }
 
-static void on_heard(void *ctx, const struct mlt_owners_beat *beat, int64_t heard_ns)
+static void on_heard(void *ctx, const struct mlt_owners_beat *beat)
 {
     (void)ctx;
     (void)pthread_mutex_lock(&saw.lock);
     saw.heard++;
     saw.last = *beat;
-    saw.last_ns = heard_ns;
+    saw.last_ns = mlt_clock_mono_ns();
     /* Whoever takes slowly what it is told: the keeper does not take over meanwhile. */
     while (beat->leaving && saw.taken == 0 && wait_a_little()) {
     }
@@ -242,8 +242,8 @@ static void say_own(void)
     say(&own);
 }
 
-static struct mlt_replicas *replicas_of(void (*heard)(void *ctx, const struct mlt_owners_beat *beat,
-                                                      int64_t heard_ns),
+static struct mlt_replicas *replicas_of(void (*heard)(void *ctx,
+                                                      const struct mlt_owners_beat *beat),
                                         uint64_t (*fit)(void *ctx, uint64_t partitions))
 {
     struct mlt_error err = MLT_ERROR_INIT;

@@ -42,9 +42,9 @@ struct mlt_replicas_ports {
      * claims could not be written. */
     enum mlt_replicas_rest (*tidy)(void *ctx, uint64_t *failed);
     /* Another one's beat was heard, of one that is deaf too: before anything is decided by it, so
-     * that take_over knows what was said last. heard_ns: monotonic. One thread, in the order in
-     * which they came. NULL: ignored. */
-    void (*heard)(void *ctx, const struct mlt_owners_beat *beat, int64_t heard_ns);
+     * that take_over knows what was said last. One thread, in the order in which they came. NULL:
+     * ignored. */
+    void (*heard)(void *ctx, const struct mlt_owners_beat *beat);
     /* Keeper: those of what is due that the service may claim, before that is told and counted; the
      * others are asked about again with each beat. NULL: all. */
     uint64_t (*fit)(void *ctx, uint64_t partitions);

@@ -117,3 +117,21 @@ void nats_server_fini(struct nats_server *server)
     (void)unlink(server->config);
     (void)rmdir(server->dir);
 }
+
+/* ---- one for a group ---- */
+
+struct nats_server nats_group;
+
+int nats_group_start(void **state)
+{
+    (void)state;
+    nats_server_init(&nats_group, NULL);
+    return 0;
+}
+
+int nats_group_end(void **state)
+{
+    (void)state;
+    nats_server_fini(&nats_group);
+    return 0;
+}

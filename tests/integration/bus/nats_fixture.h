@@ -20,6 +20,11 @@ void nats_server_start(struct nats_server *server); /* again, on the same port *
 void nats_server_kill(struct nats_server *server);  /* -9 */
 void nats_server_fini(struct nats_server *server);
 
+/* For a group of tests that share one: set-up and tear-down of cmocka_run_group_tests. */
+extern struct nats_server nats_group;
+int nats_group_start(void **state);
+int nats_group_end(void **state);
+
 int free_port(void);
 
 #endif

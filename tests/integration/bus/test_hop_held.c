@@ -14,7 +14,6 @@
 #define BIG 70000u
 #define COUNT_MAX 128u
 
-static struct nats_server server;
 static struct mlt_bus *near_bus, *far_bus;
 static struct far far, next;
 static struct mlt_hop_receiver *receiver;
@@ -503,26 +502,12 @@ static void test_what_cannot_be_is_refused(void **state)
     }
 }
 
-static int start_server(void **state)
-{
-    (void)state;
-    nats_server_init(&server, NULL);
-    return 0;
-}
-
-static int end_server(void **state)
-{
-    (void)state;
-    nats_server_fini(&server);
-    return 0;
-}
-
 static int setup(void **state)
 {
     (void)state;
-    near_bus = test_connect(server.url, "near");
-    far_bus = test_connect(server.url, "far");
-    hand_init(server.url);
+    near_bus = test_connect(nats_group.url, "near");
+    far_bus = test_connect(nats_group.url, "far");
+    hand_init(nats_group.url);
     far_init(&far);
     far_init(&next);
     receiver = NULL;
@@ -565,5 +550,5 @@ int main(void)
         TEST(test_since_when_something_is_not_acknowledged),
         TEST(test_what_cannot_be_is_refused),
     };
-    return cmocka_run_group_tests(tests, start_server, end_server);
+    return cmocka_run_group_tests(tests, nats_group_start, nats_group_end);
 }

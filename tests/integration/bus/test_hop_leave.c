@@ -8,7 +8,6 @@
 #define LEFT 0u
 #define KEPT 1u
 
-static struct nats_server server;
 static struct mlt_bus *near_bus, *far_bus;
 static struct far far, next, third;
 
@@ -141,25 +140,11 @@ static void test_what_is_deferred_is_acknowledged_when_it_is_settled_and_not_bef
     mlt_hop_sender_destroy(sender, 0);
 }
 
-static int start_server(void **state)
-{
-    (void)state;
-    nats_server_init(&server, NULL);
-    return 0;
-}
-
-static int end_server(void **state)
-{
-    (void)state;
-    nats_server_fini(&server);
-    return 0;
-}
-
 static int setup(void **state)
 {
     (void)state;
-    near_bus = test_connect(server.url, "near");
-    far_bus = test_connect(server.url, "far");
+    near_bus = test_connect(nats_group.url, "near");
+    far_bus = test_connect(nats_group.url, "far");
     far_init(&far);
     far_init(&next);
     far_init(&third);
@@ -188,5 +173,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_sender_that_left_is_not_heard_beside_the_next_one,
                                         setup, teardown),
     };
-    return cmocka_run_group_tests(tests, start_server, end_server);
+    return cmocka_run_group_tests(tests, nats_group_start, nats_group_end);
 }

@@ -8,29 +8,14 @@
 #include "mlt_test.h"
 #include "nats_fixture.h"
 
-static struct nats_server server;
 static struct mlt_bus *bus; /* of the end under test; the other one's is the hand's */
 static struct far far;
-
-static int setup_group(void **state)
-{
-    (void)state;
-    nats_server_init(&server, NULL);
-    return 0;
-}
-
-static int teardown_group(void **state)
-{
-    (void)state;
-    nats_server_fini(&server);
-    return 0;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    bus = test_connect(server.url, "tested");
-    hand_init(server.url);
+    bus = test_connect(nats_group.url, "tested");
+    hand_init(nats_group.url);
     far_init(&far);
     return 0;
 }
@@ -196,13 +181,8 @@ static void test_receiver_follows_the_highest_epoch(void **state)
     mlt_hop_receiver_destroy(receiver);
 }
 
-/* A service that claims nothing while it is alone is heard after one of several; and gives way to
- * it where that one speaks again, with all that it had said meanwhile. Whoever was replaced by a
- * higher claim, or has none while one of them speaks, is not heard. */
-static void test_receiver_hears_who_claims_nothing(void **state)
+static struct mlt_hop_receiver *receiver_of_unclaimed(void)
 {
-    (void)state;
-    struct mlt_hop_receiver_stats stats;
     const struct mlt_hop_receiver_options options = { .service = "r",
                                                       .sender_service = "s",
                                                       .subject = "t.p",
@@ -214,6 +194,17 @@ static void test_receiver_hears_who_claims_nothing(void **state)
     struct mlt_hop_receiver *receiver = NULL;
     assert_int_equal(mlt_hop_receiver_create(bus, &options, &receiver, &err), MLT_OK);
     assert_true(mlt_bus_rtt_ns(bus) > 0);
+    return receiver;
+}
+
+/* A service that claims nothing while it is alone is heard after one of several; and gives way to
+ * it where that one speaks again, with all that it had said meanwhile. Whoever was replaced by a
+ * higher claim, or has none while one of them speaks, is not heard. */
+static void test_receiver_hears_who_claims_nothing(void **state)
+{
+    (void)state;
+    struct mlt_hop_receiver_stats stats;
+    struct mlt_hop_receiver *receiver = receiver_of_unclaimed();
     struct mlt_hop claimed = { .boot = 1, .number = 1, .oldest = 1, .resume = 1, .epoch = 5 };
     struct mlt_hop alone = { .boot = 2, .number = 1, .oldest = 1, .resume = 1 };
     struct mlt_hop later = { .boot = 3, .number = 1, .oldest = 1, .resume = 1, .epoch = 6 };
@@ -248,17 +239,7 @@ static void test_receiver_hears_again_who_claims_nothing_when_nobody_else_speaks
 {
     (void)state;
     struct mlt_hop_receiver_stats stats;
-    const struct mlt_hop_receiver_options options = { .service = "r",
-                                                      .sender_service = "s",
-                                                      .subject = "t.p",
-                                                      .partitions = PARTITIONS,
-                                                      .on_batch = far_on_batch,
-                                                      .hear_unclaimed = true,
-                                                      .ctx = &far };
-    struct mlt_error err = MLT_ERROR_INIT;
-    struct mlt_hop_receiver *receiver = NULL;
-    assert_int_equal(mlt_hop_receiver_create(bus, &options, &receiver, &err), MLT_OK);
-    assert_true(mlt_bus_rtt_ns(bus) > 0);
+    struct mlt_hop_receiver *receiver = receiver_of_unclaimed();
     struct mlt_hop alone = { .boot = 2, .number = 1, .oldest = 1, .resume = 1 };
     struct mlt_hop claimed = { .boot = 1, .number = 1, .oldest = 1, .resume = 1, .epoch = 5 };
     say_batch("t.p.00", alone, 0);
@@ -577,7 +558,7 @@ static void await_taken(struct mlt_hop_sender *sender)
 static void test_sender_ends_when_all_is_acknowledged(void **state)
 {
     (void)state;
-    struct mlt_bus *far_bus = test_connect(server.url, "far");
+    struct mlt_bus *far_bus = test_connect(nats_group.url, "far");
     struct mlt_hop_receiver *receiver = far_receiver(&far, far_bus, "r", "s", "t.z");
     struct mlt_bus_subscription *acks = listen_to("meltica.int.ack.s");
     struct ending e = { .sender = test_sender(bus, "s", "t.z", 0),
@@ -621,8 +602,8 @@ static void test_receiver_new_boot_on_a_new_connection(void **state)
     assert_true(far_await(&far, 1, 1));
     assert_true(far_await_elements(&far, 4));
     assert_int_equal(far.loss_count, 0);
-    nats_server_kill(&server);
-    nats_server_start(&server);
+    nats_server_kill(&nats_group);
+    nats_server_start(&nats_group);
     assert_int_equal(mlt_bus_wait_connected(bus, WAIT_NS), MLT_OK);
     assert_int_equal(mlt_bus_wait_connected(hand_bus(), WAIT_NS), MLT_OK);
     assert_true(mlt_bus_rtt_ns(bus) > 0);
@@ -726,5 +707,5 @@ int main(void)
         ONE(test_ack_follows_outputs),
         ONE(test_receiver_new_boot_on_a_new_connection),
     };
-    return cmocka_run_group_tests_name("hop_protocol", tests, setup_group, teardown_group);
+    return cmocka_run_group_tests_name("hop_protocol", tests, nats_group_start, nats_group_end);
 }

@@ -34,29 +34,14 @@ void *__wrap_realloc(void *memory, size_t size)
     return __real_realloc(memory, size);
 }
 
-static struct nats_server server;
 static struct mlt_bus *near_bus, *far_bus;
 static struct far far;
-
-static int start_server(void **state)
-{
-    (void)state;
-    nats_server_init(&server, NULL);
-    return 0;
-}
-
-static int end_server(void **state)
-{
-    (void)state;
-    nats_server_fini(&server);
-    return 0;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    near_bus = test_connect(server.url, "near");
-    far_bus = test_connect(server.url, "far");
+    near_bus = test_connect(nats_group.url, "near");
+    far_bus = test_connect(nats_group.url, "far");
     far_init(&far);
     return 0;
 }
@@ -405,5 +390,5 @@ int main(void)
         ONE(test_element_sizes),
         ONE(test_destroy_sends_the_rest),
     };
-    return cmocka_run_group_tests_name("hops", tests, start_server, end_server);
+    return cmocka_run_group_tests_name("hops", tests, nats_group_start, nats_group_end);
 }

@@ -1,7 +1,7 @@
 # mlt_add_test(NAME test_x SOURCES x.c LIBS mlt_base LABELS unit [TIMEOUT s]): one cmocka executable.
-# What a test takes of the machine is its PROCESSORS, as of four or more on a machine of two (ctest -j4): most tests wait more than
-# they compute. One process of ours: 1; a whole stack: 3; a stack that is held to a time: 4, so that no second one is beside it.
-# Fewer than that at once (-j2) runs it alone. Nothing has a fixed port or name, so nothing else keeps two tests apart.
+# What a test takes of the machine is its PROCESSORS, as of four to nine on a machine of two (ctest -j4, -j9): most tests wait more than
+# they compute. One process of ours: 1; a whole stack: 3; one that is held to a time: mlt_held_to_time, below. Fewer than that at
+# once (-j2) runs it alone. Nothing has a fixed port or name, so nothing else keeps two tests apart.
 # RUN_SERIAL is for what measures. COST is about the seconds of a test that is begun early: long ones, and those of 4, beside
 # which the small ones fit.
 #
@@ -41,5 +41,21 @@ function(mlt_add_test)
         ENVIRONMENT "MELTICA_CAPTURES=${MELTICA_CAPTURES};MELTICA_SOURCE_DIR=${CMAKE_SOURCE_DIR};MELTICA_BINARY_DIR=${CMAKE_BINARY_DIR};LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0;TSAN_OPTIONS=${MLT_TSAN_OPTIONS}")
     foreach(label IN LISTS T_LABELS)
         mlt_label_needs(${label} ${T_NAME})
+    endforeach()
+endfunction()
+# mlt_held_to_time(test_x...): these judge within how long something happened. No two of them are at once.
+function(mlt_held_to_time)
+    set_tests_properties(${ARGN} PROPERTIES PROCESSORS 4 RESOURCE_LOCK held_to_time)
+endfunction()
+# mlt_add_case(NAME test_x_y OF test_x ARGUMENT y): what test_x does with that word, as a test that is skipped by itself, and counted so, where
+# the machine does not allow it. All else is as of test_x, so behind what is set of that.
+function(mlt_add_case)
+    cmake_parse_arguments(C "" "NAME;OF;ARGUMENT" "" ${ARGN})
+    add_test(NAME ${C_NAME} COMMAND ${C_OF} ${C_ARGUMENT})
+    foreach(property LABELS TIMEOUT SKIP_RETURN_CODE ENVIRONMENT PROCESSORS RESOURCE_LOCK)
+        get_test_property(${C_OF} ${property} value)
+        if(NOT value STREQUAL "NOTFOUND" AND NOT value STREQUAL "value-NOTFOUND")
+            set_tests_properties(${C_NAME} PROPERTIES ${property} "${value}")
+        endif()
     endforeach()
 endfunction()

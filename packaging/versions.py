@@ -14,7 +14,7 @@ N = r"(\d+\.\d+\.\d+)"
 PLACES = [("helm/meltica/Chart.yaml", rf"^version: {N}$"),
           ("helm/meltica/Chart.yaml", rf'^appVersion: "{N}"$'),
           ("helm/meltica/ci/production-values.yaml", rf'^  tag: "{N}"$'),
-          ("docs/operation.md", rf"(?:, version|this tool| \d\d:\d\d:\d\d) {N}$")]
+          ("docs/operations.md", rf"(?:, version|this tool| \d\d:\d\d:\d\d) {N}$")]
 # Versions of something else, which have a rule of their own: contracts by their major number, examples that nobody
 # publishes, and one version of NATS for the chart and the tests.
 OTHERS = [("docs/asyncapi.yaml", r"^  version: (\d+)\.\d+\.\d+$", "1"),  # as meltica.v1

@@ -19,6 +19,14 @@ static void on_second(void *ctx)
         mlt_log(MLT_LOG_INFO, "topics_silent", "topics were acknowledged and send nothing",
                 MLT_I("silent_after_ms", adapter->config->silent_after_ms));
     }
+    const size_t mute = mlt_topics_find_mute(
+        &adapter->topics, now - adapter->config->silent_after_ms * MLT_NS_PER_MS);
+    if (mute > 0) {
+        mlt_log(MLT_LOG_WARN, "copies_mute",
+                "topics come by one of their two lines only: they are subscribed once more on the "
+                "other one",
+                MLT_U("topics", mute));
+    }
     if (mlt_lines_remind(&adapter->lines, adapter->config->silent_after_ms * MLT_NS_PER_MS, now)) {
         mlt_adapter_lines_turn(adapter);
     }
@@ -243,8 +251,8 @@ static bool ready(void *state, const char **reason)
     const struct mlt_adapter *adapter = state;
     if (!adapter->listed) {
         *reason = "exchangeInfo not read yet";
-    } else if (adapter->standby != NULL && mlt_standby_unclaimed(adapter->standby)) {
-        *reason = "partitions that nobody speaks for cannot be claimed: JetStream does not answer";
+    } else if (adapter->standby != NULL) {
+        *reason = mlt_standby_lacks(adapter->standby);
     }
     return *reason == NULL;
 }

@@ -32,6 +32,7 @@ struct mlt_adapter_config {
     char *ws_url, *rest_url, *ca_file;
     int64_t streams_per_connection;
     bool spare_connection;
+    int64_t line_copies;
     int64_t weight_share;
     char *egress; /* "": alone */
     int64_t egress_adapters;
@@ -42,7 +43,7 @@ struct mlt_adapter_config {
     int64_t ring_bytes;
     bool hot_standby;
 };
-#define MLT_ADAPTER_ITEM_COUNT 19
+#define MLT_ADAPTER_ITEM_COUNT 20
 extern const struct mlt_config_item mlt_adapter_items[MLT_ADAPTER_ITEM_COUNT];
 enum mlt_status mlt_adapter_check(const void *config, struct mlt_error *err);
 
@@ -74,7 +75,7 @@ struct mlt_adapter_meters {
     struct mlt_counter *failures, *not_handed_on, *holds, *mail_dropped, *plans_applied,
         *plans_refused, *listings, *fetches;
     struct mlt_counter *rest_ok[MLT_REST_FUNCTION_COUNT];
-    struct mlt_gauge *lines_up, *mail_most;
+    struct mlt_gauge *lines_up, *attempts_left, *mail_most;
     /* Of shared weight, NULL without. */
     struct mlt_counter *weight_granted, *weight_refused, *weight_away, *weight_conflicts,
         *weight_reserved, *weight_returned;
@@ -129,6 +130,8 @@ struct mlt_adapter {
     struct mlt_plans plans;
     struct mlt_topics topics;
     struct mlt_lines lines;
+    uint64_t attempts_held_said; /* counters.attempts_held at the last look */
+    int64_t attempts_said_ns;    /* monotonic; 0: never */
     struct mlt_governor governor;
     struct mlt_pool *pool;    /* of the address; NULL: this Adapter is alone */
     int64_t told_block_ns;    /* the refusal of the exchange that others know of; monotonic */

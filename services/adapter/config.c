@@ -24,17 +24,21 @@ const struct mlt_config_item mlt_adapter_items[] = {
     ITEM(spare_connection, BOOL, "true", 0, 0, "",
          "Keep one empty connection up, for quick subscriptions and as a reserve."),
     ITEM(
+        line_copies, INT, "1", 1, 2, "",
+        "With 2 each stream is subscribed on two connections at the same time, so that one that is "
+        "cut loses nothing while the other one stays up: twice the traffic, and twice the "
+        "connections."),
+    ITEM(
         weight_share, INT, "50", 1, 90, "percent",
         "Share of the address's request weight that this Adapter may use; with an egress, that all "
         "of its Adapters may use together."),
     ITEM(egress, STRING, "", 0, 0, "",
          "Name of the address that the exchange sees this Adapter at. Adapters of the same name "
-         "share its weight, by NATS; empty: this one is alone."),
+         "share its weight, by NATS, and its attempts to connect; empty: this one is alone."),
     ITEM(egress_adapters, INT, "2", 2, 16, "",
          "Adapters that have that egress, at most; each has its part of a fifth of the share for "
-         "itself, also while NATS is away. That part must be 64 of weight at least: 9 Adapters at "
-         "the "
-         "default share."),
+         "itself, also while NATS is away, and its part of 240 attempts to connect in 5 minutes. "
+         "That part of the share must be 64 of weight at least: 9 Adapters at the default share."),
     ITEM(listing_interval_ms, INT, "3600000", 1000, 86400000, "ms",
          "How often exchangeInfo is read, unless the plan says otherwise."),
     ITEM(clock_interval_ms, INT, "10000", 1000, 300000, "ms",

@@ -51,6 +51,12 @@ static void on_end(void *ctx, enum mlt_ws_end end, unsigned code, const char *te
             MLT_U("line", connection->number), MLT_S("end", mlt_ws_end_word(end)),
             MLT_U("code", code));
     mlt_lines_ended(&adapter->lines, connection->number, mlt_ws_end_word(end), mlt_clock_mono_ns());
+    if (adapter->lines.cut_covered > 0) {
+        mlt_log(adapter->lines.cut_open == 0 ? MLT_LOG_INFO : MLT_LOG_WARN, "line_covered",
+                "topics of a line that ended stay up by their other copy",
+                MLT_U("line", connection->number), MLT_U("topics", adapter->lines.cut_covered),
+                MLT_U("not_covered", adapter->lines.cut_open));
+    }
     if (adapter->standby != NULL) {
         mlt_standby_line_ended(adapter->standby);
     }
@@ -139,6 +145,24 @@ static void finish_drain(struct mlt_adapter *adapter)
     }
 }
 
+/* At most once for each window: in a storm each line waits again and again. */
+static void say_held(struct mlt_adapter *adapter, int64_t now_ns)
+{
+    const uint64_t held = adapter->lines.counters.attempts_held;
+    const bool news = held != adapter->attempts_held_said;
+    adapter->attempts_held_said = held;
+    if (!news || (adapter->attempts_said_ns != 0 &&
+                  now_ns - adapter->attempts_said_ns < MLT_LINE_ATTEMPTS_WINDOW_NS)) {
+        return;
+    }
+    adapter->attempts_said_ns = now_ns;
+    mlt_log(MLT_LOG_WARN, "line_attempts_used_up",
+            "connections wait, since the exchange takes so many from an address in 5 minutes: see "
+            "by line_down why they end; with an egress each of egress_adapters has its part",
+            MLT_U("attempts", adapter->lines.options.attempts),
+            MLT_S("egress", adapter->config->egress));
+}
+
 void mlt_adapter_lines_turn(void *ctx)
 {
     struct mlt_adapter *adapter = ctx;
@@ -148,6 +172,7 @@ void mlt_adapter_lines_turn(void *ctx)
     }
     const int64_t now = mlt_clock_mono_ns();
     const int64_t next = mlt_lines_turn(&adapter->lines, now);
+    say_held(adapter, now);
     if (next == MLT_LINES_NEVER) {
         mlt_timer_stop(adapter->lines_timer);
     } else {
@@ -158,11 +183,21 @@ void mlt_adapter_lines_turn(void *ctx)
     }
 }
 
+/* The exchange counts those of an address. Who shares it has an equal part: to ask the others first
+ * would make each connection wait for NATS. */
+static uint32_t attempts_of(const struct mlt_adapter_config *config)
+{
+    return config->egress[0] == '\0' ? MLT_LINE_ATTEMPTS_MAX
+                                     : MLT_LINE_ATTEMPTS_MAX / (uint32_t)config->egress_adapters;
+}
+
 enum mlt_status mlt_adapter_lines_start(struct mlt_adapter *adapter, struct mlt_error *err)
 {
     const struct mlt_adapter_config *config = adapter->config;
     const struct mlt_lines_options options = {
         .streams_per_line = (uint32_t)config->streams_per_connection,
+        .attempts = attempts_of(config),
+        .copies = (uint32_t)config->line_copies,
         .spare = config->spare_connection,
         .collect_ns = COLLECT_NS,
         .ack_ns = ACK_NS,

@@ -43,11 +43,11 @@ static void fill_problems(struct mlt_adapter *adapter, struct status_parts *part
         problem->reason = parts->unknown_function;
         parts->pointers[count++] = problem;
     }
-    for (size_t i = 0; i < adapter->topics.count && count < MLT_TOPIC_PROBLEMS_MAX; i++) {
-        struct mlt_topic *topic = adapter->topics.items[i];
-        if ((topic->wanted_by & adapter->speaks) == 0 || topic->state == MLT_TOPIC_LIVE) {
-            continue;
-        }
+    struct mlt_topic *told[MLT_TOPIC_PROBLEMS_MAX];
+    const size_t more = mlt_topics_problems(&adapter->topics, adapter->speaks, told,
+                                            MLT_TOPIC_PROBLEMS_MAX - count);
+    for (size_t i = 0; i < more; i++) {
+        struct mlt_topic *topic = told[i];
         Meltica__V1__PlanStatus__Topic *problem = &parts->topics[count];
         meltica__v1__plan_status__topic__init(problem);
         problem->route = topic->route;

@@ -9,6 +9,7 @@ struct frame {
     struct mlt_adapter *adapter;
     int64_t received_ns;
     int64_t adapted_ns; /* 0: not taken yet; one a frame is exact enough */
+    uint32_t line;
 };
 
 /* 128 bits that no other process and no other instance has. */
@@ -99,8 +100,8 @@ static void on_instance(void *ctx, const struct mlt_binance_symbol *symbol, stru
     struct mlt_topic *topic = mlt_topics_find(&adapter->topics, stream);
     if (topic != NULL) {
         event->route = topic->route;
-        if (!topic->seen) {
-            mlt_lines_seen(&adapter->lines, topic);
+        if (!topic->seen || topic->watched) {
+            mlt_lines_seen(&adapter->lines, topic, frame->line);
         }
     }
     event->received = frame->received_ns;
@@ -127,7 +128,7 @@ static void on_answer(struct mlt_adapter *adapter, uint32_t line,
 void mlt_adapter_frame(struct mlt_adapter *adapter, uint32_t line, char *data, size_t len,
                        int64_t received_ns)
 {
-    struct frame context = { .adapter = adapter, .received_ns = received_ns };
+    struct frame context = { .adapter = adapter, .received_ns = received_ns, .line = line };
     struct mlt_binance_frame frame;
     mlt_counter_add(adapter->meters.bytes, len);
     const enum mlt_status status =

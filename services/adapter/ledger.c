@@ -251,7 +251,7 @@ enum mlt_status mlt_ledger_decode(struct mlt_slice bytes, struct mlt_ledger *out
     }
     /* The whole window, or grants would be forgotten that others know of; and times that can be
      * reckoned with. */
-    const bool well = message->born != 0 && message->second > 0 &&
+    const bool well = message->born != 0 && message->second >= (int64_t)MLT_LEDGER_SECONDS &&
                       message->second < INT64_MAX / MLT_NS_PER_S - (int64_t)MLT_LEDGER_SECONDS &&
                       message->n_granted == MLT_LEDGER_SECONDS && message->blocked_until_ms >= 0 &&
                       message->blocked_until_ms < INT64_MAX / MLT_NS_PER_MS;

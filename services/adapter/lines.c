@@ -8,8 +8,11 @@
  * comes alone; where half of the attempts are used, lines are cut again and again. */
 #define STEADY_NS INT64_C(2000000000)
 #define STEADY_BUSY_NS INT64_C(10000000000)
-#define ATTEMPTS_BUSY (MLT_LINE_ATTEMPTS_MAX / 2)
-#define BACKOFF_FLOOR_NS INT64_C(50000000)
+/* So many attempts in a row, over all lines, that bring nothing: the exchange cannot be reached.
+ * Once a quarter of the attempts is used it is then only probed, by all lines together in the pace
+ * of half of them: a quarter is left for all lines to come back with, whenever it is there again.
+ */
+#define PROBE_AFTER 4u
 #define ROLLOVER_RETRY_NS INT64_C(60000000000)
 #define REMIND_MAX_NS INT64_C(86400000000000)
 #define TEXT_BYTES_MAX (64u << 10)
@@ -25,6 +28,8 @@ void mlt_lines_init(struct mlt_lines *lines, const struct mlt_lines_options *opt
     for (uint32_t p = 0; p < MLT_SLOT_COUNT; p++) {
         lines->ended_since_ns[p] = INT64_MAX;
     }
+    MLT_CHECK(options->copies >= 1 && options->copies <= MLT_COPIES_MAX);
+    MLT_CHECK(options->attempts > 0 && options->attempts <= MLT_LINE_ATTEMPTS_MAX);
     for (unsigned i = 0; i < MLT_LINE_ATTEMPTS_MAX; i++) {
         lines->attempts_ns[i] = LONG_AGO_NS;
     }
@@ -48,11 +53,25 @@ bool mlt_lines_take_changed(struct mlt_lines *lines)
     return changed;
 }
 
-void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic)
+void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic, uint32_t line)
 {
-    topic->seen = true;
-    topic->reminded = 0;
-    mlt_lines_topic_set(lines, topic, MLT_TOPIC_LIVE, NULL);
+    if (mlt_topic_doubtful(topic)) {
+        return;
+    }
+    if (!topic->seen) {
+        topic->seen = true;
+        topic->reminded = 0;
+        mlt_lines_topic_set(lines, topic, MLT_TOPIC_LIVE, NULL);
+    }
+    for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
+        struct mlt_seat *seat = &topic->seats[k];
+        if (seat->line == line) {
+            seat->seen = true;
+            seat->mute = false;
+            seat->reminded = 0;
+        }
+    }
+    topic->watched = topic->watched && !(topic->seats[0].seen && topic->seats[2].seen);
 }
 
 uint32_t mlt_lines_open_count(const struct mlt_lines *lines)
@@ -73,29 +92,6 @@ uint32_t mlt_lines_up_count(const struct mlt_lines *lines)
     return count;
 }
 
-/* ---- slots
- * ---------------------------------------------------------------------------------------- */
-
-static uint32_t open_slot(struct mlt_lines *lines, int64_t now_ns)
-{
-    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
-        struct mlt_line *line = &lines->lines[n];
-        if (line->state != MLT_LINE_FREE) {
-            continue;
-        }
-        memset(line, 0, sizeof *line);
-        line->state = MLT_LINE_WAITING;
-        line->replaces = line->handed_to = MLT_LINE_NONE;
-        line->retry_at_ns = now_ns;
-        line->roll_at_ns = line->change_at_ns = MLT_LINES_NEVER;
-        mlt_lines_reset_pace(line);
-        mlt_backoff_init(&line->backoff, BACKOFF_FLOOR_NS, lines->options.backoff_base_ns,
-                         lines->options.backoff_max_ns, lines->options.seed + n);
-        return n;
-    }
-    return MLT_LINE_NONE;
-}
-
 static uint32_t successor_of(const struct mlt_lines *lines, uint32_t number)
 {
     for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
@@ -104,118 +100,6 @@ static uint32_t successor_of(const struct mlt_lines *lines, uint32_t number)
         }
     }
     return MLT_LINE_NONE;
-}
-
-static uint32_t room_of(const struct mlt_lines *lines)
-{
-    const uint32_t all = lines->options.streams_per_line;
-    const uint32_t room = all - all / 10;
-    return room > 0 ? room : 1;
-}
-
-static bool takes_topics(const struct mlt_lines *lines, uint32_t number)
-{
-    if (number >= MLT_LINES_MAX) {
-        return false;
-    }
-    const struct mlt_line *line = &lines->lines[number];
-    return line->state != MLT_LINE_FREE && line->state != MLT_LINE_CLOSING && !line->retiring &&
-           line->topics < room_of(lines);
-}
-
-static void count_topics(struct mlt_lines *lines)
-{
-    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
-        lines->lines[n].topics = 0;
-    }
-    for (size_t i = 0; i < lines->topics->count; i++) {
-        struct mlt_topic *topic = lines->topics->items[i];
-        for (unsigned k = 0; k < 2; k++) {
-            struct mlt_seat *seat = &topic->seats[k];
-            if (seat->line != MLT_LINE_NONE && seat->state == MLT_SEAT_OFF &&
-                (!mlt_topic_wanted(topic) || topic->unlisted)) {
-                *seat = (struct mlt_seat){ .line = MLT_LINE_NONE };
-            }
-            if (seat->line != MLT_LINE_NONE) {
-                lines->lines[seat->line].topics++;
-            }
-        }
-    }
-}
-
-/* The line of the same instrument, then the fullest with room, so that one stays empty, then a new
- * one. */
-static uint32_t choose_line(struct mlt_lines *lines, const struct mlt_topic *topic, int64_t now_ns)
-{
-    if (topic->instrument != NULL && takes_topics(lines, topic->instrument->line)) {
-        return topic->instrument->line;
-    }
-    uint32_t best = MLT_LINE_NONE;
-    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
-        if (!takes_topics(lines, n)) {
-            continue;
-        }
-        const struct mlt_line *line = &lines->lines[n];
-        if (best == MLT_LINE_NONE || line->topics > lines->lines[best].topics ||
-            (line->topics == lines->lines[best].topics && line->state == MLT_LINE_UP &&
-             lines->lines[best].state != MLT_LINE_UP)) {
-            best = n;
-        }
-    }
-    return best != MLT_LINE_NONE ? best : open_slot(lines, now_ns);
-}
-
-static void place_topics(struct mlt_lines *lines, int64_t now_ns)
-{
-    for (size_t i = 0; i < lines->topics->count; i++) {
-        struct mlt_topic *topic = lines->topics->items[i];
-        if (!mlt_topic_wanted(topic) || topic->unlisted || topic->seats[0].line != MLT_LINE_NONE) {
-            continue;
-        }
-        const uint32_t number = choose_line(lines, topic, now_ns);
-        if (number == MLT_LINE_NONE) {
-            mlt_lines_topic_set(lines, topic, MLT_TOPIC_FAILED, "no_line_free");
-            continue;
-        }
-        topic->seats[0] = (struct mlt_seat){ .line = number };
-        topic->seen = false;
-        mlt_lines_topic_set(lines, topic, MLT_TOPIC_PENDING, NULL);
-        struct mlt_line *line = &lines->lines[number];
-        line->topics++;
-        if (topic->instrument != NULL) {
-            topic->instrument->line = number;
-        }
-        if (line->state == MLT_LINE_UP) {
-            mlt_lines_want_by(line, now_ns + lines->options.collect_ns);
-        }
-    }
-}
-
-/* One empty line is kept where asked for, more are let go. */
-static void keep_spare(struct mlt_lines *lines, int64_t now_ns)
-{
-    uint32_t empty = 0;
-    const uint32_t wanted = lines->options.spare ? 1 : 0;
-    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
-        struct mlt_line *line = &lines->lines[n];
-        if (line->state == MLT_LINE_FREE || line->state == MLT_LINE_CLOSING || line->retiring ||
-            line->topics > 0 || line->replaces != MLT_LINE_NONE) {
-            continue;
-        }
-        if (++empty <= wanted) {
-            continue;
-        }
-        if (line->state == MLT_LINE_WAITING) {
-            line->state = MLT_LINE_FREE;
-        } else if (line->state == MLT_LINE_UP) {
-            line->retiring = true;
-            line->state = MLT_LINE_CLOSING;
-            lines->ports.close(lines->ports.ctx, n);
-        }
-    }
-    if (empty < wanted) {
-        (void)open_slot(lines, now_ns); /* without a free slot there is no spare */
-    }
 }
 
 /* ---- hand-over
@@ -232,24 +116,71 @@ static void begin_rollover(struct mlt_lines *lines, uint32_t number, int64_t now
         lines->ports.close(lines->ports.ctx, number);
         return;
     }
-    const uint32_t next = open_slot(lines, now_ns);
+    const uint32_t next = mlt_lines_open_slot(lines, now_ns);
     if (next == MLT_LINE_NONE) {
         line->roll_at_ns = now_ns + ROLLOVER_RETRY_NS;
         return;
     }
     lines->lines[next].replaces = number;
+    lines->lines[next].copy = line->copy;
     line->retiring = true;
     line->roll_at_ns = MLT_LINES_NEVER;
     for (size_t i = 0; i < lines->topics->count; i++) {
         struct mlt_topic *topic = lines->topics->items[i];
-        if (topic->seats[0].line == number && mlt_topic_wanted(topic)) {
-            topic->seats[1] = (struct mlt_seat){ .line = next };
+        for (unsigned k = 0; k < MLT_TOPIC_SEATS; k += 2) {
+            if (topic->seats[k].line != number || !mlt_topic_wanted(topic)) {
+                continue;
+            }
+            topic->seats[k + 1] = (struct mlt_seat){ .line = next };
             if (topic->instrument != NULL) {
-                topic->instrument->line = next;
+                topic->instrument->line[k / 2] = next;
             }
         }
     }
     lines->placed = false;
+}
+
+/* Seat k was of the old line, and its successor is of the new one. down_reason NULL: the old one
+ * goes on until it is closed. */
+static void promote_seat(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
+                         uint32_t number, const char *down_reason, int64_t now_ns)
+{
+    struct mlt_seat *seat = &topic->seats[k], *next = &topic->seats[k + 1];
+    const bool was_on = mlt_seat_stands(seat);
+    const bool other = mlt_seat_stands(mlt_topic_other(topic, k));
+    const bool covered =
+        other && mlt_lines_covers(lines, topic, k, lines->lines[seat->line].heard_ns);
+    const int64_t since_ns = seat->since_ns;
+    if (!was_on && !other) {
+        topic->stood_since_ns = now_ns;
+    }
+    *seat = next->line == number ? *next : (struct mlt_seat){ .line = MLT_LINE_NONE };
+    *next = (struct mlt_seat){ .line = MLT_LINE_NONE };
+    if (seat->state == MLT_SEAT_ON) {
+        seat->since_ns = was_on ? since_ns : seat->since_ns;
+        if (!seat->again &&
+            (topic->state == MLT_TOPIC_PENDING || topic->state == MLT_TOPIC_FAILED)) {
+            topic->seen = false; /* whatever became of it on the old line */
+            topic->acked_at_ns = now_ns;
+            mlt_lines_topic_acked(lines, topic);
+        }
+        mlt_topic_watch_copies(topic, now_ns);
+        return;
+    }
+    if (topic->unlisted) {
+        return; /* that is why nothing comes of it */
+    }
+    if (other && was_on) {
+        mlt_lines_copy_lost(topic, k, covered, now_ns);
+    } else if (!other && seat->failed) {
+        mlt_lines_topic_set(lines, topic, MLT_TOPIC_FAILED, "refused on the new line");
+    } else if (!other && mlt_topic_wanted(topic)) {
+        topic->seen = false;
+        mlt_lines_topic_set(lines, topic, MLT_TOPIC_PENDING, down_reason);
+    }
+    if (was_on && mlt_topic_wanted(topic)) {
+        mlt_lines_cut(lines, topic, covered, down_reason);
+    }
 }
 
 /* The new line takes the places of the old one, whether it has them all or the old one is gone. */
@@ -259,26 +190,11 @@ static void promote(struct mlt_lines *lines, uint32_t number, const char *down_r
     const uint32_t old = lines->lines[number].replaces;
     for (size_t i = 0; i < lines->topics->count; i++) {
         struct mlt_topic *topic = lines->topics->items[i];
-        if (topic->seats[0].line != old) {
-            continue;
-        }
-        const bool was_on = topic->seats[0].state == MLT_SEAT_ON;
-        topic->stood_since_ns = was_on ? topic->stood_since_ns : now_ns;
-        topic->seats[0] = topic->seats[1].line == number
-                              ? topic->seats[1]
-                              : (struct mlt_seat){ .line = MLT_LINE_NONE };
-        topic->seats[1] = (struct mlt_seat){ .line = MLT_LINE_NONE };
-        if (topic->seats[0].state == MLT_SEAT_ON) {
-            continue;
-        }
-        if (topic->seats[0].failed) {
-            mlt_lines_topic_set(lines, topic, MLT_TOPIC_FAILED, "refused on the new line");
-        } else if (mlt_topic_wanted(topic)) {
-            topic->seen = false;
-            mlt_lines_topic_set(lines, topic, MLT_TOPIC_PENDING, down_reason);
-        }
-        if (was_on && mlt_topic_wanted(topic)) {
-            mlt_lines_source_down(lines, topic, down_reason);
+        for (unsigned k = 0; k < MLT_TOPIC_SEATS; k += 2) {
+            if (topic->seats[k].line == old) {
+                promote_seat(lines, topic, k, number, down_reason, now_ns);
+                mlt_lines_nudge_second(lines, topic, now_ns);
+            }
         }
     }
     lines->lines[number].replaces = MLT_LINE_NONE;
@@ -292,8 +208,9 @@ static bool took_over(struct mlt_lines *lines, uint32_t number)
 {
     EACH_SEAT(lines, number, topic, k)
     {
-        if (k == 1 && mlt_topic_wanted(topic) && topic->seats[k].state != MLT_SEAT_ON &&
-            !topic->seats[k].failed) {
+        const struct mlt_seat *seat = &topic->seats[k];
+        if (k % 2 == 1 && mlt_topic_wanted(topic) && seat->state != MLT_SEAT_ON &&
+            !mlt_seat_refused_for_good(seat)) {
             return false;
         }
     }
@@ -308,9 +225,29 @@ void mlt_lines_server_shutdown(struct mlt_lines *lines, uint32_t line, int64_t n
 /* ---- events
  * --------------------------------------------------------------------------------------- */
 
+/* Wanted again while its line is replaced: the new line is to have it as well. */
+static void follow_rollover(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k)
+{
+    const struct mlt_seat *seat = &topic->seats[k];
+    if (!mlt_topic_wanted(topic) || topic->unlisted || seat->line == MLT_LINE_NONE ||
+        !lines->lines[seat->line].retiring || seat->state == MLT_SEAT_UNSUBSCRIBING ||
+        topic->seats[k + 1].line != MLT_LINE_NONE) {
+        return;
+    }
+    const uint32_t next = successor_of(lines, seat->line);
+    if (next != MLT_LINE_NONE) {
+        topic->seats[k + 1] = (struct mlt_seat){ .line = next };
+    }
+}
+
 void mlt_lines_plan_changed(struct mlt_lines *lines, int64_t now_ns)
 {
     lines->placed = false;
+    for (size_t i = 0; i < lines->topics->count; i++) {
+        for (unsigned k = 0; k < MLT_TOPIC_SEATS; k += 2) {
+            follow_rollover(lines, lines->topics->items[i], k);
+        }
+    }
     for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
         if (lines->lines[n].state == MLT_LINE_UP) {
             mlt_lines_want_by(&lines->lines[n], now_ns + lines->options.collect_ns);
@@ -325,6 +262,7 @@ void mlt_lines_opened(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
         return;
     }
     line->state = MLT_LINE_UP;
+    lines->failed_in_row = 0;
     line->opened_at_ns = line->heard_ns = now_ns;
     const uint64_t spread = (uint64_t)(lines->options.rollover_ns / 24) + 1;
     line->roll_at_ns = now_ns + lines->options.rollover_ns -
@@ -335,55 +273,36 @@ void mlt_lines_opened(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
 }
 
 /* Every seat on the line is off; its topics wait for the next line. */
-static void vacate(struct mlt_lines *lines, uint32_t number, const char *reason)
+static void vacate(struct mlt_lines *lines, uint32_t number, const char *reason, int64_t now_ns)
 {
     EACH_SEAT(lines, number, topic, k)
     {
         struct mlt_seat *seat = &topic->seats[k];
-        const bool was_on = seat->state == MLT_SEAT_ON;
+        const bool was_on = mlt_seat_stands(seat);
         seat->state = MLT_SEAT_OFF;
         seat->request = 0;
-        seat->again = false;
-        if (seat->retry_at_ns != MLT_LINES_NEVER) { /* refused for good stays refused */
+        seat->again = seat->seen = false;
+        if (!seat->refused) { /* refused stays refused */
             seat->failed = false;
             seat->retry_at_ns = 0;
         }
-        if (k != 0 || !mlt_topic_wanted(topic) || topic->unlisted || seat->failed) {
+        mlt_lines_nudge_second(lines, topic, now_ns);
+        if (k % 2 != 0 || !mlt_topic_wanted(topic) || topic->unlisted || seat->failed ||
+            mlt_lines_refused(topic)) {
             continue;
         }
-        topic->seen = false;
-        topic->reminded = 0;
-        mlt_lines_topic_set(lines, topic, MLT_TOPIC_PENDING, reason);
+        const bool covered = mlt_lines_covers(lines, topic, k, lines->lines[number].heard_ns);
+        if (!mlt_seat_stands(mlt_topic_other(topic, k))) {
+            topic->seen = false;
+            topic->reminded = 0;
+            mlt_lines_topic_set(lines, topic, MLT_TOPIC_PENDING, reason);
+        } else if (was_on) {
+            mlt_lines_copy_lost(topic, k, covered, now_ns);
+        }
         if (was_on) {
-            mlt_lines_source_down(lines, topic, reason);
+            mlt_lines_cut(lines, topic, covered, reason);
         }
     }
-}
-
-/* The spare line, connected and empty, takes over at once; this one becomes the spare. */
-static void move_to_spare(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
-{
-    uint32_t spare = MLT_LINE_NONE;
-    for (uint32_t n = 0; n < MLT_LINES_MAX && spare == MLT_LINE_NONE; n++) {
-        const struct mlt_line *line = &lines->lines[n];
-        if (line->state == MLT_LINE_UP && line->topics == 0 && !line->retiring &&
-            line->replaces == MLT_LINE_NONE) {
-            spare = n;
-        }
-    }
-    if (spare == MLT_LINE_NONE) {
-        return;
-    }
-    EACH_SEAT(lines, number, topic, k)
-    {
-        if (k == 0) {
-            topic->seats[k].line = spare;
-            if (topic->instrument != NULL && topic->instrument->line == number) {
-                topic->instrument->line = spare;
-            }
-        }
-    }
-    mlt_lines_want_by(&lines->lines[spare], now_ns);
 }
 
 /* What came until now came on the line before it as well, and proves nothing of this one. */
@@ -394,12 +313,36 @@ static void watch_anew(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
     }
     EACH_SEAT(lines, number, topic, k)
     {
-        if (k == 0 && topic->seats[k].state == MLT_SEAT_ON) {
+        if (k % 2 == 0 && topic->seats[k].state == MLT_SEAT_ON) {
             topic->seen = false;
             topic->reminded = 0;
             topic->acked_at_ns = now_ns;
+            mlt_topic_watch_copies(topic, now_ns);
         }
     }
+}
+
+static bool is_due(int64_t since_ns, unsigned reminded, int64_t silent_ns, int64_t now_ns)
+{
+    int64_t after_ns = silent_ns;
+    for (unsigned n = 0; n < reminded && after_ns < REMIND_MAX_NS; n++) {
+        after_ns *= 2;
+    }
+    return now_ns - since_ns >= (after_ns < REMIND_MAX_NS ? after_ns : REMIND_MAX_NS);
+}
+
+/* False: it does not stand now, or is on its way to another line. */
+static bool remind(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k, int64_t now_ns)
+{
+    struct mlt_seat *seat = &topic->seats[k];
+    if (seat->state != MLT_SEAT_ON || seat->again || topic->seats[k + 1].line != MLT_LINE_NONE ||
+        lines->lines[seat->line].state != MLT_LINE_UP) {
+        return false;
+    }
+    seat->again = true;
+    mlt_lines_want_by(&lines->lines[seat->line], now_ns);
+    lines->counters.reminders++;
+    return true;
 }
 
 bool mlt_lines_remind(struct mlt_lines *lines, int64_t silent_ns, int64_t now_ns)
@@ -407,40 +350,49 @@ bool mlt_lines_remind(struct mlt_lines *lines, int64_t silent_ns, int64_t now_ns
     const uint64_t before = lines->counters.reminders;
     for (size_t i = 0; i < lines->topics->count; i++) {
         struct mlt_topic *topic = lines->topics->items[i];
-        struct mlt_seat *seat = &topic->seats[0];
-        if (topic->state != MLT_TOPIC_SILENT || topic->seen || topic->halted ||
-            !mlt_topic_wanted(topic) || topic->unlisted || seat->state != MLT_SEAT_ON ||
-            seat->again || topic->seats[1].line != MLT_LINE_NONE ||
-            lines->lines[seat->line].state != MLT_LINE_UP) {
+        if (!mlt_topic_wanted(topic) || topic->unlisted) {
             continue;
         }
-        int64_t after_ns = silent_ns;
-        for (unsigned n = 0; n < topic->reminded && after_ns < REMIND_MAX_NS; n++) {
-            after_ns *= 2;
+        if (topic->state == MLT_TOPIC_SILENT && !topic->seen && !topic->halted &&
+            is_due(topic->acked_at_ns, topic->reminded, silent_ns, now_ns)) {
+            const bool first = remind(lines, topic, 0, now_ns);
+            topic->reminded += remind(lines, topic, 2, now_ns) || first;
+            continue;
         }
-        if (now_ns - topic->acked_at_ns >= (after_ns < REMIND_MAX_NS ? after_ns : REMIND_MAX_NS)) {
-            topic->reminded++;
-            seat->again = true;
-            mlt_lines_want_by(&lines->lines[seat->line], now_ns);
-            lines->counters.reminders++;
+        for (unsigned k = 0; k < MLT_TOPIC_SEATS; k += 2) {
+            struct mlt_seat *seat = &topic->seats[k];
+            if (seat->mute && is_due(topic->watch_ns, seat->reminded, silent_ns, now_ns)) {
+                seat->reminded += remind(lines, topic, k, now_ns);
+            }
         }
     }
     return lines->counters.reminders > before;
 }
 
+uint32_t mlt_lines_attempts_used(const struct mlt_lines *lines, int64_t now_ns)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < lines->options.attempts; i++) {
+        count += now_ns - lines->attempts_ns[i] < MLT_LINE_ATTEMPTS_WINDOW_NS;
+    }
+    return count;
+}
+
 static int64_t steady_ns(const struct mlt_lines *lines, int64_t now_ns)
 {
-    const size_t at =
-        (lines->attempts_next + MLT_LINE_ATTEMPTS_MAX - ATTEMPTS_BUSY) % MLT_LINE_ATTEMPTS_MAX;
-    return now_ns - lines->attempts_ns[at] < MLT_LINE_ATTEMPTS_WINDOW_NS ? STEADY_BUSY_NS
-                                                                         : STEADY_NS;
+    return mlt_lines_attempts_used(lines, now_ns) * 2 >= lines->options.attempts ? STEADY_BUSY_NS
+                                                                                 : STEADY_NS;
 }
 
 void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reason, int64_t now_ns)
 {
     struct mlt_line *line = &lines->lines[number];
+    lines->cut_covered = lines->cut_open = 0;
     if (line->state == MLT_LINE_FREE) {
         return;
+    }
+    if (line->state == MLT_LINE_CONNECTING && lines->failed_in_row < PROBE_AFTER) {
+        lines->failed_in_row++;
     }
     const uint32_t successor = successor_of(lines, number);
     mlt_lines_note_end(lines, number);
@@ -449,7 +401,8 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reaso
     if (successor != MLT_LINE_NONE) {
         promote(lines, successor, reason, now_ns);
     }
-    vacate(lines, number, reason);
+    vacate(lines, number, reason, now_ns);
+    lines->counters.cuts_covered += lines->cut_covered > 0 && lines->cut_open == 0;
     watch_anew(lines, line->handed_to, now_ns);
     line->handed_to = MLT_LINE_NONE;
     mlt_lines_forget_requests(line);
@@ -460,7 +413,7 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reaso
         return;
     }
     if (line->state == MLT_LINE_UP && line->replaces == MLT_LINE_NONE && line->topics > 0) {
-        move_to_spare(lines, number, now_ns);
+        mlt_lines_move_to_spare(lines, number, now_ns);
     }
     if (line->opened_at_ns != 0 && now_ns - line->opened_at_ns >= steady_ns(lines, now_ns)) {
         mlt_backoff_reset(&line->backoff);
@@ -497,20 +450,43 @@ void mlt_lines_stop(struct mlt_lines *lines)
 /* ---- turn
  * ----------------------------------------------------------------------------------------- */
 
+/* No attempt before then. */
+static int64_t probe_at(const struct mlt_lines *lines, int64_t now_ns)
+{
+    const uint32_t ours = lines->options.attempts;
+    if (lines->failed_in_row < PROBE_AFTER || mlt_lines_attempts_used(lines, now_ns) * 4 < ours) {
+        return now_ns;
+    }
+    return lines->attempts_ns[(lines->attempts_next + ours - 1) % ours] +
+           MLT_LINE_ATTEMPTS_WINDOW_NS / ours * 2;
+}
+
 static int64_t try_connect(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
 {
     struct mlt_line *line = &lines->lines[number];
     if (now_ns < line->retry_at_ns) {
         return line->retry_at_ns;
     }
+    const int64_t probe_ns = probe_at(lines, now_ns);
+    if (now_ns < probe_ns) {
+        return probe_ns; /* or as soon as a line is up */
+    }
     const int64_t allowed = lines->attempts_ns[lines->attempts_next] + MLT_LINE_ATTEMPTS_WINDOW_NS;
     if (now_ns < allowed) {
-        lines->counters.held_by_attempts++;
+        lines->counters.attempts_held++;
         line->retry_at_ns = allowed;
         return allowed;
     }
+    /* A quarter of them is for lines without which something is not brought at all. */
+    const uint32_t kept = lines->options.copies > 1 ? lines->options.attempts / 4 : 0;
+    const int64_t plenty =
+        lines->attempts_ns[(lines->attempts_next + kept) % lines->options.attempts] +
+        MLT_LINE_ATTEMPTS_WINDOW_NS;
+    if (now_ns < plenty && mlt_lines_can_wait(lines, number)) {
+        return plenty; /* or as soon as it cannot */
+    }
     lines->attempts_ns[lines->attempts_next] = now_ns;
-    lines->attempts_next = (lines->attempts_next + 1) % MLT_LINE_ATTEMPTS_MAX;
+    lines->attempts_next = (lines->attempts_next + 1) % lines->options.attempts;
     lines->counters.attempts++;
     line->state = MLT_LINE_CONNECTING;
     if (!lines->ports.connect(lines->ports.ctx, number)) {
@@ -554,9 +530,7 @@ int64_t mlt_lines_turn(struct mlt_lines *lines, int64_t now_ns)
     for (unsigned round = 0; round < 2; round++) {
         if (!lines->placed) {
             lines->placed = true;
-            count_topics(lines);
-            place_topics(lines, now_ns);
-            keep_spare(lines, now_ns);
+            mlt_lines_place(lines, now_ns);
             mlt_topics_sweep(lines->topics);
             mlt_lines_settle_sources(lines);
         }

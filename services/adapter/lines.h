@@ -13,17 +13,20 @@
 #include "meltica/rt/backoff.h"
 #include "topics.h"
 
-#define MLT_LINES_MAX 72u
-#define MLT_LINE_REQUESTS_MAX 8u      /* in flight on a line */
-#define MLT_LINE_NAMES_MAX 200u       /* in one request */
+#define MLT_LINES_MAX 144u
+#define MLT_LINES_SECOND_MAX                                                                       \
+    72u                          /* of these for second copies: they take no place of first ones   \
+                                  */
+#define MLT_LINE_REQUESTS_MAX 8u /* in flight on a line */
+#define MLT_LINE_NAMES_MAX 200u  /* in one request */
 #define MLT_LINE_TEXT_BYTES_MAX 7500u /* of one request: front ends cut near 8,000 */
 #define MLT_LINE_OWN_PER_SECOND 4u    /* requests of ours in any second: a pong has its place */
 #define MLT_LINE_ALL_PER_SECOND                                                                    \
     4u /* with pongs, for a request to leave; a pong may be the fifth                              \
         */
-#define MLT_LINE_ATTEMPTS_MAX                                                                      \
-    240u /* in any 5 min over all lines (the exchange refuses from 300)                            \
-          */
+/* To connect, in any 5 min over all lines of an address. The exchange refuses from 300. One that is
+ * started again knows nothing of those before: what is left is for that, and holds a few starts. */
+#define MLT_LINE_ATTEMPTS_MAX 240u
 #define MLT_LINE_ATTEMPTS_WINDOW_NS INT64_C(300000000000)
 #define MLT_LINES_NEVER INT64_MAX
 
@@ -41,6 +44,8 @@ struct mlt_lines_ports {
 
 struct mlt_lines_options {
     uint32_t streams_per_line; /* the exchange's limit; 10 % are kept free */
+    uint32_t attempts;         /* of MLT_LINE_ATTEMPTS_MAX, those that are ours; at least 1 */
+    uint32_t copies;           /* 1, or 2: each topic on two lines at the same time */
     bool spare;                /* keep one empty line connected */
     int64_t collect_ns;        /* changes are gathered for so long */
     int64_t ack_ns;            /* then once more; after as long again: no_ack */
@@ -76,6 +81,7 @@ struct mlt_line_place {
 struct mlt_line {
     enum mlt_line_state state;
     uint32_t topics;    /* seats on it, counted at each turn that needs it */
+    uint32_t copy;      /* which copy of its topics is on it; of use while it has some */
     uint32_t replaces;  /* line that this one takes over from, or MLT_LINE_NONE */
     uint32_t handed_to; /* line that has taken over from this one, or MLT_LINE_NONE */
     bool retiring;      /* somebody takes over, or it has handed over: no new topics */
@@ -96,7 +102,9 @@ struct mlt_line {
 
 struct mlt_lines_counters {
     uint64_t attempts, opened, ended, requests, resent, acks, unknown_acks, refusals, no_acks;
-    uint64_t rollovers, held_by_attempts, reminders;
+    uint64_t rollovers, reminders;
+    uint64_t attempts_held; /* times that a line had to wait for the attempts of 5 min */
+    uint64_t cuts_covered;  /* lines that ended, and each topic that stood there stands elsewhere */
 };
 
 struct mlt_lines {
@@ -106,6 +114,7 @@ struct mlt_lines {
     struct mlt_line lines[MLT_LINES_MAX];
     int64_t attempts_ns[MLT_LINE_ATTEMPTS_MAX]; /* ring of times */
     uint32_t attempts_next;
+    uint32_t failed_in_row; /* attempts that brought nothing since one did, over all lines */
     int64_t next_id;
     bool placed; /* nothing to place and nothing to count since the last look */
     bool stopping;
@@ -115,6 +124,9 @@ struct mlt_lines {
      * several the least; INT64_MAX: none ended. The owner's to reset, once what was said of that is
      * where it belongs. */
     int64_t ended_since_ns[MLT_SLOT_COUNT];
+    /* Of the line that ended last: topics that stood on it, by whether their other copy has what it
+     * may not have brought. */
+    uint32_t cut_covered, cut_open;
     struct mlt_lines_counters counters;
 };
 
@@ -140,21 +152,24 @@ void mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
 void mlt_lines_server_shutdown(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
 /* Reading was stopped for a while: nothing could be acknowledged in that time. */
 void mlt_lines_resumed(struct mlt_lines *lines, int64_t now_ns);
-/* First message of a topic since it was subscribed. */
-void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic);
-/* An acknowledgement does not prove a stream: topics that are SILENT are subscribed once more,
- * after silent_ns, then after twice as long each time, a day at most. Asking for what is there
- * changes nothing. True: some are, at the next turn. */
+/* A message of a topic: the first one since it was subscribed, or it is watched. */
+void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic, uint32_t line);
+/* An acknowledgement does not prove a stream: topics that are SILENT, and copies that are mute, are
+ * subscribed once more, after silent_ns, then after twice as long each time, a day at most. Asking
+ * for what is there changes nothing. True: some are, at the next turn. */
 bool mlt_lines_remind(struct mlt_lines *lines, int64_t silent_ns, int64_t now_ns);
 /* Closes everything; nothing is connected any more. */
 void mlt_lines_stop(struct mlt_lines *lines);
 
+/* Of `attempts`, those of the last 5 min. */
+uint32_t mlt_lines_attempts_used(const struct mlt_lines *lines, int64_t now_ns);
 /* Lines that are not FREE; lines that are UP. */
 uint32_t mlt_lines_open_count(const struct mlt_lines *lines);
 uint32_t mlt_lines_up_count(const struct mlt_lines *lines);
 /* Of each partition: when the line that was heard least recently was, of those that are up and have
  * a topic that it wants; INT64_MAX where none does. What comes later of such a line was on its way.
- */
+ * Of a topic with two copies that stand it is the line that was heard last, provided that it has
+ * the topic for as long as the other one was heard. */
 void mlt_lines_heard_since(const struct mlt_lines *lines, int64_t since_ns[MLT_SLOT_COUNT]);
 /* Says of each instrument with topics how it stands, whatever was said of it before: for whoever
  * speaks for these partitions (bit p) from now on. */

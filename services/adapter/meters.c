@@ -79,6 +79,10 @@ void mlt_adapter_meters_make(struct mlt_adapter *adapter)
                                              "REST answers that were read.", labels);
     }
     to->lines_up = mlt_metrics_gauge(m, "meltica_adapter_lines", "Connections up.", NULL);
+    to->attempts_left = mlt_metrics_gauge(m, "meltica_adapter_line_attempts_left",
+                                          "Connections that may be begun now, of those of any "
+                                          "5 minutes that are this Adapter's.",
+                                          NULL);
     to->adapt = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
                                       "From the stage's input to its output.", "stage=\"adapt\"");
     mlt_hop_sender_metrics_init(&to->hop, m, "hop=\"native\"");
@@ -239,6 +243,12 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
                             mlt_clock_wall_ns());
     const struct mlt_lines_counters *c = &adapter->lines.counters;
     mirror(adapter, "meltica_adapter_line_attempts_total", "Connections begun.", NULL, c->attempts);
+    mirror(adapter, "meltica_adapter_line_attempts_held_total",
+           "Times that a connection had to wait, since the attempts of 5 minutes were used up.",
+           NULL, c->attempts_held);
+    mlt_gauge_set(adapter->meters.attempts_left,
+                  adapter->lines.options.attempts -
+                      mlt_lines_attempts_used(&adapter->lines, mlt_clock_mono_ns()));
     mirror(adapter, "meltica_adapter_line_opened_total", "Connections that came up.", NULL,
            c->opened);
     mirror(adapter, "meltica_adapter_line_ended_total", "Connections that ended.", NULL, c->ended);
@@ -254,6 +264,12 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
            "Topics that were acknowledged, sent nothing, and were subscribed once more.", NULL,
            c->reminders);
     mirror(adapter, "meltica_adapter_no_acks_total", "Requests given up.", NULL, c->no_acks);
+    mirror(adapter, "meltica_adapter_line_cuts_covered_total",
+           "Connections that ended while each of their topics went on by its other copy.", NULL,
+           c->cuts_covered);
+    gauge(adapter, "meltica_adapter_topics_lacking_copies",
+          "Topics that come by fewer connections than line_copies, those that failed not counted.",
+          NULL, (int64_t)mlt_topics_lacking(&adapter->topics, adapter->lines.options.copies));
     mlt_gauge_set(adapter->meters.lines_up, mlt_lines_up_count(&adapter->lines));
     note_lines(adapter);
     uint32_t counts[MLT_TOPIC_STATE_COUNT];

@@ -10,6 +10,10 @@
 #define SUBSCRIBE_EACH_NS (PACE_WINDOW_NS / (MLT_LINE_OWN_PER_SECOND - 1))
 #define UNSUBSCRIBE_EACH_NS PACE_WINDOW_NS
 #define LONG_AGO_NS (INT64_MIN / 2)
+/* A name that was accepted once is not wrong: what refuses it may pass. Less urgent while another
+ * line brings it. */
+#define REFUSED_RETRY_NS INT64_C(60000000000)
+#define REFUSED_AGAIN_NS INT64_C(600000000000)
 #define SEND_RETRY_NS INT64_C(100000000)
 
 void mlt_lines_reset_pace(struct mlt_line *line)
@@ -101,8 +105,13 @@ void mlt_lines_forget_requests(struct mlt_line *line)
 /* ---- text
  * ----------------------------------------------------------------------------------------- */
 
-static bool candidate(const struct mlt_topic *topic, const struct mlt_seat *seat, bool subscribe)
+static bool candidate(const struct mlt_lines *lines, const struct mlt_topic *topic, unsigned k,
+                      bool subscribe)
 {
+    const struct mlt_seat *seat = &topic->seats[k];
+    if (subscribe && mlt_lines_copy_waits(lines, topic, k) && !seat->again) {
+        return false;
+    }
     return subscribe
                ? mlt_topic_wanted(topic) && !topic->unlisted &&
                      (seat->state == MLT_SEAT_OFF || (seat->state == MLT_SEAT_ON && seat->again))
@@ -137,7 +146,7 @@ static uint32_t gather(struct mlt_lines *lines, uint32_t number, bool subscribe,
     EACH_SEAT(lines, number, topic, k)
     {
         struct mlt_seat *seat = &topic->seats[k];
-        if (!candidate(topic, seat, subscribe)) {
+        if (!candidate(lines, topic, k, subscribe)) {
             continue;
         }
         if (seat->retry_at_ns > now_ns) {
@@ -190,7 +199,7 @@ static bool anything(struct mlt_lines *lines, uint32_t number, bool subscribe)
 {
     EACH_SEAT(lines, number, topic, k)
     {
-        if (candidate(topic, &topic->seats[k], subscribe)) {
+        if (candidate(lines, topic, k, subscribe)) {
             return true;
         }
     }
@@ -263,11 +272,37 @@ static void ask_again(struct mlt_lines *lines, uint32_t number, struct mlt_line_
 /* ---- answers
  * -------------------------------------------------------------------------------------- */
 
+void mlt_lines_topic_acked(struct mlt_lines *lines, struct mlt_topic *topic)
+{
+    if (topic->halted && !topic->seen) {
+        mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "not_trading");
+    } else if (topic->reminded > 0 && !topic->seen) { /* another one of the same worth */
+        mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "no_message");
+    } else {
+        mlt_lines_topic_set(lines, topic, MLT_TOPIC_LIVE, NULL);
+    }
+}
+
+/* Its name was accepted: what refused it elsewhere may pass. */
+static void ask_refused_copies_again(struct mlt_lines *lines, struct mlt_topic *topic,
+                                     int64_t now_ns)
+{
+    for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
+        struct mlt_seat *seat = &topic->seats[k];
+        if (mlt_seat_refused_for_good(seat)) {
+            seat->retry_at_ns = now_ns + REFUSED_AGAIN_NS;
+            if (seat->line != MLT_LINE_NONE) {
+                mlt_lines_want_by(&lines->lines[seat->line], now_ns);
+            }
+        }
+    }
+}
+
 static void seat_acknowledged(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
                               bool subscribe, int64_t now_ns)
 {
     struct mlt_seat *seat = &topic->seats[k];
-    seat->failed = false;
+    seat->failed = seat->refused = false;
     seat->retry_at_ns = 0;
     if (!subscribe) {
         *seat = (struct mlt_seat){ .line = MLT_LINE_NONE };
@@ -275,50 +310,83 @@ static void seat_acknowledged(struct mlt_lines *lines, struct mlt_topic *topic, 
         return;
     }
     const bool stood = seat->again;
+    const bool other = mlt_seat_stands(mlt_topic_other(topic, k));
     seat->state = MLT_SEAT_ON;
     seat->again = false;
+    seat->since_ns = stood ? seat->since_ns : now_ns;
     topic->batch = 0;
-    if (k == 0) {
-        topic->acked_at_ns = now_ns;
+    topic->accepted = true;
+    ask_refused_copies_again(lines, topic, now_ns);
+    if (k % 2 != 0) {
+        return;
+    }
+    topic->acked_at_ns = stood || !other ? now_ns : topic->acked_at_ns;
+    if (other && topic->state != MLT_TOPIC_PENDING) { /* brought before: that says how it is */
+        mlt_topic_watch_copies(topic, now_ns);
+    } else {
         topic->stood_since_ns = stood ? topic->stood_since_ns : now_ns;
-        if (topic->halted && !topic->seen) {
-            mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "not_trading");
-        } else if (topic->reminded > 0 && !topic->seen) { /* another one of the same worth */
-            mlt_lines_topic_set(lines, topic, MLT_TOPIC_SILENT, "no_message");
-        } else {
-            mlt_lines_topic_set(lines, topic, MLT_TOPIC_LIVE, NULL);
-        }
+        mlt_lines_topic_acked(lines, topic);
     }
 }
 
-/* retry_ns: when it may be asked again; MLT_LINES_NEVER for what the exchange will never accept. */
+/* retry_at_ns: when it may be asked again, or MLT_SEAT_NEVER. */
 static void seat_failed(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
                         bool subscribe, const char *reason, int64_t retry_at_ns, int64_t now_ns)
 {
     struct mlt_seat *seat = &topic->seats[k];
+    const bool other = mlt_seat_stands(mlt_topic_other(topic, k));
+    const bool stood = mlt_seat_stands(seat) || !subscribe;
     seat->state = subscribe ? MLT_SEAT_OFF : MLT_SEAT_ON;
     seat->again = false;
     seat->failed = true;
+    seat->refused = false;
     seat->retry_at_ns = retry_at_ns;
-    if (k == 0 && !subscribe) { /* nobody knows whether it ended for a while */
-        topic->stood_since_ns = now_ns;
+    if (!subscribe && mlt_topic_wanted(topic) && !topic->unlisted) { /* again since it was asked */
+        mlt_topic_regain(topic);
+        lines->changed = true;
     }
-    if (k == 0 && subscribe) {
-        mlt_lines_topic_set(lines, topic, MLT_TOPIC_FAILED, reason);
+    if (k % 2 != 0) {
+        return;
+    }
+    if (!subscribe) { /* nobody knows whether it ended for a while */
+        seat->since_ns = now_ns;
+    }
+    if (other && stood) {
+        mlt_lines_copy_lost(topic, k, false, now_ns);
+    } else if (other) {
+        return; /* it goes on as it is */
+    } else if (!subscribe) {
+        topic->stood_since_ns = now_ns;
+    } else {
+        if (retry_at_ns == MLT_SEAT_NEVER || !mlt_lines_other_on_its_way(lines, topic, k)) {
+            mlt_lines_topic_set(lines, topic, MLT_TOPIC_FAILED, reason);
+        }
+        if (stood && mlt_topic_wanted(topic)) { /* nobody knows whether anything still comes */
+            mlt_lines_source_down(lines, topic, reason);
+        }
     }
 }
 
 /* A refusal of many names says nothing of which one is wrong: halves are asked until it is alone.
- */
+ * Those that stand stay as they are meanwhile. A name that was accepted once is asked for once
+ * more: the exchange closes a line for what it refuses, so the second time is the last, unless the
+ * other copy stands, which says that it may pass. */
 static void seat_refused(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
                          const struct mlt_line_request *request, const char *reason, int64_t now_ns)
 {
     if (request->subscribe && request->names > 1) {
-        topic->batch = (request->names + 1) / 2;
-        topic->seats[k].state = MLT_SEAT_OFF;
-        topic->seats[k].again = false;
+        const uint32_t half = (request->names + 1) / 2;
+        struct mlt_seat *seat = &topic->seats[k];
+        topic->batch = topic->batch == 0 || half < topic->batch ? half : topic->batch;
+        seat->state = seat->again ? MLT_SEAT_ON : MLT_SEAT_OFF;
     } else {
-        seat_failed(lines, topic, k, request->subscribe, reason, MLT_LINES_NEVER, now_ns);
+        const int64_t retry_at_ns = mlt_seat_stands(mlt_topic_other(topic, k))
+                                        ? now_ns + REFUSED_AGAIN_NS
+                                    : topic->accepted ? now_ns + REFUSED_RETRY_NS
+                                                      : MLT_SEAT_NEVER;
+        seat_failed(lines, topic, k, request->subscribe, reason, retry_at_ns, now_ns);
+        topic->seats[k].refused = request->subscribe;
+        topic->accepted = topic->accepted && !request->subscribe;
     }
 }
 
@@ -342,6 +410,9 @@ static void close_request(struct mlt_lines *lines, uint32_t number,
         } else {
             seat_failed(lines, topic, k, request->subscribe, "no_ack",
                         now_ns + lines->options.retry_ns, now_ns);
+        }
+        if (k < 2) {
+            mlt_lines_nudge_second(lines, topic, now_ns);
         }
     }
     request->id = 0;

@@ -9,6 +9,17 @@ void mlt_lines_source_down(struct mlt_lines *lines, struct mlt_topic *topic, con
     }
 }
 
+void mlt_lines_cut(struct mlt_lines *lines, struct mlt_topic *topic, bool covered,
+                   const char *reason)
+{
+    if (covered) {
+        lines->cut_covered++;
+    } else {
+        lines->cut_open++;
+        mlt_lines_source_down(lines, topic, reason);
+    }
+}
+
 void mlt_lines_settle_sources(struct mlt_lines *lines)
 {
     const struct mlt_topics *topics = lines->topics;
@@ -52,7 +63,12 @@ void mlt_lines_note_end(struct mlt_lines *lines, uint32_t number)
     const struct mlt_line *line = &lines->lines[number];
     for (size_t i = 0; i < lines->topics->count && line->opened_at_ns != 0; i++) {
         const struct mlt_topic *topic = lines->topics->items[i];
-        if (topic->seats[0].line != number) {
+        bool missed = false;
+        for (unsigned k = 0; k < MLT_TOPIC_SEATS; k += 2) {
+            missed = missed || (topic->seats[k].line == number &&
+                                !mlt_lines_covers(lines, topic, k, line->heard_ns));
+        }
+        if (!missed) {
             continue;
         }
         for (uint64_t left = topic->wanted_by; left != 0; left &= left - 1) {
@@ -74,14 +90,10 @@ void mlt_lines_heard_since(const struct mlt_lines *lines, int64_t since_ns[MLT_S
     }
     for (size_t i = 0; i < lines->topics->count; i++) {
         const struct mlt_topic *topic = lines->topics->items[i];
-        const uint32_t number = topic->seats[0].line;
-        const struct mlt_line *line = number < MLT_LINES_MAX ? &lines->lines[number] : NULL;
-        if (line == NULL || (line->state != MLT_LINE_UP && line->state != MLT_LINE_CLOSING)) {
-            continue;
-        }
+        const int64_t until = mlt_lines_brought_until(lines, topic);
         for (uint64_t left = topic->wanted_by; left != 0; left &= left - 1) {
             int64_t *first = &since_ns[__builtin_ctzll(left)];
-            *first = line->heard_ns < *first ? line->heard_ns : *first;
+            *first = until < *first ? until : *first;
         }
     }
 }

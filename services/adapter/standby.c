@@ -94,39 +94,62 @@ static bool guarded(const struct mlt_standby *s, uint32_t partition, int64_t now
     return s->warm_ns[partition] != 0 && now - s->warm_ns[partition] < MLT_OWNERS_SILENCE_NS;
 }
 
+/* all_spoken: while our own beats do not come back nothing is known of others. */
+static void prepare(struct mlt_standby *s, uint64_t cold, int64_t now)
+{
+    const enum mlt_standby_claimed claimed = atomic_load(&s->claimed);
+    if (s->prepared) {
+        return;
+    }
+    if (cold == 0 && claimed == MLT_STANDBY_GRANTED) {
+        s->prepared = true;
+        return;
+    }
+    if (!s->adapter->listed || !s->all_spoken || claimed == MLT_STANDBY_FAILED) {
+        s->prepare_by_ns = 0;
+    } else if (s->prepare_by_ns == 0) {
+        s->prepare_by_ns = now + MLT_STANDBY_PREPARE_NS;
+    } else if (now >= s->prepare_by_ns) {
+        s->prepared = true;
+        mlt_log(MLT_LOG_WARN, "stays_cold",
+                "not warm yet, and ready all the same: if the other Adapter ends now something is "
+                "lost (docs/operations.md, MelticaNoWarmStandby)",
+                MLT_U("partitions", (unsigned)__builtin_popcountll(cold)));
+    }
+}
+
 void mlt_standby_look(struct mlt_standby *standby)
 {
     struct mlt_standby *s = standby;
     struct mlt_adapter *adapter = s->adapter;
     const int64_t now = mlt_clock_mono_ns();
     int64_t unguarded = 0;
-    bool all_spoken = true;
     note_stall(s, now);
     s->looked_ns = now;
     look_at_have(s);
     (void)pthread_mutex_lock(&s->lock);
-    uint64_t warm = 0;
+    uint64_t warm = 0, cold = 0;
+    s->all_spoken = true;
     for (uint32_t p = 0; p < adapter->partitions; p++) {
         if (mlt_adapter_speaks(adapter, p)) {
             s->need_since_ns[p] = need_since(s, p, now);
             s->own.plan_boots[p] = s->have[p].plan_boot;
             s->own.plan_revisions[p] = s->have[p].plan_revision;
             unguarded += !guarded(s, p, now);
-        } else if ((s->missing & bit(p)) == 0 &&
-                   mlt_cover_judge(&s->said[p], &s->have[p]) == MLT_COVERED) {
+        } else if (mlt_cover_judge(&s->said[p], &s->have[p]) != MLT_COVERED) {
+            cold |= bit(p);
+        } else if ((s->missing & bit(p)) == 0) {
             warm |= bit(p); /* and has no instrument to be said to be down */
         }
-        all_spoken = all_spoken && mlt_standby_spoken(s, p, now);
+        s->all_spoken = s->all_spoken && mlt_standby_spoken(s, p, now);
     }
     warm = s->draining ? 0 : warm;
     const bool news = warm != s->own.warm;
     s->own.warm = warm;
     (void)pthread_mutex_unlock(&s->lock);
+    prepare(s, cold, now);
     if (news) { /* whoever ends meanwhile goes by it */
         mlt_replicas_changed(s->replicas);
-    }
-    if (all_spoken) { /* by somebody else, where not by this one */
-        atomic_store(&s->unclaimed, false);
     }
     const int spoken = __builtin_popcountll(adapter->speaks);
     mlt_gauge_set(s->speaking, spoken);
@@ -439,9 +462,20 @@ bool mlt_standby_in_touch(const struct mlt_standby *standby)
     return mlt_replicas_in_touch(standby->replicas);
 }
 
-bool mlt_standby_unclaimed(const struct mlt_standby *standby)
+const char *mlt_standby_lacks(const struct mlt_standby *standby)
 {
-    return atomic_load(&standby->unclaimed);
+    if (!mlt_replicas_in_touch(standby->replicas)) {
+        return "its own beats do not come back";
+    }
+    const bool failed = atomic_load(&standby->claimed) == MLT_STANDBY_FAILED;
+    if (failed && !standby->all_spoken) {
+        return "partitions that nobody speaks for cannot be claimed: JetStream does not answer";
+    }
+    if (standby->prepared) {
+        return NULL;
+    }
+    return failed ? "its partitions cannot be claimed: JetStream does not answer"
+                  : "not warm yet for what another Adapter speaks for";
 }
 
 void mlt_standby_collect(struct mlt_standby *standby)
@@ -502,7 +536,7 @@ enum mlt_status mlt_standby_start(struct mlt_adapter *adapter, struct mlt_error 
     }
     s->adapter = adapter;
     s->looked_ns = mlt_clock_mono_ns();
-    atomic_init(&s->unclaimed, false);
+    atomic_init(&s->claimed, MLT_STANDBY_NEVER);
     (void)pthread_mutex_init(&s->lock, NULL);
     make_meters(s, adapter->metrics);
     mlt_rest_hold(&adapter->rest, adapter->plans.mine, s->looked_ns);

@@ -14,6 +14,8 @@
 
 #include "meltica/base/error.h"
 
+#define MLT_STANDBY_PREPARE_NS INT64_C(60000000000)
+
 struct mlt_adapter;
 struct mlt_standby;
 
@@ -39,8 +41,13 @@ void mlt_standby_lines_ended(struct mlt_standby *standby);
 
 /* False: another one may speak for what this one thinks it does, which therefore answers nobody. */
 bool mlt_standby_in_touch(const struct mlt_standby *standby);
-/* Claims could not be written, and somebody does not speak for each partition. Any thread. */
-bool mlt_standby_unclaimed(const struct mlt_standby *standby);
+/* What is missing for it to be ready, in words; NULL: nothing. Besides what has to hold at any time
+ * (that its beats come back, and that nothing stays unclaimed), it has to have been prepared once
+ * since its start: it could have taken over without a loss whatever it did not speak for, and has
+ * claimed something. Whoever replaces Adapters one by one goes by that. What keeps it cold may stay
+ * (a ring that is too small, a line that is mute): where nothing else is missing it is waited for
+ * MLT_STANDBY_PREPARE_NS, which is logged. Loop thread. */
+const char *mlt_standby_lacks(const struct mlt_standby *standby);
 /* For the service's collect(). Any thread. */
 void mlt_standby_collect(struct mlt_standby *standby);
 

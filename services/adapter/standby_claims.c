@@ -168,7 +168,9 @@ static enum mlt_replicas_taken on_take_over(void *ctx, uint64_t partitions)
     *made = (struct mlt_standby_claims){ .partitions = partitions };
     const enum mlt_status status = mlt_replicas_claim(s->adapter->service, &options, &s->store,
                                                       made->epochs, &made->claims, &err);
-    atomic_store(&s->unclaimed, status != MLT_OK && status != MLT_E_CLOSED);
+    if (status != MLT_E_CLOSED) {
+        atomic_store(&s->claimed, status == MLT_OK ? MLT_STANDBY_GRANTED : MLT_STANDBY_FAILED);
+    }
     (void)pthread_mutex_lock(&s->lock);
     for (uint32_t p = 0; p < s->adapter->partitions && status == MLT_OK; p++) {
         if ((partitions & mlt_standby_bit(p)) != 0) {

@@ -26,6 +26,8 @@ enum mlt_standby_end {
     MLT_STANDBY_LEAVES /* what was said as lines ended is to be acknowledged */
 };
 
+enum mlt_standby_claimed { MLT_STANDBY_NEVER, MLT_STANDBY_GRANTED, MLT_STANDBY_FAILED };
+
 struct mlt_standby {
     struct mlt_adapter *adapter;
 
@@ -36,6 +38,9 @@ struct mlt_standby {
     int64_t ended_ns[MLT_SLOT_COUNT]; /* when it was said that a line has ended, at the latest */
     int64_t lines_since_ns[MLT_SLOT_COUNT]; /* mlt_lines_heard_since */
     int64_t looked_ns;
+    int64_t prepare_by_ns; /* being cold is waited for until then; 0: something else lacks */
+    bool prepared;
+    bool all_spoken;                            /* somebody speaks for each partition */
     int64_t stalled_since_ns, stalled_until_ns; /* what was not read in time may be unread still */
     enum mlt_standby_end end;
     uint64_t leaving; /* to be handed over as this one ends */
@@ -49,7 +54,7 @@ struct mlt_standby {
     struct mlt_standby_claims claims[MLT_SLOT_COUNT];
     size_t claims_count;
 
-    atomic_bool unclaimed;
+    _Atomic enum mlt_standby_claimed claimed; /* how the last claim went */
 
     pthread_mutex_t lock; /* what follows; no lock but the hop's is taken under it */
     struct mlt_replicas *replicas;

@@ -73,6 +73,29 @@ bool mlt_topic_set(struct mlt_topic *topic, enum mlt_topic_state state, const ch
     return true;
 }
 
+void mlt_topic_regain(struct mlt_topic *topic)
+{
+    bool doubted = false, sure = false;
+    for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
+        struct mlt_seat *seat = &topic->seats[k];
+        const bool unanswered = seat->state == MLT_SEAT_ON && seat->failed; /* only so it is both */
+        if (k % 2 == 0) {
+            doubted = doubted || unanswered || seat->state == MLT_SEAT_UNSUBSCRIBING;
+            sure = sure || (seat->state == MLT_SEAT_ON && !seat->failed && !seat->again);
+        }
+        if (unanswered) {
+            seat->again = true;
+            seat->failed = false;
+            seat->retry_at_ns = 0;
+        }
+    }
+    if (doubted && !sure) {
+        topic->seen = false;
+        topic->reminded = 0;
+        (void)mlt_topic_set(topic, MLT_TOPIC_PENDING, "unsubscribing");
+    }
+}
+
 /* Instruments are never freed: they remember that their source is down over a time without topics.
  */
 static struct mlt_topic_instrument *instrument_of(struct mlt_topics *topics, const char *token)
@@ -88,7 +111,7 @@ static struct mlt_topic_instrument *instrument_of(struct mlt_topics *topics, con
     }
     instrument->token = strdup(token);
     instrument->partition = mlt_instrument_slot(key) % topics->partitions;
-    instrument->line = MLT_LINE_NONE;
+    instrument->line[0] = instrument->line[1] = MLT_LINE_NONE;
     if (instrument->token == NULL || mlt_map_put(&topics->instruments, key, instrument) != MLT_OK) {
         free(instrument->token);
         free(instrument);
@@ -130,7 +153,9 @@ static enum mlt_status topic_make(struct mlt_topics *topics, const char *name,
         topic_free(topic);
         return status;
     }
-    topic->seats[0].line = topic->seats[1].line = MLT_LINE_NONE;
+    for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
+        topic->seats[k].line = MLT_LINE_NONE;
+    }
     topic->index = topics->count;
     topics->items[topics->count++] = topic;
     *out = topic;
@@ -173,6 +198,8 @@ static enum mlt_status want(struct mlt_topics *topics, const char *name, const c
     topic->halted = halted(symbol);
     if (unlisted) {
         (void)mlt_topic_set(topic, MLT_TOPIC_FAILED, "unknown_symbol");
+    } else {
+        mlt_topic_regain(topic);
     }
     return MLT_OK;
 }
@@ -231,13 +258,22 @@ enum mlt_status mlt_topics_apply(struct mlt_topics *topics, const Meltica__V1__N
     return status;
 }
 
+static bool is_let_go(const struct mlt_topic *topic)
+{
+    for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
+        if (topic->seats[k].state != MLT_SEAT_OFF) {
+            return false;
+        }
+    }
+    return topic->wanted_by == 0;
+}
+
 void mlt_topics_sweep(struct mlt_topics *topics)
 {
     size_t i = 0;
     while (i < topics->count) {
         struct mlt_topic *topic = topics->items[i];
-        if (topic->wanted_by != 0 || topic->seats[0].state != MLT_SEAT_OFF ||
-            topic->seats[1].state != MLT_SEAT_OFF) {
+        if (!is_let_go(topic)) {
             i++;
             continue;
         }
@@ -254,11 +290,52 @@ bool mlt_topics_watch(struct mlt_topics *topics, int64_t before_ns)
     for (size_t i = 0; i < topics->count; i++) {
         struct mlt_topic *topic = topics->items[i];
         if (topic->state == MLT_TOPIC_LIVE && !topic->seen &&
-            topic->seats[0].state == MLT_SEAT_ON && topic->acked_at_ns < before_ns) {
+            (topic->seats[0].state == MLT_SEAT_ON || topic->seats[2].state == MLT_SEAT_ON) &&
+            topic->acked_at_ns < before_ns) {
             changed = mlt_topic_set(topic, MLT_TOPIC_SILENT, "no_message") || changed;
         }
     }
     return changed;
+}
+
+void mlt_topic_watch_copies(struct mlt_topic *topic, int64_t now_ns)
+{
+    topic->watched = mlt_seat_stands(&topic->seats[0]) && mlt_seat_stands(&topic->seats[2]);
+    topic->watch_ns = now_ns;
+    for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
+        topic->seats[k].seen = false;
+    }
+}
+
+size_t mlt_topics_find_mute(struct mlt_topics *topics, int64_t before_ns)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < topics->count; i++) {
+        struct mlt_topic *topic = topics->items[i];
+        struct mlt_seat *first = &topic->seats[0], *second = &topic->seats[2];
+        if (!topic->watched || topic->watch_ns >= before_ns || first->seen == second->seen) {
+            continue;
+        }
+        struct mlt_seat *mute = first->seen ? second : first;
+        found += !mute->mute;
+        mute->mute = true;
+    }
+    return found;
+}
+
+size_t mlt_topics_lacking(const struct mlt_topics *topics, uint32_t copies)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < topics->count; i++) {
+        const struct mlt_topic *topic = topics->items[i];
+        uint32_t stand = 0;
+        for (unsigned k = 0; k < MLT_TOPIC_SEATS; k += 2) {
+            stand += mlt_seat_stands(&topic->seats[k]) && !topic->seats[k].mute;
+        }
+        count += mlt_topic_wanted(topic) && !topic->unlisted && topic->state != MLT_TOPIC_FAILED &&
+                 stand < copies;
+    }
+    return count;
 }
 
 void mlt_topics_counts(const struct mlt_topics *topics, uint64_t partitions,
@@ -270,6 +347,23 @@ void mlt_topics_counts(const struct mlt_topics *topics, uint64_t partitions,
             counts[topics->items[i]->state]++;
         }
     }
+}
+
+size_t mlt_topics_problems(const struct mlt_topics *topics, uint64_t partitions,
+                           struct mlt_topic **out, size_t max)
+{
+    static const enum mlt_topic_state order[] = { MLT_TOPIC_FAILED, MLT_TOPIC_PENDING,
+                                                  MLT_TOPIC_SILENT };
+    size_t count = 0;
+    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
+        for (size_t i = 0; i < topics->count && count < max; i++) {
+            struct mlt_topic *topic = topics->items[i];
+            if ((topic->wanted_by & partitions) != 0 && topic->state == order[k]) {
+                out[count++] = topic;
+            }
+        }
+    }
+    return count;
 }
 
 void mlt_topics_look(const struct mlt_topics *topics)
@@ -288,9 +382,9 @@ void mlt_topics_look(const struct mlt_topics *topics)
         }
         const bool stands = mlt_topic_stands(topic);
         instrument->missing = instrument->missing || (!stands && !mlt_topic_barren(topics, topic));
-        if (topic->state != MLT_TOPIC_FAILED) {
+        if (topic->state != MLT_TOPIC_FAILED || mlt_topic_is_tried_again(topic)) {
             instrument->used = true;
-            instrument->pending = instrument->pending || !stands;
+            instrument->pending = instrument->pending || !stands || mlt_topic_doubtful(topic);
         }
     }
 }

@@ -20,6 +20,12 @@ static const struct mlt_config_item items[] = {
       .max = 1 << 30,
       .unit = "bytes",
       .doc = "How much of what was sent to the Data Bus is kept to be sent again." },
+    { .key = "merge_quotes",
+      .type = MLT_CONFIG_BOOL,
+      .offset = offsetof(struct conductor_config, merge_quotes),
+      .default_text = "true",
+      .doc = "Whether TICKER, BBO and KLINE of open candles merge to the newest while the Data Bus "
+             "is far behind; false: they wait as trades do, for a market that is replayed." },
     { .key = "throttle_ms",
       .type = MLT_CONFIG_INT,
       .offset = offsetof(struct conductor_config, throttle_ms),
@@ -108,14 +114,15 @@ static enum mlt_status check(const void *config, struct mlt_error *err)
 
 /* ---- hot path ---- */
 
-/* Under the lock. A BOOK has waited for its window, and what was made here has no batch. */
+/* Under the lock. A BOOK has waited for its window, and what was made here has no batch; what
+ * leaves outside of one has waited for room. */
 static void trace(struct conductor *c, const struct mlt_event *event, bool of_batch)
 {
     if (!mlt_trace_takes(c->trace, event)) {
         return;
     }
-    const bool came =
-        of_batch && event->type != MLT_EVENT_BOOK && event->stamps.dispatched != MLT_STAMP_UNKNOWN;
+    const bool came = of_batch && c->in_batch && event->type != MLT_EVENT_BOOK &&
+                      event->stamps.dispatched != MLT_STAMP_UNKNOWN;
     mlt_trace_event(c->trace, MLT_TRACE_CONDUCT, event,
                     came ? c->batch_ns : event->stamps.conducted - (int64_t)event->throttled_ns,
                     mlt_clock_wall_ns());
@@ -139,7 +146,8 @@ static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event
     mlt_hop_end(c->sender, partition);
     trace(c, event, true);
     /* A BOOK has waited for its window. */
-    if (event->stamps.dispatched != MLT_STAMP_UNKNOWN && event->type != MLT_EVENT_BOOK) {
+    if (c->in_batch && event->stamps.dispatched != MLT_STAMP_UNKNOWN &&
+        event->type != MLT_EVENT_BOOK) {
         mlt_histogram_record_ns(c->metrics->stage,
                                 mlt_span_ns(event->stamps.dispatched, event->stamps.conducted));
     }
@@ -162,6 +170,23 @@ static void on_emit_encoded(void *ctx, uint32_t partition, struct mlt_slice even
         if (mlt_event_decode(event, &c->held_arena, &held) == MLT_OK) {
             trace(c, &held, false);
         }
+    }
+}
+
+/* Under the lock. The hop's sender holds the flow up at a half (on_batch): books merge before, and
+ * quotes when that was not enough. */
+static enum mlt_conductor_room on_room_asked(void *ctx)
+{
+    const struct conductor *c = ctx;
+    switch (c->sender != NULL ? mlt_hop_fill(c->sender) : MLT_HOP_ROOM) {
+    case MLT_HOP_ROOM:
+        return MLT_ROOM_FOR_ALL;
+    case MLT_HOP_QUARTER:
+        return MLT_ROOM_NOT_FOR_BOOKS;
+    case MLT_HOP_THREE_EIGHTHS:
+    case MLT_HOP_HALF:
+    default:
+        return c->merges_quotes ? MLT_ROOM_NOT_FOR_QUOTES : MLT_ROOM_NOT_FOR_BOOKS;
     }
 }
 
@@ -281,7 +306,9 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
         if (reason != NULL) {
             mlt_conductor_core_lost(c->core, batch->partition, reason);
         }
+        c->in_batch = true;
         take_elements(c, batch);
+        c->in_batch = false;
         mlt_conductor_touched(c);
         mlt_conductor_settle(c); /* acknowledged is what left, at once or later */
     }
@@ -390,6 +417,7 @@ static enum mlt_status build(struct conductor *c, const struct conductor_config 
                                                .commit = mlt_conductor_on_commit,
                                                .resync = mlt_conductor_on_resync,
                                                .backfill = mlt_conductor_on_backfill,
+                                               .room = on_room_asked,
                                                .ctx = c,
                                                .clock = mlt_clock_system() };
     enum mlt_status status = mlt_conductor_core_create(c->partitions, &ports, &c->core);
@@ -422,6 +450,7 @@ enum mlt_status mlt_conductor_create(struct replica *replica, uint64_t mine, boo
     c->mine = mine;
     c->taken_over = taken_over;
     c->ring_bytes = (size_t)replica->config.ring_bytes;
+    c->merges_quotes = replica->config.merge_quotes;
     c->metrics = &replica->metrics;
     do {
         c->boot = mlt_random64();

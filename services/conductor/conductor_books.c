@@ -6,6 +6,7 @@
 #include "conductor_internal.h"
 #include "meltica/base/hash.h"
 #include "meltica/base/log.h"
+#include "meltica/bus/messages.h"
 #include "meltica/v1/internal.pb-c.h"
 
 #define RESYNC_SUBJECT "meltica.int.resync"
@@ -43,8 +44,10 @@ static void *run_ticker(void *arg)
     struct conductor *c = arg;
     (void)pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
-        mlt_conductor_core_congested(c->core, c->sender != NULL && mlt_hop_congested(c->sender));
         /* Without a sender nothing can leave: before the first batch, and at the end. */
+        if (c->sender != NULL) {
+            mlt_conductor_core_room(c->core);
+        }
         const int64_t due = c->sender != NULL ? mlt_conductor_core_due_ns(c->core) : INT64_MAX;
         c->books.armed_ns = due;
         if (due == INT64_MAX) {
@@ -270,15 +273,12 @@ static enum mlt_status ask(struct conductor *c, const struct resync_entry *entry
     enum mlt_status status = mlt_bus_request(
         c->control, RESYNC_SUBJECT, mlt_slice_of(packed, bytes), RESYNC_TIMEOUT_NS, &answer, err);
     if (status == MLT_OK) {
-        Meltica__V1__ResyncReply *reply =
-            meltica__v1__resync_reply__unpack(NULL, answer.len, answer.data);
-        *accepted = reply != NULL && reply->accepted != 0;
-        if (reply == NULL || !*accepted) {
+        struct mlt_taken taken;
+        const bool read = mlt_resync_reply_read(mlt_buf_view(&answer), &taken) == MLT_OK;
+        *accepted = read && taken.accepted;
+        if (!*accepted) {
             (void)mlt_error_set(err, MLT_E_PROTOCOL, "%s",
-                                reply != NULL ? reply->reason : "unreadable answer");
-        }
-        if (reply != NULL) {
-            meltica__v1__resync_reply__free_unpacked(reply, NULL);
+                                read ? taken.reason : "unreadable answer");
         }
     }
     mlt_buf_fini(&answer);
@@ -307,14 +307,19 @@ static void tell_trades(struct conductor *c, const struct resync_entry *entry,
                                          entry->type, entry->first, answer);
 }
 
+/* Then the answer to the one before is no word of that one. */
+static bool asked_anew(const struct conductor *c, const struct resync_entry *entry)
+{
+    return mlt_map_get(&c->books.queued, mlt_slice_of(entry->token, entry->token_len)) != NULL;
+}
+
 static void fail(struct conductor *c, const struct resync_entry *entry)
 {
-    const struct mlt_slice instrument = mlt_slice_of(entry->token, entry->token_len);
     if (entry->type != MLT_EVENT_NONE) {
         tell_trades(c, entry, MLT_TRADES_LATER);
-    } else if (mlt_map_get(&c->books.queued, instrument) == NULL) {
-        mlt_conductor_core_resync_failed(c->core, instrument);
-    } /* else asked for anew since: this is no word of that one */
+    } else if (!asked_anew(c, entry)) {
+        mlt_conductor_core_resync_failed(c->core, mlt_slice_of(entry->token, entry->token_len));
+    }
 }
 
 /* Under the lock. Refused, in a word of services/dispatcher/README.md: will it be otherwise soon?
@@ -331,7 +336,7 @@ static void refuse(struct conductor *c, const struct resync_entry *entry, const 
         fail(c, entry);
     } else if (entry->type != MLT_EVENT_NONE) {
         tell_trades(c, entry, MLT_TRADES_NO);
-    } else {
+    } else if (!asked_anew(c, entry)) {
         mlt_conductor_core_resync_refused(c->core, mlt_slice_of(entry->token, entry->token_len));
     }
 }

@@ -41,6 +41,7 @@ struct conductor_config {
     int64_t throttle_ms, published_levels, book_levels, first_depth, snapshot_depth;
     int64_t stale_after_ms, refresh_ms, backfill_max;
     int64_t metrics_instruments;
+    bool merge_quotes;
 };
 
 enum conductor_phase { PHASE_WAITING, PHASE_CLAIMING, PHASE_RUNNING, PHASE_ENDED };
@@ -55,7 +56,8 @@ struct conductor_cache_metrics {
 struct conductor_metrics {
     struct mlt_counter *in, *out, *duplicates, *late, *stale_owner, *refused, *lost_reports;
     struct mlt_counter *unsent, *undecodable;
-    struct mlt_counter *books, *books_merged, *books_late, *books_fenced, *uncached, *digests;
+    struct mlt_counter *books, *books_merged, *books_late, *books_fenced, *uncached, *withdrawn,
+        *overtaken, *instances_refused, *ids_below, *digests;
     struct mlt_counter *gaps, *stales, *crossed, *resynced, *requests, *snapshots, *unused, *kept;
     struct mlt_counter *doubted;
     struct mlt_counter *audits_right, *audits_wrong, *books_refused, *hold_overruns;
@@ -64,6 +66,8 @@ struct conductor_metrics {
     struct mlt_counter *accepted, *declined, *unanswered, *unqueued;
     struct mlt_counter *trades_gaps, *trades_missing, *trades_requests, *trades_filled;
     struct mlt_counter *trades_unfillable[MLT_TRADES_LOSSES];
+    struct mlt_counter *merged[MLT_EVENT_TYPE_COUNT], *withheld_dropped; /* NULL: is never merged */
+    struct mlt_gauge *withheld;
     struct mlt_gauge *owned, *states[MLT_BOOK_STALE + 1];
     struct mlt_counter *outbid;
     struct conductor_cache_metrics cache;
@@ -145,6 +149,8 @@ struct conductor {
     struct mlt_hop_receiver_stats receiver_stats;
     struct mlt_conductor_cache_counts cache_counts; /* the same */
     bool stopping, draining;
+    bool merges_quotes;
+    bool in_batch;   /* what leaves is of the batch in hand; else it has waited */
     bool taken_over; /* not the process's own from the start: by a claim or not at all */
     bool unclaimed;  /* it ended since its claims could not be written */
     struct conductor_books books;
@@ -173,6 +179,7 @@ struct replica {
     pthread_mutex_t lock;
     struct conductor *first;
     struct conductor_totals retired; /* of those that are no more */
+    struct conductor_totals leaving; /* of the one that is being ended, until it is retired */
 };
 
 /* replica.c: the service's functions; state is a struct replica. */

@@ -26,10 +26,18 @@ static void init_books(struct conductor_metrics *to, struct mlt_metrics *m)
           "Changes that a later BOOK showed too" },
         { &to->books_late, "meltica_conductor_books_late_total", NULL,
           "BOOKs whose commit took longer than what came after them could wait" },
+        { &to->overtaken, "meltica_conductor_books_overtaken_total", NULL,
+          "Of those, BOOKs that left with a state that was said before them" },
         { &to->books_fenced, "meltica_conductor_books_fenced_total", NULL,
           "BOOKs dropped because another owner writes" },
         { &to->uncached, "meltica_conductor_books_uncached_total", NULL,
           "BOOKs sent with CACHE_UNAVAILABLE" },
+        { &to->ids_below, "meltica_conductor_ids_below_total", NULL,
+          "Events dropped as repeats though they came long after the last new one" },
+        { &to->instances_refused, "meltica_conductor_instances_refused_total", NULL,
+          "Instances that became no event: losses of their channels" },
+        { &to->withdrawn, "meltica_conductor_books_withdrawn_total", NULL,
+          "Records and checkpoints set to IDLE, as no BOOK of theirs is made any more" },
         { &to->digests, "meltica_conductor_digests_total", NULL, "BOOK_DELTAs sent with a digest" },
         { &to->gaps, "meltica_conductor_book_gaps_total", NULL, "Books that went to GAP" },
         { &to->stales, "meltica_conductor_book_stales_total", NULL, "Books that went to STALE" },
@@ -59,7 +67,7 @@ static void init_books(struct conductor_metrics *to, struct mlt_metrics *m)
         { &to->hold_overruns, "meltica_conductor_hold_overruns_total", NULL,
           "Times that more waited behind a commit than may" },
         { &to->conflated, "meltica_conductor_books_conflated_total", NULL,
-          "BOOKs that left later than their window said, the hop being congested" },
+          "BOOKs that left later than their window said, the hop being too full" },
         { &to->restored, "meltica_conductor_books_restored_total", NULL,
           "Books taken over from an owner before" },
         { &to->rejoined, "meltica_conductor_books_rejoined_total", NULL,
@@ -101,6 +109,39 @@ static void init_books(struct conductor_metrics *to, struct mlt_metrics *m)
     }
 }
 
+static void init_tiers(struct conductor_metrics *to, struct mlt_metrics *m)
+{
+    static const enum mlt_event_type types[] = { MLT_EVENT_TICKER, MLT_EVENT_BBO, MLT_EVENT_KLINE };
+    for (size_t n = 0; n < sizeof types / sizeof types[0]; n++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "type=\"%s\"", mlt_event_type_word((int)types[n]));
+        to->merged[types[n]] = mlt_metrics_counter(
+            m, "meltica_conductor_merged_total",
+            "Events that a newer one stands for, the hop being too full, by type", labels);
+    }
+    to->withheld =
+        mlt_metrics_gauge(m, "meltica_conductor_withheld",
+                          "TICKER, BBO and KLINE events that wait for room, each the newest "
+                          "of its kind",
+                          NULL);
+    to->withheld_dropped =
+        mlt_metrics_counter(m, "meltica_conductor_withheld_dropped_total",
+                            "TICKER, BBO and KLINE events that waited for room until another "
+                            "instance was the owner",
+                            NULL);
+}
+
+static void set_tiers(const struct conductor_metrics *m, const struct mlt_conductor_counts *counts)
+{
+    for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
+        if (m->merged[t] != NULL) {
+            mlt_counter_set(m->merged[t], counts->merged[t]);
+        }
+    }
+    mlt_gauge_set(m->withheld, (int64_t)counts->kept);
+    mlt_counter_set(m->withheld_dropped, counts->kept_dropped);
+}
+
 void mlt_conductor_metrics_init(struct conductor_metrics *to, struct mlt_metrics *m)
 {
     to->in = mlt_metrics_counter(m, "meltica_conductor_in_total", "Canonical events taken", NULL);
@@ -133,6 +174,7 @@ void mlt_conductor_metrics_init(struct conductor_metrics *to, struct mlt_metrics
     mlt_hop_receiver_metrics_init(&to->receiver, m, "hop=\"canonical\"");
     mlt_hop_sender_metrics_init(&to->sender, m, "hop=\"out\"");
     init_books(to, m);
+    init_tiers(to, m);
     mlt_conductor_cache_metrics_init(&to->cache, m);
 }
 
@@ -148,6 +190,10 @@ static void set_books(struct conductor_metrics *m, const struct mlt_conductor_co
         { m->books_late, counts->books_late },
         { m->books_fenced, counts->books_fenced },
         { m->uncached, counts->uncached },
+        { m->overtaken, counts->books_overtaken },
+        { m->withdrawn, counts->withdrawn },
+        { m->ids_below, counts->ids_below },
+        { m->instances_refused, counts->instances_refused },
         { m->digests, counts->digests },
         { m->gaps, counts->gaps },
         { m->stales, counts->stales },
@@ -203,6 +249,7 @@ void mlt_conductor_metrics_set(struct conductor_metrics *m, const struct conduct
     mlt_counter_set(m->lost_reports, counts->lost_reports);
     mlt_gauge_set(m->owned, (int64_t)totals->owned);
     set_books(m, counts, &totals->asked);
+    set_tiers(m, counts);
     mlt_conductor_cache_metrics_set(&m->cache, &totals->cache);
 }
 
@@ -267,6 +314,7 @@ void mlt_conductor_totals_add(struct conductor *c, struct conductor_totals *to)
     mlt_conductor_core_counts(c->core, &counts);
     if (c->phase == PHASE_ENDED) { /* its books are another owner's */
         memset(counts.states, 0, sizeof counts.states);
+        counts.kept = 0;
     }
     mlt_figures_add(&to->counts, &counts, sizeof counts);
     mlt_figures_add(&to->asked, &c->books.counts, sizeof c->books.counts);
@@ -290,6 +338,7 @@ void mlt_conductor_totals_retire(struct conductor_totals *to, const struct condu
 {
     struct conductor_totals ended = *of;
     memset(ended.counts.states, 0, sizeof ended.counts.states);
+    ended.counts.kept = 0;
     ended.sender.unacked_bytes = ended.sender.ring_bytes = 0;
     ended.cache.waiting = 0;
     mlt_figures_add(&to->counts, &ended.counts, sizeof ended.counts);

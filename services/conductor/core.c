@@ -12,6 +12,7 @@
  * ended: seconds. A stand-by's ring may reach back for hours, but holds nothing that is judged by a
  * time alone, while the clocks of two hosts differ by less than this. */
 #define REPEAT_WINDOW_NS (10 * MLT_NS_PER_S)
+#define KEPT_ARENA_BYTES (8u << 10)
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,
                                           const struct mlt_conductor_ports *ports,
@@ -28,6 +29,8 @@ enum mlt_status mlt_conductor_core_create(uint32_t partitions,
     c->partitions = partitions;
     c->trace_seed = mlt_random64();
     c->due_ns = c->trades_due_ns = INT64_MAX;
+    TAILQ_INIT(&c->kept);
+    mlt_arena_init(&c->kept_arena, KEPT_ARENA_BYTES, KEPT_ARENA_BYTES);
     mlt_map_init(&c->map, MLT_CONDUCTOR_INSTRUMENTS_MAX);
     *core = c;
     return MLT_OK;
@@ -43,10 +46,12 @@ void mlt_conductor_core_destroy(struct mlt_conductor_core *core)
     struct instrument *i = core->first;
     while (i != NULL) {
         struct instrument *next = i->next;
+        mlt_conductor_tiers_fini(i);
         free(i);
         i = next;
     }
     mlt_map_fini(&core->map);
+    mlt_arena_fini(&core->kept_arena);
     free(core);
 }
 
@@ -88,7 +93,7 @@ enum mlt_status mlt_conductor_instrument(struct mlt_conductor_core *core, struct
     return MLT_OK;
 }
 
-static struct kline_position *kline_position_of(struct instrument *i, struct mlt_slice interval)
+struct kline_position *mlt_conductor_candles_of(struct instrument *i, struct mlt_slice interval)
 {
     for (size_t k = 0; k < i->kline_count; k++) {
         struct kline_position *p = &i->klines[k];
@@ -150,7 +155,7 @@ enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
         }
     }
     for (size_t c = 0; c < heads->candle_count; c++) {
-        struct kline_position *p = kline_position_of(i, heads->candles[c].interval);
+        struct kline_position *p = mlt_conductor_candles_of(i, heads->candles[c].interval);
         if (p == NULL) {
             return MLT_E_LIMIT;
         }
@@ -219,7 +224,7 @@ static enum verdict judge_any_trade(struct instrument *i, const struct mlt_event
 static enum verdict judge_kline(struct instrument *i, struct channel *channel,
                                 const struct mlt_event *event)
 {
-    struct kline_position *p = kline_position_of(i, event->u.kline.interval);
+    struct kline_position *p = mlt_conductor_candles_of(i, event->u.kline.interval);
     if (p == NULL) {
         return REFUSED;
     }
@@ -360,6 +365,9 @@ void mlt_conductor_number(struct mlt_conductor_core *core, struct instrument *i,
     struct channel *channel = &i->channels[event->type];
     event->epoch = i->epoch;
     event->sequence = ++channel->sequence;
+    if (event->sequence == 1 || event->last > channel->left) {
+        channel->left = event->last;
+    }
     channel->moved = true;
     if (channel->after_gap) {
         event->quality |= MLT_QUALITY_AFTER_GAP;
@@ -370,8 +378,8 @@ void mlt_conductor_number(struct mlt_conductor_core *core, struct instrument *i,
     core->counts.out++;
 }
 
-static void number_and_send(struct mlt_conductor_core *core, struct instrument *i,
-                            struct mlt_event *event)
+void mlt_conductor_number_and_send(struct mlt_conductor_core *core, struct instrument *i,
+                                   struct mlt_event *event)
 {
     mlt_conductor_number(core, i, event);
     mlt_conductor_send(core, i, event);
@@ -408,8 +416,18 @@ void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrume
         mlt_event_key(event->instrument, event->type, event->stamps.received, (int64_t)kind, 0);
 }
 
-void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrument *i)
+/* Of what left: what waits for room was judged, and is not there yet. */
+static int64_t head_position(const struct instrument *i, size_t type)
 {
+    const struct channel *channel = &i->channels[type];
+    return mlt_conductor_is_merged((enum mlt_event_type)type) ? channel->left : channel->position;
+}
+
+void mlt_conductor_enter_epoch(struct mlt_conductor_core *core, struct instrument *i)
+{
+    if (i->epoch == core->epochs[i->slot]) {
+        return;
+    }
     mlt_conductor_books_epoch(core, i);
     mlt_conductor_trades_epoch(i);
     if (i->epoch != 0) { /* ours before: then we know better than what we were seeded with */
@@ -421,7 +439,7 @@ void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrumen
             i->previous_heads[i->previous_head_count++] = (struct mlt_head){
                 .type = (enum mlt_event_type)t,
                 .sequence = i->channels[t].sequence,
-                .last = i->channels[t].position,
+                .last = head_position(i, t),
             };
         }
         i->channels[t].sequence = 0;
@@ -432,7 +450,7 @@ void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrumen
     event.u.status.head_count = i->previous_head_count;
     memcpy(event.u.status.heads, i->previous_heads, sizeof event.u.status.heads);
     i->epoch = core->epochs[i->slot];
-    number_and_send(core, i, &event);
+    mlt_conductor_number_and_send(core, i, &event);
 }
 
 static bool is_trade(enum mlt_event_type type)
@@ -460,6 +478,21 @@ static void follow_trades(struct mlt_conductor_core *core, struct instrument *i,
     }
 }
 
+/* A repeat of a stream's event is as old as its first: one that was received so much later than
+ * anything new has an id that the exchange gave out once more, having set its ids back. */
+static bool ids_below(struct channel *channel, const struct mlt_event *event)
+{
+    if ((event->type != MLT_EVENT_BOOK_DELTA && event->type != MLT_EVENT_BBO &&
+         !is_trade(event->type)) ||
+        event->rest_function.len > 0) {
+        return false;
+    }
+    if (channel->new_ns == 0) { /* nothing new came to this owner */
+        channel->new_ns = event->stamps.received;
+    }
+    return event->stamps.received - channel->new_ns >= REPEAT_WINDOW_NS;
+}
+
 enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct mlt_event *event)
 {
     core->counts.in++;
@@ -473,10 +506,14 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
         core->counts.stale_owner++;
         return MLT_E_STALE_OWNER;
     }
+    if (mlt_conductor_take_word(core, i, event)) {
+        return MLT_OK;
+    }
     const struct channel before = i->channels[event->type];
     const enum verdict verdict = judge(i, event);
     if (verdict == REPEAT) {
         core->counts.duplicates++;
+        core->counts.ids_below += ids_below(&i->channels[event->type], event);
         if (is_trade(event->type) && event->rest_function.len > 0) {
             mlt_conductor_trade_came(core, i, event->type, event->last, true);
         }
@@ -487,18 +524,20 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
         core->counts.refused++;
         return MLT_E_LIMIT;
     }
+    i->channels[event->type].new_ns = event->stamps.received;
     if (verdict == LATE || verdict == FILLED) {
         core->counts.late++;
         event->quality |= MLT_QUALITY_LATE;
     }
-    if (i->epoch != core->epochs[i->slot]) {
-        mlt_conductor_start_epoch(core, i);
-    }
+    mlt_conductor_enter_epoch(core, i);
     if (is_trade(event->type)) {
         follow_trades(core, i, event, &before, verdict);
     }
-    if (mlt_conductor_books_before(core, i, event)) {
-        number_and_send(core, i, event);
+    if (event->type == MLT_EVENT_STATUS) { /* what came before the word leaves before it */
+        mlt_conductor_release(core, i);
+    }
+    if (mlt_conductor_books_before(core, i, event) && !mlt_conductor_keep(core, i, event)) {
+        mlt_conductor_number_and_send(core, i, event);
     }
     mlt_conductor_books_after(core, i, event);
     return MLT_OK;
@@ -512,12 +551,11 @@ void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition
         if (i->slot % core->partitions != partition || !mlt_conductor_owns(core, i)) {
             continue;
         }
-        if (i->epoch != core->epochs[i->slot]) {
-            mlt_conductor_start_epoch(core, i);
-        }
+        mlt_conductor_enter_epoch(core, i);
+        mlt_conductor_release(core, i);
         struct mlt_event event;
         mlt_conductor_status(core, i, MLT_STATUS_LOST, reason, &event);
-        number_and_send(core, i, &event);
+        mlt_conductor_number_and_send(core, i, &event);
         for (size_t t = 0; t < MLT_EVENT_TYPE_COUNT; t++) {
             i->channels[t].after_gap = t != MLT_EVENT_STATUS;
         }
@@ -529,7 +567,8 @@ void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition
 static bool head_of(const struct instrument *i, size_t type, struct mlt_head *head)
 {
     const struct channel *channel = &i->channels[type];
-    *head = (struct mlt_head){ (enum mlt_event_type)type, channel->sequence, channel->position };
+    *head =
+        (struct mlt_head){ (enum mlt_event_type)type, channel->sequence, head_position(i, type) };
     if (type == MLT_EVENT_BOOK && i->fused != NULL && i->fused->committing) {
         head->sequence--;
         head->last = i->fused->position_before;
@@ -573,7 +612,7 @@ size_t mlt_conductor_core_heads_of(const struct mlt_conductor_core *core,
     for (size_t t = 1; i != NULL && t < MLT_EVENT_TYPE_COUNT; t++) {
         if (i->channels[t].sequence > 0) {
             heads[count++] = (struct mlt_head){ (enum mlt_event_type)t, i->channels[t].sequence,
-                                                i->channels[t].position };
+                                                head_position(i, t) };
         }
     }
     return count;

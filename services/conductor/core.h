@@ -18,9 +18,21 @@
 #define MLT_CONDUCTOR_HOLD_NS (5 * MLT_NS_PER_MS)
 #define MLT_CONDUCTOR_HOLD_BYTES_MAX (256u << 10)
 
+/* What is merged for want of room leaves once in that time all the same: a queue that stays full
+ * makes it seldom, not silent. */
+#define MLT_CONDUCTOR_WITHHELD_NS MLT_NS_PER_S
+
 struct mlt_book_checkpoint;
 struct mlt_conductor_core;
 struct mlt_orderbook;
+
+/* What there is room for where events are sent on: the tiers of docs/wire-format.md. What is left
+ * out does not leave, but merges to the newest. */
+enum mlt_conductor_room {
+    MLT_ROOM_FOR_ALL,
+    MLT_ROOM_NOT_FOR_BOOKS, /* BOOKs, but for changes of state */
+    MLT_ROOM_NOT_FOR_QUOTES /* nor for TICKER, BBO, and KLINE of a candle that is open */
+};
 
 /* Ports are called in the middle of a call into the core and must not call back into it, except
  * for the functions that say so. Views are valid during the call. */
@@ -34,7 +46,9 @@ struct mlt_conductor_ports {
      * mlt_conductor_core_committed; until then there is no other commit of this instrument, what
      * of it comes after the BOOK waits (MLT_CONDUCTOR_HOLD_NS at most) and the BOOK itself leaves
      * with the answer only. False: there is no cache to write to, the BOOK leaves at once with
-     * CACHE_UNAVAILABLE. NULL: books are not cached, and leave at once without a flag. */
+     * CACHE_UNAVAILABLE. NULL: books are not cached, and leave at once without a flag. One that is
+     * IDLE, with sequence 0, takes the place of the last record, as no BOOK is made any more: it
+     * never leaves, and nothing waits for it. */
     bool (*commit)(void *ctx, struct mlt_slice instrument, const struct mlt_event *book,
                    const struct mlt_orderbook *levels);
     /* Ask for a snapshot of that many levels a side; its answer is a BOOK_SNAPSHOT in the flow.
@@ -46,6 +60,9 @@ struct mlt_conductor_ports {
      * stays so. */
     void (*backfill)(void *ctx, struct mlt_slice instrument, enum mlt_event_type type,
                      int64_t first, int64_t last);
+    /* Asked before each event that might have to wait, so it must be cheap; when there may be more
+     * room than it said, mlt_conductor_core_room is called. NULL: there always is for all. */
+    enum mlt_conductor_room (*room)(void *ctx);
     void *ctx;
     const struct mlt_clock *clock;
 };
@@ -92,15 +109,19 @@ struct mlt_instrument_heads {
 
 struct mlt_conductor_counts {
     uint64_t in, out, duplicates, late, stale_owner, refused;
+    uint64_t ids_below; /* of the duplicates, those that are none: the exchange set ids back */
     uint64_t lost_reports;
+    uint64_t instances_refused; /* that became no event, of which the Dispatcher told */
     /* Books. */
-    uint64_t books;        /* BOOK events made, those fenced or late among them */
-    uint64_t books_merged; /* changes that a later BOOK showed too */
-    uint64_t books_late;   /* whose commit took longer than what came after could wait */
-    uint64_t books_fenced; /* dropped, another owner writing */
-    uint64_t uncached;     /* sent with CACHE_UNAVAILABLE */
-    uint64_t conflated;    /* that left later than their window said, for want of room */
-    uint64_t digests;      /* on BOOK_DELTA */
+    uint64_t books;           /* BOOK events made, those fenced or late among them */
+    uint64_t books_merged;    /* changes that a later BOOK showed too */
+    uint64_t books_late;      /* whose commit took longer than what came after could wait */
+    uint64_t books_overtaken; /* late ones that left with the state of then, no longer LIVE */
+    uint64_t books_fenced;    /* dropped, another owner writing */
+    uint64_t uncached;        /* sent with CACHE_UNAVAILABLE */
+    uint64_t withdrawn;       /* records that say IDLE, since no BOOK follows */
+    uint64_t conflated;       /* that left later than their window said, for want of room */
+    uint64_t digests;         /* on BOOK_DELTA */
     uint64_t crossed, gaps, stales, resyncs, requests, snapshots, unused_snapshots;
     uint64_t snapshots_kept;    /* changed nothing, and nobody subscribed to them */
     uint64_t snapshots_doubted; /* may be another instrument's */
@@ -119,6 +140,10 @@ struct mlt_conductor_counts {
     uint64_t trades_requests;                      /* pages asked for */
     uint64_t trades_filled;                        /* that came BACKFILLED */
     uint64_t trades_unfillable[MLT_TRADES_LOSSES]; /* ids that will not come, by reason */
+    /* TICKER, BBO, KLINE. */
+    uint64_t merged[MLT_EVENT_TYPE_COUNT]; /* by type: a newer one left in its place */
+    uint64_t kept;                         /* that wait for room now */
+    uint64_t kept_dropped;                 /* that waited until another one was the owner */
 };
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,
@@ -151,7 +176,11 @@ void mlt_conductor_core_set_epoch(struct mlt_conductor_core *core, uint32_t slot
 enum mlt_status mlt_conductor_core_seed(struct mlt_conductor_core *core,
                                         const struct mlt_instrument_heads *heads) MLT_MUST_CHECK;
 
-/* Number one event, or drop it as a repeat. event is changed (epoch, sequence, stamp, quality).
+/* Number one event, or drop it as a repeat. event is changed (epoch, sequence, stamp, quality). A
+ * STATUS IDLE is the Dispatcher's word that nobody asks for the book or its deltas any more: the
+ * book ends, which is said where there was one, and the word itself goes nowhere. A STATUS LOST is
+ * its word that an instance of lost_type became no event: STATUS LOST (`refused`) where none was
+ * said since the last event of that type, and AFTER_GAP on the next; of BOOK_DELTA a GAP.
  * E_STALE_OWNER: slot not owned; E_LIMIT (instruments, candle intervals), E_NOMEM, E_PROTOCOL:
  * refused and counted. */
 enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core,
@@ -193,8 +222,8 @@ void mlt_conductor_core_heads(struct mlt_conductor_core *core, uint64_t slots);
 void mlt_conductor_core_resync_failed(struct mlt_conductor_core *core, struct mlt_slice instrument);
 
 /* The snapshot will not come at any other time either, since nobody follows the instrument: as
- * resync_failed, but a restored book of which nothing was heard ends (IDLE) and is not asked for
- * again. */
+ * resync_failed, but a restored book of which nothing was heard, and one that was LIVE and of which
+ * nothing was heard since it was asked for, ends (IDLE) and is not asked for again. */
 void mlt_conductor_core_resync_refused(struct mlt_conductor_core *core,
                                        struct mlt_slice instrument);
 
@@ -206,13 +235,14 @@ const struct mlt_orderbook *mlt_conductor_core_levels(const struct mlt_conductor
 enum mlt_book_state mlt_conductor_core_state(const struct mlt_conductor_core *core,
                                              struct mlt_slice instrument);
 
-/* What is sent on is congested, or is not any more. Meanwhile no BOOK leaves at the end of its
- * window: changes merge, and when there is room the newest state leaves. Changes of state, and all
- * that is no BOOK, leave as ever. */
-void mlt_conductor_core_congested(struct mlt_conductor_core *core, bool congested);
+/* There may be more room than the port said: what waited for it leaves as far as there is. Each
+ * BOOK, TICKER, BBO or KLINE that waits is the newest of its kind, and leaves before a STATUS that
+ * came or is due to a loss, and after MLT_CONDUCTOR_WITHHELD_NS (by tick), too. */
+void mlt_conductor_core_room(struct mlt_conductor_core *core);
 
-/* The end: BOOKs that wait for their window leave now, and later ones do not wait. Returns how many
- * wait for the answer of their commit; when one came, changes since then leave in the same way. */
+/* The end: what waits for its window or for room leaves now, and later ones do not wait. Returns
+ * how many BOOKs wait for the answer of their commit; when one came, changes since then leave in
+ * the same way. */
 size_t mlt_conductor_core_drain(struct mlt_conductor_core *core);
 
 /* The cache takes commits again; rebuilt: it was found empty, which STATUS CACHE_REBUILT says of
@@ -225,9 +255,9 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
                                   enum mlt_commit_outcome outcome);
 
 /* What is due by time: BOOKs at the end of their window, books that went silent, snapshots and
- * trades to ask for, what has waited long enough. To be called at mlt_conductor_core_due_ns
- * (monotonic; INT64_MAX: nothing is due) or later; early calls do nothing. Ask anew after every
- * other call. */
+ * trades to ask for, what has waited long enough for a commit or for room. To be called at
+ * mlt_conductor_core_due_ns (monotonic; INT64_MAX: nothing is due) or later; early calls do
+ * nothing. Ask anew after every other call. */
 void mlt_conductor_core_tick(struct mlt_conductor_core *core);
 int64_t mlt_conductor_core_due_ns(const struct mlt_conductor_core *core);
 

@@ -119,8 +119,7 @@ void mlt_conductor_announce(struct mlt_conductor_core *core, struct fused *f)
         event.u.status.update_first = change->first;
         event.u.status.update_last = change->last;
         event.u.status.from = (enum mlt_book_state)(change->from + 1);
-        mlt_conductor_number(core, f->instrument, &event);
-        mlt_conductor_send(core, f->instrument, &event);
+        mlt_conductor_number_and_send(core, f->instrument, &event);
     }
     f->change_count = 0;
 }
@@ -161,6 +160,8 @@ static void make_book(struct mlt_conductor_core *core, struct fused *f)
     mlt_conductor_number(core, i, book);
     core->counts.books++;
     core->counts.books_merged += book->merged;
+    f->recorded = true;
+    f->ended = false;
     commit(core, f);
 }
 
@@ -176,8 +177,9 @@ static bool behind(const struct fused *f)
 /* As mlt_fusion_book_at_ns, of what may leave. */
 static int64_t book_at(const struct mlt_conductor_core *core, const struct fused *f)
 {
+    const bool free = !f->committing && !f->withdrawing;
     const int64_t at =
-        f->wanted && !f->committing && !behind(f) ? mlt_fusion_book_at_ns(f->fusion) : INT64_MAX;
+        f->wanted && free && !behind(f) ? mlt_fusion_book_at_ns(f->fusion) : INT64_MAX;
     if (at == INT64_MAX || at == INT64_MIN) {
         return at;
     }
@@ -189,7 +191,10 @@ void mlt_conductor_settle_due(struct mlt_conductor_core *core, struct fused *f)
     int64_t due = INT64_MAX;
     if (mlt_conductor_current(core, f->instrument)) {
         due = mlt_fusion_due_ns(f->fusion);
-        int64_t other = f->conflated ? INT64_MAX : book_at(core, f);
+        int64_t other = book_at(core, f);
+        if (f->conflated && other != INT64_MIN && other < f->withheld_until_ns) {
+            other = f->withheld_until_ns;
+        }
         if (f->committing && !f->late) {
             other = f->hold_until_ns;
         }
@@ -201,18 +206,40 @@ void mlt_conductor_settle_due(struct mlt_conductor_core *core, struct fused *f)
     core->due_ns = due < core->due_ns ? due : core->due_ns;
 }
 
+static void set_conflated(struct mlt_conductor_core *core, struct fused *f, bool conflated)
+{
+    core->conflated += conflated && !f->conflated;
+    core->conflated -= !conflated && f->conflated;
+    f->conflated = conflated;
+}
+
+/* There is no room for the BOOK, whose window is over, and it has not waited long enough. */
+static bool withheld(struct mlt_conductor_core *core, struct fused *f, int64_t now)
+{
+    if (mlt_conductor_room(core) == MLT_ROOM_FOR_ALL) {
+        return false;
+    }
+    if (!f->conflated) {
+        core->counts.conflated++;
+        f->withheld_until_ns = now + MLT_CONDUCTOR_WITHHELD_NS;
+        set_conflated(core, f, true);
+    }
+    return now < f->withheld_until_ns;
+}
+
 void mlt_conductor_book_if_due(struct mlt_conductor_core *core, struct fused *f)
 {
+    mlt_conductor_withdraw_if_due(core, f);
+    if (!f->wanted) { /* no BOOK waits any more */
+        set_conflated(core, f, false);
+    }
     const int64_t at = book_at(core, f);
     /* Mostly nothing is, and that costs no look at the clock. */
-    if (at != INT64_MAX && (at == INT64_MIN || at <= mlt_conductor_mono_ns(core))) {
-        if (core->congested && at != INT64_MIN) {
-            core->counts.conflated += !f->conflated;
-            f->conflated = true;
-        } else {
-            f->conflated = false;
-            make_book(core, f);
-        }
+    const int64_t now =
+        at == INT64_MAX || at == INT64_MIN ? INT64_MIN : mlt_conductor_mono_ns(core);
+    if (at == INT64_MIN || (at <= now && !withheld(core, f, now))) {
+        set_conflated(core, f, false);
+        make_book(core, f);
     }
     mlt_conductor_settle_due(core, f);
 }
@@ -252,6 +279,11 @@ static bool take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
     const struct mlt_book_snapshot *snapshot = &event->u.book_snapshot;
     struct mlt_sync_counts before = { 0 }, after = { 0 };
     bool used = false;
+    if ((event->quality & MLT_QUALITY_WANTS_BOOK) == 0 &&
+        (i->fused == NULL || mlt_fusion_state(i->fused->fusion) == MLT_SYNC_IDLE)) {
+        core->counts.unused_snapshots++; /* who wants snapshots alone has no book */
+        return true;
+    }
     enum mlt_status status = mlt_conductor_fuse_for(core, i, &snapshot->bids, &snapshot->asks);
     if (status == MLT_OK) {
         struct mlt_fusion *fusion = i->fused->fusion;
@@ -273,6 +305,7 @@ void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *even
     if (i->fused != NULL) {
         i->fused->wanted = (event->quality & MLT_QUALITY_WANTS_BOOK) != 0;
         i->fused->heard = true;
+        i->fused->unheard = false;
     }
 }
 
@@ -364,6 +397,15 @@ void mlt_conductor_books_lost(struct mlt_conductor_core *core, struct instrument
     }
 }
 
+void mlt_conductor_books_refused(struct mlt_conductor_core *core, struct instrument *i)
+{
+    if (i->fused != NULL) {
+        mlt_fusion_refused(i->fused->fusion);
+        mlt_conductor_announce(core, i->fused);
+        mlt_conductor_book_if_due(core, i->fused);
+    }
+}
+
 void mlt_conductor_books_epoch(struct mlt_conductor_core *core, struct instrument *i)
 {
     struct fused *f = i->fused;
@@ -389,15 +431,46 @@ static void end_retired(struct fused *f)
     f->retired = NULL;
 }
 
+/* Order was given up, and a change of state that was said meanwhile is out: the BOOK behind it must
+ * not take that back. Its record is as it was made; the commit that the change waits for follows at
+ * once. Its key stays, too: the next one has that of the state. */
+static void overtake(struct fused *f)
+{
+    struct mlt_book *b = &f->book.u.book;
+    const enum mlt_book_state now = (enum mlt_book_state)(mlt_fusion_state(f->fusion) + 1);
+    if (!f->late || now == MLT_BOOK_LIVE || b->state == now ||
+        (b->state != MLT_BOOK_LIVE && b->state != MLT_BOOK_STALE)) {
+        return;
+    }
+    b->state = now;
+    b->has_analytics = false;
+    f->book.quality |= MLT_QUALITY_STALE;
+    f->book.quality &= ~(uint32_t)MLT_QUALITY_WARMING;
+    f->core->counts.books_overtaken++;
+    if (now != MLT_BOOK_STALE) { /* no level is shown, as ever */
+        f->book.quality &= ~(uint32_t)MLT_QUALITY_DEPTH_LIMITED;
+        b->bids.count = b->asks.count = 0;
+        b->known_bids = b->known_asks = b->digest_version = 0;
+        b->digest = 0;
+        b->deltas_applied = 0;
+        b->snapshot_update_id = b->snapshot_time_ns = 0;
+    }
+}
+
 void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_slice instrument,
                                   enum mlt_commit_outcome outcome)
 {
     struct instrument *i = mlt_map_get(&core->map, instrument);
     struct fused *f = i != NULL ? i->fused : NULL;
     if (f == NULL || !f->committing) {
+        const bool withdrawn = f != NULL && f->withdrawing;
         if (f != NULL && outcome == MLT_COMMIT_FENCED) {
-            f->fenced_epoch = i->epoch;
+            f->fenced_epoch = withdrawn ? f->book.epoch : i->epoch;
             mlt_conductor_settle_due(core, f);
+        }
+        if (withdrawn) { /* what is wanted again by now waited for that */
+            f->withdrawing = false;
+            mlt_conductor_book_if_due(core, f);
         }
         return;
     }
@@ -417,22 +490,22 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
         f->book.quality |= MLT_QUALITY_CACHE_UNAVAILABLE;
         core->counts.uncached++;
     }
+    overtake(f);
     emit(core, i, &f->book);
     end_retired(f);
     release(core, f);
     mlt_conductor_book_if_due(core, f);
 }
 
-void mlt_conductor_core_congested(struct mlt_conductor_core *core, bool congested)
+void mlt_conductor_core_room(struct mlt_conductor_core *core)
 {
-    if (core->congested == congested) {
-        return;
-    }
-    core->congested = congested;
-    for (size_t n = 0; n < core->fused_count && !congested; n++) {
+    mlt_conductor_tiers_room(core);
+    for (size_t n = 0; n < core->fused_count && core->conflated > 0; n++) {
         struct fused *f = core->fused[n];
         if (f->conflated && mlt_conductor_current(core, f->instrument)) {
-            f->conflated = false;
+            if (mlt_conductor_room(core) != MLT_ROOM_FOR_ALL) {
+                break;
+            }
             mlt_conductor_book_if_due(core, f);
         }
     }
@@ -442,13 +515,12 @@ size_t mlt_conductor_core_drain(struct mlt_conductor_core *core)
 {
     size_t waiting = 0;
     core->draining = true;
-    core->congested = false;
+    mlt_conductor_tiers_room(core);
     for (size_t n = 0; n < core->fused_count; n++) {
         struct fused *f = core->fused[n];
         if (mlt_conductor_current(core, f->instrument)) {
-            f->conflated = false;
             mlt_conductor_book_if_due(core, f);
-            waiting += f->committing;
+            waiting += f->committing || f->withdrawing;
         }
     }
     return waiting;
@@ -458,8 +530,7 @@ static void say_rebuilt(struct mlt_conductor_core *core, struct fused *f)
 {
     struct mlt_event event;
     mlt_conductor_status(core, f->instrument, MLT_STATUS_CACHE_REBUILT, "bucket_empty", &event);
-    mlt_conductor_number(core, f->instrument, &event);
-    mlt_conductor_send(core, f->instrument, &event);
+    mlt_conductor_number_and_send(core, f->instrument, &event);
 }
 
 void mlt_conductor_core_cache_back(struct mlt_conductor_core *core, bool rebuilt)
@@ -524,6 +595,7 @@ static void tick(struct mlt_conductor_core *core, struct fused *f, int64_t now)
 void mlt_conductor_core_tick(struct mlt_conductor_core *core)
 {
     mlt_conductor_trades_tick(core);
+    mlt_conductor_tiers_tick(core);
     const int64_t now = core->fused_count > 0 ? mlt_conductor_mono_ns(core) : 0;
     if (core->fused_count == 0 || now < core->due_ns) {
         return;
@@ -541,32 +613,12 @@ void mlt_conductor_core_tick(struct mlt_conductor_core *core)
 
 int64_t mlt_conductor_core_due_ns(const struct mlt_conductor_core *core)
 {
-    return core->due_ns < core->trades_due_ns ? core->due_ns : core->trades_due_ns;
+    const int64_t due = core->due_ns < core->trades_due_ns ? core->due_ns : core->trades_due_ns;
+    const int64_t kept = mlt_conductor_tiers_due_ns(core);
+    return kept < due ? kept : due;
 }
 
 size_t mlt_conductor_core_holding(const struct mlt_conductor_core *core)
 {
     return core->holding;
-}
-
-void mlt_conductor_add_levels(const struct mlt_fusion *fusion, struct mlt_conductor_counts *to)
-{
-    struct mlt_orderbook_counts counts;
-    mlt_orderbook_counts(mlt_fusion_levels(fusion), &counts);
-    to->level_changes += counts.changes;
-    to->unknown_deletes += counts.unknown_deletes;
-}
-
-void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
-                               struct mlt_conductor_counts *out)
-{
-    *out = core->counts;
-    memset(out->states, 0, sizeof out->states);
-    for (size_t n = 0; n < core->fused_count; n++) {
-        const struct fused *f = core->fused[n];
-        if (mlt_conductor_owns(core, f->instrument)) { /* else its state is not ours to tell */
-            out->states[mlt_fusion_state(f->fusion) + 1]++;
-        }
-        mlt_conductor_add_levels(f->fusion, out);
-    }
 }

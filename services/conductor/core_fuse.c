@@ -29,6 +29,7 @@ static void on_changed(void *ctx, const struct mlt_sync_change *change)
     if (change->to != MLT_SYNC_STALE && change->to != MLT_SYNC_SYNCING) {
         f->restored = false;
     }
+    f->ended = f->ended || change->to == MLT_SYNC_IDLE;
     MLT_CHECK(f->change_count < CHANGES_MAX);
     f->changes[f->change_count++] = *change;
 }
@@ -37,6 +38,7 @@ static void on_request(void *ctx, uint32_t depth, enum mlt_sync_need need)
 {
     struct fused *f = ctx;
     struct mlt_conductor_core *core = f->core;
+    f->unheard = true;
     core->counts.requests++;
     if (core->ports.resync != NULL) {
         core->ports.resync(core->ports.ctx,

@@ -2,8 +2,11 @@
 #ifndef MELTICA_CONDUCTOR_CORE_INTERNAL_H
 #define MELTICA_CONDUCTOR_CORE_INTERNAL_H
 
+#include <sys/queue.h>
+
 #include "core.h"
 #include "fusion.h"
+#include "meltica/base/arena.h"
 #include "meltica/base/buf.h"
 #include "meltica/base/map.h"
 
@@ -18,8 +21,11 @@ struct channel {
     uint64_t sequence; /* last given, 0: none in this epoch */
     int64_t position;
     bool has_position;
-    bool moved;     /* since the last HEADS */
-    bool after_gap; /* the next event is the first after a loss */
+    bool moved;        /* since the last HEADS */
+    bool after_gap;    /* the next event is the first after a loss */
+    int64_t new_ns;    /* when its last event that was no repeat was received; 0: none yet */
+    int64_t left;      /* highest position that left in this epoch, of what may be kept */
+    struct kept *kept; /* TICKER, BBO: NULL until something had to wait */
 };
 
 struct window {
@@ -30,6 +36,7 @@ struct kline_position {
     char interval[INTERVAL_BYTES_MAX];
     size_t interval_len;
     int64_t open_ns, event_ns;
+    struct kept *kept; /* NULL until something had to wait */
 };
 
 /* The last SOURCE_DOWN and SOURCE_UP that were told. Their times are those of the hosts of several
@@ -52,14 +59,19 @@ struct fused {
     struct mlt_fusion *retired; /* what `book` has views of, when exponents changed meanwhile */
     size_t index;               /* in the core's lists */
     bool was_live;
-    bool wanted;             /* BOOK is subscribed, as the last delta or snapshot said */
-    bool heard;              /* there was one */
-    bool restored, unsaid;   /* by an owner before, and neither joined nor broken; not yet said */
-    bool conflated;          /* its window is over, but there was no room */
-    bool asleep;             /* restored, and the source was down by then */
+    bool wanted;               /* BOOK is subscribed, as the last delta or snapshot said */
+    bool heard;                /* there was one */
+    bool unheard;              /* there was none since a snapshot was asked for last */
+    bool restored, unsaid;     /* by an owner before, and neither joined nor broken; not yet said */
+    bool conflated;            /* its window is over, but there was no room */
+    int64_t withheld_until_ns; /* monotonic: then it leaves all the same */
+    bool asleep;               /* restored, and the source was down by then */
     bool down_again;         /* the source's last word was said before, to a restored book: DOWN */
     bool uncached;           /* the last BOOK left with CACHE_UNAVAILABLE */
     bool committing, late;   /* late: what came after it waits no longer */
+    bool recorded;           /* record and checkpoint show a book */
+    bool ended;              /* and it is no more, whatever is wanted now */
+    bool withdrawing;        /* that they show one no longer is on its way, too */
     uint64_t fenced_epoch;   /* nothing leaves while the slot has this one */
     int64_t hold_until_ns;   /* monotonic */
     struct mlt_event book;   /* the one being committed */
@@ -105,7 +117,10 @@ struct mlt_conductor_core {
     struct gaps *gaps;
     int64_t trades_due_ns; /* nothing of trades is due before it */
 
-    bool makes_books, congested, draining;
+    bool makes_books, draining;
+    TAILQ_HEAD(, kept) kept;     /* those that wait */
+    struct mlt_arena kept_arena; /* of the one that leaves */
+    size_t conflated;            /* books of which a BOOK waits for room */
     struct mlt_conductor_books books;
     struct mlt_fusion_scratch scratch;
     /* By fused.index: what has a book, and when it is due (monotonic). */
@@ -126,7 +141,8 @@ void mlt_conductor_status(struct mlt_conductor_core *core, const struct instrume
                           enum mlt_status_kind kind, const char *reason, struct mlt_event *event);
 enum mlt_status mlt_conductor_instrument(struct mlt_conductor_core *core, struct mlt_slice token,
                                          struct instrument **out);
-void mlt_conductor_start_epoch(struct mlt_conductor_core *core, struct instrument *i);
+/* The one that its slot has, if it is not in it yet: EPOCH_STARTED, and all numbers begin anew. */
+void mlt_conductor_enter_epoch(struct mlt_conductor_core *core, struct instrument *i);
 bool mlt_conductor_owns(const struct mlt_conductor_core *core, const struct instrument *i);
 /* And it has begun the epoch that its slot has: something of it may leave at any time. */
 bool mlt_conductor_current(const struct mlt_conductor_core *core, const struct instrument *i);
@@ -134,6 +150,29 @@ static inline int64_t mlt_conductor_mono_ns(const struct mlt_conductor_core *cor
 {
     return core->ports.clock->mono_ns(core->ports.clock->ctx);
 }
+
+/* Where the candles of an interval stand, if any came; NULL for an interval that is none, or one
+ * too many. */
+struct kline_position *mlt_conductor_candles_of(struct instrument *i, struct mlt_slice interval);
+
+/* ---- core_tiers.c ---- */
+
+/* Whether the newest event replaces those before: what may be kept. */
+static inline bool mlt_conductor_is_merged(enum mlt_event_type type)
+{
+    return type == MLT_EVENT_TICKER || type == MLT_EVENT_BBO || type == MLT_EVENT_KLINE;
+}
+enum mlt_conductor_room mlt_conductor_room(const struct mlt_conductor_core *core);
+/* True: there is no room for this new event, and it waits, in the place of what waited. False: it
+ * leaves, for what waited as well. */
+bool mlt_conductor_keep(struct mlt_conductor_core *core, struct instrument *i,
+                        struct mlt_event *event);
+/* What waits of the instrument leaves now. */
+void mlt_conductor_release(struct mlt_conductor_core *core, struct instrument *i);
+void mlt_conductor_tiers_room(struct mlt_conductor_core *core);
+void mlt_conductor_tiers_tick(struct mlt_conductor_core *core);
+int64_t mlt_conductor_tiers_due_ns(const struct mlt_conductor_core *core);
+void mlt_conductor_tiers_fini(struct instrument *i);
 
 /* ---- core_trades.c ---- */
 
@@ -156,6 +195,8 @@ void mlt_conductor_trades_fini(struct mlt_conductor_core *core);
 /* Out, or behind the commit that is on its way. */
 void mlt_conductor_send(struct mlt_conductor_core *core, struct instrument *i,
                         const struct mlt_event *event);
+void mlt_conductor_number_and_send(struct mlt_conductor_core *core, struct instrument *i,
+                                   struct mlt_event *event);
 /* Takes a numbered-to-be event to the instrument's book; mlt_conductor_books_after comes after it
  * left. False: a snapshot that changed nothing and that nobody subscribed to, which does not leave.
  */
@@ -164,6 +205,8 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
 void mlt_conductor_books_after(struct mlt_conductor_core *core, struct instrument *i,
                                const struct mlt_event *event);
 void mlt_conductor_books_lost(struct mlt_conductor_core *core, struct instrument *i);
+/* A delta came, and became no event. */
+void mlt_conductor_books_refused(struct mlt_conductor_core *core, struct instrument *i);
 /* The instrument begins another epoch: nothing of the one before waits any longer. */
 void mlt_conductor_books_epoch(struct mlt_conductor_core *core, struct instrument *i);
 /* STATUS for what changed within this call. */
@@ -195,6 +238,19 @@ enum mlt_status mlt_conductor_fuse(struct mlt_conductor_core *core, struct instr
 enum mlt_status mlt_conductor_fuse_for(struct mlt_conductor_core *core, struct instrument *i,
                                        const struct mlt_levels *bids,
                                        const struct mlt_levels *asks);
+
+/* ---- core_withdraw.c ---- */
+
+/* Nobody asks for anything of the book any more: it ends, and so does what the cache has of it. */
+void mlt_conductor_books_stopped(struct mlt_conductor_core *core, struct instrument *i);
+/* Writes IDLE where record and checkpoint show a book of which nothing leaves. */
+void mlt_conductor_withdraw_if_due(struct mlt_conductor_core *core, struct fused *f);
+
+/* ---- core_told.c ---- */
+
+/* The event is a word of the Dispatcher's for us alone, and taken. */
+bool mlt_conductor_take_word(struct mlt_conductor_core *core, struct instrument *i,
+                             const struct mlt_event *event);
 
 /* ---- core_warm.c ---- */
 

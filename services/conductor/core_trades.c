@@ -32,8 +32,7 @@ static void say(struct gaps *g, enum mlt_status_kind kind, const char *reason,
     event.u.status.lost_type = type;
     event.u.status.update_first = first;
     event.u.status.update_last = last;
-    mlt_conductor_number(g->core, g->instrument, &event);
-    mlt_conductor_send(g->core, g->instrument, &event);
+    mlt_conductor_number_and_send(g->core, g->instrument, &event);
 }
 
 static void on_missing(void *ctx, enum mlt_trades_kind kind, int64_t first, int64_t last)

@@ -36,3 +36,25 @@ size_t mlt_conductor_core_views(const struct mlt_conductor_core *core, size_t ma
     }
     return count;
 }
+
+void mlt_conductor_add_levels(const struct mlt_fusion *fusion, struct mlt_conductor_counts *to)
+{
+    struct mlt_orderbook_counts counts;
+    mlt_orderbook_counts(mlt_fusion_levels(fusion), &counts);
+    to->level_changes += counts.changes;
+    to->unknown_deletes += counts.unknown_deletes;
+}
+
+void mlt_conductor_core_counts(const struct mlt_conductor_core *core,
+                               struct mlt_conductor_counts *out)
+{
+    *out = core->counts;
+    memset(out->states, 0, sizeof out->states);
+    for (size_t n = 0; n < core->fused_count; n++) {
+        const struct fused *f = core->fused[n];
+        if (mlt_conductor_owns(core, f->instrument)) { /* else its state is not ours to tell */
+            out->states[mlt_fusion_state(f->fusion) + 1]++;
+        }
+        mlt_conductor_add_levels(f->fusion, out);
+    }
+}

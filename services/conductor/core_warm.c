@@ -60,7 +60,7 @@ enum mlt_status mlt_conductor_core_restore(struct mlt_conductor_core *core,
     };
     struct fused *f = i->fused;
     status = mlt_fusion_restore(f->fusion, &left); /* else it is IDLE, and starts as ever */
-    f->restored = f->unsaid = f->wanted = status == MLT_OK;
+    f->restored = f->unsaid = f->wanted = f->recorded = status == MLT_OK;
     f->asleep = book->u.book.state == MLT_BOOK_STALE && !source_up;
     return status;
 }
@@ -86,9 +86,7 @@ void mlt_conductor_core_restored(struct mlt_conductor_core *core, uint32_t parti
         f->unsaid = false;
         mlt_fusion_await(f->fusion, deltas->has_position ? deltas->position : 0,
                          f->asleep ? INT64_MAX : core->books.restore_wait_ns);
-        if (i->epoch != core->epochs[i->slot]) {
-            mlt_conductor_start_epoch(core, i);
-        }
+        mlt_conductor_enter_epoch(core, i);
         mlt_conductor_announce(core, f);
         mlt_conductor_book_if_due(core, f);
     }
@@ -132,12 +130,11 @@ void mlt_conductor_core_resync_refused(struct mlt_conductor_core *core, struct m
 {
     struct instrument *i = mlt_map_get(&core->map, instrument);
     struct fused *f = i != NULL ? i->fused : NULL;
-    if (f == NULL || !f->restored || f->heard || !mlt_conductor_owns(core, i)) {
+    /* One that never was LIVE may be one that nobody can fetch, and its deltas go on. */
+    const bool over = f != NULL && (f->restored ? !f->heard : f->was_live && f->unheard);
+    if (!over || !mlt_conductor_owns(core, i)) {
         mlt_conductor_core_resync_failed(core, instrument);
         return;
     }
-    f->wanted = false; /* it begins again with the first delta, if there ever is one */
-    mlt_fusion_stop(f->fusion);
-    mlt_conductor_announce(core, f);
-    mlt_conductor_settle_due(core, f);
+    mlt_conductor_books_stopped(core, i);
 }

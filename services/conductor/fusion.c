@@ -353,6 +353,11 @@ void mlt_fusion_lost(struct mlt_fusion *fusion)
     mlt_sync_lost(fusion->sync);
 }
 
+void mlt_fusion_refused(struct mlt_fusion *fusion)
+{
+    mlt_sync_refused(fusion->sync);
+}
+
 void mlt_fusion_source(struct mlt_fusion *fusion, bool up)
 {
     if (!up) {

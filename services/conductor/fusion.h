@@ -76,6 +76,7 @@ enum mlt_status mlt_fusion_trade(struct mlt_fusion *fusion,
 /* As their namesakes in sync.h; a loss and a line that ended also begin the windows of trades anew.
  */
 void mlt_fusion_lost(struct mlt_fusion *fusion);
+void mlt_fusion_refused(struct mlt_fusion *fusion);
 void mlt_fusion_source(struct mlt_fusion *fusion, bool up);
 void mlt_fusion_source_began(struct mlt_fusion *fusion);
 bool mlt_fusion_source_up(const struct mlt_fusion *fusion);

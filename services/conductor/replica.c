@@ -99,6 +99,13 @@ static enum mlt_replicas_rest on_tidy(void *ctx, uint64_t *failed)
     (void)pthread_mutex_lock(&r->lock);
     struct conductor *ended = unlink_ended(r);
     const bool empty = r->first == NULL;
+    if (ended != NULL) { /* no counter goes back while it ends */
+        (void)pthread_mutex_lock(&ended->lock);
+        mlt_conductor_totals_add(ended, &totals);
+        (void)pthread_mutex_unlock(&ended->lock);
+        mlt_conductor_totals_retire(&r->leaving, &totals);
+        memset(&totals, 0, sizeof totals);
+    }
     (void)pthread_mutex_unlock(&r->lock);
     if (ended == NULL) {
         return empty ? MLT_REPLICAS_EMPTY : MLT_REPLICAS_BUSY;
@@ -106,6 +113,7 @@ static enum mlt_replicas_rest on_tidy(void *ctx, uint64_t *failed)
     *failed = ended->unclaimed ? ended->mine : 0;
     mlt_conductor_destroy(ended, &totals);
     (void)pthread_mutex_lock(&r->lock);
+    memset(&r->leaving, 0, sizeof r->leaving);
     mlt_conductor_totals_retire(&r->retired, &totals);
     (void)pthread_mutex_unlock(&r->lock);
     return MLT_REPLICAS_ENDED;
@@ -128,6 +136,7 @@ bool mlt_replica_ready(void *state, const char **reason)
 static void sum(struct replica *r, struct conductor_totals *totals)
 {
     *totals = r->retired;
+    mlt_conductor_totals_retire(totals, &r->leaving);
     for (struct conductor *c = r->first; c != NULL; c = c->next) {
         (void)pthread_mutex_lock(&c->lock);
         mlt_conductor_totals_add(c, totals);

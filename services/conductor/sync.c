@@ -2,9 +2,6 @@
 
 #include "sync_internal.h"
 
-/* Whoever did not come to look for that long has not seen what came meanwhile either. */
-#define AHEAD_GRACE_NS (500 * MLT_NS_PER_MS)
-
 int64_t mlt_sync_now_ns(const struct mlt_sync *sync)
 {
     return sync->ports.clock->mono_ns(sync->ports.clock->ctx);
@@ -35,6 +32,8 @@ enum mlt_status mlt_sync_create(const struct mlt_sync_options *options,
                      options->backoff_max_ns, options->seed);
     mlt_backoff_init(&sync->ahead, options->backoff_base_ns / 2, options->backoff_base_ns,
                      options->backoff_max_ns, options->seed + 1);
+    mlt_backoff_init(&sync->refusals, options->backoff_base_ns / 2, options->backoff_base_ns,
+                     options->backoff_max_ns, options->seed + 2);
     *out = sync;
     return MLT_OK;
 }
@@ -60,12 +59,14 @@ void mlt_sync_go(struct mlt_sync *sync, enum mlt_sync_state to, enum mlt_sync_re
         sync->state, to, reason, first, last, sync->ports.clock->wall_ns(sync->ports.clock->ctx)
     };
     sync->state = to;
+    sync->mute = sync->mute && to == MLT_SYNC_STALE;
     if (to == MLT_SYNC_GAP) {
         sync->counts.gaps++;
     } else if (to == MLT_SYNC_STALE) {
         sync->counts.stales++;
     } else if (to == MLT_SYNC_LIVE) {
         sync->counts.resyncs += sync->was_live;
+        sync->live_ns = mlt_sync_now_ns(sync);
         sync->was_live = sync->followed = true;
     }
     sync->ports.changed(sync->ports.ctx, &change);
@@ -86,6 +87,9 @@ static int64_t request_at(const struct mlt_sync *sync)
 {
     if (sync->in_flight || mlt_sync_idle(sync)) {
         return INT64_MAX;
+    }
+    if (sync->mute) {
+        return mlt_sync_later(sync->retry_at_ns, sync->mute_until_ns);
     }
     if (sync->state != MLT_SYNC_LIVE) {
         return sync->retry_at_ns;
@@ -145,13 +149,6 @@ void mlt_sync_request_if_due(struct mlt_sync *sync)
     sync->ports.request(sync->ports.ctx, depth, need);
 }
 
-void mlt_sync_reached(struct mlt_sync *sync)
-{
-    sync->beyond = 0;
-    sync->behind = sync->late = false;
-    mlt_backoff_reset(&sync->ahead);
-}
-
 /* Forgets what is buffered; a snapshot has to reach beyond it from now on. */
 static void discard(struct mlt_sync *sync)
 {
@@ -162,13 +159,13 @@ static void discard(struct mlt_sync *sync)
     mlt_delta_buffer_clear(&sync->buffer);
 }
 
-/* The book is no longer known to be right. */
-static void break_off(struct mlt_sync *sync)
+void mlt_sync_break_off(struct mlt_sync *sync)
 {
     if (sync->continuous) {
         sync->needed = mlt_sync_later(sync->needed, mlt_orderbook_last(sync->book));
     }
-    sync->continuous = false;
+    sync->continuous = sync->mute = false;
+    sync->owed = 0;
     discard(sync);
 }
 
@@ -196,9 +193,7 @@ static void give_up(struct mlt_sync *sync)
     sync->in_flight = sync->outdated = false;
 }
 
-/* Leaving LIVE: what the book asked for until now was not urgent. Its failures are no reason for
- * the resync to wait, nor will its request do, which stands behind those of all others. */
-static void begin_anew(struct mlt_sync *sync)
+void mlt_sync_begin_anew(struct mlt_sync *sync)
 {
     if (sync->state != MLT_SYNC_LIVE) {
         return;
@@ -214,7 +209,7 @@ void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t f
 {
     struct mlt_sync_range top;
     settle_restored(sync);
-    break_off(sync);
+    mlt_sync_break_off(sync);
     /* Else it is not known whether its prices were the instrument's. */
     if (reason != MLT_SYNC_CROSSED && !sync->behind && mlt_sync_top_of(sync, &top)) {
         sync->left = top;
@@ -225,7 +220,7 @@ void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t f
     if (reason == MLT_SYNC_LOST || reason == MLT_SYNC_MALFORMED) {
         sync->outdated = sync->in_flight; /* no delta that is held tells what it must reach */
     }
-    begin_anew(sync);
+    mlt_sync_begin_anew(sync);
     mlt_sync_go(sync, MLT_SYNC_GAP, reason, first, last);
 }
 
@@ -266,9 +261,9 @@ void mlt_sync_stop(struct mlt_sync *sync)
     mlt_delta_buffer_clear(&sync->buffer);
     mlt_orderbook_clear(sync->book);
     sync->continuous = sync->in_flight = sync->outdated = sync->followed = false;
-    sync->needed = sync->seen = 0;
+    sync->needed = sync->seen = sync->owed = 0;
     mlt_sync_reached(sync);
-    sync->doubted = false;
+    sync->doubted = sync->mute = false;
     sync->stray_depth = 0;
     settle_restored(sync);
     mlt_sync_go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
@@ -288,49 +283,6 @@ static enum mlt_status buffer_delta(struct mlt_sync *sync, int64_t first, int64_
         sync->needed = mlt_sync_later(sync->needed, last);
     }
     return status;
-}
-
-/* ---- ids that no delta has reached ---- */
-
-/* A delta shows whether the book's id, or what is asked of the next snapshot, is of this stream,
- * which comes there in time. True: it did not. */
-static bool overdue(struct mlt_sync *sync, int64_t last, bool moved)
-{
-    if (sync->beyond == 0 || !moved) {
-        return false;
-    }
-    if (last >= sync->beyond) {
-        mlt_sync_reached(sync);
-        return false;
-    }
-    const int64_t now = mlt_sync_now_ns(sync);
-    sync->behind = true;
-    if (now < sync->beyond_until_ns) {
-        return false;
-    }
-    if (!sync->late) {
-        sync->late = true;
-        sync->beyond_until_ns = now + AHEAD_GRACE_NS;
-        return false;
-    }
-    return true;
-}
-
-/* It is no answer about this instrument as it is now. What is asked for in its place waits longer
- * each time: where deltas are that late, requests are no help. */
-static void give_up_ahead(struct mlt_sync *sync, int64_t last)
-{
-    if (sync->continuous) {
-        mlt_sync_tear(sync, MLT_SYNC_AHEAD, last, mlt_orderbook_last(sync->book));
-        sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->ahead);
-    } else { /* what it was when its line ended says no more of prices than of ids */
-        mlt_orderbook_clear(sync->book);
-    }
-    if (sync->buffer.count == 0) {
-        sync->needed = last - 1;
-    }
-    sync->beyond = 0;
-    sync->behind = sync->late = false;
 }
 
 /* Into a book that waits for a snapshot. */
@@ -385,14 +337,18 @@ static enum mlt_status advance(struct mlt_sync *sync, int64_t first, int64_t las
     return MLT_OK;
 }
 
-/* Onto a book that has missed nothing. */
-static enum mlt_status follow(struct mlt_sync *sync, int64_t first, int64_t last,
+/* Onto a book that has missed nothing. moved: it is the furthest that came. */
+static enum mlt_status follow(struct mlt_sync *sync, int64_t first, int64_t last, bool moved,
                               const struct mlt_book_delta *delta, enum mlt_sync_outcome *outcome)
 {
     const int64_t end = mlt_orderbook_last(sync->book);
     if (last <= end) {
         sync->counts.duplicates++;
         *outcome = MLT_SYNC_DUPLICATE;
+        if (sync->mute && moved && last == end) { /* what a snapshot told is what it leads to */
+            mlt_sync_go(sync, MLT_SYNC_LIVE, MLT_SYNC_RESUMED, first, last);
+            mlt_sync_request_if_due(sync);
+        }
         return MLT_OK;
     }
     if (first > end + 1) {
@@ -436,10 +392,8 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
     sync->heard_ns = sync->told_ns = mlt_sync_now_ns(sync);
     const bool moved = last > sync->seen; /* what comes again says nothing of where they are */
     sync->seen = mlt_sync_later(sync->seen, last);
-    if (overdue(sync, last, moved)) {
-        give_up_ahead(sync, last);
-    }
-    return sync->continuous ? follow(sync, first, last, delta, outcome)
+    mlt_sync_came(sync, last, moved);
+    return sync->continuous ? follow(sync, first, last, moved, delta, outcome)
                             : hold(sync, first, last, delta, outcome);
 }
 
@@ -551,6 +505,10 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
         mlt_sync_request_if_due(sync);
         return;
     }
+    if (up && sync->mute) { /* it begins anew: what it holds comes now, else it is asked */
+        sync->mute_until_ns = mlt_sync_now_ns(sync) + sync->options.backoff_base_ns;
+        return;
+    }
     if (up != sync->source_down) {
         return; /* known */
     }
@@ -563,9 +521,9 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
         mlt_sync_request_if_due(sync);
     } else {
         settle_restored(sync);
-        break_off(sync);
+        mlt_sync_break_off(sync);
         sync->outdated = sync->in_flight;
-        begin_anew(sync);
+        mlt_sync_begin_anew(sync);
         mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SOURCE_DOWN, 0, 0);
     }
 }
@@ -594,9 +552,10 @@ void mlt_sync_tick(struct mlt_sync *sync)
     }
     if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0 &&
         now - sync->heard_ns >= sync->options.stale_after_ns) {
-        begin_anew(sync);
+        mlt_sync_begin_anew(sync);
         mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SILENT, 0, 0);
     }
+    mlt_sync_remind(sync, now);
     mlt_sync_request_if_due(sync);
 }
 
@@ -606,6 +565,9 @@ int64_t mlt_sync_due_ns(const struct mlt_sync *sync)
     if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0) {
         const int64_t stale = sync->heard_ns + sync->options.stale_after_ns;
         due = stale < due ? stale : due;
+    }
+    if (sync->state == MLT_SYNC_LIVE && sync->owed > 0) {
+        due = sync->owed_until_ns < due ? sync->owed_until_ns : due;
     }
     return due;
 }

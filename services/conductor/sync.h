@@ -26,6 +26,11 @@
  * Where nothing is known it is believed. Nor does a snapshot say of when it is: where deltas go on
  * below its id for more than 3 s it is given up (GAP, ahead), and what was asked of later ones by
  * that id is forgotten.
+ *
+ * Nor does a snapshot prove the stream. One beyond a book that has missed nothing, with other
+ * levels than it has, shows changes that the stream owes: where no delta comes to its id within 3.5
+ * s the stream is dead. The book is STALE (silent) then, nothing is asked for and no snapshot makes
+ * it LIVE, before a delta comes that follows, or the source says that it is up.
  */
 #ifndef MELTICA_CONDUCTOR_SYNC_H
 #define MELTICA_CONDUCTOR_SYNC_H
@@ -47,14 +52,15 @@ enum mlt_sync_reason {
     MLT_SYNC_STOPPED,      /* -> IDLE */
     MLT_SYNC_REQUESTED,    /* GAP, STALE -> SYNCING: a snapshot was asked for */
     MLT_SYNC_JOINED,       /* -> LIVE: the snapshot and what was buffered; range: L .. N */
-    MLT_SYNC_RESUMED,      /* silent, restored -> LIVE: the next delta follows; range: it */
+    MLT_SYNC_RESUMED,      /* silent, restored -> LIVE: a delta follows; range: it */
     MLT_SYNC_SEQUENCE_GAP, /* -> GAP: update ids of the range are missing */
     MLT_SYNC_LOST,         /* -> GAP: something was lost on the way here */
     MLT_SYNC_CROSSED,      /* -> GAP: best bid not below best ask after the range */
     MLT_SYNC_MALFORMED,    /* -> GAP: a delta that cannot be applied; range: that delta */
     MLT_SYNC_AUDIT,        /* -> GAP: a snapshot met the book at one id and differed; range: it */
     MLT_SYNC_AHEAD,        /* -> GAP: the deltas stay behind the snapshot; range: delta, book */
-    MLT_SYNC_SILENT,       /* -> STALE: nothing came for stale_after_ns */
+    MLT_SYNC_SILENT,       /* -> STALE: nothing came for stale_after_ns; with a range: the ids that
+                              a snapshot showed to be there, and no delta brought */
     MLT_SYNC_SOURCE_DOWN,  /* -> STALE: the exchange's line ended */
     MLT_SYNC_RESTORED,     /* IDLE -> STALE: as an owner before left it; range: its last id twice */
     MLT_SYNC_REASON_COUNT
@@ -192,6 +198,10 @@ void mlt_sync_tighten(struct mlt_sync *sync);
 
 /* Something of this instrument was lost before it came here. */
 void mlt_sync_lost(struct mlt_sync *sync);
+/* A delta of it came and could not be read, which may be so again and again: as mlt_sync_lost, but
+ * a book that was LIVE for less than 5 s since waits longer each time before it asks, and of one
+ * that is not LIVE nothing is said anew. */
+void mlt_sync_refused(struct mlt_sync *sync);
 
 /* The exchange's line with its deltas ended, or they are subscribed again. A delta says the latter,
  * too: it may be another Adapter's, and the one that ended may never come back. */

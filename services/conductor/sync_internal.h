@@ -1,5 +1,6 @@
-/* What the two halves of a book's synchronisation know of each other: sync.c, its states, requests
- * and deltas; sync_snapshot.c, what a snapshot is good for. */
+/* What the parts of a book's synchronisation know of each other: sync.c, its states, requests
+ * and deltas; sync_snapshot.c, what a snapshot is good for; sync_reach.c, whether deltas come to
+ * where one was. */
 #ifndef MELTICA_CONDUCTOR_SYNC_INTERNAL_H
 #define MELTICA_CONDUCTOR_SYNC_INTERNAL_H
 
@@ -39,7 +40,16 @@ struct mlt_sync {
     int64_t beyond;
     int64_t beyond_until_ns;  /* deltas have to be there by then */
     struct mlt_backoff ahead; /* of books that were given up for it, in a row */
-    uint32_t seed_depth;      /* asked for by the snapshot that the book is from */
+    /* A snapshot at this id showed changes that no delta has brought, though none was missed. 0:
+     * none did. */
+    int64_t owed;
+    int64_t owed_until_ns;       /* deltas have to be there by then */
+    bool reminded;               /* and its time was up once */
+    bool mute;                   /* STALE, as they were not: only a delta makes it LIVE */
+    int64_t mute_until_ns;       /* or a snapshot, from then on */
+    uint32_t seed_depth;         /* asked for by the snapshot that the book is from */
+    int64_t live_ns;             /* since then it is LIVE, or was */
+    struct mlt_backoff refusals; /* of deltas that could not be read, of a book just LIVE again */
     bool in_flight;
     bool outdated; /* in flight since before something was missed: its answer may lack that */
     int64_t request_due_ns;        /* in flight: given up then */
@@ -72,9 +82,25 @@ bool mlt_sync_top_of(const struct mlt_sync *sync, struct mlt_sync_range *top);
 void mlt_sync_request_if_due(struct mlt_sync *sync);
 /* What the book has is of no use any more: a GAP. */
 void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last);
-/* The deltas are where the book, or what is asked of a snapshot, is. */
-void mlt_sync_reached(struct mlt_sync *sync);
+/* The book is no longer known to be right. */
+void mlt_sync_break_off(struct mlt_sync *sync);
 /* A request came to nothing, or its answer was of no use. */
 void mlt_sync_failed(struct mlt_sync *sync);
+/* Leaving LIVE: what the book asked for until now was not urgent. Its failures are no reason for
+ * the resync to wait, nor will its request do, which stands behind those of all others. */
+void mlt_sync_begin_anew(struct mlt_sync *sync);
+
+/* sync_reach.c */
+/* The deltas are where the book, or what is asked of a snapshot, is. */
+void mlt_sync_reached(struct mlt_sync *sync);
+/* A delta came; moved: none came as far before. It shows whether the ids of snapshots are those of
+ * its stream, which comes there in time. */
+void mlt_sync_came(struct mlt_sync *sync, int64_t last, bool moved);
+/* A snapshot shows changes beyond what has missed nothing: the stream owes them. */
+bool mlt_sync_owes(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot);
+/* It does, up to this id. */
+void mlt_sync_owe(struct mlt_sync *sync, int64_t id);
+/* Where its time is up: STALE. */
+void mlt_sync_remind(struct mlt_sync *sync, int64_t now);
 
 #endif

@@ -235,8 +235,14 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         }
         return MLT_OK;
     }
+    if (sync->mute &&
+        mlt_sync_now_ns(sync) < sync->mute_until_ns) { /* one more proves nothing: whether the
+                                                          stream is back a delta says */
+        return MLT_OK;
+    }
     struct top before;
     const bool deepen = sync->continuous;
+    const bool owes = mlt_sync_owes(sync, snapshot);
     const bool newer = !deepen || id > mlt_orderbook_last(sync->book);
     const uint32_t depth =
         snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
@@ -245,6 +251,9 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         /* It would take away what is known beyond it; the deltas get there as well. */
         sync->in_flight = asked;
         sync->counts.shallow++;
+        if (owes) {
+            mlt_sync_owe(sync, id);
+        }
         return MLT_OK;
     }
     if (deepen) {
@@ -264,6 +273,9 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
     }
     if (newer || depth > sync->seed_depth) {
         sync->seed_depth = depth;
+    }
+    if (owes) {
+        mlt_sync_owe(sync, id);
     }
     *outcome = MLT_SYNC_APPLIED;
     joined(sync, id, newer, deepen ? &before : NULL);

@@ -366,6 +366,17 @@ const Meltica__V1__TableSubscription *mlt_command_find(const Meltica__V1__Table 
     return NULL;
 }
 
+enum mlt_status mlt_command_check_id(const Meltica__V1__Table *table, const char *id,
+                                     struct mlt_control_refusal *refusal)
+{
+    return mlt_command_find(table, NULL, "", id) == NULL
+               ? MLT_OK
+               : mlt_control_refuse(refusal, 409, "consumer",
+                                    "the id of this demand, %s, is that of another subscription, "
+                                    "nothing changed: ask as another \"consumer\"",
+                                    id);
+}
+
 static bool routed(const Meltica__V1__Table *table, int type)
 {
     for (size_t i = 0; i < table->n_routes; i++) {
@@ -407,14 +418,17 @@ enum mlt_status mlt_command_check(const struct mlt_command *command,
                                   "again in a few seconds");
     }
     for (size_t i = 0; i < command->instrument_count; i++) {
-        if (i >= table->n_matches || table->matches[i] == 0) {
+        const bool matches = i < table->n_matches && table->matches[i] > 0;
+        const bool wild = strchr(command->instruments[i], '*') != NULL;
+        if (!matches || (wild && !table->listing_heard)) {
             char field[MLT_CONTROL_FIELD_BYTES_MAX + 1];
             (void)snprintf(field, sizeof field, "instruments[%zu]", i);
             if (!table->listing_heard) {
                 return mlt_control_refuse(refusal, 503, field,
                                           "%s: the exchange's listing is being read, and %s has "
-                                          "not come yet, nothing changed: ask again in a second",
-                                          field, command->instruments[i]);
+                                          "not come%s yet, nothing changed: ask again in a second",
+                                          field, command->instruments[i],
+                                          wild ? " to its end" : "");
             }
             return mlt_control_refuse(refusal, 404, field,
                                       "%s: the exchange lists nothing that is called %s", field,
@@ -424,12 +438,10 @@ enum mlt_status mlt_command_check(const struct mlt_command *command,
     return MLT_OK;
 }
 
-enum mlt_status mlt_command_check_room(const struct mlt_command *command, const char *principal,
-                                       const Meltica__V1__Table *table,
-                                       const struct mlt_command_limits *limits,
-                                       struct mlt_control_refusal *refusal)
+enum mlt_status mlt_command_check_space(const struct mlt_command *command,
+                                        const Meltica__V1__Table *table,
+                                        struct mlt_control_refusal *refusal)
 {
-    int64_t own = 0;
     size_t live = 0, patterns = 0, lanes = 0;
     for (size_t i = 0; i < table->n_subscriptions; i++) {
         const Meltica__V1__TableSubscription *s = table->subscriptions[i];
@@ -437,14 +449,7 @@ enum mlt_status mlt_command_check_room(const struct mlt_command *command, const 
             live++;
             lanes += s->private_lane ? 1 : 0;
             patterns += s->n_instruments;
-            own += belongs(s, principal, command->consumer);
         }
-    }
-    if (own >= limits->subscriptions) {
-        return mlt_control_refuse(refusal, 429, "consumer",
-                                  "%s has %" PRId64 " subscriptions, and no more are allowed: "
-                                  "unsubscribe from one first",
-                                  command->consumer, own);
     }
     if (command->lane.private_lane && lanes >= MLT_COMMAND_LANES_MAX) {
         return mlt_control_refuse(
@@ -461,4 +466,22 @@ enum mlt_status mlt_command_check_room(const struct mlt_command *command, const 
                                   live, patterns);
     }
     return MLT_OK;
+}
+
+enum mlt_status mlt_command_check_room(const struct mlt_command *command, const char *principal,
+                                       const Meltica__V1__Table *table,
+                                       const struct mlt_command_limits *limits,
+                                       struct mlt_control_refusal *refusal)
+{
+    int64_t own = 0;
+    for (size_t i = 0; i < table->n_subscriptions; i++) {
+        own += belongs(table->subscriptions[i], principal, command->consumer);
+    }
+    if (own >= limits->subscriptions) {
+        return mlt_control_refuse(refusal, 429, "consumer",
+                                  "%s has %" PRId64 " subscriptions, and no more are allowed: "
+                                  "unsubscribe from one first",
+                                  command->consumer, own);
+    }
+    return mlt_command_check_space(command, table, refusal);
 }

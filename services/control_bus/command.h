@@ -93,17 +93,28 @@ struct mlt_command_limits {
 const Meltica__V1__TableSubscription *mlt_command_find(const Meltica__V1__Table *table,
                                                        const char *principal, const char *consumer,
                                                        const char *id);
+/* Whether the id of a new demand is free: ids are hashes, and one that is another's (of this table)
+ * would take its place. E_PROTOCOL with *refusal (409), which does not say whose it is. */
+enum mlt_status mlt_command_check_id(const Meltica__V1__Table *table, const char *id,
+                                     struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
 /* Whether the demand can be had: its type, its instruments (table->matches answers
  * command->instruments). E_PROTOCOL with *refusal (400, 404, 503). */
 enum mlt_status mlt_command_check(const struct mlt_command *command,
                                   const Meltica__V1__Table *table,
                                   const struct mlt_command_limits *limits,
                                   struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
-/* Whether there is room for one more subscription. E_PROTOCOL with *refusal (429). */
+/* Whether there is room for one more subscription, of this consumer too. E_PROTOCOL with *refusal
+ * (429). */
 enum mlt_status mlt_command_check_room(const struct mlt_command *command, const char *principal,
                                        const Meltica__V1__Table *table,
                                        const struct mlt_command_limits *limits,
                                        struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+
+/* Whether there is room for one more, whoever has it: also an update needs it, since what it
+ * replaces stands until the new one is confirmed. E_PROTOCOL with *refusal (429). */
+enum mlt_status mlt_command_check_space(const struct mlt_command *command,
+                                        const Meltica__V1__Table *table,
+                                        struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
 
 /* What a command came to. */
 struct mlt_outcome {
@@ -123,6 +134,9 @@ struct mlt_outcome {
     const Meltica__V1__ApplyReply *applied; /* NULL: not heard */
     int64_t took_ms;
 };
+/* What the Dispatcher said of a subscription, the caller's to free; NULL: unreadable, or none of
+ * the outcomes that there are: it counts as not heard. */
+Meltica__V1__ApplyReply *mlt_applied_read(struct mlt_slice bytes);
 enum mlt_status mlt_outcome_json(const struct mlt_outcome *outcome,
                                  struct mlt_buf *out) MLT_MUST_CHECK;
 /* Record for MELTICA_AUDIT; refusal NULL: accepted. */

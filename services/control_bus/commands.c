@@ -5,6 +5,7 @@
 
 #define DEADLINE_NS (1900 * MLT_NS_PER_MS) /* of the whole command */
 #define ROLLBACK_NS (300 * MLT_NS_PER_MS)
+#define RENEW_TRIES 2u
 
 static int64_t left_ns(const struct run *r)
 {
@@ -51,12 +52,21 @@ static enum mlt_status await(struct run *r, const char *id, bool active, uint64_
     return mlt_run_came_to(r, "FAILED") ? MLT_E_UNAVAILABLE : MLT_OK;
 }
 
-/* A refused topic: the subscription is taken back, and what stood before stands. */
-static enum mlt_status roll_back(struct run *r, const char *id)
+/* A refused topic: the subscription is taken back, and what stood before stands. Unless somebody
+ * wrote of it after our record, at `written`: then it is that one's, whose answer says what stands.
+ */
+static enum mlt_status roll_back(struct run *r, const char *id, uint64_t written)
 {
     char why[200];
     (void)snprintf(why, sizeof why, "%s", r->outcome.reason);
-    const struct entry end = { .verb = "rollback", .subscription = id };
+    char stands[200];
+    (void)snprintf(stands, sizeof stands,
+                   "subscription %s was refused and could not be taken back, it stands as FAILED: "
+                   "see meltica.control.list, and unsubscribe from it",
+                   id);
+    const struct entry end = {
+        .verb = "rollback", .subscription = id, .expected = &written, .stands = stands
+    };
     uint64_t sequence = 0;
     const Meltica__V1__PlanStatus__Topic *first =
         r->applied != NULL && r->applied->n_problems > 0 ? r->applied->problems[0] : NULL;
@@ -65,7 +75,14 @@ static enum mlt_status roll_back(struct run *r, const char *id)
                              first != NULL ? ": " : "", first != NULL ? first->instrument : "",
                              first != NULL ? ", " : "", first != NULL ? first->reason : "");
     struct mlt_control_refusal said = *r->refusal;
-    if (mlt_run_append(r, &end, &sequence) != MLT_OK) {
+    const enum mlt_status status = mlt_run_append(r, &end, &sequence);
+    if (status == MLT_E_CONFLICT) {
+        return mlt_control_refuse(r->refusal, 502, "instruments",
+                                  "%s; another command for the same subscription came meanwhile, "
+                                  "and its answer says what stands",
+                                  why);
+    }
+    if (status != MLT_OK) {
         return MLT_E_PROTOCOL; /* the refusal says that the store is away */
     }
     Meltica__V1__ApplyReply *reply = mlt_run_ask_applied(r, id, false, sequence, ROLLBACK_NS);
@@ -82,7 +99,56 @@ static uint64_t lease_of(const struct run *r, uint64_t otherwise)
                                 : otherwise;
 }
 
+/* A lease that goes on: its end in the table is by the Dispatcher's clock, that of a record by the
+ * clock of whoever writes it. */
+static uint64_t lease_left(const struct run *r, uint64_t end)
+{
+    int64_t ours = 0;
+    if (end == 0 || r->table->now == 0 || end > INT64_MAX || r->table->now > INT64_MAX) {
+        return end;
+    }
+    const int64_t left_ns = mlt_span_ns((int64_t)r->table->now, (int64_t)end);
+    return __builtin_add_overflow(mlt_clock_wall_ns(), left_ns, &ours) ? (uint64_t)INT64_MAX
+           : ours > 0                                                  ? (uint64_t)ours
+                                                                       : 1; /* 0 would be none */
+}
+
 /* ---- verbs ---- */
+
+/* The lease of one that is there, in the log, where nobody ended it meanwhile: a record that makes
+ * it active would bring it back. */
+static enum mlt_status renew(struct run *r, const Meltica__V1__TableSubscription *there,
+                             uint64_t *sequence)
+{
+    uint64_t last = there->log_sequence;
+    bool ended = false;
+    const struct entry entry = { .verb = mlt_verb_word(r->command.verb),
+                                 .subscription = r->subscription,
+                                 .active = true,
+                                 .type = (enum mlt_event_type)there->type,
+                                 .instruments = there->instruments,
+                                 .instrument_count = there->n_instruments,
+                                 .lease_end = r->outcome.lease_end,
+                                 .lane = &r->lane,
+                                 .expected = &last,
+                                 .with_id = true };
+    enum mlt_status status = mlt_run_append(r, &entry, sequence);
+    for (unsigned n = 0; n < RENEW_TRIES && status == MLT_E_CONFLICT; n++) {
+        status = mlt_run_last(r, r->subscription, &last, &ended);
+        if (status == MLT_OK && ended) {
+            return mlt_control_refuse(r->refusal, 404, "subscription",
+                                      "subscription %s was ended meanwhile, nothing changed",
+                                      r->subscription);
+        }
+        status = status == MLT_OK ? mlt_run_append(r, &entry, sequence) : status;
+    }
+    return status == MLT_E_CONFLICT
+               ? mlt_control_refuse(r->refusal, 503, "subscription",
+                                    "others change subscription %s all the time, nothing changed: "
+                                    "ask again",
+                                    r->subscription)
+               : status;
+}
 
 /* A demand that is there already: only its lease may change. */
 static enum mlt_status again(struct run *r, const Meltica__V1__TableSubscription *there)
@@ -94,16 +160,7 @@ static enum mlt_status again(struct run *r, const Meltica__V1__TableSubscription
     r->outcome.unchanged = r->command.ttl_s == 0;
     r->outcome.lease_end = lease_of(r, there->lease_end);
     if (r->command.ttl_s > 0) {
-        const struct entry entry = { .verb = mlt_verb_word(r->command.verb),
-                                     .subscription = r->subscription,
-                                     .active = true,
-                                     .type = (enum mlt_event_type)there->type,
-                                     .instruments = there->instruments,
-                                     .instrument_count = there->n_instruments,
-                                     .lease_end = r->outcome.lease_end,
-                                     .lane = &r->lane,
-                                     .with_id = true };
-        status = mlt_run_append(r, &entry, &sequence);
+        status = renew(r, there, &sequence);
         if (status == MLT_OK && sequence <= there->log_sequence) { /* its id: carried out before */
             r->outcome.unchanged = true;
             r->outcome.lease_end = there->lease_end;
@@ -134,7 +191,7 @@ static enum mlt_status begin_demand(struct run *r, uint64_t lease_end)
     if (status == MLT_OK) {
         status = await(r, r->subscription, true, sequence);
     }
-    return status == MLT_E_UNAVAILABLE ? roll_back(r, r->subscription) : status;
+    return status == MLT_E_UNAVAILABLE ? roll_back(r, r->subscription, sequence) : status;
 }
 
 /* What the demand holds; demand has views of instruments, which the table's matches follow. */
@@ -226,8 +283,11 @@ static enum mlt_status do_subscribe(struct run *r)
     if (there != NULL) {
         return again(r, there);
     }
-    status =
-        mlt_command_check_room(command, r->asker.principal, r->table, &r->c->limits, r->refusal);
+    status = mlt_command_check_id(r->table, r->subscription, r->refusal);
+    if (status == MLT_OK) {
+        status = mlt_command_check_room(command, r->asker.principal, r->table, &r->c->limits,
+                                        r->refusal);
+    }
     if (status == MLT_OK) {
         status = grant(r, NULL);
     }
@@ -260,10 +320,12 @@ static enum mlt_status find_named(struct run *r, const Meltica__V1__TableSubscri
     return MLT_OK;
 }
 
-static enum mlt_status end_demand(struct run *r, const char *id, bool with_id)
+/* stands as in struct entry. */
+static enum mlt_status end_demand(struct run *r, const char *id, bool with_id, const char *stands)
 {
     const struct entry entry = { .verb = mlt_verb_word(r->command.verb),
                                  .subscription = id,
+                                 .stands = stands,
                                  .with_id = with_id };
     uint64_t sequence = 0;
     enum mlt_status status = mlt_run_append(r, &entry, &sequence);
@@ -284,7 +346,7 @@ static enum mlt_status do_unsubscribe(struct run *r)
         mlt_command_id(r->asker.principal, command, r->subscription);
     }
     const enum mlt_status status = find_named(r, &there);
-    return status == MLT_OK ? end_demand(r, r->subscription, true) : status;
+    return status == MLT_OK ? end_demand(r, r->subscription, true, NULL) : status;
 }
 
 static enum mlt_status do_renew(struct run *r)
@@ -311,7 +373,7 @@ static enum mlt_status do_update(struct run *r)
     if (status != MLT_OK) {
         return status;
     }
-    const uint64_t lease_end = lease_of(r, there->lease_end);
+    const uint64_t lease_end = lease_of(r, lease_left(r, there->lease_end));
     if (command->type == MLT_EVENT_NONE) {
         command->type = (enum mlt_event_type)there->type;
     }
@@ -334,7 +396,15 @@ static enum mlt_status do_update(struct run *r)
     }
     const Meltica__V1__TableSubscription *other =
         mlt_command_find(r->table, r->asker.principal, command->consumer, r->subscription);
-    status = other != NULL ? MLT_OK : grant(r, r->replaced);
+    if (other == NULL) {
+        status = mlt_command_check_id(r->table, r->subscription, r->refusal);
+    }
+    if (status == MLT_OK && other == NULL) {
+        status = mlt_command_check_space(command, r->table, r->refusal);
+    }
+    if (status == MLT_OK && other == NULL) {
+        status = grant(r, r->replaced);
+    }
     if (status == MLT_OK) {
         status = other != NULL ? again(r, other) : begin_demand(r, lease_end);
     }
@@ -344,7 +414,12 @@ static enum mlt_status do_update(struct run *r)
     r->outcome.unchanged = false;
     r->outcome.replaces = r->replaced;
     const uint64_t sequence = r->outcome.log_sequence;
-    status = end_demand(r, r->replaced, false);
+    char stands[200];
+    (void)snprintf(stands, sizeof stands,
+                   "the new subscription %s is in force, and %s, which it replaces, was not ended: "
+                   "see meltica.control.list, and repeat the update, or unsubscribe from one",
+                   r->subscription, r->replaced);
+    status = end_demand(r, r->replaced, false, stands);
     r->outcome.log_sequence = sequence;
     return status;
 }
@@ -434,13 +509,13 @@ static enum mlt_status begin_run(struct run *r, enum mlt_verb verb, const char *
 }
 
 enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
-                                 const char *subject, struct mlt_slice request,
+                                 const char *subject, struct mlt_slice request, int64_t asked_ns,
                                  const char *traceparent, struct mlt_buf *answer,
                                  struct mlt_control_refusal *refusal)
 {
     struct run r = { .c = commands,
                      .refusal = refusal,
-                     .begin_ns = mlt_clock_mono_ns(),
+                     .begin_ns = asked_ns,
                      .traceparent = traceparent,
                      .outcome = { .status = "", .reason = "" } };
     refusal->code = 0;

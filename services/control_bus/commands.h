@@ -33,11 +33,12 @@ enum mlt_status mlt_commands_create(struct mlt_bus *control,
                                     struct mlt_error *err) MLT_MUST_CHECK;
 void mlt_commands_destroy(struct mlt_commands *commands); /* NULL is fine */
 
-/* The answer to one request on a subject that names who asks, appended to *answer; blocks for 2 s
- * at most. E_PROTOCOL: *refusal says why not, and *answer is untouched.
+/* The answer to one request on a subject that names who asks, appended to *answer; within 2 s of
+ * asked_ns (monotonic), when the request came, whatever it waited for since. E_PROTOCOL: *refusal
+ * says why not, and *answer is untouched.
  * traceparent: goes with it to the Dispatcher; "": none. Any thread. */
 enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
-                                 const char *subject, struct mlt_slice request,
+                                 const char *subject, struct mlt_slice request, int64_t asked_ns,
                                  const char *traceparent, struct mlt_buf *answer,
                                  struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
 /* Counts and audits what was refused to a principal besides commands (status, describe). Blocks. */

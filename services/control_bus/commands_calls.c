@@ -9,6 +9,7 @@
 #define SUBJECT_TABLE "meltica.int.table"
 #define SUBJECT_APPLY "meltica.int.apply.00"
 #define TABLE_TIMEOUT_NS (400 * MLT_NS_PER_MS)
+#define LAST_READS_MAX 16u                 /* more than the log keeps of one subscription */
 #define REPLY_ROOM_NS (80 * MLT_NS_PER_MS) /* for the Dispatcher to say that it is pending */
 
 /* ---- the Dispatcher ---- */
@@ -79,7 +80,7 @@ Meltica__V1__ApplyReply *mlt_run_ask_applied(struct run *r, const char *id, bool
     if (mlt_bus_request(r->c->control, SUBJECT_APPLY, mlt_slice_of(bytes, len),
                         wait_ns > REPLY_ROOM_NS ? wait_ns : REPLY_ROOM_NS, &answer,
                         &err) == MLT_OK) {
-        reply = meltica__v1__apply_reply__unpack(NULL, answer.len, answer.data);
+        reply = mlt_applied_read(mlt_buf_view(&answer));
     }
     mlt_buf_fini(&answer);
     return reply;
@@ -145,6 +146,36 @@ static enum mlt_status take_logged(struct run *r, const char *subject, uint64_t 
     return MLT_OK;
 }
 
+enum mlt_status mlt_run_last(struct run *r, const char *id, uint64_t *sequence, bool *ended)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_buf bytes;
+    char subject[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    enum mlt_status status = MLT_OK;
+    (void)snprintf(subject, sizeof subject, "meltica.int.control.%s.%s", r->owner, id);
+    mlt_buf_init(&bytes, MLT_BUS_PAYLOAD_BYTES_MAX);
+    *sequence = 0;
+    *ended = false;
+    for (unsigned n = 0; status == MLT_OK && n < LAST_READS_MAX; n++) { /* few are kept of each */
+        uint64_t found = 0;
+        mlt_buf_clear(&bytes);
+        status = mlt_stream_next_current(r->c->store, MLT_STREAM_CONTROL, subject, *sequence + 1,
+                                         &bytes, &found, &err);
+        Meltica__V1__ControlRecord *record =
+            status == MLT_OK ? meltica__v1__control_record__unpack(NULL, bytes.len, bytes.data)
+                             : NULL;
+        if (status == MLT_OK) {
+            *sequence = found;
+            *ended = record != NULL && !record->active;
+        }
+        if (record != NULL) {
+            meltica__v1__control_record__free_unpacked(record, NULL);
+        }
+    }
+    mlt_buf_fini(&bytes);
+    return status == MLT_E_NOT_FOUND ? MLT_OK : mlt_control_refuse(r->refusal, 503, "", STORE_AWAY);
+}
+
 /* Views of the terms. */
 static void fill_lane(const struct mlt_lane_terms *lane, Meltica__V1__ControlRecord *record,
                       Meltica__V1__Comparison *comparisons, Meltica__V1__Comparison **filter)
@@ -165,8 +196,9 @@ static void fill_lane(const struct mlt_lane_terms *lane, Meltica__V1__ControlRec
     }
 }
 
-/* The log did not take it. E_PROTOCOL with the refusal filled. */
-static enum mlt_status refuse_unlogged(struct run *r, enum mlt_status why)
+/* The log did not take it. stands: what is in force all the same; NULL: what was. E_PROTOCOL with
+ * the refusal filled. */
+static enum mlt_status refuse_unlogged(struct run *r, enum mlt_status why, const char *stands)
 {
     struct mlt_commands *c = r->c;
     (void)pthread_mutex_lock(&c->lock);
@@ -174,6 +206,14 @@ static enum mlt_status refuse_unlogged(struct run *r, enum mlt_status why)
     c->stats.log_silent += why == MLT_E_TIMEOUT;
     c->stats.log_away += why != MLT_E_LIMIT && why != MLT_E_TIMEOUT;
     (void)pthread_mutex_unlock(&c->lock);
+    if (stands != NULL) {
+        return mlt_control_refuse(r->refusal, 503, "", "%s: %s",
+                                  why == MLT_E_TIMEOUT
+                                      ? "the table store did not acknowledge in time"
+                                  : why == MLT_E_LIMIT ? "the table store is full"
+                                                       : "the table store is unavailable",
+                                  stands);
+    }
     if (why == MLT_E_TIMEOUT) {
         return mlt_control_refuse(r->refusal, 503, "",
                                   "the table store did not acknowledge in time: ask "
@@ -222,7 +262,7 @@ enum mlt_status mlt_run_append(struct run *r, const struct entry *entry, uint64_
     }
     if (status == MLT_OK) {
         const bool named = entry->with_id && r->command.id[0] != '\0';
-        status = mlt_stream_append(c->store, subject, named ? message_id : NULL, NULL,
+        status = mlt_stream_append(c->store, subject, named ? message_id : NULL, entry->expected,
                                    mlt_buf_view(&bytes), sequence, &duplicate, &err);
     }
     mlt_buf_fini(&bytes);
@@ -231,10 +271,13 @@ enum mlt_status mlt_run_append(struct run *r, const struct entry *entry, uint64_
         mlt_log_end_stored(c->log_end, *sequence);
         return duplicate ? take_logged(r, subject, *sequence) : MLT_OK;
     }
+    if (status == MLT_E_CONFLICT && entry->expected != NULL) {
+        return status;
+    }
     forget(c, &c->log_there);
     mlt_log(MLT_LOG_WARN, "not_logged", err.text, MLT_S("verb", entry->verb),
             MLT_S("reason", mlt_status_word(status)));
-    return refuse_unlogged(r, status);
+    return refuse_unlogged(r, status, entry->stands);
 }
 
 bool mlt_run_came_to(const struct run *r, const char *word)

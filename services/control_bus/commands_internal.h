@@ -43,7 +43,7 @@ struct run {
     char subscription[MLT_COMMAND_NAME_BYTES_MAX + 1];
     char replaced[MLT_COMMAND_NAME_BYTES_MAX + 1];
     struct mlt_outcome outcome;
-    int64_t begin_ns;
+    int64_t begin_ns; /* monotonic, when the request came */
     const char *traceparent;
     struct mlt_control_refusal *refusal;
 };
@@ -56,7 +56,9 @@ struct entry {
     size_t instrument_count;
     uint64_t lease_end;
     const struct mlt_lane_terms *lane; /* NULL: an end, or shared */
-    bool with_id; /* the caller's request id keeps it from being stored twice */
+    const uint64_t *expected; /* sequence of the last record of it; NULL: whatever that is */
+    const char *stands; /* what is in force if the log does not take it; NULL: nothing changed */
+    bool with_id;       /* the caller's request id keeps it from being stored twice */
 };
 
 /* Also asks how many instruments the command's names cover, and those of more after them.
@@ -67,9 +69,14 @@ enum mlt_status mlt_run_ask_table(struct run *r, char *const *more,
  * same. */
 Meltica__V1__ApplyReply *mlt_run_ask_applied(struct run *r, const char *id, bool active,
                                              uint64_t sequence, int64_t wait_ns);
-/* Stores an entry in the log; its place there in *sequence. E_PROTOCOL with the refusal filled. */
+/* Stores an entry in the log; its place there in *sequence. E_PROTOCOL with the refusal filled;
+ * E_CONFLICT: the last record is not the expected one, nothing is stored or told. */
 enum mlt_status mlt_run_append(struct run *r, const struct entry *entry,
                                uint64_t *sequence) MLT_MUST_CHECK;
+/* The last record of a subscription of the owner's in the log: its sequence (0: there is none), and
+ * whether it ended it. E_PROTOCOL with the refusal filled. */
+enum mlt_status mlt_run_last(struct run *r, const char *id, uint64_t *sequence,
+                             bool *ended) MLT_MUST_CHECK;
 bool mlt_run_came_to(const struct run *r, const char *word);
 /* A record in MELTICA_AUDIT, or where that is away in the process's log. */
 void mlt_run_audit(struct run *r, enum mlt_verb verb, bool refused);

@@ -384,9 +384,9 @@ static void carry_out(void *ctx, const struct mlt_work *work)
     const int64_t begin_ns = mlt_clock_mono_ns();
     mlt_command_span_begin(mlt_service_trace(c->service), work, &span, traceparent);
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
-    enum mlt_status status =
-        mlt_commands_run(c->commands, work->verb, work->subject,
-                         mlt_slice_of(work->request, work->len), traceparent, &answer, &refusal);
+    enum mlt_status status = mlt_commands_run(c->commands, work->verb, work->subject,
+                                              mlt_slice_of(work->request, work->len), work->put_ns,
+                                              traceparent, &answer, &refusal);
     if (status != MLT_OK) {
         mlt_buf_clear(&answer);
         status = mlt_control_refusal_json(&refusal, &answer);

@@ -90,6 +90,21 @@ static void put_lease(struct json *json, uint64_t lease_end)
     }
 }
 
+Meltica__V1__ApplyReply *mlt_applied_read(struct mlt_slice bytes)
+{
+    static const char *const words[] = { "CONFIRMED", "PENDING", "FAILED", "SUPERSEDED" };
+    Meltica__V1__ApplyReply *reply = meltica__v1__apply_reply__unpack(NULL, bytes.len, bytes.data);
+    for (size_t i = 0; reply != NULL && i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(reply->outcome, words[i]) == 0) {
+            return reply;
+        }
+    }
+    if (reply != NULL) {
+        meltica__v1__apply_reply__free_unpacked(reply, NULL);
+    }
+    return NULL;
+}
+
 enum mlt_status mlt_outcome_json(const struct mlt_outcome *outcome, struct mlt_buf *out)
 {
     struct json json = { out, MLT_OK, false };

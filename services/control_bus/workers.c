@@ -103,14 +103,18 @@ enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
     if (reply_len > MLT_BUS_SUBJECT_BYTES_MAX || subject_len > MLT_BUS_SUBJECT_BYTES_MAX) {
         return MLT_E_TOO_BIG;
     }
-    struct mlt_work *next = calloc(1, sizeof *next + message->payload.len);
+    /* Anybody may send anything; what is too long is refused for its length, whatever it says. */
+    const size_t len = message->payload.len <= MLT_CONTROL_REQUEST_BYTES_MAX
+                           ? message->payload.len
+                           : MLT_CONTROL_REQUEST_BYTES_MAX + 1;
+    struct mlt_work *next = calloc(1, sizeof *next + len);
     if (next == NULL) {
         return MLT_E_NOMEM;
     }
     next->verb = verb;
     next->put_ns = mlt_clock_mono_ns();
     (void)mlt_traceparent_parse(message->traceparent, &next->caller);
-    next->len = message->payload.len;
+    next->len = len;
     memcpy(next->reply, message->reply, reply_len + 1);
     memcpy(next->subject, message->subject, subject_len + 1);
     if (next->len > 0) {

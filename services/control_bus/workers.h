@@ -46,7 +46,9 @@ enum mlt_status mlt_workers_create(const struct mlt_workers_ports *ports,
 void mlt_workers_destroy(struct mlt_workers *workers, int64_t until_ns);
 /* How many pieces of work wait now, and the most that did. Any thread. */
 void mlt_workers_waiting(struct mlt_workers *workers, size_t *now, size_t *most);
-/* Copies the message. E_FULL, E_TOO_BIG (a subject), E_NOMEM. Any thread. */
+/* Copies the message, of a body that is longer than MLT_CONTROL_REQUEST_BYTES_MAX one byte more
+ * than that: it will be refused, and a full queue of such must not take the memory of the process.
+ * E_FULL, E_TOO_BIG (a subject), E_NOMEM. Any thread. */
 enum mlt_status mlt_workers_put(struct mlt_workers *workers, enum mlt_verb verb,
                                 const struct mlt_bus_message *message) MLT_MUST_CHECK;
 

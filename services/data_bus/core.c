@@ -338,8 +338,9 @@ static bool deliver(struct mlt_data_bus_core *core, const struct instrument *i,
     event->stamps.published = core->ports.clock->wall_ns(core->ports.clock->ctx);
     event->quality &= ~(uint32_t)MLT_QUALITY_INSIDE;
     const bool ok = core->ports.publish(core->ports.ctx, i->partition, event);
-    if (ok && event->type == MLT_EVENT_STATUS && event->u.status.kind == MLT_STATUS_LOST) {
-        core->counts.lost++;
+    if (ok && event->type == MLT_EVENT_STATUS && event->u.status.kind == MLT_STATUS_LOST &&
+        !mlt_slice_equal_string(event->u.status.reason, MLT_LOST_REFUSED)) {
+        core->counts.lost++; /* what was refused is counted, and alerted, as a Rejection */
     }
     if (core->ports.lane != NULL) { /* each is a way of its own */
         core->ports.lane(core->ports.ctx, event);

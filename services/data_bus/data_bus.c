@@ -8,7 +8,7 @@
 #include "heads.h"
 #include "meltica/base/hash.h"
 #include "meltica/base/log.h"
-#include "meltica/v1/internal.pb-c.h"
+#include "meltica/bus/messages.h"
 
 #define HOP_SERVICE "data_bus"
 #define SUBJECT_PREFIX "meltica.data."
@@ -70,6 +70,13 @@ static bool may_publish(void *ctx)
     return !d->shared || mlt_replicas_in_touch(d->replica->replicas);
 }
 
+/* The outbox's: nothing is left to leave once another one has its place. */
+static bool may_leave(void *ctx)
+{
+    const struct data_bus *d = ctx;
+    return may_publish(ctx) && !atomic_load(&d->outbid);
+}
+
 /* For what tells us that it is closed before it was waited for. */
 static void pause_shortly(struct data_bus *d)
 {
@@ -93,9 +100,7 @@ static enum mlt_status publish(struct data_bus *d, const char *subject, struct m
         const bool may = may_publish(d);
         enum mlt_status status = MLT_E_AGAIN;
         if (may && !atomic_load(&d->outbid)) {
-            status = traceparent == NULL
-                         ? mlt_bus_publish_wait(d->data, subject, payload, deadline)
-                         : mlt_bus_publish_traced(d->data, subject, payload, traceparent, deadline);
+            status = mlt_outbox_publish(d->outbox, subject, payload, traceparent, deadline);
         }
         if (mlt_status_class(status) != MLT_CLASS_RETRY) {
             return status;
@@ -247,25 +252,30 @@ static void on_batch(void *ctx, const struct mlt_hop_batch *batch)
     }
 }
 
-/* In order with the batches: after the answer nothing leaves that only an earlier table routed. */
+static bool has_table(const struct data_bus *d, const struct mlt_table_mark *mark)
+{
+    const struct mlt_routing *table = mlt_data_bus_core_table(d->core);
+    return table != NULL && mlt_routing_boot(table) == mark->boot &&
+           mlt_routing_revision(table) >= mark->revision;
+}
+
+/* In order with the batches: after the answer nothing leaves that only an earlier table routed, but
+ * for what comes again because the connection ends. */
 static void answer_mark(struct data_bus *d, const struct mlt_bus_message *message)
 {
-    Meltica__V1__TableMark *mark =
-        meltica__v1__table_mark__unpack(NULL, message->payload.len, message->payload.data);
-    if (mark == NULL) {
+    struct mlt_table_mark mark;
+    if (mlt_table_mark_read(message->payload, &mark) != MLT_OK) {
         return;
     }
     take_table(d);
-    const struct mlt_routing *table = mlt_data_bus_core_table(d->core);
-    bool has = table != NULL && mlt_routing_boot(table) == mark->boot &&
-               mlt_routing_revision(table) >= mark->revision;
-    if (!has && mlt_table_reader_await(d->reader, mark->revision, TABLE_WAIT_NS)) {
+    bool has = has_table(d, &mark);
+    if (!has && mlt_table_reader_await(d->reader, mark.revision, TABLE_WAIT_NS)) {
         take_table(d);
-        table = mlt_data_bus_core_table(d->core);
-        has =
-            mlt_routing_boot(table) == mark->boot && mlt_routing_revision(table) >= mark->revision;
+        has = has_table(d, &mark);
     }
-    meltica__v1__table_mark__free_unpacked(mark, NULL);
+    if (mlt_outbox_behind(d->outbox)) {
+        return; /* the connection ended meanwhile */
+    }
     const enum mlt_status status =
         mlt_bus_reply(d->data, message->reply, MLT_SLICE_EMPTY, has ? 0 : 503,
                       has ? "" : "the table is not here yet");
@@ -278,8 +288,9 @@ static void answer_mark(struct data_bus *d, const struct mlt_bus_message *messag
 static void on_other(void *ctx, const char *word, const struct mlt_bus_message *message)
 {
     struct data_bus *d = ctx;
-    if (over(d) || !may_publish(d)) {
-        return; /* another one may know better: who gets no answer asks again */
+    if (over(d) || !may_publish(d) || mlt_outbox_behind(d->outbox)) {
+        return; /* another one may know better, or it would overtake: who gets no answer asks again
+                 */
     }
     if (strcmp(word, "table") == 0 && message->reply[0] != '\0') {
         answer_mark(d, message);
@@ -325,6 +336,7 @@ void mlt_data_bus_give_up(struct data_bus *d, uint64_t epoch)
     for (uint32_t p = 0; d->receiver_open && p < d->partitions; p++) {
         mlt_hop_receiver_leave(d->receiver, p);
     }
+    mlt_outbox_drop(d->outbox);
     (void)pthread_cond_broadcast(&d->changed);
     (void)pthread_mutex_unlock(&d->lock);
     if (news) {
@@ -472,6 +484,9 @@ static void *own(void *arg)
         }
     }
     close_receiver(d);
+    while (!over(d) && !mlt_outbox_wait(d->outbox, mlt_clock_mono_ns() + PUBLISH_SLICE_NS)) {
+        /* what private channels were told last is in nobody's ring */
+    }
     (void)pthread_mutex_lock(&d->lock);
     d->phase = PHASE_ENDED;
     (void)pthread_mutex_unlock(&d->lock);
@@ -518,6 +533,7 @@ void mlt_data_bus_destroy(struct data_bus *d, struct data_bus_totals *totals)
     }
     mlt_data_bus_core_destroy(d->core);
     mlt_lane_flow_destroy(d->lanes);
+    mlt_outbox_destroy(d->outbox);
     mlt_buf_fini(&d->encoded);
     mlt_buf_fini(&d->reply);
     mlt_arena_fini(&d->arena);
@@ -548,7 +564,12 @@ static enum mlt_status build(struct data_bus *d, struct mlt_error *err)
     if (status != MLT_OK) {
         return mlt_error_set(err, status, "core");
     }
-    status = mlt_lane_flow_create(d->data, &gate, &d->lanes, err);
+    const struct mlt_outbox_options outbox = { .may = may_leave, .ctx = d };
+    status = mlt_outbox_create(d->data, &outbox, &d->outbox, err);
+    if (status != MLT_OK) {
+        return status;
+    }
+    status = mlt_lane_flow_create(d->outbox, &gate, &d->lanes, err);
     if (status != MLT_OK) {
         return status;
     }

@@ -23,6 +23,7 @@
 #include "data_bus.h"
 #include "lane_flow.h"
 #include "meltica/bus/hop.h"
+#include "meltica/bus/outbox.h"
 #include "meltica/bus/store.h"
 #include "meltica/service/hop_metrics.h"
 #include "meltica/service/replicas.h"
@@ -39,11 +40,12 @@ struct data_bus_config {
 
 struct data_bus_metrics {
     struct mlt_counter *in, *validated, *out, *unrouted, *late, *undelivered, *duplicates;
-    struct mlt_counter *stale_owner, *refused, *lost, *lost_events, *waits, *timeouts, *undecodable;
+    struct mlt_counter *repeated, *unpublished, *stale_owner, *refused, *lost, *lost_events, *waits,
+        *timeouts, *undecodable;
     struct mlt_counter *table_reads, *table_failures;
     struct mlt_counter *private_only, *lane_out, *lane_filtered, *lane_merged, *lane_undelivered,
         *lane_refused;
-    struct mlt_gauge *lane_count, *active;
+    struct mlt_gauge *lane_count, *active, *unconfirmed;
     struct mlt_counter *outbid;
     struct mlt_counter *journal_events, *journal_batches, *journal_bytes, *journal_dropped,
         *journal_failed;
@@ -72,6 +74,7 @@ struct data_bus_totals {
     struct mlt_journal_stats journal;
     struct mlt_table_reader_stats table;
     struct mlt_hop_receiver_stats receiver;
+    uint64_t repeated, unpublished, unconfirmed; /* of the outbox; bytes now */
 };
 
 enum data_bus_phase { PHASE_CLAIMING, PHASE_RUNNING, PHASE_ENDED };
@@ -83,6 +86,7 @@ struct data_bus {
     struct mlt_service *service;
     const struct data_bus_config *config;
     struct mlt_bus *data;
+    struct mlt_outbox *outbox; /* of all that consumers get */
     struct data_bus_metrics *metrics;
     struct mlt_table_reader *reader;
     struct mlt_journal *journal;   /* NULL: off */

@@ -48,6 +48,12 @@ void mlt_data_bus_make_metrics(struct data_bus_metrics *to, struct mlt_metrics *
         { &to->undelivered, "meltica_bus_undelivered_total", "Events that could not be published",
           NULL },
         { &to->duplicates, "meltica_bus_duplicates_total", "Repeats by epoch and sequence", NULL },
+        { &to->repeated, "meltica_bus_repeated_total",
+          "Messages published once more, since the connection ended before the server was known to "
+          "have read them",
+          NULL },
+        { &to->unpublished, "meltica_bus_unpublished_total",
+          "Messages that NATS would not take when their turn came (log publish_refused)", NULL },
         { &to->stale_owner, "meltica_bus_stale_owner_total", "Events of an owner that was replaced",
           NULL },
         { &to->refused, "meltica_bus_refused_total", "Events beyond a limit of the Data Bus",
@@ -78,6 +84,10 @@ void mlt_data_bus_make_metrics(struct data_bus_metrics *to, struct mlt_metrics *
             mlt_metrics_counter(m, counters[i].name, counters[i].help, counters[i].labels);
     }
     to->lane_count = mlt_metrics_gauge(m, "meltica_lanes", "Private lanes", NULL);
+    to->unconfirmed = mlt_metrics_gauge(
+        m, "meltica_bus_unconfirmed_bytes",
+        "Published, and the server is not known to have read it: left again if the connection ends",
+        NULL);
     to->active = mlt_metrics_gauge(m, "meltica_bus_active",
                                    "1: this instance publishes; 0: it stands by", NULL);
     to->outbid = mlt_metrics_counter(m, "meltica_bus_outbid_total",
@@ -141,6 +151,11 @@ static void add_parts(struct data_bus *d, struct data_bus_totals *to)
     mlt_table_reader_get_stats(d->reader, &to->table);
     to->table.reads += before.reads;
     to->table.failures += before.failures;
+    struct mlt_outbox_stats outbox;
+    mlt_outbox_get_stats(d->outbox, &outbox);
+    to->repeated += outbox.repeated;
+    to->unpublished += outbox.refused;
+    to->unconfirmed = outbox.kept_bytes;
     add_lanes(d, &to->lanes);
     if (d->journal != NULL) {
         add_journal(d, &to->journal);
@@ -192,6 +207,7 @@ static void withdraw(const struct replica *r)
     const struct data_bus_metrics *m = &r->metrics;
     mlt_gauge_withdraw(m->revision);
     mlt_gauge_withdraw(m->lane_count);
+    mlt_gauge_withdraw(m->unconfirmed);
     if (r->config->journal) {
         mlt_gauge_withdraw(m->journal_queue);
         mlt_gauge_withdraw(m->journal_queue_most);
@@ -214,6 +230,9 @@ void mlt_data_bus_collect(void *state)
         mlt_counter_set(m->table_reads, totals.table.reads);
         mlt_counter_set(m->table_failures, totals.table.failures);
         mlt_gauge_set(m->revision, (int64_t)totals.table.revision);
+        mlt_counter_set(m->repeated, totals.repeated);
+        mlt_counter_set(m->unpublished, totals.unpublished);
+        mlt_gauge_set(m->unconfirmed, (int64_t)totals.unconfirmed);
         set_lanes(m, &totals.lanes);
         mlt_gauge_set(m->lane_count, (int64_t)totals.lanes.lanes);
         if (r->active->journal != NULL) {

@@ -11,7 +11,7 @@
 #define LOOK_NS MLT_NS_PER_MS         /* between two looks at what waits, at least */
 
 struct mlt_lane_flow {
-    struct mlt_bus *data;
+    struct mlt_outbox *outbox;
     struct mlt_lane_gate gate;
     atomic_bool stopping, given_up;
     pthread_mutex_t lock;   /* held while events are published */
@@ -43,7 +43,7 @@ static bool publish(void *ctx, const char *subject, struct mlt_slice event)
             return false;
         }
         const enum mlt_status status =
-            open ? mlt_bus_publish_wait(f->data, subject, event, deadline) : MLT_E_AGAIN;
+            open ? mlt_outbox_publish(f->outbox, subject, event, NULL, deadline) : MLT_E_AGAIN;
         if (mlt_status_class(status) != MLT_CLASS_RETRY || atomic_load(&f->stopping)) {
             return status == MLT_OK;
         }
@@ -130,14 +130,14 @@ void mlt_lane_flow_counts(struct mlt_lane_flow *f, struct mlt_lanes_counts *out)
     (void)pthread_mutex_unlock(&f->seen_lock);
 }
 
-enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, const struct mlt_lane_gate *gate,
+enum mlt_status mlt_lane_flow_create(struct mlt_outbox *outbox, const struct mlt_lane_gate *gate,
                                      struct mlt_lane_flow **flow, struct mlt_error *err)
 {
     struct mlt_lane_flow *f = calloc(1, sizeof *f);
     if (f == NULL) {
         return mlt_error_set(err, MLT_E_NOMEM, "private lanes");
     }
-    f->data = data;
+    f->outbox = outbox;
     f->due_ns = INT64_MAX;
     atomic_init(&f->stopping, false);
     atomic_init(&f->given_up, false);

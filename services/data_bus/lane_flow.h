@@ -5,7 +5,7 @@
 
 #include "lanes.h"
 #include "meltica/base/error.h"
-#include "meltica/bus/bus.h"
+#include "meltica/bus/outbox.h"
 
 struct mlt_lane_flow;
 
@@ -15,9 +15,9 @@ struct mlt_lane_gate {
     void *ctx;
 };
 
-/* data is the caller's, and outlives it. While the gate is closed events wait as for room. gate
+/* outbox is the caller's, and outlives it. While the gate is closed events wait as for room. gate
  * NULL: it is always open. E_NOMEM. */
-enum mlt_status mlt_lane_flow_create(struct mlt_bus *data, const struct mlt_lane_gate *gate,
+enum mlt_status mlt_lane_flow_create(struct mlt_outbox *outbox, const struct mlt_lane_gate *gate,
                                      struct mlt_lane_flow **flow,
                                      struct mlt_error *err) MLT_MUST_CHECK;
 /* As mlt_lanes_set and mlt_lanes_event; by the one thread that has the flow. An event waits for

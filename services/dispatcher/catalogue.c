@@ -4,6 +4,8 @@
 
 #include "meltica/base/map.h"
 
+#define DELISTED "DELISTED" /* the Adapter's word for what exchangeInfo has no longer */
+
 struct wildcard {
     struct mlt_slice pattern; /* view of the table */
     uint32_t types;
@@ -129,6 +131,7 @@ static enum mlt_status set_types(void *ctx, struct mlt_slice pattern, uint32_t t
     } else {
         struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, pattern);
         entry->types |= types;
+        entry->named |= types;
     }
     return MLT_OK;
 }
@@ -154,7 +157,7 @@ enum mlt_status mlt_catalogue_subscribe(struct mlt_catalogue *catalogue,
     catalogue->wildcard_count = 0;
     for (struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
         e->before = e->types;
-        e->types = 0;
+        e->types = e->named = 0;
     }
     status = visit_all(catalogue->table, live, set_types, catalogue);
     catalogue->counts.subscribed = 0;
@@ -180,6 +183,47 @@ uint32_t mlt_catalogue_matches(const struct mlt_catalogue *catalogue, struct mlt
         count += e->listed && mlt_pattern_match(pattern, mlt_slice_of_string(e->token));
     }
     return count;
+}
+
+static bool wild_covers(const struct mlt_subscription *subscription, struct mlt_slice token)
+{
+    for (size_t i = 0; i < subscription->pattern_count; i++) {
+        const struct mlt_slice pattern = mlt_slice_of_string(subscription->patterns[i]);
+        if (mlt_pattern_wild(pattern) && mlt_pattern_match(pattern, token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t lane_places(const struct mlt_catalogue *catalogue, const struct mlt_live *live)
+{
+    size_t places = 0;
+    for (size_t i = 0; i < live->count; i++) {
+        const struct mlt_subscription *s = &live->items[i]->subscription;
+        size_t wild = 0;
+        if (live->items[i]->lane == NULL) {
+            continue;
+        }
+        for (size_t k = 0; k < s->pattern_count; k++) {
+            wild += mlt_pattern_wild(mlt_slice_of_string(s->patterns[k]));
+        }
+        places += s->pattern_count - wild;
+        for (const struct mlt_catalogue_entry *e = catalogue->first; wild > 0 && e != NULL;
+             e = e->next) {
+            places += wild_covers(s, mlt_slice_of_string(e->token));
+        }
+    }
+    return places;
+}
+
+enum mlt_status mlt_catalogue_follow(struct mlt_catalogue *catalogue, const struct mlt_live *live,
+                                     const struct mlt_live_item *item)
+{
+    return item != NULL && item->lane != NULL &&
+                   lane_places(catalogue, live) > MLT_CATALOGUE_LANE_PLACES_MAX
+               ? MLT_E_LIMIT
+               : mlt_catalogue_subscribe(catalogue, live);
 }
 
 enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t first_revision,
@@ -285,8 +329,16 @@ enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct ml
             return status;
         }
     }
-    catalogue->counts.listed += !entry->listed;
-    entry->listed = true;
+    const bool listed = !mlt_slice_equal_string(instrument->status, DELISTED);
+    catalogue->counts.listed += listed && !entry->listed;
+    catalogue->counts.listed -= !listed && entry->listed;
+    entry->listed = listed;
+    if (entry->gone == listed) {
+        entry->gone = !listed;
+        if (entry->types != entry->named) {
+            changed(catalogue);
+        }
+    }
     const size_t len = instrument->status.len < MLT_CATALOGUE_STATUS_BYTES_MAX
                            ? instrument->status.len
                            : MLT_CATALOGUE_STATUS_BYTES_MAX;

@@ -18,14 +18,23 @@ struct mlt_catalogue_entry {
     char token[MLT_INSTRUMENT_BYTES_MAX + 1];
     uint32_t slot;
     uint32_t types;  /* subscribed, bit per enum mlt_event_type; what BOOK brings included */
-    uint32_t before; /* types, while they are computed anew */
+    uint32_t named;  /* of these, by its name; the rest is covered by patterns alone */
+    uint32_t before; /* types, before they were computed anew the last time */
     uint32_t fresh;  /* of these, begun while events flow, and no event of the type came since */
-    bool listed;     /* an INSTRUMENT event was seen; the rest is then set */
-    bool halted;     /* listed with a status other than TRADING */
+    bool listed;     /* the last INSTRUMENT event did not take it off; the rest is of that event */
+    bool gone;       /* it did: patterns bring no topics of it */
+    bool halted;     /* its last status is another than TRADING, also where that took it off */
     char status[MLT_CATALOGUE_STATUS_BYTES_MAX + 1];
     int32_t price_exponent, quantity_exponent;
     struct mlt_catalogue_entry *next;
 };
+
+/* Types whose topics the plan names: what the exchange took off its list only who names it asks
+ * for, and is told that it is not there. */
+static inline uint32_t mlt_catalogue_planned(const struct mlt_catalogue_entry *entry)
+{
+    return entry->gone ? entry->named : entry->types;
+}
 
 struct mlt_catalogue;
 
@@ -69,6 +78,15 @@ uint32_t mlt_catalogue_types(const struct mlt_catalogue *catalogue, struct mlt_s
 enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct mlt_slice token,
                                       const struct mlt_instrument *instrument,
                                       const struct mlt_catalogue_entry **entry) MLT_MUST_CHECK;
+
+/* The Data Bus has a place for each private lane and each instrument that it covers, and no more
+ * than so many. */
+#define MLT_CATALOGUE_LANE_PLACES_MAX 16384u
+/* mlt_catalogue_subscribe after a command; item is what it made, NULL: it ended one. E_LIMIT also
+ * where the item is a private lane and the lanes together cover more than there are places: names
+ * as they are written, patterns as many as they cover of what is known now. */
+enum mlt_status mlt_catalogue_follow(struct mlt_catalogue *catalogue, const struct mlt_live *live,
+                                     const struct mlt_live_item *item) MLT_MUST_CHECK;
 
 struct mlt_catalogue_counts {
     uint32_t known, listed, subscribed;

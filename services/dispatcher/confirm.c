@@ -62,28 +62,32 @@ static bool concerns(const struct mlt_table *table, const struct mlt_subscriptio
     if ((mlt_table_sources_of(subscription->type) & UINT32_C(1) << route->type) == 0) {
         return false;
     }
+    /* What a pattern matched once and the exchange took off its list since: nobody asked for it by
+     * name, and the pattern is none the worse. */
+    const bool gone = strcmp(topic->reason, "unknown_symbol") == 0;
     const struct mlt_slice token = mlt_slice_of_string(topic->instrument);
     for (size_t i = 0; i < subscription->pattern_count; i++) {
         const struct mlt_slice pattern = mlt_slice_of_string(subscription->patterns[i]);
         if (mlt_slice_equal(pattern, token) ||
-            (mlt_pattern_wild(pattern) && mlt_pattern_match(pattern, token))) {
+            (!gone && mlt_pattern_wild(pattern) && mlt_pattern_match(pattern, token))) {
             return true;
         }
     }
     return topic->instrument[0] == '\0'; /* the route itself is of no use to the Adapter */
 }
 
-/* True when the list of problems may lack a topic that is still pending. */
+/* True when the list of problems may lack a topic that is still pending, or one that failed. */
 static bool judge_topics(const Meltica__V1__PlanStatus *status, const struct mlt_table *table,
                          const struct mlt_subscription *subscription,
                          struct mlt_confirm_answer *out)
 {
-    uint32_t pending = 0;
+    uint32_t pending = 0, failed = 0;
     for (size_t i = 0; i < status->n_problems; i++) {
         const Meltica__V1__PlanStatus__Topic *topic = status->problems[i];
         const bool is_pending = strcmp(topic->state, "PENDING") == 0;
         const bool is_failed = strcmp(topic->state, "FAILED") == 0;
         pending += is_pending;
+        failed += is_failed;
         if ((!is_pending && !is_failed) || !concerns(table, subscription, topic)) {
             continue;
         }
@@ -98,7 +102,7 @@ static bool judge_topics(const Meltica__V1__PlanStatus *status, const struct mlt
             (void)snprintf(problem->reason, sizeof problem->reason, "%s", topic->reason);
         }
     }
-    return pending < status->topics_pending;
+    return pending < status->topics_pending || failed < status->topics_failed;
 }
 
 /* Partitions that somebody must bring; a pattern may match in any. */
@@ -159,7 +163,8 @@ void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table
     } else if (!planned) {
         out->reason = "an Adapter has not taken the plan yet";
     } else if (out->pending > 0 || hidden) {
-        out->reason = "the exchange has not acknowledged every topic yet";
+        out->reason = "the exchange has not acknowledged every topic yet, or more failed than "
+                      "the Adapter names";
     } else {
         out->state = MLT_LIVE_CONFIRMED;
     }

@@ -40,7 +40,8 @@ struct mlt_confirm_answer {
 
 /* CONFIRMED: those Adapters that live have the partitions of the subscription's instruments, each a
  * plan of this Dispatcher of at least this revision, and of the subscription's topics all are
- * acknowledged (LIVE or SILENT). FAILED: one of them is. NULL for a subscription that ended: only
+ * acknowledged (LIVE or SILENT). FAILED: one of them is; but what the exchange does not list any
+ * more fails only whoever named it, not a pattern. NULL for a subscription that ended: only
  * the plan matters. */
 void mlt_confirm_judge(const struct mlt_confirm *confirm, const struct mlt_table *table,
                        const struct mlt_subscription *subscription, uint64_t revision,

@@ -8,6 +8,7 @@
 #include "control_internal.h"
 #include "meltica/base/log.h"
 #include "meltica/base/unconst.h"
+#include "meltica/bus/messages.h"
 #include "meltica/bus/stored.h"
 
 #define SUBJECT_APPLY "meltica.int.apply.00"
@@ -21,6 +22,8 @@
 #define RECORD_BYTES_MAX MLT_BUS_PAYLOAD_BYTES_MAX
 /* Values of the bucket that one turn makes anew, so that who waits is not held up by them. */
 #define WRITES_A_TURN 8u
+/* Leases that one turn ends, each with a record, its acknowledgement and a value of the bucket. */
+#define LEASES_A_TURN 8u
 #define WRITE_RETRY_NS MLT_NS_PER_S
 
 /* ---- the Data Bus ---- */
@@ -122,6 +125,11 @@ static void judge(struct mlt_control *c, struct mlt_control_waiter *w, int64_t n
     const struct mlt_live_item *item = mlt_live_find(live, w->id);
     if (refusal != NULL) {
         *out = (struct mlt_control_outcome){ .word = "FAILED", .reason = refusal };
+    } else if ((item != NULL) != w->active && c->looked_ns < w->came_ns) {
+        /* A log that was lost and made anew since the last look begins with 1: what was read of the
+         * one before would pass for it. */
+        c->look_ns = c->told == MLT_OK ? now_ns : c->look_ns;
+        out->reason = "whether the log is another one is looked at";
     } else if ((item != NULL) != w->active) {
         *out = (struct mlt_control_outcome){ .word = "SUPERSEDED",
                                              .reason =
@@ -312,23 +320,21 @@ static int64_t serve_waiters(struct mlt_control *c)
 static void on_apply(void *ctx, const struct mlt_bus_message *message)
 {
     struct mlt_control *c = ctx;
-    Meltica__V1__ApplyRequest *request =
-        meltica__v1__apply_request__unpack(NULL, message->payload.len, message->payload.data);
-    if (request == NULL || message->reply[0] == '\0' || !mlt_control_may(c)) {
-        if (request != NULL) {
-            meltica__v1__apply_request__free_unpacked(request, NULL);
-        }
+    struct mlt_apply_request request;
+    if (message->reply[0] == '\0' || !mlt_control_may(c) ||
+        mlt_apply_request_read(message->payload, &request) != MLT_OK) {
         return;
     }
-    const uint32_t wait_ms = request->wait_ms < WAIT_MS_MAX ? request->wait_ms : WAIT_MS_MAX;
-    struct mlt_control_waiter w = { .active = request->active,
-                                    .sequence = request->log_sequence,
-                                    .deadline_ns = mlt_clock_mono_ns() + wait_ms * MLT_NS_PER_MS,
+    const uint32_t wait_ms = request.wait_ms < WAIT_MS_MAX ? request.wait_ms : WAIT_MS_MAX;
+    const int64_t now_ns = mlt_clock_mono_ns();
+    struct mlt_control_waiter w = { .active = request.active,
+                                    .sequence = request.log_sequence,
+                                    .came_ns = now_ns,
+                                    .deadline_ns = now_ns + wait_ms * MLT_NS_PER_MS,
                                     .begin_ns = mlt_clock_wall_ns() };
     (void)snprintf(w.reply, sizeof w.reply, "%s", message->reply);
-    (void)snprintf(w.id, sizeof w.id, "%s", request->subscription);
-    (void)snprintf(w.traceparent, sizeof w.traceparent, "%s", request->traceparent);
-    meltica__v1__apply_request__free_unpacked(request, NULL);
+    (void)snprintf(w.id, sizeof w.id, "%s", request.subscription);
+    (void)snprintf(w.traceparent, sizeof w.traceparent, "%s", request.traceparent);
     mlt_control_lock(c);
     const bool room = c->waiter_count < MLT_CONTROL_WAITERS_MAX;
     if (room) {
@@ -392,10 +398,13 @@ static int64_t turn(struct mlt_control *c, int64_t grace_ns)
     const bool look = now_ns >= c->look_ns;
     if (look || someone_ahead(c)) {
         bool again = true;
-        while (again) { /* leases end only by what the log says now */
-            again = mlt_control_read_log(c, look) == MLT_OK && mlt_control_expire(c, &lease_ns);
+        for (unsigned n = 0; again && n < LEASES_A_TURN; n++) {
+            /* leases end only by what the log says now */
+            const bool there = mlt_control_read_log(c, look && n == 0) == MLT_OK;
+            c->looked_ns = there && look ? now_ns : c->looked_ns;
+            again = there && mlt_control_expire(c, &lease_ns);
         }
-        c->look_ns = mlt_clock_mono_ns() + MLT_CONTROL_LOOK_NS;
+        c->look_ns = mlt_clock_mono_ns() + (again ? 0 : MLT_CONTROL_LOOK_NS);
     }
     mlt_control_lock(c);
     const bool read = c->stats.log_read;

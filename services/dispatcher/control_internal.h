@@ -20,8 +20,8 @@ struct mlt_control_waiter {
     char id[MLT_LIVE_NAME_BYTES_MAX + 1];
     bool active;
     uint64_t sequence;
-    uint64_t revision; /* of the table that has it; 0: not looked at */
-    int64_t deadline_ns;
+    uint64_t revision;            /* of the table that has it; 0: not looked at */
+    int64_t came_ns, deadline_ns; /* monotonic */
     char traceparent[MLT_TRACEPARENT_BYTES];
     int64_t begin_ns; /* wall */
 };
@@ -44,6 +44,7 @@ struct mlt_control {
     uint64_t last_revision;             /* of the table, after the last record */
     uint64_t marked_revision;           /* that the Data Bus judges by */
     int64_t look_ns, mark_ns, write_ns; /* when again */
+    int64_t looked_ns;                  /* begin of the last look at the log that worked */
     int64_t apart_ns;                   /* of the wall clock from the monotonic one; 0: not read */
     struct {
         uint64_t sequence;

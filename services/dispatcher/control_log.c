@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "catalogue.h"
 #include "control_internal.h"
 #include "log_restore.h"
 #include "meltica/base/log.h"
@@ -148,11 +149,20 @@ enum mlt_status mlt_control_read_log(struct mlt_control *c, bool look)
     return status;
 }
 
+_Static_assert(MLT_LIVE_SUBSCRIPTIONS_MAX == 4096 && MLT_LIVE_PATTERNS_MAX == 16384 &&
+                   MLT_LIVE_LANES_MAX == 256 && MLT_CATALOGUE_LANE_PLACES_MAX == 16384,
+               "the text says so");
+#define NO_ROOM                                                                                    \
+    "there is no room for it: 4096 live subscriptions with 16384 instruments and patterns fit, "   \
+    "256 private channels among them with 16384 instruments, patterns expanded. End others, or "   \
+    "read the shared channel"
+
 const char *mlt_control_refusal_of(const struct mlt_control *c, uint64_t sequence)
 {
     for (size_t i = 0; i < MLT_CONTROL_REFUSED_MAX; i++) {
         if (c->refused[i].sequence == sequence && sequence != 0) {
-            return mlt_status_text(c->refused[i].status);
+            return c->refused[i].status == MLT_E_LIMIT ? NO_ROOM
+                                                       : mlt_status_text(c->refused[i].status);
         }
     }
     return NULL;

@@ -39,7 +39,8 @@ void dispatcher_announce(struct dispatcher *d)
     lock(d);
     const struct mlt_plan_live live = { .live = &d->live,
                                         .log_read = d->log_read,
-                                        .listing_heard = !d->unsettled };
+                                        .listing_heard = !d->unsettled,
+                                        .now_ns = mlt_clock_wall_ns() };
     const struct mlt_plan_from from = { d->boot, atomic_load(&d->hop_epoch) };
     const enum mlt_status status =
         mlt_plan_encode_table(d->table, d->catalogue, &live, &from, false, &head);
@@ -82,6 +83,7 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
     const struct mlt_plan_live live = { .live = &d->live,
                                         .log_read = d->log_read,
                                         .listing_heard = !d->unsettled,
+                                        .now_ns = mlt_clock_wall_ns(),
                                         .match_count = request->n_match,
                                         .match = request->match };
     const struct mlt_plan_from from = { d->boot, atomic_load(&d->hop_epoch) };
@@ -278,10 +280,13 @@ static enum mlt_status apply_record(void *ctx, const Meltica__V1__ControlRecord 
         mlt_live_apply(&d->live, d->table, record, sequence, &released, &changed);
     /* Before the log is read to its end nothing of it is in force: one union for all of it. */
     if (status == MLT_OK && changed && d->log_read) {
-        status = mlt_catalogue_subscribe(d->catalogue, &d->live);
+        status = mlt_catalogue_follow(d->catalogue, &d->live,
+                                      mlt_live_find(&d->live, record->subscription));
         if (status != MLT_OK) {
             mlt_live_undo(&d->live, record->subscription, released);
             released = NULL;
+        } else if (d->sender != NULL) { /* made by this thread, and there as long as it runs */
+            mlt_router_ended(d->router);
         }
     }
     *revision = mlt_catalogue_revision(d->catalogue);
@@ -339,6 +344,11 @@ static const char *find_demand(void *ctx, struct mlt_slice instrument, const str
     struct dispatcher *d = ctx;
     lock(d);
     const char *reason = mlt_demand_of(d->table, d->catalogue, instrument, want, demand);
+    const bool unknown =
+        strcmp(reason, "unknown_instrument") == 0 || strcmp(reason, "not_subscribed") == 0;
+    if (unknown && !d->log_read) { /* of those who are refused for good the books end */
+        reason = "log_not_read";
+    }
     unlock(d);
     return reason;
 }

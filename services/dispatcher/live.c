@@ -126,6 +126,19 @@ struct mlt_live_item *mlt_live_find(const struct mlt_live *live, const char *id)
     return item_at(live, place_of(live, id), id);
 }
 
+/* Its part of what there is room for. */
+static void count_in(struct mlt_live *live, const struct mlt_live_item *item)
+{
+    live->patterns += item->subscription.pattern_count;
+    live->lanes += item->lane != NULL;
+}
+
+static void count_out(struct mlt_live *live, const struct mlt_live_item *item)
+{
+    live->patterns -= item->subscription.pattern_count;
+    live->lanes -= item->lane != NULL;
+}
+
 /* There is room. */
 static void insert_at(struct mlt_live *live, size_t at, struct mlt_live_item *item)
 {
@@ -265,6 +278,13 @@ static bool same_demand(const struct mlt_live_item *item, const Meltica__V1__Con
     return same && same_lane(item->lane, record);
 }
 
+/* The id is a hash of terms, which who asks may choose: that it is the same proves nothing. */
+static bool same_owner(const struct mlt_live_item *item, const Meltica__V1__ControlRecord *record)
+{
+    return strcmp(item->principal, record->principal) == 0 &&
+           strcmp(item->consumer, record->consumer) == 0;
+}
+
 static enum mlt_status make_room(struct mlt_live *live)
 {
     if (live->count < live->capacity) {
@@ -287,8 +307,10 @@ static enum mlt_status put(struct mlt_live *live, const Meltica__V1__ControlReco
                            uint64_t sequence, size_t at, struct mlt_live_item **released)
 {
     struct mlt_live_item *old = item_at(live, at, record->subscription);
-    const size_t before = old != NULL ? old->subscription.pattern_count : 0;
-    if (live->patterns - before + record->n_instruments > MLT_LIVE_PATTERNS_MAX) {
+    const size_t patterns = old != NULL ? old->subscription.pattern_count : 0;
+    const size_t lanes = old != NULL && old->lane != NULL ? 1 : 0;
+    if (live->patterns - patterns + record->n_instruments > MLT_LIVE_PATTERNS_MAX ||
+        live->lanes - lanes + (record->private_lane ? 1 : 0) > MLT_LIVE_LANES_MAX) {
         return MLT_E_LIMIT;
     }
     enum mlt_status status = old != NULL ? MLT_OK : make_room(live);
@@ -296,8 +318,9 @@ static enum mlt_status put(struct mlt_live *live, const Meltica__V1__ControlReco
     if (item == NULL) {
         return status != MLT_OK ? status : MLT_E_NOMEM;
     }
-    live->patterns += record->n_instruments - before;
+    count_in(live, item);
     if (old != NULL) {
+        count_out(live, old);
         live->items[at] = item;
     } else {
         insert_at(live, at, item);
@@ -318,6 +341,9 @@ enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *ta
     }
     const size_t at = place_of(live, record->subscription);
     struct mlt_live_item *old = item_at(live, at, record->subscription);
+    if (old != NULL && !same_owner(old, record)) {
+        return MLT_E_PROTOCOL;
+    }
     if (record->active && old != NULL && same_demand(old, record)) {
         take_words(old, record, sequence);
         return MLT_OK;
@@ -325,7 +351,7 @@ enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *ta
     if (record->active) {
         status = put(live, record, sequence, at, released);
     } else if (old != NULL) {
-        live->patterns -= old->subscription.pattern_count;
+        count_out(live, old);
         remove_at(live, at);
         *released = old;
     }
@@ -338,12 +364,12 @@ void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *
     const size_t at = place_of(live, id);
     struct mlt_live_item *item = item_at(live, at, id);
     if (item != NULL) {
-        live->patterns -= item->subscription.pattern_count;
+        count_out(live, item);
         remove_at(live, at);
         mlt_live_release(item);
     }
     if (released != NULL) { /* there is still the room that it had */
-        live->patterns += released->subscription.pattern_count;
+        count_in(live, released);
         insert_at(live, at, released);
     }
 }

@@ -14,6 +14,7 @@
 #define MLT_LIVE_NAME_BYTES_MAX 63u /* id, principal, consumer, request */
 #define MLT_LIVE_SUBSCRIPTIONS_MAX 4096u
 #define MLT_LIVE_FILTERS_MAX 16u     /* of one lane */
+#define MLT_LIVE_LANES_MAX 256u      /* private ones; the Data Bus has the same */
 #define MLT_LIVE_PATTERNS_MAX 16384u /* over all of them */
 
 enum mlt_live_state { MLT_LIVE_PENDING, MLT_LIVE_CONFIRMED, MLT_LIVE_FAILED };
@@ -50,7 +51,7 @@ void mlt_live_record(const struct mlt_live_item *item, Meltica__V1__ControlRecor
                      Meltica__V1__Comparison *comparisons, Meltica__V1__Comparison **filter);
 
 struct mlt_live {
-    size_t count, capacity, patterns;
+    size_t count, capacity, patterns, lanes;
     struct mlt_live_item **items; /* by id: the same whatever of the log is still there to replay */
 };
 
@@ -61,7 +62,8 @@ void mlt_live_fini(struct mlt_live *live);
  * another one; else only the lease is. An ended subscription that is not known changes nothing.
  * What it took over for an item that is replaced or removed stays until mlt_live_release, because
  * the catalogue has views of its patterns. E_PROTOCOL (a record that no Control Bus writes: type
- * unknown or without a route, no valid name, pattern or lane), E_LIMIT, E_NOMEM: nothing changed.
+ * unknown or without a route, no valid name, pattern or lane; or the id of a subscription that is
+ * live of another principal or consumer), E_LIMIT, E_NOMEM: nothing changed.
  */
 enum mlt_status mlt_live_apply(struct mlt_live *live, const struct mlt_table *table,
                                const Meltica__V1__ControlRecord *record, uint64_t sequence,

@@ -16,7 +16,7 @@ struct counted {
 struct dispatcher_metrics {
     struct mlt_metrics *registry;
     unsigned of; /* the dispatcher that counts: how many were before it */
-    struct counted in, out, unsubscribed, enrich_failed, lost;
+    struct counted in, out, unsubscribed, enrich_failed, losses, ended, lost;
     struct counted discarded[MLT_DISCARD_COUNT];
     struct counted filtered[MLT_EVENT_TYPE_COUNT];
     struct counted plans_sent, plans_failed;
@@ -61,6 +61,12 @@ static void create_flow(struct dispatcher_metrics *m)
     m->unsubscribed.counter =
         mlt_metrics_counter(r, "meltica_dispatcher_unsubscribed_total",
                             "Instances dropped since nobody asked for them", NULL);
+    m->losses.counter = mlt_metrics_counter(
+        r, "meltica_dispatcher_losses_told_total",
+        "Refused instances of which the Conductor was told, as losses of their channels", NULL);
+    m->ended.counter = mlt_metrics_counter(
+        r, "meltica_dispatcher_books_ended_total",
+        "Instruments of whose books the Conductor was told that nobody asks", NULL);
     m->enrich_failed.counter =
         mlt_metrics_counter(r, "meltica_dispatcher_enrich_failed_total",
                             "Events that went on without their notional: it does not fit", NULL);
@@ -233,6 +239,8 @@ static void set_router(struct dispatcher_metrics *m, struct dispatcher *d)
     set(m, &m->out, counts.out);
     set(m, &m->unsubscribed, counts.unsubscribed);
     set(m, &m->enrich_failed, counts.enrich_failed);
+    set(m, &m->losses, counts.losses);
+    set(m, &m->ended, counts.ended);
     set(m, &m->lost, counts.lost);
     for (unsigned i = 0; i < MLT_DISCARD_COUNT; i++) {
         set(m, &m->discarded[i], counts.discarded[i]);

@@ -28,7 +28,8 @@ static size_t collect(const struct mlt_catalogue *catalogue, const struct mlt_ro
     size_t count = 0;
     for (const struct mlt_catalogue_entry *e = mlt_catalogue_first(catalogue); e != NULL;
          e = e->next) {
-        if (e->slot % partitions == partition && (e->types & UINT32_C(1) << route->type) != 0) {
+        if (e->slot % partitions == partition &&
+            (mlt_catalogue_planned(e) & UINT32_C(1) << route->type) != 0) {
             tokens[count++] = mlt_unconst(e->token);
         }
     }
@@ -243,6 +244,7 @@ enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
     message.instruments_listed = counts.listed;
     message.instruments_subscribed = counts.subscribed;
     message.log_read = live != NULL && live->log_read;
+    message.now = live != NULL ? (uint64_t)live->now_ns : 0;
     message.listing_heard = live != NULL && live->listing_heard;
     if (!with_lists) {
         return append_packed(&message.base, meltica__v1__table__get_packed_size(&message), out);

@@ -28,6 +28,7 @@ struct mlt_plan_live {
     const struct mlt_live *live;
     bool log_read;
     bool listing_heard; /* to its end, since this Dispatcher began */
+    int64_t now_ns;     /* the wall clock, by which ends of leases are told */
     size_t match_count; /* of patterns to be matched with the listing */
     char *const *match;
 };

@@ -6,6 +6,7 @@
 
 #include "meltica/base/log.h"
 #include "meltica/base/unconst.h"
+#include "meltica/bus/messages.h"
 #include "meltica/v1/internal.pb-c.h"
 
 #define SUBJECT_RESYNC "meltica.int.resync"
@@ -170,14 +171,13 @@ static enum mlt_resync_outcome judge(enum mlt_status status, struct mlt_slice sa
         (void)snprintf(reason, size, "%s", word);
         return MLT_RESYNC_AWAY;
     }
-    Meltica__V1__FetchReply *reply = meltica__v1__fetch_reply__unpack(NULL, said.len, said.data);
-    const bool accepted = reply != NULL && reply->accepted;
-    (void)snprintf(reason, size, "%s",
-                   reply == NULL ? "adapter_unreadable" : (accepted ? "" : reply->reason));
-    if (reply != NULL) {
-        meltica__v1__fetch_reply__free_unpacked(reply, NULL);
+    struct mlt_taken taken;
+    if (mlt_fetch_reply_read(said, &taken) != MLT_OK) {
+        (void)snprintf(reason, size, "adapter_unreadable");
+        return MLT_RESYNC_ADAPTER;
     }
-    return accepted ? MLT_RESYNC_ACCEPTED : MLT_RESYNC_ADAPTER;
+    (void)snprintf(reason, size, "%s", taken.reason);
+    return taken.accepted ? MLT_RESYNC_ACCEPTED : MLT_RESYNC_ADAPTER;
 }
 
 static void call(struct mlt_resync *r, const struct item *item)

@@ -110,6 +110,67 @@ static void refuse_unparsed(struct mlt_router *r, const struct mlt_native_event 
     refuse(r, &rejection);
 }
 
+/* ---- words of our own ---- */
+
+static enum mlt_status send(struct mlt_router *r, const struct mlt_catalogue_entry *to,
+                            const struct mlt_event *event);
+
+/* For the Conductor alone, in its place in the flow. */
+static enum mlt_status tell(struct mlt_router *r, const struct mlt_catalogue_entry *entry,
+                            enum mlt_status_kind kind, const char *reason,
+                            enum mlt_event_type lost_type)
+{
+    const struct mlt_slice token = mlt_slice_of_string(entry->token);
+    const int64_t now_ns = r->ports.clock->wall_ns(r->ports.clock->ctx);
+    const struct mlt_event event = {
+        .instrument = token,
+        .type = MLT_EVENT_STATUS,
+        .key = mlt_event_key(token, MLT_EVENT_STATUS, now_ns, (int64_t)kind, (int64_t)lost_type),
+        .route_revision = mlt_catalogue_revision(r->catalogue),
+        .exchange = r->exchange_view,
+        .stamps = { now_ns, MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN, now_ns, MLT_STAMP_UNKNOWN,
+                    MLT_STAMP_UNKNOWN },
+        .u.status = { .kind = kind, .reason = mlt_slice_of_string(reason), .lost_type = lost_type },
+    };
+    return send(r, entry, &event);
+}
+
+/* An instance that becomes no event is a loss of its channel where that is subscribed: else what
+ * follows would look as if nothing were missing, and a book of which every delta is refused would
+ * be LIVE. */
+static void tell_lost(struct mlt_router *r, const struct mlt_catalogue_entry *entry, int type)
+{
+    if (entry == NULL || type <= MLT_EVENT_NONE || type >= MLT_EVENT_TYPE_COUNT ||
+        type == MLT_EVENT_STATUS || (entry->types & UINT32_C(1) << type) == 0) {
+        return;
+    }
+    if (tell(r, entry, MLT_STATUS_LOST, MLT_LOST_REFUSED, (enum mlt_event_type)type) == MLT_OK) {
+        r->counts.losses++;
+    } else {
+        r->ports.lost(r->ports.ctx, entry->slot % r->partitions);
+    }
+}
+
+/* Of which type a stream's name is: what is behind {symbol} tells. NONE also for REST functions,
+ * whose answers are asked for again. */
+static enum mlt_event_type type_of_topic(const struct mlt_table *table, struct mlt_slice topic)
+{
+    static const char symbol[] = "{symbol}";
+    const uint8_t *at = topic.len > 0 ? memchr(topic.data, '@', topic.len) : NULL;
+    if (at == NULL) {
+        return MLT_EVENT_NONE;
+    }
+    const struct mlt_slice rest = mlt_slice_of(at, topic.len - (size_t)(at - topic.data));
+    for (size_t i = 0; i < table->route_count; i++) {
+        const char *name = table->routes[i].ws_topic;
+        if (strncmp(name, symbol, sizeof symbol - 1) == 0 &&
+            mlt_slice_equal_string(rest, name + sizeof symbol - 1)) {
+            return table->routes[i].type;
+        }
+    }
+    return MLT_EVENT_NONE;
+}
+
 /* ---- routing ---- */
 
 static void tell_listed(const struct mlt_router *r, const struct mlt_native_event *native)
@@ -221,10 +282,10 @@ static void mark_wanted(const struct routed *to, struct mlt_event *event)
     }
 }
 
-static enum mlt_status send(struct mlt_router *r, const struct routed *to,
+static enum mlt_status send(struct mlt_router *r, const struct mlt_catalogue_entry *to,
                             const struct mlt_event *event)
 {
-    const uint32_t partition = to->entry->slot % r->partitions;
+    const uint32_t partition = to->slot % r->partitions;
     const size_t bytes = mlt_event_encoded_size(event);
     uint8_t *place;
     const enum mlt_status status = r->ports.begin(r->ports.ctx, partition, bytes, &place);
@@ -233,7 +294,6 @@ static enum mlt_status send(struct mlt_router *r, const struct routed *to,
     }
     MLT_CHECK(mlt_event_encode(event, place) == bytes);
     r->ports.end(r->ports.ctx, partition);
-    r->counts.out++;
     return MLT_OK;
 }
 
@@ -250,6 +310,8 @@ static void dispatch(struct mlt_router *r, struct mlt_slice element)
     }
     if (native.type == MLT_NATIVE_UNPARSED) {
         refuse_unparsed(r, &native);
+        tell_lost(r, mlt_catalogue_find(r->catalogue, native.instrument),
+                  (int)type_of_topic(r->table, native.u.unparsed.topic));
         return;
     }
     if (decide(r, &native, element, &to) != DECISION_SEND) {
@@ -265,12 +327,16 @@ static void dispatch(struct mlt_router *r, struct mlt_slice element)
         }
         mark_wanted(&to, &event);
         event.quality |= is_contiguous(r, &to, &event) ? MLT_QUALITY_CONTIGUOUS : 0;
-        status = send(r, &to, &event);
+        status = send(r, to.entry, &event);
     }
     if (status != MLT_OK) {
         refuse_instance(r, mlt_status_word(status), &native, element);
+        if (native.rest_function.len == 0) {
+            tell_lost(r, to.entry, native.type);
+        }
         return;
     }
+    r->counts.out++;
     if (r->ports.stage != NULL) {
         r->ports.stage(r->ports.ctx, mlt_span_ns(native.adapted, now_ns));
     }
@@ -298,6 +364,19 @@ void mlt_router_batch(struct mlt_router *router, uint32_t partition, struct mlt_
         refuse_bytes(router, mlt_status_word(status), rest);
         router->counts.lost++;
         router->ports.lost(router->ports.ctx, partition);
+    }
+}
+
+void mlt_router_ended(struct mlt_router *router)
+{
+    const uint32_t book = UINT32_C(1) << MLT_EVENT_BOOK | UINT32_C(1) << MLT_EVENT_BOOK_DELTA;
+    for (const struct mlt_catalogue_entry *e = mlt_catalogue_first(router->catalogue); e != NULL;
+         e = e->next) {
+        if ((e->before & book) != 0 && (e->types & book) == 0) {
+            /* Where it cannot leave the Conductor finds out when it asks for a snapshot. */
+            router->counts.ended +=
+                tell(router, e, MLT_STATUS_IDLE, "stopped", MLT_EVENT_NONE) == MLT_OK;
+        }
     }
 }
 

@@ -2,8 +2,9 @@
  * The hot path of the Dispatcher: a batch of native instances in, canonical events out through
  * ports. For each element: decode, take a listing into the catalogue, find the route by (type,
  * instrument) with one hash lookup, apply its policies, make the canonical event and encode it in
- * the place the hop gives. After warm-up nothing is allocated per message. Pure but for its ports;
- * the caller locks.
+ * the place the hop gives. A stream's instance that is refused leaves a STATUS LOST in its place
+ * where its type is subscribed, which is for the Conductor alone. After warm-up nothing is
+ * allocated per message. Pure but for its ports; the caller locks.
  */
 #ifndef MELTICA_DISPATCHER_ROUTER_H
 #define MELTICA_DISPATCHER_ROUTER_H
@@ -42,6 +43,8 @@ struct mlt_router_counts {
     uint64_t discarded[MLT_DISCARD_COUNT];
     uint64_t filtered[MLT_EVENT_TYPE_COUNT];
     uint64_t enrich_failed, rejected, lost;
+    uint64_t losses; /* refused instances of which the Conductor was told */
+    uint64_t ended;  /* instruments of whose books the Conductor was told that nobody asks */
 };
 
 struct mlt_router;
@@ -57,6 +60,11 @@ void mlt_router_destroy(struct mlt_router *router); /* NULL is fine */
  * is passed on before its first element. */
 void mlt_router_batch(struct mlt_router *router, uint32_t partition, struct mlt_slice batch,
                       bool lost_before);
+
+/* What is subscribed is computed anew (mlt_catalogue_subscribe), once after each time: of each
+ * instrument whose book and deltas nobody asks for any more the Conductor is told, by a STATUS IDLE
+ * (`stopped`) in its place in the flow. It is for the Conductor alone. */
+void mlt_router_ended(struct mlt_router *router);
 
 void mlt_router_counts(const struct mlt_router *router, struct mlt_router_counts *out);
 

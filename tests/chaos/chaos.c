@@ -13,6 +13,7 @@
 #include "chaos_consumer.h"
 #include "chaos_options.h"
 #include "chaos_replicas.h"
+#include "chaos_script.h"
 #include "long_run.h"
 #include "meltica/base/clock.h"
 #include "meltica/base/hash.h"
@@ -61,7 +62,8 @@ static const char *const adapters[ADAPTERS] = { "adapter", "adapter-2" };
 /* ---- the plan: which fault is next ---- */
 
 struct script {
-    uint64_t dice, only;
+    const struct chaos_plan *plan;
+    uint64_t dice;
     enum chaos_kind bag[CHAOS_SCRIPT_KINDS]; /* each once, shuffled; then again */
     unsigned left;
 };
@@ -70,7 +72,7 @@ static enum chaos_kind next_kind(struct script *s)
 {
     if (s->left == 0) {
         for (unsigned i = 0; i < CHAOS_SCRIPT_KINDS; i++) {
-            if (s->only == 0 || (s->only >> i & 1) != 0) {
+            if (chaos_plan_has(s->plan, (enum chaos_kind)i)) {
                 s->bag[s->left++] = (enum chaos_kind)i;
             }
         }
@@ -84,24 +86,9 @@ static enum chaos_kind next_kind(struct script *s)
     return s->bag[--s->left];
 }
 
-/* ---- what is done to it ---- */
-
-static bool tell_exchange(const char *target)
-{
-    struct mlt_buf body;
-    mlt_buf_init(&body, 1u << 20);
-    const bool done = mlt_stack_try_get(&stack, "exchange", target, &body);
-    mlt_buf_fini(&body);
-    if (!done) {
-        (void)fprintf(stderr, "chaos: the exchange does not do %s\n", target);
-    }
-    return done;
-}
-
 /* ---- what is asked each second ---- */
 
 struct watch {
-    unsigned next_fault; /* of the exchange's script */
     int64_t attempts[ATTEMPTS_S];
     unsigned seconds;
     int64_t looked_ns;
@@ -109,71 +96,6 @@ struct watch {
     uint64_t rollovers[ADAPTERS]; /* of those that run */
 };
 static struct watch watch;
-
-static int64_t fault_end_ns(enum chaos_kind kind, int64_t begin_ns, int64_t extent)
-{
-    switch (kind) {
-    case CHAOS_REORDER:
-    case CHAOS_DELAY: /* depth is each 100 ms */
-        return begin_ns + (extent + 1) * 100 * MLT_NS_PER_MS;
-    case CHAOS_SLOW:
-        return begin_ns + extent * MLT_NS_PER_MS;
-    case CHAOS_BUSY:
-    case CHAOS_BANNED:
-        return begin_ns + extent * MLT_NS_PER_S;
-    default:
-        return begin_ns;
-    }
-}
-
-static void take_fault(const cJSON *one)
-{
-    struct chaos_fault fault = { .kind = CHAOS_KINDS };
-    const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, "kind"));
-    const char *symbol = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, "symbol"));
-    const char *time = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, "time"));
-    const cJSON *last = cJSON_GetObjectItemCaseSensitive(one, "last");
-    const cJSON *extent = cJSON_GetObjectItemCaseSensitive(one, "extent");
-    assert_true(kind != NULL && symbol != NULL && time != NULL);
-    for (unsigned k = CHAOS_SCRIPT_KINDS; k < CHAOS_KINDS; k++) {
-        fault.kind = strcmp(kind, chaos_kind_names[k]) == 0 ? (enum chaos_kind)k : fault.kind;
-    }
-    assert_true(fault.kind < CHAOS_KINDS);
-    if (!chaos_symbol_of(mlt_slice_of_string(symbol), group.recovery.symbols, &fault.symbol)) {
-        return; /* of the visitor: nobody waits for its book */
-    }
-    fault.begin_ns = strtoll(time, NULL, 10);
-    fault.end_ns = fault_end_ns(fault.kind, fault.begin_ns, (int64_t)extent->valuedouble);
-    /* No usable answer, and the Adapter waits with all its calls. */
-    fault.felt_by_all = fault.kind == CHAOS_BUSY || fault.kind == CHAOS_FAIL ||
-                        fault.kind == CHAOS_TRUNCATE || fault.kind == CHAOS_BANNED ||
-                        fault.kind == CHAOS_HUGE || fault.kind == CHAOS_HTML;
-    if (fault.kind == CHAOS_CUT) {
-        fault.symbol = CHAOS_ALL; /* the line has them all */
-    } else {
-        fault.id = (int64_t)last->valuedouble; /* below 2^53 */
-    }
-    chaos_group_fault(&group, &fault);
-}
-
-static void read_faults(void)
-{
-    char target[64];
-    struct mlt_buf body;
-    (void)snprintf(target, sizeof target, "/sim/faults?from=%u&limit=1000", watch.next_fault);
-    mlt_buf_init(&body, 4u << 20);
-    cJSON *page = mlt_stack_try_get(&stack, "exchange", target, &body)
-                      ? cJSON_ParseWithLength((const char *)body.data, body.len)
-                      : NULL;
-    mlt_buf_fini(&body);
-    const cJSON *one;
-    cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(page, "faults"))
-    {
-        take_fault(one);
-        watch.next_fault++;
-    }
-    cJSON_Delete(page);
-}
 
 static void read_exchange(void)
 {
@@ -196,14 +118,23 @@ static void read_exchange(void)
     mlt_buf_fini(&body);
 }
 
-/* Counted by those that are killed now and then: what they made since they were asked last may be
- * lost. */
-static void read_rollovers(void)
+/* Its own word, once the exchange has told it the limit. */
+static void read_budget(struct mlt_slice page)
+{
+    if (mlt_scrape_sum(page, "meltica_adapter_weight_limit", "") == result.plan->weight_limit) {
+        result.weight_budget = (int64_t)mlt_scrape_sum(page, "meltica_adapter_weight_share", "");
+    }
+}
+
+/* Rollovers are counted by those that are killed now and then: what they made since they were asked
+ * last may be lost. */
+static void read_adapters(void)
 {
     for (unsigned i = 0; i < ADAPTERS && i < result.plan->replicas; i++) {
         struct mlt_buf body;
         mlt_buf_init(&body, 4u << 20);
         if (mlt_stack_try_get(&stack, adapters[i], "/metrics", &body)) {
+            read_budget(mlt_buf_view(&body));
             const uint64_t made =
                 mlt_scrape_sum(mlt_buf_view(&body), "meltica_adapter_line_rollovers_total", "");
             const uint64_t before = watch.rollovers[i];
@@ -256,11 +187,11 @@ static void look(void)
         return;
     }
     watch.looked_ns = now_ns;
-    read_faults();
+    chaos_script_read(&group);
     chaos_group_compare(&group);
     (void)chaos_group_judge(&group);
     read_exchange();
-    read_rollovers();
+    read_adapters();
     count_ended();
 }
 
@@ -342,7 +273,7 @@ static void change_listing(void)
     char target[128];
     (void)snprintf(target, sizeof target, "/sim/listing?symbol=%%E5%%B8%%81%04uUSDT&%s",
                    result.plan->symbols + 1, steps[step++ % (sizeof steps / sizeof steps[0])]);
-    (void)tell_exchange(target);
+    (void)chaos_tell(&group, target);
 }
 
 /* ---- replicas ---- */
@@ -384,30 +315,30 @@ static void hurt(enum chaos_kind kind, struct script *script)
     fault.begin_ns = mlt_clock_wall_ns();
     switch (kind) {
     case CHAOS_SHUTDOWN_NOTICE:
-        (void)tell_exchange("/sim/shutdown-notice");
+        (void)chaos_tell(&group, "/sim/shutdown-notice");
         break;
     case CHAOS_RESET:
-        (void)tell_exchange("/sim/end-lines?code=0");
+        (void)chaos_tell(&group, "/sim/end-lines?code=0");
         break;
     case CHAOS_UNHEARD:
-        (void)tell_exchange("/sim/unheard?messages=1");
-        (void)tell_exchange("/sim/end-lines?code=0");
+        (void)chaos_tell(&group, "/sim/unheard?messages=1");
+        (void)chaos_tell(&group, "/sim/end-lines?code=0");
         break;
     case CHAOS_UNANSWERED:
-        (void)tell_exchange("/sim/unanswered?messages=1");
-        (void)tell_exchange("/sim/end-lines?code=0");
+        (void)chaos_tell(&group, "/sim/unanswered?messages=1");
+        (void)chaos_tell(&group, "/sim/end-lines?code=0");
         break;
     case CHAOS_HOLLOW_ACKS:
-        (void)tell_exchange("/sim/hollow-acks?messages=1");
-        (void)tell_exchange("/sim/end-lines?code=0");
+        (void)chaos_tell(&group, "/sim/hollow-acks?messages=1");
+        (void)chaos_tell(&group, "/sim/end-lines?code=0");
         (void)await_noticed(kind, reminded);
         break;
     case CHAOS_HALF_OPEN:
-        (void)tell_exchange("/sim/half-open");
+        (void)chaos_tell(&group, "/sim/half-open");
         (void)await_noticed(kind, 0);
         break;
     case CHAOS_MUTE:
-        (void)tell_exchange("/sim/silence?ms=0&pings=0");
+        (void)chaos_tell(&group, "/sim/silence?ms=0&pings=0");
         (void)await_noticed(kind, 0);
         break;
     case CHAOS_LISTING:
@@ -416,13 +347,13 @@ static void hurt(enum chaos_kind kind, struct script *script)
     case CHAOS_CLOSE:
         (void)snprintf(target, sizeof target, "/sim/end-lines?code=%u",
                        codes[dice % (sizeof codes / sizeof codes[0])]);
-        (void)tell_exchange(target);
+        (void)chaos_tell(&group, target);
         break;
     case CHAOS_STALL:
     case CHAOS_SILENCE:
         (void)snprintf(target, sizeof target, "/sim/%s?ms=%u",
                        kind == CHAOS_STALL ? "stall" : "silence", 200 + (unsigned)(dice % 1801));
-        (void)tell_exchange(target);
+        (void)chaos_tell(&group, target);
         fault.begin_ns = mlt_clock_wall_ns();
         fault.end_ns = fault.begin_ns + (int64_t)(200 + dice % 1801) * MLT_NS_PER_MS;
         break;
@@ -487,28 +418,6 @@ static void start(const struct chaos_plan *plan, const char *table_path)
     mlt_stack_run_services(&stack);
 }
 
-/* Not before every book was LIVE: of an instrument of which nothing is known, another one's
- * snapshot is believed (services/conductor/sync.h). */
-static void begin_script(const struct chaos_plan *plan)
-{
-    char target[512], kinds[320] = "";
-    size_t len = 0;
-    for (unsigned k = CHAOS_SCRIPT_KINDS; k < CHAOS_KINDS; k++) {
-        if ((plan->only >> k & 1) != 0) {
-            len += (size_t)snprintf(kinds + len, sizeof kinds - len, "%s%s", len > 0 ? "," : "",
-                                    chaos_kind_names[k]);
-        }
-    }
-    /* Each symbol has ten depth frames a second. */
-    const uint64_t million =
-        (uint64_t)plan->faults_per_minute * 1000000 / (600 * (uint64_t)plan->symbols);
-    (void)snprintf(target, sizeof target,
-                   "/sim/script?faults=%s&seed=%" PRIu64 "&rate=%" PRIu64 "&snapshot-rate=%u",
-                   len > 0 ? kinds : "all", (plan->seed + 1) & INT64_MAX,
-                   million < 500000 ? million : 500000, plan->faults_per_minute > 0 ? 100 : 0);
-    (void)tell_exchange(target);
-}
-
 static bool run_on(struct script *script, int64_t until_ns)
 {
     bool stopped = false;
@@ -553,10 +462,10 @@ static void settle(const struct chaos_plan *plan)
     const int64_t since_ns = mlt_clock_wall_ns();
     const int64_t until_ns = mlt_clock_mono_ns() + SETTLE_NS;
     end_steering();
-    (void)tell_exchange("/sim/faults-end");
+    (void)chaos_tell(&group, "/sim/faults-end");
     bool stopped = pass_time(mlt_clock_mono_ns() + DELIVERED_NS);
     const bool known = chaos_read_heads(&stack, plan->symbols, heads);
-    read_faults();
+    chaos_script_read(&group);
     while (!stopped && mlt_clock_mono_ns() < until_ns &&
            (chaos_group_judge(&group) > 0 || !chaos_group_caught_up(&group, heads))) {
         stopped = pass_time(mlt_clock_mono_ns() + 100 * MLT_NS_PER_MS);
@@ -572,6 +481,8 @@ static void settle(const struct chaos_plan *plan)
     chaos_group_count_lost(&group, since_ns);
     result.interrupted = result.interrupted || stopped || !known;
     chaos_group_end(&group, heads);
+    /* Of two Adapters the one that does not speak refuses what came on its lines in silence. */
+    result.damaged = plan->replicas == 1 ? &group.damaged : NULL;
 }
 
 static void end_services(void)
@@ -605,8 +516,7 @@ static void end_services(void)
 static int chaos(const void *ctx, const char *table_path)
 {
     const struct chaos_plan *plan = ctx;
-    struct script script = { .dice = plan->seed,
-                             .only = plan->only & ((UINT64_C(1) << CHAOS_SCRIPT_KINDS) - 1) };
+    struct script script = { .plan = plan, .dice = plan->seed };
     int status = 1;
     result = (struct chaos_result){ .plan = plan, .load_before = long_run_machine_load() };
     start(plan, table_path);
@@ -619,7 +529,7 @@ static int chaos(const void *ctx, const char *table_path)
         result.began_wall_ns = mlt_clock_wall_ns();
         const int64_t frames = exchange_number("frames_passed");
         const int64_t sent = exchange_number("frames_sent");
-        begin_script(plan);
+        chaos_script_begin(&group);
         soak_watch_open(&unused, plan->symbols);
         soak_steer_start(&steer, &unused, stack.nats_url, CHAOS_CONSUMERS, plan->seed);
         result.interrupted = run_on(&script, began_ns + plan->seconds * MLT_NS_PER_S);
@@ -645,7 +555,7 @@ static int chaos(const void *ctx, const char *table_path)
 int main(int argc, char **argv)
 {
     struct chaos_plan plan = { .symbols = 12,
-                               .rate = 5000,
+                               .rate = 20000,
                                .faults_per_minute = 90,
                                .weight_limit = 60000,
                                .recovery_ms = 2000,

@@ -8,10 +8,14 @@
 #include <stdlib.h>
 
 #include "meltica/base/clock.h"
+#include "meltica/v1/internal.pb-c.h"
 
 #define ANSWER_NS (3 * MLT_NS_PER_S)
 #define ANSWER_BYTES_MAX (1u << 20)
 #define AGAIN_MS 100
+/* From the end of a fault until its damaged frames have to be said again. */
+#define EXCUSED_NS (3 * MLT_NS_PER_S)
+#define EXCUSED_NATS_NS (6 * MLT_NS_PER_S)
 
 const enum mlt_event_type chaos_held_types[CHAOS_CONSUMERS] = { MLT_EVENT_TRADE,
                                                                 MLT_EVENT_AGG_TRADE,
@@ -35,6 +39,32 @@ static void see_book(struct chaos_group *g, const struct mlt_event *e, int64_t n
     storm_book_take(&g->books[symbol].waiting[g->books[symbol].count++], e);
 }
 
+static void see_quote(struct chaos_group *g, const struct mlt_event *e)
+{
+    unsigned symbol = 0;
+    if (e->type == MLT_EVENT_BBO && chaos_symbol_of(e->instrument, g->symbols, &symbol)) {
+        chaos_quotes_take(&g->quotes, symbol, e);
+    }
+}
+
+static void on_rejection(void *ctx, const struct mlt_bus_message *message)
+{
+    struct chaos_consumer *c = ctx;
+    Meltica__V1__Rejection *rejection =
+        meltica__v1__rejection__unpack(NULL, message->payload.len, message->payload.data);
+    (void)pthread_mutex_lock(&c->lock);
+    if (rejection == NULL) {
+        c->ledger.foreign++;
+    } else {
+        chaos_damaged_rejection(&c->group->damaged, (int64_t)rejection->received,
+                                rejection->original_bytes, rejection->suppressed);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+    if (rejection != NULL) {
+        meltica__v1__rejection__free_unpacked(rejection, NULL);
+    }
+}
+
 /* Of the symbol that comes and goes (chaos.c): nobody keeps account of it. */
 static bool of_visitor(const struct mlt_event *event)
 {
@@ -54,6 +84,7 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
         chaos_ledger_event(&c->ledger, &e, now_ns);
         if (c->number == 0) {
             see_book(c->group, &e, now_ns);
+            see_quote(c->group, &e);
         }
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -78,6 +109,12 @@ static void start_one(struct chaos_consumer *c, const char *nats_url)
                                                    .pending_count_max = 1 << 20,
                                                    .pending_bytes_max = 256u << 20 };
     assert_int_equal(mlt_bus_subscribe(c->bus, &all, on_event, c, &c->subscription, &err), MLT_OK);
+    if (c->number == 0) {
+        const struct mlt_bus_subscribe_options refused = { .subject = "meltica.int.rejected.>" };
+        assert_int_equal(
+            mlt_bus_subscribe(c->bus, &refused, on_rejection, c, &c->group->rejections, &err),
+            MLT_OK);
+    }
     assert_true(mlt_bus_rtt_ns(c->bus) >= 0); /* the server has it */
 }
 
@@ -93,6 +130,8 @@ void chaos_group_start(struct chaos_group *group, struct mlt_stack *stack, unsig
     assert_non_null(g->books);
     chaos_recovery_open(&g->recovery, symbols);
     result->recovery = &g->recovery;
+    result->quotes = &g->quotes;
+    chaos_damaged_open(&g->damaged);
     for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
         g->consumers[i].group = g;
         g->consumers[i].number = i;
@@ -107,6 +146,9 @@ void chaos_group_end(struct chaos_group *group, const struct chaos_heads *heads)
         struct chaos_consumer *c = &group->consumers[i];
         struct mlt_bus_stats stats;
         mlt_bus_unsubscribe(c->subscription);
+        if (i == 0) {
+            mlt_bus_unsubscribe(group->rejections);
+        }
         mlt_bus_get_stats(c->bus, &stats);
         group->result->dropped_here += stats.slow_consumer_dropped;
         mlt_bus_destroy(c->bus, 0);
@@ -115,6 +157,7 @@ void chaos_group_end(struct chaos_group *group, const struct chaos_heads *heads)
             chaos_ledger_end(&c->ledger, heads);
         }
     }
+    chaos_damaged_judge(&group->damaged);
 }
 
 void chaos_group_free(struct chaos_group *group)
@@ -125,6 +168,7 @@ void chaos_group_free(struct chaos_group *group)
         (void)pthread_mutex_destroy(&group->consumers[i].lock);
     }
     chaos_recovery_close(&group->recovery);
+    chaos_damaged_close(&group->damaged);
     free(group->books);
 }
 
@@ -242,24 +286,27 @@ static void compare_one(struct chaos_result *to, unsigned symbol, const struct s
     }
 }
 
+/* One question for all that waits of a symbol: its books, then its quotes. */
 static void compare_symbol(struct chaos_group *g, unsigned symbol)
 {
     static struct storm_book books[CHAOS_BOOKS];
+    struct chaos_quote quotes[CHAOS_QUOTES];
     char target[2048];
     struct mlt_buf body;
     (void)pthread_mutex_lock(&g->consumers[0].lock);
     const unsigned count = g->books[symbol].count;
     memcpy(books, g->books[symbol].waiting, count * sizeof books[0]);
     g->books[symbol].count = 0;
+    const unsigned quoted = chaos_quotes_waiting(&g->quotes, symbol, quotes);
     (void)pthread_mutex_unlock(&g->consumers[0].lock);
     size_t len =
         (size_t)snprintf(target, sizeof target,
                          "/sim/books?symbol=SYM%04uUSDT&limit=%u&ids=", symbol + 1, STORM_SHOWN);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count + quoted; i++) {
         len += (size_t)snprintf(target + len, sizeof target - len, "%s%" PRId64, i > 0 ? "," : "",
-                                books[i].id);
+                                i < count ? books[i].id : quotes[i - count].id);
     }
-    if (count == 0) {
+    if (count + quoted == 0) {
         return;
     }
     mlt_buf_init(&body, 4u << 20);
@@ -276,6 +323,9 @@ static void compare_symbol(struct chaos_group *g, unsigned symbol)
     for (unsigned i = 0; i < count; i++, answer = answer != NULL ? answer->next : NULL) {
         compare_one(g->result, symbol, &books[i], answer);
     }
+    for (unsigned i = 0; i < quoted; i++, answer = answer != NULL ? answer->next : NULL) {
+        chaos_quotes_compare(&g->quotes, symbol, &quotes[i], answer);
+    }
     cJSON_Delete(answers);
 }
 
@@ -288,10 +338,30 @@ void chaos_group_compare(struct chaos_group *group)
 
 /* ---- faults ---- */
 
+/* Of what was damaged then nobody may be left to say it, or nobody had it. */
+static void excuse_meanwhile(struct chaos_group *g, const struct chaos_fault *fault)
+{
+    if (fault->kind == CHAOS_CUT) {
+        chaos_damaged_excuse(&g->damaged, fault->begin_ns - MLT_NS_PER_S,
+                             fault->begin_ns + MLT_NS_PER_S);
+    } else if (fault->kind < CHAOS_SCRIPT_KINDS && fault->kind != CHAOS_LISTING) {
+        const int64_t after_ns = fault->kind == CHAOS_KILL_NATS ? EXCUSED_NATS_NS : EXCUSED_NS;
+        chaos_damaged_excuse(&g->damaged, fault->begin_ns - MLT_NS_PER_S, fault->end_ns + after_ns);
+    }
+}
+
 void chaos_group_fault(struct chaos_group *group, const struct chaos_fault *fault)
 {
     (void)pthread_mutex_lock(&group->consumers[0].lock);
     chaos_recovery_fault(&group->recovery, fault);
+    excuse_meanwhile(group, fault);
+    (void)pthread_mutex_unlock(&group->consumers[0].lock);
+}
+
+void chaos_group_damaged(struct chaos_group *group, int64_t time_ns, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&group->consumers[0].lock);
+    chaos_damaged_frame(&group->damaged, time_ns, bytes);
     (void)pthread_mutex_unlock(&group->consumers[0].lock);
 }
 

@@ -31,6 +31,10 @@ struct chaos_group {
     unsigned symbols;
     struct chaos_consumer consumers[CHAOS_CONSUMERS];
     struct chaos_recovery recovery;
+    struct chaos_quotes quotes;
+    struct chaos_damaged damaged;
+    unsigned next_fault;                     /* of the exchange's script, that is not read */
+    struct mlt_bus_subscription *rejections; /* of the first consumer */
     struct {
         struct storm_book waiting[CHAOS_BOOKS];
         unsigned count;
@@ -48,6 +52,8 @@ bool chaos_group_subscribe(struct chaos_group *group, int seconds);
 /* Compares what waits with the exchange's own books. */
 void chaos_group_compare(struct chaos_group *group);
 void chaos_group_fault(struct chaos_group *group, const struct chaos_fault *fault);
+/* Of a frame that left damaged, with so many bytes. */
+void chaos_group_damaged(struct chaos_group *group, int64_t time_ns, uint64_t bytes);
 unsigned chaos_group_judge(struct chaos_group *group);
 bool chaos_group_live(struct chaos_group *group, int64_t came_ns, int64_t received_ns);
 /* How often all of them together were told a STATUS of that kind so far. */

@@ -116,6 +116,14 @@ static void duplicate(struct chaos_ledger *l, const char *what, const struct mlt
     describe(l->first_duplicate, what, e, c);
 }
 
+static void disorder(struct chaos_ledger *l, const char *what, const struct mlt_event *e,
+                     const struct chaos_channel *c)
+{
+    l->disorders++;
+    describe(l->first_disorder, what, e, c);
+    show_recent(l, what, e);
+}
+
 /* ---- outages ---- */
 
 void chaos_ledger_outage(struct chaos_ledger *ledger, int64_t from_ns)
@@ -314,6 +322,9 @@ static void check_trade_id(struct chaos_ledger *l, struct chaos_channel *c,
     }
     if (fill(l, c, e->last)) {
         l->filled++;
+        if ((e->quality & MLT_QUALITY_LATE) == 0) {
+            disorder(l, "late, and it does not say so", e, c);
+        }
     } else if (e->last >= c->first_id && l->given_up == 0) {
         duplicate(l, "an id that has come", e, c);
     }
@@ -339,6 +350,20 @@ static void check_delta_ids(struct chaos_ledger *l, const struct chaos_instrumen
         } else {
             silent(l, "update ids are missing", e, c);
         }
+    }
+    c->last_id = e->last;
+}
+
+/* Its ids are those of the book where its touch moved: they say what is newer, not what is missing.
+ */
+static void check_quote_id(struct chaos_ledger *l, struct chaos_channel *c,
+                           const struct mlt_event *e)
+{
+    if (c->seen && e->last == c->last_id) {
+        duplicate(l, "a quote that has come", e, c);
+    } else if (c->seen && e->last < c->last_id) {
+        disorder(l, "a quote older than the one before it", e, c);
+        return;
     }
     c->last_id = e->last;
 }
@@ -415,7 +440,9 @@ static void on_status(struct chaos_ledger *l, struct chaos_instrument *i, const 
     const struct mlt_status_event *s = &e->u.status;
     const enum mlt_event_type type =
         s->lost_type < MLT_EVENT_TYPE_COUNT ? s->lost_type : MLT_EVENT_NONE;
-    if (s->kind <= MLT_STATUS_UNFILLABLE) {
+    /* What was damaged was refused: no service lost it. */
+    const bool damaged = s->kind == MLT_STATUS_LOST && mlt_slice_equal_string(s->reason, "refused");
+    if (s->kind <= MLT_STATUS_UNFILLABLE && !damaged) {
         l->by_status[s->kind]++;
     }
     switch (s->kind) {
@@ -473,6 +500,9 @@ static void take(struct chaos_ledger *l, struct chaos_instrument *i, const struc
     }
     if (e->sequence > 0 && has_contiguous_ids(e->type)) {
         check_ids(l, i, c, e, jumped || c->missed); /* by the next number, or before it by HEADS */
+    }
+    if (e->sequence > 0 && e->type == MLT_EVENT_BBO) {
+        check_quote_id(l, c, e);
     }
     if (e->type == MLT_EVENT_BOOK_SNAPSHOT && e->u.book_snapshot.reset) {
         i->snapshot_id = e->u.book_snapshot.last_update_id;

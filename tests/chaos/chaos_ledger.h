@@ -1,8 +1,9 @@
 /*
  * What one consumer of the chaos run got, and whether it was told of all that it did not get. The
  * exchange's ids count up without a hole, so what was sent is known: every id of TRADE, AGG_TRADE
- * and BOOK_DELTA has to come, or its absence has to be said in its place. A pure machine: events
- * and outages are handed in. One thread at a time; memory is bounded.
+ * and BOOK_DELTA has to come, or its absence has to be said in its place; what comes late says so,
+ * and no quote (BBO) is older than the one before it. A pure machine: events and outages are handed
+ * in. One thread at a time; memory is bounded.
  */
 #ifndef MELTICA_CHAOS_LEDGER_H
 #define MELTICA_CHAOS_LEDGER_H
@@ -14,8 +15,8 @@
 #include "meltica/event/event.h"
 
 #define CHAOS_SYMBOLS_MAX 64u
-#define CHAOS_RANGES_MAX 128u /* missing trades of a channel; more: the oldest is given up */
-#define CHAOS_KEYS 1024u      /* events of a channel whose key is remembered */
+#define CHAOS_RANGES_MAX 1024u /* missing trades of a channel; more: the oldest is given up */
+#define CHAOS_KEYS 1024u       /* events of a channel whose key is remembered */
 #define CHAOS_OUTAGES_MAX 256u
 
 /* How a hole was made known. */
@@ -91,11 +92,12 @@ struct chaos_ledger {
     uint64_t repeats;      /* not above the last (epoch, sequence): a consumer ignores them */
     uint64_t duplicates;   /* one id in two events, or two events of one number */
     uint64_t silent_holes; /* nobody said so */
+    uint64_t disorders;    /* a quote older than the one before it; a late trade without LATE */
     uint64_t named[CHAOS_NAMINGS];
     uint64_t filled, given_up; /* missing trades that came; ranges beyond CHAOS_RANGES_MAX */
     uint64_t foreign;          /* messages that are no events of ours */
-    char first_silent[256], first_duplicate[256]; /* "": none */
-    enum mlt_status failure;                      /* of the check itself */
+    char first_silent[256], first_duplicate[256], first_disorder[256]; /* "": none */
+    enum mlt_status failure;                                           /* of the check itself */
 };
 
 /* Fails the program (cmocka) without memory. */

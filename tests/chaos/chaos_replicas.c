@@ -37,9 +37,10 @@ void chaos_replicas_add(struct mlt_stack_options *to)
 {
     APPEND(to->second_adapter, to->adapter[0], to->adapter[1], to->adapter[2], to->adapter[3],
            to->adapter[4], to->adapter[5]);
-    APPEND(to->adapter, "--replicas", "2", "--hot-standby", "true");
+    /* Both leave from one address, as the simulator sees them. */
+    APPEND(to->second_adapter, "--egress", "chaos", "--hot-standby", "true");
+    APPEND(to->adapter, "--egress", "chaos", "--replicas", "2", "--hot-standby", "true");
     SECOND(to->second_adapter, "adapter-1");
-    APPEND(to->second_adapter, "--hot-standby", "true");
     APPEND(to->conductor, "--replicas", "2");
     SECOND(to->second_conductor, "conductor-1");
     APPEND(to->dispatcher, "--replicas", "2");

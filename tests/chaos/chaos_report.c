@@ -15,6 +15,16 @@
 #define CONNECT_ATTEMPTS_MAX 300
 #define RATE_PART 0.8    /* of the frames that were asked for: at times there is no line */
 #define EVERY_KIND_S 120 /* a run as long as this kills each process */
+/* How long a run is, for each kind of the plan that was asked for, in which each came once; and of
+ * the script, at so many faults a minute, so that one that did not come is one that does not. */
+#define KIND_S INT64_C(7)
+#define SCRIPT_KIND_S INT64_C(60)
+#define SCRIPT_KIND_FAULTS 90
+/* A run as long as this has so many faults a minute, of all kinds together. */
+#define MANY_S 1800
+#define MANY_A_MINUTE 100
+/* Of damaged frames that are judged: a line that the Adapter itself replaces takes some along. */
+#define UNSAID_ONE_OF 50
 
 struct report {
     const struct chaos_result *result;
@@ -88,20 +98,131 @@ static void put_run(struct report *r)
           "%.1f of %" PRId64 " s", c->seconds, c->plan->seconds);
 }
 
+const char *const chaos_flow_names[CHAOS_FLOWS] = { "trade", "aggTrade", "bookTicker" };
+
+static const uint64_t plan_kinds = (UINT64_C(1) << CHAOS_SCRIPT_KINDS) - 1;
+
+bool chaos_plan_has(const struct chaos_plan *plan, enum chaos_kind kind)
+{
+    const bool of_plan = kind < CHAOS_SCRIPT_KINDS;
+    const uint64_t only = plan->only & (of_plan ? plan_kinds : ~plan_kinds);
+    return (of_plan || plan->faults_per_minute > 0) && (only == 0 || (only >> kind & 1) != 0);
+}
+
+bool chaos_kind_of_flow(enum chaos_kind kind)
+{
+    return kind >= CHAOS_SCRIPT_KINDS && kind < CHAOS_STALE && kind != CHAOS_CUT;
+}
+
+/* Whether it was long enough for every kind of the plan, or of the script, that was asked for. */
+static bool long_enough(const struct chaos_plan *plan, bool script)
+{
+    int64_t kinds = 0;
+    for (unsigned k = script ? CHAOS_SCRIPT_KINDS : 0;
+         k < (script ? CHAOS_KINDS : CHAOS_SCRIPT_KINDS); k++) {
+        kinds += chaos_plan_has(plan, (enum chaos_kind)k);
+    }
+    return script ? plan->seconds >= SCRIPT_KIND_S * kinds &&
+                        plan->seconds * plan->faults_per_minute >=
+                            SCRIPT_KIND_S * SCRIPT_KIND_FAULTS * kinds
+                  : plan->seconds >= KIND_S * kinds;
+}
+
+static void note_missing(char to[256], const char *kind, const char *stream)
+{
+    const size_t len = strlen(to);
+    (void)snprintf(to + len, 256 - len, "%s%s%s%s", len > 0 ? ", " : "; none of ", kind,
+                   stream != NULL ? "@" : "", stream != NULL ? stream : "");
+}
+
+/* Kinds that were asked for, and should have come in that time, and did not. */
+static void find_missing(const struct chaos_result *c, char missing[256])
+{
+    const bool plan = long_enough(c->plan, false), script = long_enough(c->plan, true);
+    for (unsigned k = 0; k < CHAOS_KINDS; k++) {
+        const enum chaos_kind kind = (enum chaos_kind)k;
+        if (!chaos_plan_has(c->plan, kind) || !(k < CHAOS_SCRIPT_KINDS ? plan : script)) {
+            continue;
+        }
+        if (c->recovery->by_kind[k] == 0) {
+            note_missing(missing, chaos_kind_names[k], NULL);
+        }
+        for (unsigned f = 0; f < CHAOS_FLOWS && chaos_kind_of_flow(kind); f++) {
+            if (c->flow_faults[f][k] == 0) {
+                note_missing(missing, chaos_kind_names[k], chaos_flow_names[f]);
+            }
+        }
+    }
+}
+
 static void put_faults(struct report *r)
 {
-    const struct chaos_recovery *f = r->result->recovery;
-    put(r->json, "faults", (double)f->faults);
+    const struct chaos_result *c = r->result;
+    const struct chaos_recovery *f = c->recovery;
+    char missing[256] = "";
+    uint64_t faults = f->faults;
     cJSON *kinds = cJSON_AddObjectToObject(r->json, "faults_by_kind");
-    bool each = true;
-    for (unsigned k = 0; k < CHAOS_KINDS; k++) {
-        put(kinds, chaos_kind_names[k], (double)f->by_kind[k]);
-        each = each && (k >= CHAOS_SCRIPT_KINDS || f->by_kind[k] > 0);
+    cJSON *streams = cJSON_AddObjectToObject(r->json, "faults_by_stream");
+    for (unsigned s = 0; s < CHAOS_FLOWS; s++) {
+        cJSON *of = cJSON_AddObjectToObject(streams, chaos_flow_names[s]);
+        for (unsigned k = CHAOS_SCRIPT_KINDS; k < CHAOS_KINDS; k++) {
+            faults += c->flow_faults[s][k];
+            if (chaos_kind_of_flow((enum chaos_kind)k)) {
+                put(of, chaos_kind_names[k], (double)c->flow_faults[s][k]);
+            }
+        }
     }
-    check(r, "faults_made",
-          f->faults > 0 &&
-              (each || r->result->plan->only != 0 || r->result->plan->seconds < EVERY_KIND_S),
-          "%" PRIu64 " faults, %" PRIu64 " of them kills", f->faults, r->result->kills);
+    for (unsigned k = 0; k < CHAOS_KINDS; k++) {
+        uint64_t sum = f->by_kind[k];
+        for (unsigned s = 0; s < CHAOS_FLOWS; s++) {
+            sum += c->flow_faults[s][k];
+        }
+        put(kinds, chaos_kind_names[k], (double)sum);
+    }
+    put(r->json, "faults", (double)faults);
+    find_missing(c, missing);
+    const bool many = c->plan->only == 0 && c->plan->seconds >= MANY_S;
+    const uint64_t least = many ? (uint64_t)c->plan->seconds * MANY_A_MINUTE / 60 : 1;
+    check(r, "faults_made", faults >= least && missing[0] == '\0',
+          "%" PRIu64 " faults of at least %" PRIu64 ", %" PRIu64 " of them kills%s", faults, least,
+          c->kills, missing);
+}
+
+static void put_quotes(struct report *r)
+{
+    const struct chaos_quotes *q = r->result->quotes;
+    cJSON *to = cJSON_AddObjectToObject(r->json, "quotes");
+    put(to, "compared_with_exchange", (double)q->checked);
+    put(to, "wrong_by_exchange", (double)q->wrong);
+    put(to, "unknown_to_exchange", (double)q->unknown);
+    put_text(to, "first_wrong", q->first_wrong);
+    check(r, "no_wrong_quote", q->wrong == 0 && q->unknown == 0 && q->checked > 0,
+          "%" PRIu64 " wrong of %" PRIu64 " compared with the exchange's own %s", q->wrong,
+          q->checked, q->first_wrong);
+}
+
+static void put_damaged(struct report *r)
+{
+    const struct chaos_damaged *d = r->result->damaged;
+    if (d == NULL) {
+        return;
+    }
+    const uint64_t judged = d->said + d->unsaid;
+    const uint64_t unsaid = d->unsaid > d->suppressed ? d->unsaid - d->suppressed : 0;
+    cJSON *to = cJSON_AddObjectToObject(r->json, "damaged_frames");
+    put(to, "rejected", (double)d->said);
+    put(to, "unsaid", (double)d->unsaid);
+    put(to, "excused", (double)d->excused);
+    put(to, "rejections", (double)d->rejection_count);
+    put(to, "rejections_suppressed", (double)d->suppressed);
+    char first[64] = "";
+    if (d->unsaid > 0) {
+        (void)snprintf(first, sizeof first, "; first without at %" PRId64, d->first_unsaid_ns);
+    }
+    check(r, "damaged_are_rejected", unsaid * UNSAID_ONE_OF <= judged && d->forgotten == 0,
+          "%" PRIu64 " of %" PRIu64 " damaged frames refused in the open, beside %" PRIu64
+          " while who says it was killed, or their line ended%s",
+          d->said, judged, d->excused, first);
 }
 
 static void put_books(struct report *r)
@@ -130,13 +251,19 @@ static void put_books(struct report *r)
           wrong, c->books_checked, digests, first);
 }
 
+static const char repeats_are[] =
+    "Events that came once more with the (epoch, sequence) and the key that they had, as after a "
+    "kill of the Data Bus, which sends again what nobody acknowledged: a consumer ignores what is "
+    "not above the last number, so they are no duplicates.";
+
 static void put_ledgers(struct report *r)
 {
     const struct chaos_result *c = r->result;
     uint64_t events = 0, silent = 0, duplicates = 0, repeats = 0, foreign = 0, given_up = 0;
     uint64_t named[CHAOS_NAMINGS] = { 0 }, statuses[MLT_STATUS_UNFILLABLE + 1] = { 0 };
     uint64_t filled = 0, least = UINT64_MAX;
-    const char *first_silent = "", *first_duplicate = "";
+    uint64_t disorders = 0;
+    const char *first_silent = "", *first_duplicate = "", *first_disorder = "";
     bool failed = false;
     for (unsigned i = 0; i < CHAOS_CONSUMERS; i++) {
         const struct chaos_ledger *l = c->ledgers[i];
@@ -145,6 +272,7 @@ static void put_ledgers(struct report *r)
         silent += l->silent_holes;
         duplicates += l->duplicates;
         repeats += l->repeats;
+        disorders += l->disorders;
         foreign += l->foreign;
         filled += l->filled;
         given_up += l->given_up;
@@ -157,6 +285,7 @@ static void put_ledgers(struct report *r)
         }
         first_silent = first_silent[0] == '\0' ? l->first_silent : first_silent;
         first_duplicate = first_duplicate[0] == '\0' ? l->first_duplicate : first_duplicate;
+        first_disorder = first_disorder[0] == '\0' ? l->first_disorder : first_disorder;
     }
     put(r->json, "events", (double)events);
     put(r->json, "silent_holes", (double)silent);
@@ -173,10 +302,16 @@ static void put_ledgers(struct report *r)
     put(r->json, "duplicates", (double)duplicates);
     put_text(r->json, "first_duplicate", first_duplicate);
     put(r->json, "repeats", (double)repeats);
+    put_text(r->json, "repeats_are", repeats_are);
+    put(r->json, "disorders", (double)disorders);
+    put_text(r->json, "first_disorder", first_disorder);
     check(r, "no_silent_hole", silent == 0 && given_up == 0 && least > 0,
-          "%" PRIu64 " silent in %" PRIu64 " events of three consumers %s", silent, events,
-          first_silent);
-    check(r, "no_duplicate", duplicates == 0, "%" PRIu64 " %s", duplicates, first_duplicate);
+          "%" PRIu64 " silent in %" PRIu64 " events of three consumers, %" PRIu64
+          " missing ranges not followed to their end %s",
+          silent, events, given_up, first_silent);
+    check(r, "no_duplicate", duplicates == 0, "%" PRIu64 ", beside %" PRIu64 " repeats %s",
+          duplicates, repeats, first_duplicate);
+    check(r, "no_disorder", disorders == 0, "%" PRIu64 " %s", disorders, first_disorder);
     check(r, "consumers_kept_up", c->dropped_here == 0 && foreign == 0 && !failed,
           "%" PRIu64 " dropped here, %" PRIu64 " foreign", c->dropped_here, foreign);
 }
@@ -242,6 +377,7 @@ static void put_exchange(struct report *r)
     put(r->json, "connect_attempts_max_5min", (double)c->connect_attempts);
     put(r->json, "connect_refused", (double)c->connect_refused);
     put(r->json, "weight_max", (double)c->weight_peak);
+    put(r->json, "weight_budget", (double)c->weight_budget);
     put(r->json, "rest_refused", (double)c->rest_refused);
     check(r, "under_load", per_second >= RATE_PART * c->plan->rate && c->frames_sent > 0,
           "%.0f frames a second of %u, %" PRId64 " of %" PRId64 " sent on lines", per_second,
@@ -262,10 +398,11 @@ static void put_exchange(struct report *r)
           "at most %" PRId64 " of %d in 5 minutes, %" PRId64 " refused", c->connect_attempts,
           CONNECT_ATTEMPTS_MAX, c->connect_refused);
     check(r, "within_weight",
-          c->weight_peak > 0 && c->weight_peak <= (int64_t)c->plan->weight_limit &&
-              c->rest_refused == 0,
-          "at most %" PRId64 " of %u in a minute, %" PRId64 " refused", c->weight_peak,
-          c->plan->weight_limit, c->rest_refused);
+          c->weight_peak > 0 && c->weight_peak <= c->weight_budget &&
+              c->weight_peak <= (int64_t)c->plan->weight_limit && c->rest_refused == 0,
+          "at most %" PRId64 " in a minute, of the budget's %" PRId64
+          " and the exchange's %u; %" PRId64 " refused",
+          c->weight_peak, c->weight_budget, c->plan->weight_limit, c->rest_refused);
 }
 
 static void put_ends(struct report *r)
@@ -300,6 +437,8 @@ cJSON *chaos_report_make(const struct chaos_result *result, bool *passed)
     put_run(&r);
     put_faults(&r);
     put_books(&r);
+    put_quotes(&r);
+    put_damaged(&r);
     put_ledgers(&r);
     put_recovery(&r);
     put_exchange(&r);
@@ -332,6 +471,21 @@ static void say_checks(const cJSON *json)
     }
 }
 
+/* What of them befell trades and quotes. */
+static void write_streams(FILE *to, const cJSON *json)
+{
+    const cJSON *of, *one, *streams = member(json, "faults_by_stream");
+    (void)fprintf(to, "\n## Of them, frames of trades and quotes\n\n| stream | kind | number |"
+                      "\n|---|---|---|\n");
+    cJSON_ArrayForEach(of, streams)
+    {
+        cJSON_ArrayForEach(one, of)
+        {
+            (void)fprintf(to, "| %s | %s | %.0f |\n", of->string, one->string, one->valuedouble);
+        }
+    }
+}
+
 static bool write_markdown(const char *path, const cJSON *json)
 {
     FILE *to = fopen(path, "w");
@@ -343,13 +497,15 @@ static bool write_markdown(const char *path, const cJSON *json)
                   "# Chaos of %s\n\nGenerated by `./dev chaos --seed %s` at commit %s; "
                   "docs/chaos.md says what "
                   "the fields mean.\n\n%s: %.0f faults in %.0f s, %.0f wrong books, %.0f silent "
-                  "holes, %.0f duplicates, %.0f lost subscriptions, recovery p99 %.0f ms.\n\n",
+                  "holes, %.0f duplicates, %.0f lost subscriptions, recovery p99 %.0f ms.\n\n"
+                  "Beside the duplicates: %.0f repeats. %s\n\n",
                   member(json, "began")->valuestring, member(json, "seed")->valuestring,
                   member(json, "commit")->valuestring,
                   cJSON_IsTrue(member(json, "passed")) ? "Passed" : "**Failed**",
                   number(json, "faults"), number(json, "seconds"), number(json, "wrong_live_books"),
                   number(json, "silent_holes"), number(json, "duplicates"),
-                  number(json, "lost_subscriptions"), number(recovery, "p99"));
+                  number(json, "lost_subscriptions"), number(recovery, "p99"),
+                  number(json, "repeats"), member(json, "repeats_are")->valuestring);
     (void)fprintf(to, "## Checks\n\n| check | | measured |\n|---|---|---|\n");
     cJSON_ArrayForEach(one, member(json, "checks"))
     {
@@ -371,6 +527,7 @@ static bool write_markdown(const char *path, const cJSON *json)
                       since, took != NULL ? number(took, "p50") : 0,
                       took != NULL ? number(took, "max") : 0);
     }
+    write_streams(to, json);
     return fclose(to) == 0;
 }
 

@@ -7,9 +7,12 @@
 
 #include <cjson/cJSON.h>
 
+#include "chaos_damaged.h"
+#include "chaos_quotes.h"
 #include "chaos_recovery.h"
 
 #define CHAOS_CONSUMERS 3u
+#define CHAOS_FLOWS 3u /* streams of the script beside depth: trade, aggTrade, bookTicker */
 #define CHAOS_LINE_LIFE_S                                                                          \
     8 /* in the place of the 24 hours after which the exchange ends a line                         \
        */
@@ -24,6 +27,13 @@ struct chaos_plan {
     uint64_t seed;
 };
 
+extern const char *const chaos_flow_names[CHAOS_FLOWS]; /* as the simulator has them */
+
+/* Whether such faults were asked for. */
+bool chaos_plan_has(const struct chaos_plan *plan, enum chaos_kind kind);
+/* Kinds that frames of trades and quotes meet; the other ones of the script are depth's alone. */
+bool chaos_kind_of_flow(enum chaos_kind kind);
+
 /* Everything that the checks go by; all of it is measured. */
 struct chaos_result {
     const struct chaos_plan *plan;
@@ -34,6 +44,10 @@ struct chaos_result {
     uint64_t dropped_here; /* messages that a consumer had no room for */
     const struct chaos_recovery *recovery;
     unsigned unrecovered;
+    uint64_t flow_faults[CHAOS_FLOWS]
+                        [CHAOS_KINDS]; /* of trades and quotes: no book waits for them */
+    const struct chaos_quotes *quotes;
+    const struct chaos_damaged *damaged; /* judged; NULL: not with two Adapters */
     uint64_t books_checked, books_wrong, books_skipped, books_unknown; /* by the exchange's own */
     char first_wrong[256];
     uint64_t subscriptions, lost_subscriptions;
@@ -43,6 +57,7 @@ struct chaos_result {
     int64_t frames,
         frames_sent; /* that the market made for lines meanwhile; that went out on them */
     int64_t connect_attempts, connect_refused, weight_peak, rest_refused; /* -1: not known */
+    int64_t weight_budget; /* of it the Adapter's, by its word; 0: it did not say */
     uint64_t ended_unasked, bad_exits, error_lines;
     char first_bad_end[512], first_error[512];
     uint64_t steps, kills, rollovers;

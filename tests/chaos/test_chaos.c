@@ -80,8 +80,21 @@ static void assert_fields(const cJSON *r)
                 long_run_rig_number(r, "silent_holes") == 0);
     assert_true(long_run_rig_number(r, "duplicates") == 0 &&
                 long_run_rig_number(r, "lost_subscriptions") == 0);
+    double flows = 0; /* no book waits for those */
+    const cJSON *of, *streams = long_run_rig_object(r, "faults_by_stream");
+    cJSON_ArrayForEach(of, streams)
+    {
+        cJSON_ArrayForEach(one, of)
+        {
+            flows += one->valuedouble;
+        }
+    }
+    assert_int_equal(cJSON_GetArraySize(streams), 3);
+    assert_true(flows >= 5);
+    assert_true(long_run_rig_number(long_run_rig_object(r, "quotes"), "compared_with_exchange") >
+                100);
     const cJSON *recovery = long_run_rig_object(r, "recovery_ms");
-    assert_true(long_run_rig_number(recovery, "count") == long_run_rig_number(r, "faults"));
+    assert_true(long_run_rig_number(recovery, "count") == long_run_rig_number(r, "faults") - flows);
     assert_true(long_run_rig_number(recovery, "p50") <= long_run_rig_number(recovery, "p99") &&
                 long_run_rig_number(recovery, "p99") <= long_run_rig_number(recovery, "max"));
     const cJSON *noticed = long_run_rig_object(r, "noticed_ms"); /* by the Adapter's watches */
@@ -101,7 +114,7 @@ static const char *const checks[] = {
     "whole_duration",    "faults_made",   "no_wrong_book",     "no_silent_hole",
     "no_duplicate",      "recovered",     "no_crash",          "no_lost_subscription",
     "no_connect_storm",  "within_weight", "consumers_kept_up", "owners_came_back",
-    "covered_is_silent",
+    "covered_is_silent", "no_disorder",   "no_wrong_quote",
 };
 
 static void assert_passed(const cJSON *report)

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "chaos_damaged.h"
+#include "chaos_quotes.h"
 #include "chaos_recovery.h"
 #include "meltica/base/clock.h"
 
@@ -54,6 +56,12 @@ static void delta(uint64_t sequence, int64_t first, int64_t last)
                               .first = first,
                               .last = last,
                               .u.book_delta.digest_version = 1 });
+}
+
+static void quote(uint64_t epoch, uint64_t sequence, int64_t id)
+{
+    give(&(struct mlt_event){
+        .type = MLT_EVENT_BBO, .epoch = epoch, .sequence = sequence, .first = id, .last = id });
 }
 
 static void status(const struct mlt_status_event *said, uint64_t epoch, uint64_t sequence)
@@ -205,6 +213,45 @@ static void test_trades_that_are_missing(void **state)
     const struct chaos_heads heads[2] = { { .last = { [MLT_EVENT_TRADE] = 110 } } };
     chaos_ledger_end(&ledger, heads);
     assert_counts(2, 0); /* 101 to 104 never came */
+}
+
+static void test_a_late_trade_has_to_say_so(void **state)
+{
+    (void)state;
+    trade(1, 100, 0);
+    trade(2, 103, MLT_QUALITY_AFTER_GAP);
+    trade(3, 101, MLT_QUALITY_LATE);
+    assert_int_equal(ledger.disorders, 0);
+    trade(4, 102, 0);
+    assert_int_equal(ledger.disorders, 1);
+    assert_non_null(strstr(ledger.first_disorder, "late, and it does not say so: SYM0001-USDT"));
+    assert_int_equal(ledger.filled, 2);
+    assert_counts(0, 0);
+}
+
+/* Their ids jump, and never go back: nor when another owner numbers them. */
+static void test_quotes_do_not_go_back(void **state)
+{
+    (void)state;
+    quote(5, 1, 10);
+    quote(5, 2, 17);
+    quote(5, 2, 17); /* once more: a consumer ignores it */
+    assert_counts(0, 0);
+    assert_int_equal(ledger.disorders, 0);
+    quote(5, 3, 12);
+    assert_int_equal(ledger.disorders, 1);
+    assert_non_null(strstr(ledger.first_disorder, "a quote older than the one before it"));
+    quote(5, 4, 16); /* older than 17 still */
+    assert_int_equal(ledger.disorders, 2);
+    quote(5, 5, 17);
+    assert_counts(0, 1);
+    status(&(struct mlt_status_event){ .kind = MLT_STATUS_EPOCH_STARTED, .previous_epoch = 5 }, 6,
+           1);
+    quote(6, 1, 16);
+    assert_int_equal(ledger.disorders, 3);
+    quote(6, 2, 18);
+    assert_int_equal(ledger.disorders, 3);
+    assert_counts(0, 1);
 }
 
 /* What an outage took may be the next ids, where late ones come first, and late ones. */
@@ -381,6 +428,101 @@ static void test_a_book_below_the_fault_is_no_recovery(void **state)
     chaos_recovery_close(&r);
 }
 
+/* ---- quotes ---- */
+
+static void test_quotes_are_the_touch_of_the_exchanges_book(void **state)
+{
+    (void)state;
+    static struct chaos_quotes q;
+    struct chaos_quote waiting[CHAOS_QUOTES];
+    memset(&q, 0, sizeof q);
+    struct mlt_event e = { .type = MLT_EVENT_BBO, .first = 7, .last = 7 };
+    e.u.bbo = (struct mlt_bbo){ { 1010, -2 }, { 5, -1 }, { 1020, -2 }, { 3, 0 } };
+    for (unsigned i = 0; i < CHAOS_QUOTES + 1; i++) {
+        chaos_quotes_take(&q, 1, &e);
+    }
+    assert_int_equal(chaos_quotes_waiting(&q, 0, waiting), 0);
+    assert_int_equal(chaos_quotes_waiting(&q, 1, waiting), CHAOS_QUOTES); /* no more are kept */
+    assert_int_equal(chaos_quotes_waiting(&q, 1, waiting), 0);
+    assert_int_equal(waiting[0].id, 7);
+    static const struct {
+        const char *answer;
+        uint64_t wrong, unknown;
+    } cases[] = {
+        { "{\"exact\":true,\"bids\":[[\"10.10\",\"0.50000000\"],[\"9\",\"1\"]],"
+          "\"asks\":[[\"10.2\",\"3\"]]}",
+          0, 0 },
+        { "{\"exact\":true,\"bids\":[[\"10.11\",\"0.5\"]],\"asks\":[[\"10.2\",\"3\"]]}", 1, 0 },
+        { "{\"exact\":true,\"bids\":[[\"10.10\",\"0.6\"]],\"asks\":[[\"10.2\",\"3\"]]}", 1, 0 },
+        { "{\"exact\":true,\"bids\":[[\"10.10\",\"0.5\"]],\"asks\":[[\"10.3\",\"3\"]]}", 1, 0 },
+        { "{\"exact\":true,\"bids\":[[\"10.10\",\"0.5\"]],\"asks\":[[\"10.2\",\"4\"]]}", 1, 0 },
+        { "{\"exact\":true,\"bids\":[],\"asks\":[[\"10.2\",\"3\"]]}", 1, 0 },
+        { "{\"exact\":false,\"bids\":[[\"10.10\",\"0.5\"]],\"asks\":[[\"10.2\",\"3\"]]}", 1, 0 },
+        { "null", 0, 1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cJSON *answer = cJSON_Parse(cases[i].answer);
+        assert_non_null(answer);
+        q.wrong = q.unknown = 0;
+        q.first_wrong[0] = '\0';
+        chaos_quotes_compare(&q, 1, &waiting[0], answer);
+        assert_int_equal(q.checked, i + 1);
+        assert_int_equal(q.wrong, cases[i].wrong);
+        assert_int_equal(q.unknown, cases[i].unknown);
+        assert_true((strstr(q.first_wrong, "SYM0002-USDT at update id 7") != NULL) ==
+                    (cases[i].wrong + cases[i].unknown > 0));
+        cJSON_Delete(answer);
+    }
+}
+
+/* ---- damaged frames ---- */
+
+static void test_each_damaged_frame_has_its_rejection(void **state)
+{
+    (void)state;
+    struct chaos_damaged d;
+    chaos_damaged_open(&d);
+    chaos_damaged_frame(&d, 100 * S, 80);
+    chaos_damaged_frame(&d, 100 * S, 80);
+    chaos_damaged_frame(&d, 101 * S, 33);
+    chaos_damaged_frame(&d, 200 * S, 44);
+    chaos_damaged_frame(&d, 300 * S, 55);
+    chaos_damaged_rejection(&d, 100 * S + 1, 80, 0);
+    chaos_damaged_rejection(&d, 100 * S + 2, 80, 3);
+    chaos_damaged_rejection(&d, 112 * S, 33, 0); /* too late to be that one's */
+    chaos_damaged_rejection(&d, 200 * S, 43, 0); /* of another frame */
+    chaos_damaged_excuse(&d, 199 * S, 201 * S);
+    chaos_damaged_judge(&d);
+    assert_int_equal(d.said, 2);
+    assert_int_equal(d.excused, 1);
+    assert_int_equal(d.unsaid, 2);
+    assert_int_equal(d.first_unsaid_ns, 101 * S);
+    assert_int_equal(d.suppressed, 3);
+    chaos_damaged_close(&d);
+    /* One Rejection is not that of two. */
+    chaos_damaged_open(&d);
+    chaos_damaged_frame(&d, 100 * S, 80);
+    chaos_damaged_frame(&d, 100 * S, 80);
+    chaos_damaged_rejection(&d, 100 * S, 80, 0);
+    chaos_damaged_judge(&d);
+    assert_int_equal(d.said, 1);
+    assert_int_equal(d.unsaid, 1);
+    chaos_damaged_close(&d);
+}
+
+static void test_more_than_is_remembered_is_counted(void **state)
+{
+    (void)state;
+    struct chaos_damaged d;
+    chaos_damaged_open(&d);
+    for (unsigned i = 0; i < CHAOS_DAMAGED_MAX + 2; i++) {
+        chaos_damaged_rejection(&d, S, 80, 0);
+    }
+    assert_int_equal(d.forgotten, 2);
+    assert_int_equal(d.rejection_count, CHAOS_DAMAGED_MAX);
+    chaos_damaged_close(&d);
+}
+
 #define LEDGER_TEST(test) cmocka_unit_test_setup_teardown(test, open_ledger, close_ledger)
 
 int main(void)
@@ -394,6 +536,8 @@ int main(void)
         LEDGER_TEST(test_a_last_event_that_heads_names),
         LEDGER_TEST(test_an_epoch_has_to_be_announced),
         LEDGER_TEST(test_trades_that_are_missing),
+        LEDGER_TEST(test_a_late_trade_has_to_say_so),
+        LEDGER_TEST(test_quotes_do_not_go_back),
         LEDGER_TEST(test_numbers_that_are_missing_between_late_trades),
         LEDGER_TEST(test_part_of_a_range_is_unfillable),
         LEDGER_TEST(test_an_event_in_two_numbers_is_a_duplicate),
@@ -404,6 +548,9 @@ int main(void)
         cmocka_unit_test(test_a_recovery_is_timed_from_the_end_of_the_last_fault),
         cmocka_unit_test(test_what_keeps_every_call_keeps_every_book),
         cmocka_unit_test(test_a_book_below_the_fault_is_no_recovery),
+        cmocka_unit_test(test_quotes_are_the_touch_of_the_exchanges_book),
+        cmocka_unit_test(test_each_damaged_frame_has_its_rejection),
+        cmocka_unit_test(test_more_than_is_remembered_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

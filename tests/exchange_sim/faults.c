@@ -13,23 +13,21 @@
 
 #define HELD_BYTES_MAX ((size_t)4 << 20)
 
-const char *const sim_fault_names[SIM_FAULT_COUNT] = {
-    "drop",     "duplicate", "reorder", "delay", "cut",         "shorten",
-    "corrupt",  "falsify",   "stale",   "slow",  "fail",        "busy",
-    "truncate", "banned",    "huge",    "html",  "wrong_symbol"
+/* What its id is called. */
+static const char *const id_names[SIM_FAULT_STREAMS] = { "u", "t", "a", "u" };
+
+/* What is remembered of a stream of a symbol. */
+struct flow {
+    uint64_t frames;     /* so far */
+    uint64_t held_line;  /* whose frames wait; 0: none do */
+    bool in_order;       /* a delay: what comes meanwhile waits, too */
+    unsigned wait;       /* frames until they leave */
+    struct mlt_buf held; /* in pieces, as SIM_PIECES has them */
 };
 
-/* No falsify: who follows the stream cannot see it, and is wrong until a snapshot tells. */
-static const unsigned all_weights[SIM_FAULT_COUNT] = { 6, 4, 4, 4, 1, 2, 2, 0, 3,
-                                                       3, 3, 1, 3, 1, 1, 2, 2 };
-
-/* What is remembered of a symbol. */
 struct subject {
-    uint64_t frames, snapshots; /* so far */
-    uint64_t held_line;         /* whose frames wait; 0: none do */
-    bool in_order;              /* a delay: what comes meanwhile waits, too */
-    unsigned wait;              /* frames until they leave */
-    struct mlt_buf held;        /* in pieces, as SIM_PIECES has them */
+    uint64_t snapshots; /* so far */
+    struct flow flows[SIM_FAULT_STREAMS];
 };
 
 struct dice {
@@ -40,47 +38,6 @@ static uint64_t roll(struct dice *dice, uint64_t sides)
 {
     dice->state += UINT64_C(0x9e3779b97f4a7c15);
     return mlt_mix64(dice->state) % sides;
-}
-
-enum sim_fault sim_fault_of(struct mlt_slice name)
-{
-    unsigned kind = 0;
-    while (kind < SIM_FAULT_COUNT && !mlt_slice_equal_string(name, sim_fault_names[kind])) {
-        kind++;
-    }
-    return (enum sim_fault)kind;
-}
-
-bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT])
-{
-    if (strcmp(spec, "all") == 0) {
-        memcpy(weights, all_weights, sizeof all_weights);
-        return true;
-    }
-    memset(weights, 0, SIM_FAULT_COUNT * sizeof weights[0]);
-    while (*spec != '\0') {
-        const size_t len = strcspn(spec, ",:");
-        const enum sim_fault kind = sim_fault_of(mlt_slice_of(spec, len));
-        if (kind == SIM_FAULT_COUNT) {
-            return false;
-        }
-        weights[kind] = 1;
-        spec += len;
-        if (*spec == ':') {
-            const size_t digits = strspn(spec + 1, "0123456789");
-            if (digits == 0 || digits > 4) {
-                return false;
-            }
-            weights[kind] = (unsigned)strtoul(spec + 1, NULL, 10);
-            spec += 1 + digits;
-        }
-        if (*spec == ',' && spec[1] != '\0') {
-            spec++;
-        } else if (*spec != '\0') {
-            return false;
-        }
-    }
-    return true;
 }
 
 static struct subject *subject_of(struct sim_faults *faults, struct mlt_slice symbol)
@@ -94,7 +51,9 @@ static struct subject *subject_of(struct sim_faults *faults, struct mlt_slice sy
         free(subject);
         return NULL;
     }
-    mlt_buf_init(&subject->held, HELD_BYTES_MAX);
+    for (unsigned i = 0; i < SIM_FAULT_STREAMS; i++) {
+        mlt_buf_init(&subject->flows[i].held, HELD_BYTES_MAX);
+    }
     return subject;
 }
 
@@ -117,29 +76,29 @@ static bool at_end(const struct sim_faults *faults)
             faults->count - faults->told_count >= faults->options.count_max);
 }
 
+/* salt: 0 frames of depth, 1 snapshots, from 2 on frames of the other streams. */
 static struct dice dice_of(const struct sim_faults *faults, struct mlt_slice symbol, uint64_t n,
-                           bool snapshot)
+                           uint64_t salt)
 {
     const uint64_t name = mlt_fnv1a64(MLT_FNV1A64_INIT, symbol);
-    return (struct dice){ mlt_mix64(faults->options.seed) ^ mlt_mix64(name + (snapshot ? 1 : 0)) ^
-                          mlt_mix64(n) };
+    return (struct dice){ mlt_mix64(faults->options.seed) ^ mlt_mix64(name + salt) ^ mlt_mix64(n) };
 }
 
 /* A kind in [from, to) by weight; SIM_FAULT_COUNT: none has any. */
-static enum sim_fault pick(const struct sim_faults *faults, struct dice *dice, unsigned from,
-                           unsigned to)
+static enum sim_fault pick(const unsigned weights[SIM_FAULT_COUNT], struct dice *dice,
+                           unsigned from, unsigned to)
 {
     uint64_t sum = 0;
     for (unsigned i = from; i < to; i++) {
-        sum += faults->options.weights[i];
+        sum += weights[i];
     }
     if (sum == 0) {
         return SIM_FAULT_COUNT;
     }
     uint64_t at = roll(dice, sum);
     unsigned kind = from;
-    while (at >= faults->options.weights[kind]) {
-        at -= faults->options.weights[kind++];
+    while (at >= weights[kind]) {
+        at -= weights[kind++];
     }
     return (enum sim_fault)kind;
 }
@@ -168,17 +127,21 @@ static void name_symbol(struct sim_fault_entry *entry, struct mlt_slice symbol)
     (void)snprintf(entry->symbol, sizeof entry->symbol, "%.*s", MLT_SLICE_FMT(symbol));
 }
 
-/* Symbol, as REST writes it, of a stream of depth differences; false: another stream. */
-static bool depth_symbol(struct mlt_slice stream, char out[SIM_NAME_BYTES_MAX],
-                         struct mlt_slice *symbol)
+/* Symbol, as REST writes it, of a stream that a script can be about; false: another stream. */
+static bool known_stream(struct mlt_slice stream, char out[SIM_NAME_BYTES_MAX],
+                         struct mlt_slice *symbol, enum sim_fault_stream *which)
 {
-    static const char word[] = "depth";
     const uint8_t *at = memchr(stream.data, '@', stream.len);
     const size_t len = at != NULL ? (size_t)(at - stream.data) : stream.len;
-    const size_t rest = stream.len - len;
-    if (rest < sizeof word || len >= SIM_NAME_BYTES_MAX ||
-        memcmp(at + 1, word, sizeof word - 1) != 0 ||
-        (rest > sizeof word && at[sizeof word] != '@')) {
+    if (at == NULL || len >= SIM_NAME_BYTES_MAX) {
+        return false;
+    }
+    const struct mlt_slice rest = mlt_slice_of(at + 1, stream.len - len - 1);
+    static const char differences[] = "depth@"; /* how often */
+    const bool depth = rest.len >= sizeof differences - 1 &&
+                       memcmp(rest.data, differences, sizeof differences - 1) == 0;
+    *which = depth ? SIM_FAULT_DEPTH : sim_fault_stream_of(rest);
+    if (*which == SIM_FAULT_STREAMS) {
         return false;
     }
     for (size_t i = 0; i < len; i++) {
@@ -186,6 +149,21 @@ static bool depth_symbol(struct mlt_slice stream, char out[SIM_NAME_BYTES_MAX],
         out[i] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
     }
     *symbol = mlt_slice_of(out, len);
+    return true;
+}
+
+/* First and last id of a frame; false: it has none. */
+static bool read_ids(enum sim_fault_stream stream, struct mlt_slice data, int64_t *first,
+                     int64_t *last)
+{
+    struct mlt_slice id;
+    if (stream == SIM_FAULT_DEPTH) {
+        return sim_book_ids(data, first, last) == MLT_OK;
+    }
+    if (!sim_json_member(data, id_names[stream], &id) || !sim_json_integer(id, last)) {
+        return false;
+    }
+    *first = *last;
     return true;
 }
 
@@ -203,16 +181,15 @@ static enum mlt_status add_piece(struct mlt_buf *out, struct mlt_slice payload)
 }
 
 /* A frame while others of its line wait. Memory that fails is a frame that is lost. */
-static enum sim_verdict go_on(struct subject *subject, struct mlt_slice payload,
-                              struct mlt_buf *out)
+static enum sim_verdict go_on(struct flow *flow, struct mlt_slice payload, struct mlt_buf *out)
 {
-    struct mlt_buf *to = subject->in_order ? &subject->held : out;
+    struct mlt_buf *to = flow->in_order ? &flow->held : out;
     bool full = add_piece(to, payload) != MLT_OK;
-    subject->wait--;
-    if (full || subject->wait == 0) {
-        full = mlt_buf_append(out, subject->held.data, subject->held.len) != MLT_OK || full;
-        subject->held_line = 0;
-        mlt_buf_clear(&subject->held);
+    flow->wait--;
+    if (full || flow->wait == 0) {
+        full = mlt_buf_append(out, flow->held.data, flow->held.len) != MLT_OK || full;
+        flow->held_line = 0;
+        mlt_buf_clear(&flow->held);
     }
     if (full) {
         mlt_log(MLT_LOG_ERROR, "faults", "no room for a frame that waits: it is lost",
@@ -221,15 +198,15 @@ static enum sim_verdict go_on(struct subject *subject, struct mlt_slice payload,
     return SIM_PIECES;
 }
 
-static enum sim_verdict hold(struct subject *subject, const struct sim_outgoing *frame,
-                             uint64_t frames, bool in_order)
+static enum sim_verdict hold(struct flow *flow, const struct sim_outgoing *frame, uint64_t frames,
+                             bool in_order)
 {
-    if (add_piece(&subject->held, frame->payload) != MLT_OK) {
+    if (add_piece(&flow->held, frame->payload) != MLT_OK) {
         return SIM_DROP;
     }
-    subject->held_line = frame->line;
-    subject->in_order = in_order;
-    subject->wait = (unsigned)frames;
+    flow->held_line = frame->line;
+    flow->in_order = in_order;
+    flow->wait = (unsigned)frames;
     return SIM_PIECES; /* none now */
 }
 
@@ -296,9 +273,9 @@ static enum sim_verdict falsify(struct dice *dice, struct mlt_slice payload, str
     return SIM_REPLACE;
 }
 
-static enum sim_verdict make(struct subject *subject, struct dice *dice,
-                             const struct sim_outgoing *frame, struct mlt_slice data,
-                             struct sim_fault_entry *entry, struct mlt_buf *out)
+static enum sim_verdict make(struct flow *flow, struct dice *dice, const struct sim_outgoing *frame,
+                             struct mlt_slice data, struct sim_fault_entry *entry,
+                             struct mlt_buf *out)
 {
     switch (entry->kind) {
     case SIM_FAULT_DUPLICATE:
@@ -307,10 +284,10 @@ static enum sim_verdict make(struct subject *subject, struct dice *dice,
                    : SIM_DROP;
     case SIM_FAULT_REORDER:
         entry->extent = 1 + roll(dice, 4);
-        return hold(subject, frame, entry->extent, false);
+        return hold(flow, frame, entry->extent, false);
     case SIM_FAULT_DELAY:
         entry->extent = 1 + roll(dice, 20);
-        return hold(subject, frame, entry->extent, true);
+        return hold(flow, frame, entry->extent, true);
     case SIM_FAULT_SHORTEN:
         entry->extent = 1 + roll(dice, frame->payload.len - 1);
         return mlt_buf_append(out, frame->payload.data, frame->payload.len - entry->extent) ==
@@ -336,32 +313,37 @@ static enum sim_verdict filter_frame(void *ctx, const struct sim_outgoing *frame
     struct sim_faults *faults = ctx;
     char name[SIM_NAME_BYTES_MAX];
     struct mlt_slice symbol, data;
-    if (!depth_symbol(frame->stream, name, &symbol)) {
+    enum sim_fault_stream stream;
+    if (!known_stream(frame->stream, name, &symbol, &stream)) {
         return SIM_PASS;
     }
     struct subject *subject = subject_of(faults, symbol);
     if (subject == NULL) {
         return SIM_PASS;
     }
-    struct dice dice = dice_of(faults, symbol, ++subject->frames, false);
-    if (subject->held_line != 0) { /* another line's frames go by */
-        return subject->held_line == frame->line ? go_on(subject, frame->payload, out) : SIM_PASS;
+    struct flow *flow = &subject->flows[stream];
+    const bool depth = stream == SIM_FAULT_DEPTH;
+    struct dice dice = dice_of(faults, symbol, ++flow->frames, depth ? 0 : 1 + (uint64_t)stream);
+    if (flow->held_line != 0) { /* another line's frames go by */
+        return flow->held_line == frame->line ? go_on(flow, frame->payload, out) : SIM_PASS;
     }
-    struct sim_fault_entry entry = { .line = frame->line };
-    if (roll(&dice, 1000000) >= faults->options.frame_rate || at_end(faults)) {
+    struct sim_fault_entry entry = { .line = frame->line, .stream = stream };
+    if (roll(&dice, 1000000) >= (depth ? faults->options.frame_rate : faults->options.flow_rate) ||
+        at_end(faults)) {
         return SIM_PASS;
     }
-    entry.kind = pick(faults, &dice, 0, SIM_FAULT_FRAME_KINDS);
+    entry.kind = pick(faults->options.weights[stream], &dice, 0, SIM_FAULT_FRAME_KINDS);
     if (!sim_json_member(frame->payload, "data", &data)) {
         data = frame->payload; /* a raw line */
     }
-    if (entry.kind == SIM_FAULT_COUNT || sim_book_ids(data, &entry.first, &entry.last) != MLT_OK) {
+    if (entry.kind == SIM_FAULT_COUNT || !read_ids(stream, data, &entry.first, &entry.last)) {
         return SIM_PASS;
     }
-    const enum sim_verdict verdict = make(subject, &dice, frame, data, &entry, out);
+    const enum sim_verdict verdict = make(flow, &dice, frame, data, &entry, out);
     if (verdict == SIM_PASS) { /* there was nothing to do it to */
         return SIM_PASS;
     }
+    entry.bytes = verdict == SIM_REPLACE ? out->len : 0;
     name_symbol(&entry, symbol);
     sim_faults_log(faults, &entry);
     return verdict;
@@ -375,9 +357,11 @@ static void line_closed(void *ctx, uint64_t line)
     const struct mlt_map_entry *entry;
     while ((entry = mlt_map_next(&faults->subjects, &position)) != NULL) {
         struct subject *subject = entry->value;
-        if (subject->held_line == line) {
-            subject->held_line = 0;
-            mlt_buf_clear(&subject->held);
+        for (unsigned i = 0; i < SIM_FAULT_STREAMS; i++) {
+            if (subject->flows[i].held_line == line) {
+                subject->flows[i].held_line = 0;
+                mlt_buf_clear(&subject->flows[i].held);
+            }
         }
     }
 }
@@ -411,11 +395,12 @@ enum sim_fault sim_faults_snapshot(struct sim_faults *faults, struct mlt_slice s
     if (subject == NULL) {
         return SIM_FAULT_COUNT;
     }
-    struct dice dice = dice_of(faults, symbol, ++subject->snapshots, true);
+    struct dice dice = dice_of(faults, symbol, ++subject->snapshots, 1);
     if (roll(&dice, 1000) >= faults->options.snapshot_rate || at_end(faults)) {
         return SIM_FAULT_COUNT;
     }
-    const enum sim_fault kind = pick(faults, &dice, SIM_FAULT_FRAME_KINDS, SIM_FAULT_COUNT);
+    const enum sim_fault kind = pick(faults->options.weights[SIM_FAULT_DEPTH], &dice,
+                                     SIM_FAULT_FRAME_KINDS, SIM_FAULT_COUNT);
     *extent = extent_of(kind, &dice);
     return kind;
 }
@@ -444,12 +429,13 @@ enum mlt_status sim_faults_write(const struct sim_faults *faults, size_t from, s
         const struct sim_fault_entry *e = &faults->entries[i];
         status =
             mlt_buf_printf(out,
-                           "%s{\"number\":%zu,\"time\":\"%lld\",\"symbol\":\"%s\",\"kind\":"
-                           "\"%s\",\"line\":%llu,\"first\":%lld,\"last\":%lld,"
-                           "\"extent\":%llu}",
+                           "%s{\"number\":%zu,\"time\":\"%lld\",\"symbol\":\"%s\",\"stream\":"
+                           "\"%s\",\"kind\":\"%s\",\"line\":%llu,\"first\":%lld,\"last\":%lld,"
+                           "\"extent\":%llu,\"bytes\":%llu}",
                            i > from ? "," : "", i, (long long)e->time_ns, e->symbol,
-                           sim_fault_names[e->kind], (unsigned long long)e->line,
-                           (long long)e->first, (long long)e->last, (unsigned long long)e->extent);
+                           sim_fault_stream_names[e->stream], sim_fault_names[e->kind],
+                           (unsigned long long)e->line, (long long)e->first, (long long)e->last,
+                           (unsigned long long)e->extent, (unsigned long long)e->bytes);
     }
     return status == MLT_OK ? mlt_buf_append_string(out, "]}") : status;
 }
@@ -469,7 +455,9 @@ void sim_faults_fini(struct sim_faults *faults)
     const struct mlt_map_entry *entry;
     while ((entry = mlt_map_next(&faults->subjects, &position)) != NULL) {
         struct subject *subject = entry->value;
-        mlt_buf_fini(&subject->held);
+        for (unsigned i = 0; i < SIM_FAULT_STREAMS; i++) {
+            mlt_buf_fini(&subject->flows[i].held);
+        }
         free(subject);
     }
     mlt_map_fini(&faults->subjects);

@@ -1,6 +1,6 @@
-/* A seeded script of faults in market depth: the second user of the filter seam, and of a hook in
- * REST. What befalls the n-th depth frame (or snapshot) of a symbol depends on the seed, the symbol
- * and n alone; each fault is logged. One thread. */
+/* A seeded script of faults in market data: the second user of the filter seam, and of a hook in
+ * REST. What befalls the n-th frame of a stream of a symbol (or its n-th snapshot) depends on the
+ * seed, the stream, the symbol and n alone; each fault is logged. One thread. */
 #ifndef SIM_FAULTS_H
 #define SIM_FAULTS_H
 
@@ -28,29 +28,42 @@ enum sim_fault {
     SIM_FAULT_COUNT
 };
 #define SIM_FAULT_FRAME_KINDS                                                                      \
-    SIM_FAULT_STALE             /* the kinds below are of frames, the rest of REST                 \
-                                 */
+    SIM_FAULT_STALE /* the kinds below are of frames, the rest of REST                             \
+                     */
+/* Whose frames an entry of a script is about. */
+enum sim_fault_stream {
+    SIM_FAULT_DEPTH, /* <symbol>@depth, @depth@100ms: where none is named; the snapshots, too */
+    SIM_FAULT_TRADE,
+    SIM_FAULT_AGG_TRADE,
+    SIM_FAULT_BOOK_TICKER,
+    SIM_FAULT_STREAMS
+};
 #define SIM_FAULTS_MAX 1048576u /* logged; then no more are made */
 #define SIM_FAULT_SYMBOL_BYTES 24u
 #define SIM_FAULT_HUGE_BYTES (UINT64_C(33) << 20) /* at least */
 
 extern const char *const sim_fault_names[SIM_FAULT_COUNT];
+extern const char *const sim_fault_stream_names[SIM_FAULT_STREAMS]; /* as behind the '@' */
 
 struct sim_fault_entry {
     int64_t time_ns;     /* since 1970 */
     uint64_t line;       /* 0: REST */
-    int64_t first, last; /* update ids of the frame; of a snapshot both are the true book's */
+    int64_t first, last; /* ids of the frame; of a snapshot both are the true book's */
     uint64_t extent;     /* frames, changes, ms, s or bytes, by kind; 0: none */
+    uint64_t bytes;      /* of what left in the place of a frame; 0: nothing did */
+    enum sim_fault_stream stream;
     enum sim_fault kind;
     bool told; /* by /sim/answers, and not the script's */
     char symbol[SIM_FAULT_SYMBOL_BYTES];
 };
 
 struct sim_faults_options {
-    unsigned weights[SIM_FAULT_COUNT]; /* how often beside the others of its group; 0: never */
+    /* How often beside the others of its stream, or of REST (by depth's); 0: never. */
+    unsigned weights[SIM_FAULT_STREAMS][SIM_FAULT_COUNT];
     uint64_t seed;
     uint64_t count_max;     /* then no more; 0: no end */
     unsigned frame_rate;    /* of a million depth frames */
+    unsigned flow_rate;     /* of a million frames of each other stream */
     unsigned snapshot_rate; /* of a thousand snapshots */
 };
 
@@ -66,11 +79,14 @@ struct sim_faults {
     struct mlt_map subjects; /* symbol -> what the script remembers of it */
 };
 
-/* "all" (all that can be seen: not falsify), or kinds with weights: "drop:5,cut". False: that is no
- * such list. */
-bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_COUNT]);
+/* Kinds with streams and weights, a later one wins: "drop:5,cut,drop@trade/bookTicker:2". "all": of
+ * depth and REST all that can be seen (not falsify); "all@trade": of its frames all but that and
+ * cut, which is the whole line's. False: that is no such list. */
+bool sim_faults_parse(const char *spec, unsigned weights[SIM_FAULT_STREAMS][SIM_FAULT_COUNT]);
 /* SIM_FAULT_COUNT: no kind has that name. */
 enum sim_fault sim_fault_of(struct mlt_slice name);
+/* SIM_FAULT_STREAMS: of none that a script can be about. */
+enum sim_fault_stream sim_fault_stream_of(struct mlt_slice name);
 
 void sim_faults_init(struct sim_faults *faults, const struct sim_faults_options *options);
 void sim_faults_fini(struct sim_faults *faults);

@@ -48,14 +48,16 @@ static const char usage[] =
     "  --mutate SEED               damage every data frame\n"
     "  --mutate-count N            stop after N damaged frames; a recording begins again until "
     "then\n"
-    "  --faults all|KIND[:W],...   a script of faults in market depth, each kind W times as "
-    "often:\n"
+    "  --faults LIST               a script of faults: KIND[@STREAM/...][:W],... of frames, of\n"
+    "                              market depth where no STREAM is named (depth, trade, aggTrade,\n"
+    "                              bookTicker), each kind W times as often; all: every one of\n"
     "                              drop, duplicate, reorder, delay, cut, shorten, corrupt,\n"
-    "                              falsify (not in all); stale, slow, fail, busy, truncate,\n"
-    "                              banned, huge, html, wrong_symbol\n"
+    "                              falsify (of depth; not in all); of answers of depth stale,\n"
+    "                              slow, fail, busy, truncate, banned, huge, html, wrong_symbol\n"
     "  --fault-file FILE           what happens when, a line each: docs/simulator.md\n"
     "  --fault-seed S              (1)\n"
     "  --fault-rate N              of a million depth frames (10000)\n"
+    "  --fault-flow-rate N         of a million frames of each other stream named (10000)\n"
     "  --fault-snapshot-rate N     of a thousand depth snapshots (100)\n"
     "  --fault-count N             then no more; 0 is for ever (0)\n"
     "limits; 0 switches one off:\n"
@@ -104,6 +106,7 @@ static const struct option_entry entries[] = {
     ENTRY("fault-file", TEXT, fault_file, 0),
     ENTRY("fault-seed", U64, script.seed, UINT64_MAX),
     ENTRY("fault-rate", UNSIGNED, script.frame_rate, 1000000),
+    ENTRY("fault-flow-rate", UNSIGNED, script.flow_rate, 1000000),
     ENTRY("fault-snapshot-rate", UNSIGNED, script.snapshot_rate, 1000),
     ENTRY("fault-count", U64, script.count_max, UINT64_MAX),
     ENTRY("weight-limit", UNSIGNED, weight_limit, UINT32_MAX),
@@ -243,7 +246,7 @@ static void set_defaults(struct sim_options *options)
         .rate = 1000,
         .seed = 1,
         .start_subscriptions = -1,
-        .script = { .seed = 1, .frame_rate = 10000, .snapshot_rate = 100 },
+        .script = { .seed = 1, .frame_rate = 10000, .flow_rate = 10000, .snapshot_rate = 100 },
         .weight_limit = 6000,
         .ban_after = 10,
         .messages_per_second = 5,

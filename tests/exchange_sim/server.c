@@ -242,10 +242,22 @@ void sim_server_shutdown_notice(struct sim_server *server)
     }
 }
 
-void sim_server_end_lines(struct sim_server *server, uint16_t code, size_t newest)
+/* The first one of them, and how many they are at most. */
+static struct sim_line *first_of(struct sim_server *server, struct sim_newest which, size_t *left)
 {
-    size_t left = newest > 0 ? newest : SIZE_MAX;
-    for (struct sim_line *line = server->hub.newest; line != NULL && left > 0; line = line->older) {
+    struct sim_line *line = server->hub.newest;
+    for (size_t i = 0; i < which.but && line != NULL; i++) {
+        line = line->older;
+    }
+    *left = which.count > 0 ? which.count : SIZE_MAX;
+    return line;
+}
+
+void sim_server_end_lines(struct sim_server *server, uint16_t code, struct sim_newest which)
+{
+    size_t left = 0;
+    for (struct sim_line *line = first_of(server, which, &left); line != NULL && left > 0;
+         line = line->older) {
         left--;
         line->killed = line->killed || code == 0;
         sim_line_finish(&server->hub, line, code > 0 ? code : 1006, code > 0 ? "fault" : "");
@@ -347,10 +359,11 @@ void sim_server_silence(struct sim_server *server, int64_t ms, bool pings)
     }
 }
 
-void sim_server_freeze(struct sim_server *server, size_t newest)
+void sim_server_freeze(struct sim_server *server, struct sim_newest which)
 {
-    size_t left = newest > 0 ? newest : SIZE_MAX;
-    for (struct sim_line *line = server->hub.newest; line != NULL && left > 0; line = line->older) {
+    size_t left = 0;
+    for (struct sim_line *line = first_of(server, which, &left); line != NULL && left > 0;
+         line = line->older) {
         left--;
         line->frozen = true;
         (void)lws_rx_flow_control(line->wsi, 0);

@@ -106,9 +106,13 @@ bool sim_server_script(struct sim_server *server, const struct sim_faults_option
 /* {"e":"serverShutdown",…} on every line. */
 void sim_server_shutdown_notice(struct sim_server *server);
 
-/* Every line ends, or so many of those that were opened last (0: every), by a close frame of that
- * code; 0: hung up on. */
-void sim_server_end_lines(struct sim_server *server, uint16_t code, size_t newest);
+/* Which lines: so many of those that were opened last (0: every), but for the last `but` of all. */
+struct sim_newest {
+    size_t count, but;
+};
+
+/* They end by a close frame of that code; 0: hung up on. */
+void sim_server_end_lines(struct sim_server *server, uint16_t code, struct sim_newest which);
 
 /* Nothing is sent on the lines of now for so long; what is to be sent waits. */
 void sim_server_stall(struct sim_server *server, int64_t ms);
@@ -117,9 +121,9 @@ void sim_server_stall(struct sim_server *server, int64_t ms);
  * pings nothing else comes either. */
 void sim_server_silence(struct sim_server *server, int64_t ms, bool pings);
 
-/* The lines of now, or so many of those that were opened last (0: all), are half-open from now on:
- * nothing is sent or read, the sockets stay until the clients have ended theirs. */
-void sim_server_freeze(struct sim_server *server, size_t newest);
+/* They are half-open from now on: nothing is sent or read, the sockets stay until the clients have
+ * ended theirs. */
+void sim_server_freeze(struct sim_server *server, struct sim_newest which);
 /* Half-open lines that their clients still hold; those that they let go are ended. */
 size_t sim_server_frozen(struct sim_server *server);
 

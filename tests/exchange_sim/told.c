@@ -100,17 +100,27 @@ static enum mlt_status shutdown_notice(struct telling *t)
     return lines_answer(t);
 }
 
+static bool newest_lines(struct telling *t, struct sim_newest *which)
+{
+    int64_t count = 0, but = 0;
+    const bool right =
+        number(t, "newest", 0, NEWEST_MAX, &count) && number(t, "but", 0, NEWEST_MAX, &but);
+    *which = (struct sim_newest){ .count = (size_t)count, .but = (size_t)but };
+    return right;
+}
+
 static enum mlt_status end_lines(struct telling *t)
 {
-    int64_t code = 0, newest = 0;
+    int64_t code = 0;
+    struct sim_newest which;
     if (!number(t, "code", 0, 4999, &code) || (code > 0 && code < 1000)) {
         return wrong(t, "code is 0 or that of a close frame");
     }
-    if (!number(t, "newest", 0, NEWEST_MAX, &newest)) {
-        return wrong(t, "newest is no number up to 100000");
+    if (!newest_lines(t, &which)) {
+        return wrong(t, "newest or but is no number up to 100000");
     }
     if (!t->check) {
-        sim_server_end_lines(t->server, (uint16_t)code, (size_t)newest);
+        sim_server_end_lines(t->server, (uint16_t)code, which);
     }
     return lines_answer(t);
 }
@@ -141,12 +151,12 @@ static enum mlt_status silence(struct telling *t)
 
 static enum mlt_status half_open(struct telling *t)
 {
-    int64_t newest = 0;
-    if (!number(t, "newest", 0, NEWEST_MAX, &newest)) {
-        return wrong(t, "newest is no number up to 100000");
+    struct sim_newest which;
+    if (!newest_lines(t, &which)) {
+        return wrong(t, "newest or but is no number up to 100000");
     }
     if (!t->check) {
-        sim_server_freeze(t->server, (size_t)newest);
+        sim_server_freeze(t->server, which);
     }
     return lines_answer(t);
 }
@@ -266,8 +276,8 @@ static enum mlt_status script(struct telling *t)
 {
     struct sim_faults_options options = t->server->options->script;
     struct mlt_slice text;
-    char spec[256];
-    int64_t seed = 0, rate = 0, snapshot_rate = 0, count = 0;
+    char spec[WHAT_BYTES_MAX];
+    int64_t seed = 0, rate = 0, flow_rate = 0, snapshot_rate = 0, count = 0;
     if (!sim_argument_find(t->request, "faults", &text) || text.len >= sizeof spec) {
         return wrong(t, "faults is a list of kinds");
     }
@@ -275,12 +285,14 @@ static enum mlt_status script(struct telling *t)
     if (!sim_faults_parse(spec, options.weights) ||
         !number(t, "seed", (int64_t)(options.seed & INT64_MAX), INT64_MAX, &seed) ||
         !number(t, "rate", options.frame_rate, 1000000, &rate) ||
+        !number(t, "flow-rate", options.flow_rate, 1000000, &flow_rate) ||
         !number(t, "snapshot-rate", options.snapshot_rate, 1000, &snapshot_rate) ||
         !number(t, "count", 0, SIM_FAULTS_MAX, &count)) {
         return wrong(t, "faults is a list of kinds, the others are numbers");
     }
     options.seed = (uint64_t)seed;
     options.frame_rate = (unsigned)rate;
+    options.flow_rate = (unsigned)flow_rate;
     options.snapshot_rate = (unsigned)snapshot_rate;
     options.count_max = (uint64_t)count;
     if (t->server->mutator != NULL || (!t->check && !sim_server_script(t->server, &options))) {
@@ -308,16 +320,16 @@ static const struct {
     enum mlt_status (*tell)(struct telling *telling);
 } words[] = {
     { "shutdown-notice", "", shutdown_notice },
-    { "end-lines", " code newest ", end_lines },
+    { "end-lines", " code newest but ", end_lines },
     { "stall", " ms ", stall },
     { "silence", " ms pings ", silence },
-    { "half-open", " newest ", half_open },
+    { "half-open", " newest but ", half_open },
     { "unheard", " messages ", unheard },
     { "unanswered", " messages ", unanswered },
     { "hollow-acks", " messages ", hollow_acks },
     { "answers", " function kind count extent ", answers },
     { "listing", " symbol listed status tick ", listing },
-    { "script", " faults seed rate snapshot-rate count ", script },
+    { "script", " faults seed rate flow-rate snapshot-rate count ", script },
     { "faults-end", "", faults_end },
 };
 

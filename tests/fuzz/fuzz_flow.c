@@ -62,6 +62,7 @@ static struct {
     int64_t passed_ns;
     uint64_t sequence; /* of the control log */
     bool cache;
+    enum mlt_conductor_room room;
     char committed[MLT_INSTRUMENT_BYTES_MAX + 1];
     char missed[MLT_INSTRUMENT_BYTES_MAX + 1]; /* whose trades were asked for last; "": nobody's */
     enum mlt_event_type missed_type;
@@ -231,6 +232,12 @@ static void answer_commit(enum mlt_commit_outcome outcome)
     }
 }
 
+static enum mlt_conductor_room on_room(void *ctx)
+{
+    (void)ctx;
+    return world.room;
+}
+
 /* ---- the Dispatcher ---- */
 
 static enum mlt_status on_begin(void *ctx, uint32_t partition, size_t bytes, uint8_t **out)
@@ -315,6 +322,7 @@ static void open_conductor(void)
                                                .commit = on_commit,
                                                .resync = on_resync,
                                                .backfill = on_backfill,
+                                               .room = on_room,
                                                .clock = &clock_of_world };
     const struct mlt_conductor_books books = { .throttle_ns = 100 * MLT_NS_PER_MS,
                                                .published_levels = 5,
@@ -387,6 +395,7 @@ static void take_record(struct mlt_slice bytes)
             MLT_OK &&
         changed) {
         MLT_CHECK(mlt_catalogue_subscribe(world.catalogue, &world.live) == MLT_OK);
+        mlt_router_ended(world.router);
         set_table();
     }
     mlt_live_release(released);
@@ -442,7 +451,8 @@ static void step(struct mlt_slice *in)
         break;
     case 5:
         world.cache = (how & 1u) != 0;
-        mlt_conductor_core_congested(world.conductor, (how & 2u) != 0);
+        world.room = (enum mlt_conductor_room)(how / 2 % 3);
+        mlt_conductor_core_room(world.conductor);
         mlt_conductor_core_heads(world.conductor, UINT64_MAX);
         break;
     case 6:

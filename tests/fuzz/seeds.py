@@ -257,6 +257,22 @@ def seeds():
     yield "answer", "refused", b'{"type":"t","error":{"code":400,"err_code":10071,"description":"\\"seq\\":5"},"seq":0}'
     yield "answer", "message", b'{"type":"t","message":{"subject":"s.a","seq":8,"data":"eA==","x":[{}, [1,-2.5e3],null]}}'
     yield "answer", "code", b"404"
+    yield "asked", "claim", b"c" + text(1, "conductor-0") + fixed64(2, 7) + fixed64(3, TIME)
+    yield "asked", "claim_of_nobody", b"c" + text(1, "conductor-0") + fixed64(3, TIME)
+    yield "asked", "claim_long", b"c" + text(1, "n" * 256) + fixed64(2, 7)
+    yield "asked", "apply_long", b"a" + text(2, "s" * 64)
+    yield "asked", "apply_of_nothing", b"a" + uint(1, 9)
+    yield "asked", "applied_unknown", b"d" + text(1, "DONE")
+    yield "asked", "mark_of_nobody", b"m" + uint(1, 12)
+    yield "asked", "apply", b"a" + uint(1, 9) + text(2, "s1") + uint(3, 1) + uint(4, 1500) + \
+        text(5, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    topic = uint(1, 1) + text(2, "A-B") + text(3, "FAILED") + text(4, "unknown_symbol")
+    yield "asked", "applied", b"d" + text(1, "FAILED") + text(2, "refused \"by\" it") + uint(3, 4) + uint(4, 1) + \
+        uint(5, 1) + text(6, topic)
+    yield "asked", "mark", b"m" + uint(1, 12) + fixed64(2, 7)
+    yield "asked", "table", b"t" + text(1, "A-B") + text(1, "BTC-*") + text(1, "*")
+    yield "asked", "fetch", b"f" + uint(1, 0) + text(2, "no_budget")
+    yield "asked", "resync", b"r" + uint(1, 1)
     yield "listing", "small", b'{"rateLimits":[{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,' \
         b'"limit":6000}],"symbols":[{"symbol":"ABC","status":"HALT","baseAsset":"A","quoteAsset":"BC","filters":[]},' \
         b'{"symbol":"ABC"},{"symbol":"\xe5\xb8\x81\xe5\xae\x89USDT","status":"TRADING","baseAsset":"\xe5\xb8\x81",' \

@@ -28,7 +28,7 @@ PLACES = re.compile(r"(usr/bin/meltica(-[a-z-]+)?|usr/lib/systemd/system/meltica
 NEEDED = ["usr/share/meltica/dispatch.json", "usr/share/meltica/dispatch-all.json", "usr/share/meltica/policy.json",
           "usr/share/meltica/meltica-v1.desc", "usr/share/meltica/proto/meltica/v1/event.proto",
           "usr/share/meltica/console/index.html", "usr/share/doc/meltica/copyright", "usr/share/doc/meltica/CHANGELOG.md", "usr/share/doc/meltica/changelog.gz",
-          "usr/share/doc/meltica/operation.md", "usr/lib/sysusers.d/meltica.conf", "usr/lib/systemd/system/meltica.target",
+          "usr/share/doc/meltica/operations.md", "usr/lib/sysusers.d/meltica.conf", "usr/lib/systemd/system/meltica.target",
           "etc/meltica/meltica.env", "etc/meltica/dispatch.json"]
 NEEDED += [f"usr/lib/systemd/system/meltica-{s}.service" for s in SERVICES] + [f"etc/meltica/{s}.env" for s in SERVICES]
 NEEDED += [f"usr/bin/{p}" for p in PROGRAMS]

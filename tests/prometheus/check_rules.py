@@ -23,7 +23,7 @@ def alerts(text):
 def check_alerts(root, wrong):
     rules = (root / "helm/meltica/files/rules/alerting.yaml").read_text()
     tests = (root / "tests/prometheus/alerting_test.yaml").read_text()
-    runbook = (root / "docs/operation.md").read_text()
+    runbook = (root / "docs/operations.md").read_text()
     names = set()
     for alert in alerts(rules):
         name = alert["name"]
@@ -32,20 +32,20 @@ def check_alerts(root, wrong):
             wrong(f"{name}: severity is page or ticket, not {alert['severity']!r}")
         if not alert["summary"]:
             wrong(f"{name}: no summary")
-        if alert["runbook"] != f"docs/operation.md#{name.lower()}":
+        if alert["runbook"] != f"docs/operations.md#{name.lower()}":
             wrong(f"{name}: its runbook is {alert['runbook']!r}")
         row = re.search(rf'(?m)^\| <a id="{name.lower()}"></a>{name} \((\w+)\) \| (.+) \| (.+) \|$', runbook)
         if row is None:
-            wrong(f"{name}: docs/operation.md has no line for it")
+            wrong(f"{name}: docs/operations.md has no line for it")
         elif row[1] != alert["severity"]:
-            wrong(f"{name}: docs/operation.md calls it {row[1]}")
+            wrong(f"{name}: docs/operations.md calls it {row[1]}")
         if not re.search(rf"(?m)^ +alertname: {name}\n +exp_alerts:\n +- ", tests):
             wrong(f"{name}: no test makes it fire")
         if not re.search(rf"(?m)^ +alertname: {name}\n +exp_alerts: \[\]", tests):
             wrong(f"{name}: no test shows it quiet")
     for name in re.findall(r'<a id="\w+"></a>(\w+)', runbook):
         if name not in names:
-            wrong(f"docs/operation.md has a line for {name}, which is no alert")
+            wrong(f"docs/operations.md has a line for {name}, which is no alert")
     if not names:
         wrong("no alerts were found")
 

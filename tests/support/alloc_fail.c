@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* ALLOC_FAIL_OURS: as under a sanitizer. */
+#if defined(ALLOC_FAIL_OURS)
+#define SANITIZED 1
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -18,9 +21,11 @@ static struct {
     bool all, refused;
     long alive;
 } state;
+static _Thread_local bool armed; /* threads beside the one that armed it are let alone */
 
 void alloc_fail_arm(size_t nth, bool all)
 {
+    armed = true;
     state.left = nth;
     state.all = all;
     state.refused = false;
@@ -34,7 +39,7 @@ bool alloc_fail_disarm(void)
 
 static bool refuse(void)
 {
-    if (state.left == 0 || --state.left > 0) {
+    if (!armed || state.left == 0 || --state.left > 0) {
         return false;
     }
     state.left = state.all ? 1 : 0;

@@ -222,13 +222,17 @@ static void write_nats_config(struct mlt_stack *stack, unsigned server, const ch
 {
     FILE *to = fopen(stack->nats_config[server], "w");
     assert_non_null(to);
-    (void)fprintf(to, "listen: \"127.0.0.1:%s\"\nwrite_deadline: \"1s\"\nmax_pending: 256MB\n",
+    /* As it is shipped: docker/nats.conf, and test_nats_settings compares them. */
+    (void)fprintf(to,
+                  "listen: \"127.0.0.1:%s\"\nwrite_deadline: \"1s\"\nmax_pending: 256MB\n"
+                  "no_fast_producer_stall: true\n",
                   port);
     if (stack->jetstream) {
-        (void)fprintf(
-            to, "jetstream { store_dir: \"%s/store-%u\", %s }\n", stack->folder, server + 1,
-            stack->jetstream_limits != NULL ? stack->jetstream_limits
-                                            : "max_memory_store: 2GB, max_file_store: 4GB");
+        (void)fprintf(to, "jetstream { store_dir: \"%s/store-%u\", sync_interval: always, %s }\n",
+                      stack->folder, server + 1,
+                      stack->jetstream_limits != NULL
+                          ? stack->jetstream_limits
+                          : "max_memory_store: 2GB, max_file_store: 4GB");
     }
     if (stack->nats_servers > 1) {
         write_cluster(stack, to, server);
@@ -599,6 +603,11 @@ bool mlt_stack_try_get(struct mlt_stack *stack, const char *name, const char *pa
     return get(process_of(stack, name)->port, path, body);
 }
 
+bool mlt_stack_monitor(struct mlt_stack *stack, const char *path, struct mlt_buf *body)
+{
+    return get(nats_of(stack, 0)->monitor, path, body);
+}
+
 /* Whom a server takes for the leader of JetStream; NULL: for nobody that runs. */
 static const char *leader_by(struct mlt_stack *stack, const struct mlt_stack_process *server,
                              struct mlt_buf *body)
@@ -737,4 +746,10 @@ int mlt_stack_verdict(int result)
         _exit(1);
     }
     return 0;
+}
+
+bool mlt_stack_is_stalled(struct mlt_slice answer)
+{
+    static const char words[] = "the Dispatcher does not answer";
+    return answer.len > 0 && memmem(answer.data, answer.len, words, sizeof words - 1) != NULL;
 }

@@ -76,8 +76,8 @@ struct mlt_stack_options {
     /* Three nats-servers, named as their processes, and services that know them all and make
      * streams with three replicas. */
     bool nats_cluster;
-    /* Text added to the configuration of the NATS server; the five services then connect as users
-     * meltica-<name>, each with the password in the file of its name in the folder. NULL: none. */
+    /* Text added to the configuration of the NATS server. With a folder the five services connect
+     * as users meltica-<name>, each with the password in the file of its name there. NULL: none. */
     const char *nats_users, *password_folder;
     /* Keys in place of passwords: the seed of each service is in the file of its name there. */
     const char *nkey_folder;
@@ -118,6 +118,10 @@ void mlt_stack_get(struct mlt_stack *stack, const char *name, const char *path,
 /* The same; false where there is no answer, or another one. */
 bool mlt_stack_try_get(struct mlt_stack *stack, const char *name, const char *path,
                        struct mlt_buf *body);
+/* Body of an HTTP GET on the monitoring of the only NATS server, which `nats_users` has to have
+ * switched on by MLT_STACK_MONITOR; false where there is no answer, or another one than 200. */
+#define MLT_STACK_MONITOR "http: \"127.0.0.1:-1\"\n"
+bool mlt_stack_monitor(struct mlt_stack *stack, const char *path, struct mlt_buf *body);
 /* Whether it ended without having been told to. */
 bool mlt_stack_gone(struct mlt_stack *stack, const char *name);
 /* Lines at level error that it wrote so far, and the first of them ("": none). */
@@ -141,5 +145,9 @@ int mlt_stack_verdict(int result);
 
 /* Recording under MELTICA_CAPTURES; NULL where it is absent. Static storage, 4 at a time. */
 const char *mlt_stack_recording(const char *name);
+
+/* Whether an answer of the Control Bus, or its message, says that the Dispatcher did not answer it
+ * in time: 503, nothing has changed, and on a busy machine rightly so. */
+bool mlt_stack_is_stalled(struct mlt_slice answer);
 
 #endif

@@ -245,10 +245,12 @@ $websocket
 listen: "127.0.0.1:$1"
 server_name: meltica-demo
 ports_file_dir: "$work"
-jetstream { store_dir: "$work/store", max_memory_store: 2GB, max_file_store: 2GB }
-# A consumer that stops reading is cut after a second; what a busy second weighs fits in between.
+# What the Control Bus said is stored is on the disk.
+jetstream { store_dir: "$work/store", max_memory_store: 2GB, max_file_store: 2GB, sync_interval: always }
+# A consumer that stops reading is cut after a second; what three busy seconds weigh fits in between.
 write_deadline: "1s"
 max_pending: 256MB
+no_fast_producer_stall: true
 CONF
     start nats nats-server -c "$work/nats.conf"
 }
@@ -319,7 +321,10 @@ warn_of_no_line() {
 # Consumers first, the Dispatcher last: nothing is asked of the exchange before somebody listens.
 service adapter meltica-adapter ${exchange_options[@]+"${exchange_options[@]}"} \
     ${adapter_options[@]+"${adapter_options[@]}"}
-service conductor meltica-conductor
+conductor_options=()
+# A recording waits for whoever is behind, and its report is of every event.
+[ "$mode" != replay ] || conductor_options=(--merge-quotes false)
+service conductor meltica-conductor ${conductor_options[@]+"${conductor_options[@]}"}
 if [ -n "$report" ]; then
     start collect "$bin/meltica" collect --report "$report" --services "$work/services" \
         ${seconds:+--seconds "$seconds"} ${warm_up:+--warm-up "$warm_up"} ${simulator:+--simulator "$simulator"}

@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 
-ADDED = re.compile(r"\b(?:(?:mlt_)?add_test\(\s*NAME|add_executable\((?=test_))\s*(\S+)([^()]*)\)")
+ADDED = re.compile(r"\b(?:(?:(?:mlt_)?add_test|mlt_add_case)\(\s*NAME|add_executable\((?=test_))\s*(\S+)([^()]*)\)")
 LOOP = r"\bforeach\({}\s+([^()]*)\)"
 SET = r"\bset\({}\s+([^()]*)\)"
 VARIABLE = re.compile(r"\$\{(\w+)\}")

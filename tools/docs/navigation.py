@@ -4,7 +4,7 @@ SECTIONS = [
     ("Start", ["README.md", "docs/quick-start.md", "docs/concepts.md"]),
     ("Wire format", ["docs/wire-format.md", "docs/late-join.md", "docs/analytics.md", "docs/clients.md", "proto/meltica/v1/README.md"]),
     ("Control", ["docs/control.md", "docs/dispatch-table.md"]),
-    ("Operations", ["docs/operation.md", "docs/observability.md", "docs/configuration.md", "docs/console.md", "docs/security.md",
+    ("Operations", ["docs/operations.md", "docs/observability.md", "docs/configuration.md", "docs/console.md", "docs/security.md",
                     "SECURITY.md"]),
     ("Deployment", ["docs/deployment.md", "helm/meltica/README.md", "helm/meltica/UPGRADING.md", "docs/releasing.md"]),
     ("Performance", ["docs/benchmarks.md", "docs/report.md", "docs/soak.md", "docs/chaos.md"]),

@@ -16,7 +16,7 @@
 #define BEHIND_NS (2 * MLT_NS_PER_S) /* for all replicas: servers tell each other once a second */
 #define AGAIN_MS 100
 
-/* Before it acknowledged writes may be lost (docs/operation.md). */
+/* Before it acknowledged writes may be lost (docs/operations.md). */
 static const unsigned advised[3] = { 2, 10, 23 };
 
 /* ---- connection ---- */

@@ -62,7 +62,7 @@ static void say_service(struct mlt_doctor *d, const char *name)
         mlt_doctor_say(d, MLT_VERDICT_WARN, check, "%s: %zu of %zu ready; %s lacks: %s",
                        found.names, found.ready, found.count, found.unready->instance,
                        found.unready->missing);
-        mlt_doctor_advise(d, "see its log; docs/operation.md says what each word means");
+        mlt_doctor_advise(d, "see its log; docs/operations.md says what each word means");
     } else if (found.untold > 0) {
         mlt_doctor_say(d, MLT_VERDICT_UNKNOWN, check, "%s, version %s, does not say how it is",
                        found.names, found.first->version);

@@ -120,6 +120,11 @@ void mlt_bus_link_release(struct link *link)
     }
 }
 
+bool mlt_bus_is_data(const struct mlt_bus *bus)
+{
+    return bus->kind == MLT_BUS_DATA;
+}
+
 natsConnection *mlt_bus_nats(struct mlt_bus *bus)
 {
     return bus->kind == MLT_BUS_CONTROL ? bus->link->nc : NULL;
@@ -677,13 +682,14 @@ int64_t mlt_bus_rtt_ns(struct mlt_bus *bus)
     return rtt;
 }
 
-void mlt_bus_flush(struct mlt_bus *bus, int64_t timeout_ns)
+bool mlt_bus_flush_on(struct mlt_bus *bus, unsigned generation, int64_t timeout_ns)
 {
     struct link *link = atomic_load(&bus->up) ? mlt_bus_link_acquire(bus) : NULL;
+    bool read = false;
     if (link != NULL) {
-        if (timeout_ns >= MLT_NS_PER_MS) {
-            (void)natsConnection_FlushTimeout(link->nc, timeout_ns / MLT_NS_PER_MS);
-        }
+        read = link->generation == generation && timeout_ns >= MLT_NS_PER_MS &&
+               natsConnection_FlushTimeout(link->nc, timeout_ns / MLT_NS_PER_MS) == NATS_OK;
         mlt_bus_link_release(link);
     }
+    return read;
 }

@@ -16,14 +16,13 @@
 
 #include "meltica/base/clock.h"
 #include "meltica/base/log.h"
-#include "meltica/v1/internal.pb-c.h"
+#include "meltica/bus/messages.h"
 #include "store_internal.h"
 
 #define CREATE_NS (5 * MLT_NS_PER_S)
 #define RAISE_NS MLT_NS_PER_S
-#define CLAIM_BYTES_MAX 1024u
+#define VALUE_BYTES_MAX 1024u
 #define SERVICE_BYTES_MAX 64u
-#define INSTANCE_BYTES_MAX 256u
 #define PUT_ATTEMPTS 2
 #define CHECK_NS MLT_NS_PER_S
 #define RETRY_NS (20 * MLT_NS_PER_MS)
@@ -32,7 +31,7 @@
 struct mlt_claims {
     struct mlt_store *store;
     char service[SERVICE_BYTES_MAX];
-    char instance[INSTANCE_BYTES_MAX];
+    char instance[MLT_MESSAGES_INSTANCE_BYTES_MAX + 1];
     uint64_t boot;
     uint64_t slots;
     uint64_t epochs[MLT_SLOT_COUNT]; /* written before the watcher starts */
@@ -78,16 +77,10 @@ static enum mlt_status check_wanted(const struct mlt_claims *c, struct mlt_error
 
 static enum mlt_status put_claim(struct mlt_claims *c, uint32_t slot, struct mlt_error *err)
 {
-    Meltica__V1__Claim claim;
-    meltica__v1__claim__init(&claim);
-    claim.instance = c->instance;
-    claim.boot = c->boot;
-    claim.time = (uint64_t)mlt_clock_wall_ns();
-    uint8_t bytes[CLAIM_BYTES_MAX];
-    if (meltica__v1__claim__get_packed_size(&claim) > sizeof bytes) {
-        return mlt_error_set(err, MLT_E_TOO_BIG, "claim: instance name is too long");
-    }
-    const size_t len = meltica__v1__claim__pack(&claim, bytes);
+    struct mlt_claim claim = { .boot = c->boot, .time = (uint64_t)mlt_clock_wall_ns() };
+    uint8_t bytes[MLT_CLAIM_BYTES_MAX];
+    (void)snprintf(claim.instance, sizeof claim.instance, "%s", c->instance);
+    const size_t len = mlt_claim_write(&claim, bytes);
     char key[SERVICE_BYTES_MAX + 16];
     key_of(c, slot, key, sizeof key);
     enum mlt_status status = MLT_E_TIMEOUT;
@@ -174,30 +167,16 @@ static void hear(struct mlt_claims *c, uint64_t slots)
     (void)pthread_mutex_unlock(&c->mutex);
 }
 
-static bool decode_boot(struct mlt_slice value, uint64_t *boot, char *instance, size_t size)
-{
-    Meltica__V1__Claim *claim = meltica__v1__claim__unpack(NULL, value.len, value.data);
-    if (claim == NULL) {
-        return false;
-    }
-    *boot = claim->boot;
-    if (size > 0) {
-        (void)snprintf(instance, size, "%s", claim->instance);
-    }
-    meltica__v1__claim__free_unpacked(claim, NULL);
-    return true;
-}
-
 static void on_claim(void *ctx, const struct mlt_bus_message *message)
 {
     struct mlt_claims *c = ctx;
     const char *dot = strrchr(message->subject, '.');
     char *end = NULL;
     const unsigned long slot = dot != NULL ? strtoul(dot + 1, &end, 10) : MLT_SLOT_COUNT;
-    uint64_t boot = 0;
-    if (end == NULL || *end != '\0' || slot >= MLT_SLOT_COUNT || message->payload.len == 0 ||
-        (c->slots & bit((uint32_t)slot)) == 0 || !decode_boot(message->payload, &boot, NULL, 0) ||
-        boot == c->boot) {
+    struct mlt_claim claim;
+    if (end == NULL || *end != '\0' || slot >= MLT_SLOT_COUNT ||
+        (c->slots & bit((uint32_t)slot)) == 0 ||
+        mlt_claim_read(message->payload, &claim) != MLT_OK || claim.boot == c->boot) {
         return;
     }
     hear(c, bit((uint32_t)slot));
@@ -230,19 +209,18 @@ static enum look look(struct mlt_claims *c, uint32_t slot)
     char key[SERVICE_BYTES_MAX + 16];
     key_of(c, slot, key, sizeof key);
     struct mlt_buf value;
-    mlt_buf_init(&value, CLAIM_BYTES_MAX);
+    mlt_buf_init(&value, VALUE_BYTES_MAX);
     struct mlt_error err = MLT_ERROR_INIT;
     uint64_t revision = 0;
-    uint64_t boot = 0;
-    char instance[INSTANCE_BYTES_MAX] = "";
+    struct mlt_claim claim;
     const enum mlt_status status =
         mlt_kv_get(c->store, MLT_OWNERS_BUCKET, key, &value, &revision, &err);
     const bool others = status == MLT_OK &&
-                        decode_boot(mlt_buf_view(&value), &boot, instance, sizeof instance) &&
-                        boot != c->boot;
+                        mlt_claim_read(mlt_buf_view(&value), &claim) == MLT_OK &&
+                        claim.boot != c->boot;
     mlt_buf_fini(&value);
     if (others) {
-        decide(c, slot, revision, instance);
+        decide(c, slot, revision, claim.instance);
         return LOOK_DECIDED;
     }
     return status == MLT_OK || status == MLT_E_NOT_FOUND ? LOOK_OURS : LOOK_AWAY;
@@ -360,7 +338,7 @@ enum mlt_status mlt_claims_create(struct mlt_store *store, const struct mlt_clai
                                   struct mlt_error *err)
 {
     if (!mlt_store_name_valid(options->service) || strlen(options->service) >= SERVICE_BYTES_MAX ||
-        options->instance == NULL || strlen(options->instance) >= INSTANCE_BYTES_MAX ||
+        options->instance == NULL || strlen(options->instance) > MLT_MESSAGES_INSTANCE_BYTES_MAX ||
         options->boot == 0 || options->slots == 0 || options->on_outbid == NULL) {
         return mlt_error_set(err, MLT_E_INVALID, "claims: service, instance, boot or slots");
     }

@@ -7,7 +7,7 @@
  * that a connection that ended inside of a message would swallow the first bytes of the next one. A
  * CONTROL bus has one natsConnection for its whole life, as micro services and JetStream want it.
  *
- * Locks, outer first: flush_lock, subs_lock, link_lock, nats.c's, socket_lock. */
+ * Locks, outer first: flush_lock, subs_lock, an outbox's, link_lock, nats.c's, socket_lock. */
 #ifndef MELTICA_BUS_CONNECTION_H
 #define MELTICA_BUS_CONNECTION_H
 
@@ -32,6 +32,7 @@
 /* One natsConnection; ends when the last user has let go of it. */
 struct link {
     natsConnection *nc;
+    unsigned generation; /* DATA: of the bus when it was made */
     atomic_int refs;
 };
 
@@ -159,7 +160,8 @@ enum mlt_status mlt_bus_hand_over(struct mlt_bus *bus, natsConnection *nc, const
                                   struct mlt_slice payload);
 enum mlt_status mlt_bus_hand_over_message(struct mlt_bus *bus, natsConnection *nc,
                                           natsMsg *message);
-/* The same with the header traceparent, and a request with it. traced.c */
+/* Of them the one that it is: with the header traceparent, or NULL. And a request with it. traced.c
+ */
 enum mlt_status mlt_bus_hand_over_traced(struct mlt_bus *bus, natsConnection *nc,
                                          const char *subject, struct mlt_slice payload,
                                          const char *traceparent);

@@ -411,7 +411,9 @@ static void send_acks(struct mlt_hop_receiver *r, int64_t now)
     /* Outputs that found no room in this flush are made of what would be acknowledged here. */
     if (!mlt_bus_flush_complete(r->bus) ||
         mlt_bus_publish_in_flush(r->bus, r->ack_subject, mlt_slice_of(bytes, len)) != MLT_OK) {
-        want_ack(r);
+        /* Not at once: where nothing is written in between that would be without end. */
+        atomic_store(&r->ack_wanted, true);
+        mlt_bus_flush_again_at(r->bus, now + ACK_NS);
         return;
     }
     r->last_ack_ns = now;
@@ -437,6 +439,7 @@ static void on_flush(void *ctx, unsigned stage)
         if (generation != r->generation) {
             r->generation = generation;
             ask_all(r, now);
+            atomic_store(&r->ack_wanted, true); /* the last ones may never have arrived */
         }
         take_positions(r, now);
     } else {

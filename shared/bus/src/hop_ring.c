@@ -79,13 +79,21 @@ uint64_t hop_unacked_bytes(const struct mlt_hop_sender *s, const struct hop_part
     return end - (first < p->next ? hop_slot_of(s, p, first)->position : p->open_position);
 }
 
+static enum mlt_hop_fill fill_at(const struct mlt_hop_sender *s, uint64_t unacked)
+{
+    return unacked > s->size / 2       ? MLT_HOP_HALF
+           : unacked > s->size / 8 * 3 ? MLT_HOP_THREE_EIGHTHS
+           : unacked > s->size / 4     ? MLT_HOP_QUARTER
+                                       : MLT_HOP_ROOM;
+}
+
 /* Keeps the sender's counts of partitions in step. */
 void hop_account(struct mlt_hop_sender *s, struct hop_partition *p)
 {
     const bool ours = hop_speaks_for(s, (uint32_t)(p - s->parts));
     const bool waiting = ours && (hop_open_says_something(p) || p->acked + 1 < p->next);
     const uint64_t unacked = ours ? hop_unacked_bytes(s, p) : 0;
-    const bool over = unacked > s->size / 2;
+    const enum mlt_hop_fill fill = fill_at(s, unacked);
     p->unacked_max = unacked > p->unacked_max ? unacked : p->unacked_max;
     if (waiting != p->waiting) {
         p->waiting = waiting;
@@ -95,13 +103,9 @@ void hop_account(struct mlt_hop_sender *s, struct hop_partition *p)
             atomic_store(&s->waiting_since_ns, mlt_clock_mono_ns());
         }
     }
-    if (over != p->over) {
-        p->over = over;
-        if (over) {
-            atomic_fetch_add(&s->over, 1);
-        } else {
-            atomic_fetch_sub(&s->over, 1);
-        }
+    if (fill != p->fill) {
+        atomic_fetch_add(&s->filled, hop_fill_weight(fill) - hop_fill_weight(p->fill));
+        p->fill = fill;
     }
 }
 

@@ -7,11 +7,13 @@
 #ifndef MELTICA_BUS_HOP_RING_H
 #define MELTICA_BUS_HOP_RING_H
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "hop_wire.h"
 #include "internal.h"
+#include "meltica/bus/hop.h"
 
 struct hop_slot { /* a sealed batch */
     uint64_t position;
@@ -45,7 +47,7 @@ struct hop_partition {
     int64_t gone_ns; /* began to be gathered, and left the ring unacknowledged; INT64_MAX: none */
     bool head_due;
     bool waiting; /* something is not acknowledged */
-    bool over;    /* more than half of the ring is not */
+    enum mlt_hop_fill fill;
     int64_t last_sent_ns;
     uint64_t elements, batches, bytes, repeats, repeated, overrun;
     uint64_t unacked_max;
@@ -68,10 +70,11 @@ struct mlt_hop_sender {
 
     atomic_bool known;   /* some receiver acknowledged once */
     atomic_uint waiting; /* partitions with something not acknowledged */
-    atomic_uint over;
+    atomic_uint filled;  /* partitions by fill: see hop_fill_of */
     atomic_llong last_ack_ns, waiting_since_ns;
 
     atomic_bool room_owed; /* somebody was told "congested" */
+    atomic_uint fill_owed; /* bit f: somebody was told that it is as full as mlt_hop_fill f */
     atomic_bool closing;   /* somebody waits until all is acknowledged */
     atomic_int waiters;
     pthread_mutex_t room_lock;
@@ -84,6 +87,30 @@ struct mlt_hop_sender {
 static inline bool hop_speaks_for(const struct mlt_hop_sender *s, uint32_t partition)
 {
     return (atomic_load_explicit(&s->mask, memory_order_relaxed) >> partition & 1) != 0;
+}
+
+/* `filled` counts the partitions that are at least as full as each mlt_hop_fill but ROOM, a byte
+ * each, so that one load tells of all. */
+#define HOP_FILL_BITS 8u
+static_assert(MLT_HOP_PARTITIONS_MAX < 1u << HOP_FILL_BITS, "a byte counts the partitions");
+
+/* What a partition that is as full adds to `filled`. */
+static inline unsigned hop_fill_weight(enum mlt_hop_fill fill)
+{
+    static const unsigned weights[] = { [MLT_HOP_ROOM] = 0,
+                                        [MLT_HOP_QUARTER] = 0x000001,
+                                        [MLT_HOP_THREE_EIGHTHS] = 0x000101,
+                                        [MLT_HOP_HALF] = 0x010101 };
+    return weights[fill];
+}
+
+static inline enum mlt_hop_fill hop_fill_of(const struct mlt_hop_sender *s)
+{
+    const unsigned filled = atomic_load(&s->filled);
+    return filled == 0                        ? MLT_HOP_ROOM
+           : filled >> 2 * HOP_FILL_BITS != 0 ? MLT_HOP_HALF
+           : filled >> HOP_FILL_BITS != 0     ? MLT_HOP_THREE_EIGHTHS
+                                              : MLT_HOP_QUARTER;
 }
 
 /* ---- the partition's lock is held ---- */

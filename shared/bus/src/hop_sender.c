@@ -37,7 +37,7 @@ static bool alive(const struct mlt_hop_sender *s)
 
 static bool congested(const struct mlt_hop_sender *s)
 {
-    return atomic_load(&s->over) > 0 && alive(s);
+    return hop_fill_of(s) == MLT_HOP_HALF && alive(s);
 }
 
 bool mlt_hop_congested(const struct mlt_hop_sender *sender)
@@ -49,6 +49,27 @@ bool mlt_hop_congested(const struct mlt_hop_sender *sender)
     struct mlt_hop_sender *s = (struct mlt_hop_sender *)(uintptr_t)sender;
     atomic_store(&s->room_owed, true);
     return congested(sender);
+}
+
+enum mlt_hop_fill mlt_hop_fill(const struct mlt_hop_sender *sender)
+{
+    enum mlt_hop_fill told = MLT_HOP_ROOM, fill = hop_fill_of(sender);
+    struct mlt_hop_sender *s = (struct mlt_hop_sender *)(uintptr_t)sender;
+    while (fill != told) { /* owed first, as congestion is */
+        told = fill;
+        if (told != MLT_HOP_ROOM) {
+            atomic_fetch_or(&s->fill_owed, 1u << told);
+        }
+        fill = hop_fill_of(s);
+    }
+    return told;
+}
+
+/* Of what somebody was told, what is not so any more. */
+static unsigned eased(const struct mlt_hop_sender *s)
+{
+    const unsigned owed = atomic_load(&s->fill_owed);
+    return owed == 0 ? 0 : owed & ~((2u << hop_fill_of(s)) - 1);
 }
 
 static void wake_waiters(struct mlt_hop_sender *s)
@@ -90,10 +111,15 @@ void mlt_hop_on_room(struct mlt_hop_sender *sender, void (*fn)(void *ctx), void 
 /* Loop thread: pays what is owed once there is room. */
 static void pay_room(struct mlt_hop_sender *s)
 {
-    if (!atomic_load(&s->room_owed) || congested(s)) {
+    const unsigned less = eased(s);
+    const bool room = atomic_load(&s->room_owed) && !congested(s);
+    if (less == 0 && !room) {
         return;
     }
-    atomic_store(&s->room_owed, false);
+    atomic_fetch_and(&s->fill_owed, ~less);
+    if (room) {
+        atomic_store(&s->room_owed, false);
+    }
     (void)pthread_mutex_lock(&s->room_lock);
     void (*fn)(void *ctx) = s->on_room;
     void *ctx = s->on_room_ctx;
@@ -137,6 +163,8 @@ static void on_ack(void *ctx, const struct mlt_bus_message *message)
         if (atomic_load(&s->room_owed) && !congested(s)) {
             wake_waiters(s);
             mlt_bus_want_flush(s->bus); /* on_room is called there */
+        } else if (eased(s) != 0) {
+            mlt_bus_want_flush(s->bus);
         }
     }
 }
@@ -445,7 +473,8 @@ void mlt_hop_sender_destroy(struct mlt_hop_sender *sender, int64_t flush_ns)
     atomic_fetch_sub(&sender->waiters, 1);
     (void)pthread_mutex_unlock(&sender->room_lock);
     if (in_time) {
-        mlt_bus_flush(sender->bus, deadline - mlt_clock_mono_ns());
+        (void)mlt_bus_flush_on(sender->bus, mlt_bus_generation(sender->bus),
+                               deadline - mlt_clock_mono_ns());
     }
     mlt_bus_remove_flusher(sender->bus, &sender->flusher);
     mlt_bus_remove_ticker(sender->bus, &sender->ticker);

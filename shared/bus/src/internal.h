@@ -50,6 +50,12 @@ void mlt_bus_want_flush(struct mlt_bus *bus);
  * buffer was written. */
 enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subject,
                                          struct mlt_slice payload);
+/* The same with the header traceparent, or NULL. */
+enum mlt_status mlt_bus_traced_in_flush(struct mlt_bus *bus, const char *subject,
+                                        struct mlt_slice payload, const char *traceparent);
+/* For flushers: something that should have left in this flush does not, as if it had found no room.
+ */
+void mlt_bus_flush_withhold(struct mlt_bus *bus);
 /* The same of a message with headers, which is copied and stays the caller's. */
 enum mlt_status mlt_bus_message_in_flush(struct mlt_bus *bus, natsMsg *message);
 /* A tick of the loop thread every 50 ms, for time-outs of the hops; same rules as flushers. */
@@ -67,8 +73,15 @@ bool mlt_bus_flush_complete(const struct mlt_bus *bus);
 void mlt_bus_flush_again_at(struct mlt_bus *bus, int64_t mono_ns);
 /* Messages that wait for the handler. Not under the lock of a connection. */
 size_t mlt_bus_subscription_pending(struct mlt_bus_subscription *subscription);
-/* Waits at most timeout_ns until what was published has reached the server. Not on the loop. */
-void mlt_bus_flush(struct mlt_bus *bus, int64_t timeout_ns);
+/* Waits at most timeout_ns until what was published on the connection of that generation has
+ * reached the server; true when it has. Not on the loop. */
+bool mlt_bus_flush_on(struct mlt_bus *bus, unsigned generation, int64_t timeout_ns);
+/* As mlt_bus_publish, and E_CLOSED where the connection is not that of that generation, also while
+ * it is made anew. traceparent: header of that name, NULL: none. The subject is valid, the payload
+ * not too long. */
+enum mlt_status mlt_bus_publish_on(struct mlt_bus *bus, unsigned generation, const char *subject,
+                                   struct mlt_slice payload, const char *traceparent);
+bool mlt_bus_is_data(const struct mlt_bus *bus);
 
 /* On the monotonic clock. The wait is false once deadline_mono_ns has passed. */
 void mlt_bus_cond_init(pthread_cond_t *cond);

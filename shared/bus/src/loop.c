@@ -187,16 +187,22 @@ static enum mlt_status room_in_flush(struct mlt_bus *bus)
     return MLT_OK;
 }
 
-enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subject,
-                                         struct mlt_slice payload)
+enum mlt_status mlt_bus_traced_in_flush(struct mlt_bus *bus, const char *subject,
+                                        struct mlt_slice payload, const char *traceparent)
 {
     enum mlt_status status = room_in_flush(bus);
     if (status == MLT_OK) {
-        status = mlt_bus_hand_over(bus, bus->link->nc, subject, payload);
+        status = mlt_bus_hand_over_traced(bus, bus->link->nc, subject, payload, traceparent);
     }
     /* No room, too big for this server, no memory: it has not left. */
     bus->loop.refused = bus->loop.refused || status != MLT_OK;
     return status;
+}
+
+enum mlt_status mlt_bus_publish_in_flush(struct mlt_bus *bus, const char *subject,
+                                         struct mlt_slice payload)
+{
+    return mlt_bus_traced_in_flush(bus, subject, payload, NULL);
 }
 
 /* Nothing is acknowledged to a hop for such a message, so that none waits for it. */
@@ -207,6 +213,11 @@ enum mlt_status mlt_bus_message_in_flush(struct mlt_bus *bus, natsMsg *message)
         status = mlt_bus_hand_over_message(bus, bus->link->nc, message);
     }
     return status;
+}
+
+void mlt_bus_flush_withhold(struct mlt_bus *bus)
+{
+    bus->loop.refused = true;
 }
 
 bool mlt_bus_flush_complete(const struct mlt_bus *bus)
@@ -287,6 +298,7 @@ static void try_connect(struct mlt_bus *bus)
         return;
     }
     link->nc = nc;
+    link->generation = atomic_load(&bus->generation);
     atomic_init(&link->refs, 1);
     (void)pthread_mutex_lock(&bus->state_lock);
     const bool again = bus->connections++ > 0;

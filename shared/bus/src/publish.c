@@ -79,33 +79,43 @@ static enum mlt_status lock_link(struct mlt_bus *bus)
     return status;
 }
 
-/* traceparent NULL: none. */
 static enum mlt_status publish_checked(struct mlt_bus *bus, const char *subject,
-                                       struct mlt_slice payload, const char *traceparent)
+                                       struct mlt_slice payload)
 {
     enum mlt_status status = lock_link(bus);
     if (status == MLT_OK) {
-        status = traceparent == NULL
-                     ? mlt_bus_hand_over(bus, bus->link->nc, subject, payload)
-                     : mlt_bus_hand_over_traced(bus, bus->link->nc, subject, payload, traceparent);
+        status = mlt_bus_hand_over(bus, bus->link->nc, subject, payload);
         (void)pthread_rwlock_unlock(&bus->link_lock);
     }
+    return status;
+}
+
+enum mlt_status mlt_bus_publish_on(struct mlt_bus *bus, unsigned generation, const char *subject,
+                                   struct mlt_slice payload, const char *traceparent)
+{
+    enum mlt_status status = lock_link(bus);
+    if (status != MLT_OK) {
+        return status;
+    }
+    status = bus->link->generation == generation
+                 ? mlt_bus_hand_over_traced(bus, bus->link->nc, subject, payload, traceparent)
+                 : MLT_E_CLOSED;
+    (void)pthread_rwlock_unlock(&bus->link_lock);
     return status;
 }
 
 enum mlt_status mlt_bus_publish(struct mlt_bus *bus, const char *subject, struct mlt_slice payload)
 {
     const enum mlt_status status = checked(subject, payload);
-    return status == MLT_OK ? publish_checked(bus, subject, payload, NULL) : status;
+    return status == MLT_OK ? publish_checked(bus, subject, payload) : status;
 }
 
-static enum mlt_status publish_wait(struct mlt_bus *bus, const char *subject,
-                                    struct mlt_slice payload, const char *traceparent,
-                                    int64_t deadline_mono_ns)
+enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
+                                     struct mlt_slice payload, int64_t deadline_mono_ns)
 {
     enum mlt_status status = checked(subject, payload);
     if (status == MLT_OK) {
-        status = publish_checked(bus, subject, payload, traceparent);
+        status = publish_checked(bus, subject, payload);
     }
     if (status != MLT_E_FULL && status != MLT_E_CLOSED) {
         return status;
@@ -117,7 +127,7 @@ static enum mlt_status publish_wait(struct mlt_bus *bus, const char *subject,
            !atomic_load(&bus->destroying)) {
         const uint64_t turn = bus->room_turn;
         (void)pthread_mutex_unlock(&bus->room_lock);
-        status = publish_checked(bus, subject, payload, traceparent);
+        status = publish_checked(bus, subject, payload);
         (void)pthread_mutex_lock(&bus->room_lock);
         while ((status == MLT_E_FULL || status == MLT_E_CLOSED) && in_time &&
                turn == bus->room_turn && !atomic_load(&bus->destroying)) {
@@ -133,19 +143,6 @@ static enum mlt_status publish_wait(struct mlt_bus *bus, const char *subject,
     return status;
 }
 
-enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
-                                     struct mlt_slice payload, int64_t deadline_mono_ns)
-{
-    return publish_wait(bus, subject, payload, NULL, deadline_mono_ns);
-}
-
-enum mlt_status mlt_bus_publish_traced(struct mlt_bus *bus, const char *subject,
-                                       struct mlt_slice payload, const char *traceparent,
-                                       int64_t deadline_mono_ns)
-{
-    return publish_wait(bus, subject, payload, traceparent, deadline_mono_ns);
-}
-
 /* ---- requests ---- */
 
 enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt_slice payload,
@@ -153,7 +150,7 @@ enum mlt_status mlt_bus_reply(struct mlt_bus *bus, const char *reply, struct mlt
 {
     enum mlt_status status = checked(reply, payload);
     if (status != MLT_OK || error_code <= 0) {
-        return status != MLT_OK ? status : publish_checked(bus, reply, payload, NULL);
+        return status != MLT_OK ? status : publish_checked(bus, reply, payload);
     }
     char code[16];
     natsMsg *msg = NULL;

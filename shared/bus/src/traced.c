@@ -7,6 +7,9 @@ enum mlt_status mlt_bus_hand_over_traced(struct mlt_bus *bus, natsConnection *nc
                                          const char *subject, struct mlt_slice payload,
                                          const char *traceparent)
 {
+    if (traceparent == NULL) {
+        return mlt_bus_hand_over(bus, nc, subject, payload);
+    }
     natsMsg *msg = NULL;
     natsStatus s =
         natsMsg_Create(&msg, subject, NULL, (const char *)payload.data, (int)payload.len);

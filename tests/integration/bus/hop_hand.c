@@ -150,6 +150,7 @@ void hand_init(const char *url)
     (void)pthread_condattr_destroy(&attributes);
     ear.count = ear.read = 0;
     assert_int_equal(mlt_bus_connect(&options, &hand, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(hand, WAIT_NS), MLT_OK);
 }
 
 struct mlt_bus *hand_bus(void)

@@ -28,8 +28,7 @@ int free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* Reads the server's log until it says that. */
-static void wait_said(struct nats_server *server, const char *words)
+void nats_server_wait_said(struct nats_server *server, const char *words)
 {
     char log[16384];
     size_t used = 0;
@@ -70,7 +69,7 @@ void nats_server_start(struct nats_server *server)
     (void)close(fds[1]);
     server->pid = pid;
     server->log_fd = fds[0];
-    wait_said(server, "Server is ready");
+    nats_server_wait_said(server, "Server is ready");
 }
 
 static void write_config(const struct nats_server *server, const char *extra)
@@ -86,7 +85,7 @@ void nats_server_reload(struct nats_server *server, const char *extra)
 {
     write_config(server, extra);
     assert_int_equal(kill(server->pid, SIGHUP), 0);
-    wait_said(server, "Reloaded server configuration");
+    nats_server_wait_said(server, "Reloaded server configuration");
 }
 
 void nats_server_init(struct nats_server *server, const char *extra)

@@ -18,6 +18,9 @@ void nats_server_init(struct nats_server *server, const char *extra);
 void nats_server_reload(struct nats_server *server, const char *extra);
 void nats_server_start(struct nats_server *server); /* again, on the same port */
 void nats_server_kill(struct nats_server *server);  /* -9 */
+/* Reads on in the server's log until it says that, behind what was read before; fails the test
+ * after 10 s without a word. */
+void nats_server_wait_said(struct nats_server *server, const char *words);
 void nats_server_fini(struct nats_server *server);
 
 /* For a group of tests that share one: set-up and tear-down of cmocka_run_group_tests. */

@@ -134,6 +134,9 @@ static struct mlt_bus *connect_to(const char *url, enum mlt_bus_kind kind, struc
     if (mlt_bus_connect(&options, &bus, &err) != MLT_OK) {
         fail_msg("connect: %s", err.text);
     }
+    if (server.pid > 0) { /* it may have taken its time */
+        assert_int_equal(mlt_bus_wait_connected(bus, WAIT_NS), MLT_OK);
+    }
     return bus;
 }
 
@@ -215,8 +218,8 @@ static void test_round_trip_batches(void **state)
     inbox_fini(&inbox);
 }
 
-/* Publishes `bytes` again and again for 100 ms; how many spacings passed, and the writes in them.
- */
+/* Publishes `bytes` again and again for 100 ms, and on a busy machine until some were written; how
+ * many spacings passed, and the writes in them. */
 static uint64_t writes_of(struct mlt_slice bytes, uint64_t *spacings)
 {
     struct mlt_bus_stats before, after;
@@ -225,10 +228,14 @@ static uint64_t writes_of(struct mlt_slice bytes, uint64_t *spacings)
     mlt_bus_get_stats(bus, &before);
     const int64_t start = mlt_clock_mono_ns();
     int64_t elapsed = 0;
-    for (uint64_t i = 0; elapsed < 100 * MLT_NS_PER_MS; i++) {
+    after = before;
+    for (uint64_t i = 0;
+         elapsed < 100 * MLT_NS_PER_MS || (after.writes - before.writes <= 5 && elapsed < WAIT_NS);
+         i++) {
         /* Not too much: a full socket would add writes that no spacing holds back. */
         if (i % 4096 == 0) {
             assert_int_equal(mlt_bus_publish(bus, "t.spacing", bytes), MLT_OK);
+            mlt_bus_get_stats(bus, &after);
         }
         elapsed = mlt_clock_mono_ns() - start;
     }
@@ -348,7 +355,7 @@ static void request_on(enum mlt_bus_kind kind)
     assert_int_equal(
         mlt_bus_request(asks, "t.nobody", MLT_SLICE_LITERAL("x"), WAIT_NS, &answer, &err),
         MLT_E_UNAVAILABLE);
-    assert_true(mlt_clock_mono_ns() - before < MLT_NS_PER_S);
+    assert_true(mlt_clock_mono_ns() - before < WAIT_NS / 2);
     assert_int_equal(inbox.out_of_order, 0);
     mlt_bus_unsubscribe(sub);
     mlt_bus_destroy(asks, MLT_NS_PER_S);
@@ -389,6 +396,7 @@ static struct mlt_bus *connect_small(const char *url)
         .kind = MLT_BUS_DATA, .url = url, .name = "small", .buffered_bytes_max = 64 << 10
     };
     assert_int_equal(mlt_bus_connect(&options, &bus, &err), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(bus, WAIT_NS), MLT_OK);
     return bus;
 }
 
@@ -406,7 +414,7 @@ static void test_full_and_waiting(void **state)
     uint64_t taken = 0;
     const int64_t start = mlt_clock_mono_ns();
     while ((status = mlt_bus_publish_wait(bus, "t.cap", mlt_slice_of(block, sizeof block),
-                                          mlt_clock_mono_ns() + 100 * MLT_NS_PER_MS)) == MLT_OK) {
+                                          mlt_clock_mono_ns() + 500 * MLT_NS_PER_MS)) == MLT_OK) {
         taken++;
     }
     assert_int_equal(status, MLT_E_FULL);
@@ -419,7 +427,11 @@ static void test_full_and_waiting(void **state)
     assert_int_equal(kill(server.pid, SIGCONT), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(waiter.status, MLT_OK);
-    assert_true(mlt_clock_mono_ns() - start < 2 * MLT_NS_PER_S); /* before the write deadline */
+    mlt_bus_get_stats(bus, &stats);
+    if (mlt_clock_mono_ns() - start < 2 * MLT_NS_PER_S) { /* before the write deadline */
+        assert_int_equal(stats.disconnects, 0);
+    }
+    assert_int_equal(mlt_bus_wait_connected(bus, WAIT_NS), MLT_OK);
     assert_true(mlt_bus_rtt_ns(bus) > 0);
     mlt_bus_destroy(bus, MLT_NS_PER_S);
 }
@@ -433,15 +445,14 @@ static void test_write_deadline(void **state)
     inbox_init(&inbox);
     struct mlt_bus *bus = connect_to(server.url, MLT_BUS_DATA, &inbox);
     await_state(&inbox, true);
+    const int64_t start = mlt_clock_mono_ns();
     assert_int_equal(kill(server.pid, SIGSTOP), 0);
     /* Until the kernel's buffers are full too. */
     while (mlt_bus_publish_wait(bus, "t.cap", mlt_slice_of(block, sizeof block),
-                                mlt_clock_mono_ns() + 100 * MLT_NS_PER_MS) == MLT_OK) {
+                                mlt_clock_mono_ns() + 500 * MLT_NS_PER_MS) == MLT_OK) {
     }
-    const int64_t start = mlt_clock_mono_ns();
     await_state(&inbox, false);
-    const int64_t waited = mlt_clock_mono_ns() - start;
-    assert_true(waited > MLT_NS_PER_S && waited < 4 * MLT_NS_PER_S);
+    assert_true(mlt_clock_mono_ns() - start > MLT_NS_PER_S);
     /* Waiting for room is waiting for a connection now, and ends with the bus. */
     pthread_t thread;
     struct waiter waiter = { .bus = bus, .deadline_ns = mlt_clock_mono_ns() + WAIT_NS };

@@ -256,7 +256,7 @@ static void test_answers_come_once_they_may(void **state)
         assert_int_equal(mlt_bus_subscribe(all, &options, answer, NULL, &sub, &err), MLT_OK);
         assert_true(mlt_bus_rtt_ns(all) > 0); /* it is there before it is asked */
         assert_false(is_answered());
-        assert_true(is_deaf());
+        wait_for(is_deaf, "the refusal of answers");
         change_rights("\"a\"", "_INBOX.>");
         wait_for(is_answered, "an answer");
         assert_false(is_deaf());

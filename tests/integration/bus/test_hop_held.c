@@ -54,14 +54,34 @@ static void speak(struct mlt_hop_sender *sender, uint64_t epoch, int64_t from_ns
     assert_int_equal(mlt_hop_sender_speak(sender, P, epoch, from_ns, covered), MLT_OK);
 }
 
-/* Until all that the sender sent of P is acknowledged. */
-static void await_acked(struct mlt_hop_sender *sender)
+/* Until all that the sender sent of the partition is acknowledged. */
+static void await_acked_of(struct mlt_hop_sender *sender, uint32_t partition)
 {
     const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
-    while (mlt_hop_sender_unacked_since(sender, P) != INT64_MAX) {
+    while (mlt_hop_sender_unacked_since(sender, partition) != INT64_MAX) {
         assert_true(mlt_bus_rtt_ns(near_bus) > 0 && mlt_bus_rtt_ns(far_bus) > 0);
         assert_true(mlt_clock_mono_ns() < deadline);
     }
+}
+
+static void await_acked(struct mlt_hop_sender *sender)
+{
+    await_acked_of(sender, P);
+}
+
+static void await_next(uint32_t partition, uint64_t number)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + WAIT_NS;
+    const struct timespec until = { .tv_sec = until_ns / MLT_NS_PER_S,
+                                    .tv_nsec = until_ns % MLT_NS_PER_S };
+    int rc = 0;
+    (void)pthread_mutex_lock(&far.lock);
+    while (far.next[partition] < number && rc == 0) {
+        rc = pthread_cond_timedwait(&far.changed, &far.lock, &until);
+    }
+    const uint64_t reached = far.next[partition];
+    (void)pthread_mutex_unlock(&far.lock);
+    assert_int_equal(reached, number);
 }
 
 static void await_epoch(uint64_t epoch)
@@ -277,6 +297,7 @@ static void test_a_receiver_that_starts_in_between(void **state)
 {
     (void)state;
     begin();
+    await_acked(first); /* or it would be asked for its ten, too */
     mlt_hop_receiver_destroy(receiver);
     receiver = NULL;
     speak(second, 2, at[8], true);
@@ -339,7 +360,8 @@ static void test_the_words_of_who_speaks_after_holding(void **state)
     say_ack("meltica.int.ack.a", P, SECOND, 1);
     assert_true(mlt_bus_rtt_ns(hand_bus()) > 0 && mlt_bus_rtt_ns(near_bus) > 0);
     forget();
-    hop = hop_heard(SUBJECT ".00");
+    while (((hop = hop_heard(SUBJECT ".00")).flags & MLT_HOP_HEAD) == 0) { /* of the repeat */
+    }
     assert_int_equal(hop.flags, MLT_HOP_COVERS | MLT_HOP_HEAD);
     assert_int_equal(hop.resume, oldest);
     assert_in_range(mlt_hop_sender_unacked_since(second, P), at[4], at[5]);
@@ -358,8 +380,9 @@ static void test_the_words_of_who_speaks_after_holding(void **state)
     }
     test_put(second, P, 6);
     speak(second, 11, 0, false);
-    hop = hop_heard(SUBJECT ".00");
-    assert_int_equal(hop.epoch, 11);
+    do { /* what it had said before it was held may be heard only now */
+        hop = hop_heard(SUBJECT ".00");
+    } while (hop.epoch != 11);
     assert_int_equal(hop.number, last + 1);
     assert_int_equal(hop.flags, MLT_HOP_LOST);
     mlt_hop_sender_get_stats(second, &stats);
@@ -420,7 +443,7 @@ static void test_nobody_waits_for_what_is_held(void **state)
     receiver = far_receiver(&far, far_bus, "b", "a", SUBJECT);
     second = sender_of(SECOND, 1, 1u << P, 0);
     test_put(second, OTHER, 0);
-    assert_true(far_await_elements(&far, 1)); /* a receiver is there */
+    await_acked_of(second, OTHER); /* a receiver is there, and it is known */
     put(second, NULL, 0, 25);
     assert_false(mlt_hop_congested(second));
     /* Said, it is what anybody has to wait for; held again, it is not. */
@@ -437,7 +460,7 @@ static void test_nobody_waits_for_what_is_held(void **state)
     mlt_hop_sender_destroy(second, WAIT_NS);
     second = NULL;
     assert_true(mlt_clock_mono_ns() - start < WAIT_NS / 2);
-    assert_int_equal(far.next[OTHER], 2); /* but for what is spoken for it does */
+    await_next(OTHER, 2); /* but for what is spoken for it does */
 }
 
 static void test_since_when_something_is_not_acknowledged(void **state)

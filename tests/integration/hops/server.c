@@ -222,6 +222,8 @@ enum { RELAY_CUT = 1, RELAY_MEND = 1 << 10, RELAY_END = 1 << 20 };
 
 struct line {
     int a, b;
+    char tail[RELAY_TEXT_BYTES_MAX]; /* of what was swallowed: the text may be in two reads */
+    size_t tail_len;
 };
 
 static void close_line(struct line *line)
@@ -245,13 +247,39 @@ static bool pump(int from, int to)
     return got > 0;
 }
 
+/* From the client; the other way all goes on. */
+static bool swallow(struct relay *relay, struct line *line)
+{
+    char bytes[RELAY_TEXT_BYTES_MAX + 16384];
+    const size_t text_len = strlen(relay->text);
+    memcpy(bytes, line->tail, line->tail_len);
+    const ssize_t got = read(line->a, bytes + line->tail_len, 16384);
+    if (got <= 0) {
+        return false;
+    }
+    const size_t len = line->tail_len + (size_t)got;
+    uint64_t found = 0;
+    for (size_t i = 0; i + text_len <= len; i++) {
+        found += memcmp(bytes + i, relay->text, text_len) == 0;
+    }
+    line->tail_len = len < text_len - 1 ? len : text_len - 1;
+    memcpy(line->tail, bytes + len - line->tail_len, line->tail_len);
+    latch_add(&relay->swallowed, found);
+    return true;
+}
+
+static bool from_client(struct relay *relay, struct line *line)
+{
+    return atomic_load(&relay->swallowing) ? swallow(relay, line) : pump(line->a, line->b);
+}
+
 static void relay_accept(struct relay *relay, struct line *lines, bool cut)
 {
     const int a = accept(relay->listen_fd, NULL, NULL);
     const int b = cut ? -1 : dial(relay->target_port);
     for (int i = 0; b >= 0 && i < RELAY_LINES_MAX; i++) {
         if (lines[i].a < 0) {
-            lines[i] = (struct line){ a, b };
+            lines[i] = (struct line){ .a = a, .b = b };
             return;
         }
     }
@@ -277,16 +305,24 @@ static void *relay_run(void *arg)
         }
         (void)poll(p, 2 + 2 * RELAY_LINES_MAX, -1);
         uint64_t command = 0;
+        bool cut_now = false;
         if (p[0].revents != 0) {
             (void)!read(relay->command_fd, &command, sizeof command);
-            cut = (command & RELAY_CUT) != 0 || (cut && (command & RELAY_MEND) == 0);
+            cut_now = (command & RELAY_CUT) != 0; /* a mend may have come with it */
+            cut = (cut || cut_now) && (command & RELAY_MEND) == 0;
+            if (cut_now) {
+                atomic_store(&relay->swallowing, false);
+            }
         }
         for (int i = 0; i < RELAY_LINES_MAX; i++) {
-            if (lines[i].a >= 0 && (cut || command >= RELAY_END ||
-                                    (p[2 + 2 * i].revents != 0 && !pump(lines[i].a, lines[i].b)) ||
+            if (lines[i].a >= 0 && (cut || cut_now || command >= RELAY_END ||
+                                    (p[2 + 2 * i].revents != 0 && !from_client(relay, &lines[i])) ||
                                     (p[3 + 2 * i].revents != 0 && !pump(lines[i].b, lines[i].a)))) {
                 close_line(&lines[i]);
             }
+        }
+        if (cut_now) {
+            latch_add(&relay->cuts, 1);
         }
         if (command >= RELAY_END) {
             return NULL;
@@ -304,6 +340,8 @@ void relay_start(struct relay *relay, int target_port)
     assert_int_equal(listen(relay->listen_fd, 8), 0);
     relay->command_fd = eventfd(0, EFD_CLOEXEC);
     (void)snprintf(relay->url, sizeof relay->url, "nats://127.0.0.1:%d", relay->port);
+    latch_init(&relay->swallowed);
+    latch_init(&relay->cuts);
     assert_int_equal(pthread_create(&relay->thread, NULL, relay_run, relay), 0);
 }
 
@@ -312,9 +350,20 @@ static void relay_command(struct relay *relay, uint64_t command)
     assert_int_equal(write(relay->command_fd, &command, sizeof command), sizeof command);
 }
 
+void relay_swallow(struct relay *relay, const char *text)
+{
+    assert_true(strlen(text) < sizeof relay->text);
+    (void)snprintf(relay->text, sizeof relay->text, "%s", text);
+    atomic_store(&relay->swallowing, true);
+}
+
 void relay_cut(struct relay *relay)
 {
+    (void)pthread_mutex_lock(&relay->cuts.mutex);
+    const uint64_t before = relay->cuts.count;
+    (void)pthread_mutex_unlock(&relay->cuts.mutex);
     relay_command(relay, RELAY_CUT);
+    assert_true(latch_wait(&relay->cuts, before + 1, 20 * MLT_NS_PER_S));
 }
 
 void relay_mend(struct relay *relay)

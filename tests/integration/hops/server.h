@@ -7,6 +7,7 @@
 #include "mlt_test.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct server {
@@ -37,16 +38,6 @@ struct mlt_bus *url_connect(const char *url, const char *user);
 void raw_client(const struct server *server, const char *lines, const char *until, int count,
                 char *out, size_t size);
 
-struct relay {
-    pthread_t thread;
-    int listen_fd, command_fd, port, target_port;
-    char url[64];
-};
-void relay_start(struct relay *relay, int target_port);
-void relay_cut(struct relay *relay); /* ends every connection, refuses new ones */
-void relay_mend(struct relay *relay);
-void relay_end(struct relay *relay);
-
 /* A flag that tests wait for. */
 struct latch {
     pthread_mutex_t mutex;
@@ -57,5 +48,25 @@ void latch_init(struct latch *latch);
 void latch_add(struct latch *latch, uint64_t n);
 /* False when the count does not reach n in time. */
 bool latch_wait(struct latch *latch, uint64_t n, int64_t timeout_ns);
+
+#define RELAY_TEXT_BYTES_MAX 32u
+
+struct relay {
+    pthread_t thread;
+    int listen_fd, command_fd, port, target_port;
+    char url[64];
+    atomic_bool swallowing;
+    char text[RELAY_TEXT_BYTES_MAX]; /* that is counted in what it swallows */
+    struct latch swallowed;
+    struct latch cuts;
+};
+void relay_start(struct relay *relay, int target_port);
+/* From now on what the clients send goes nowhere, until relay_cut; `swallowed` counts how often
+ * `text` was in it. */
+void relay_swallow(struct relay *relay, const char *text);
+/* Ends every connection and refuses new ones; they are ended when it returns. */
+void relay_cut(struct relay *relay);
+void relay_mend(struct relay *relay);
+void relay_end(struct relay *relay);
 
 #endif

@@ -207,7 +207,7 @@ static void test_without_jetstream_it_is_unavailable(void **state)
     const int64_t begin = mlt_clock_mono_ns();
     assert_int_equal(mlt_claims_create(i.store, &options, i.epochs, &i.claims, &err),
                      MLT_E_UNAVAILABLE);
-    assert_true(mlt_clock_mono_ns() - begin < MLT_NS_PER_S);
+    assert_true(mlt_clock_mono_ns() - begin < 5 * MLT_NS_PER_S); /* once, not for each slot */
     assert_int_equal(err.status, MLT_E_UNAVAILABLE);
     assert_null(i.claims);
     struct mlt_claims_options bad = options;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "hop_support.h"
+#include "meltica/bus/outbox.h"
 #include "meltica/bus/store.h"
 
 #define ROUNDS 200u
@@ -144,13 +145,14 @@ static bool await_messages(uint64_t count)
     return here;
 }
 
-static void publish(struct mlt_journal *journal, unsigned count, size_t bytes)
+static void publish(struct mlt_outbox *outbox, struct mlt_journal *journal, unsigned count,
+                    size_t bytes)
 {
     static uint8_t event[LARGE_BYTES];
     for (unsigned i = 0; i < count; i++) {
         const struct mlt_slice payload = mlt_slice_of(event, bytes);
         const int64_t until = mlt_clock_mono_ns() + WAIT_NS;
-        assert_int_equal(mlt_bus_publish_wait(near_bus, "meltica.data.BTC-USDT", payload, until),
+        assert_int_equal(mlt_outbox_publish(outbox, "meltica.data.BTC-USDT", payload, NULL, until),
                          MLT_OK);
         assert_true(mlt_journal_append(journal, i % PARTITIONS, payload));
     }
@@ -162,29 +164,33 @@ static void test_publish_and_journal_allocate_nothing_for_a_message(void **state
     (void)state;
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_journal *journal = NULL;
+    struct mlt_outbox *outbox = NULL;
     struct mlt_bus_subscription *subscription = NULL;
     const struct mlt_journal_options options = { .bus = { .url = server.url, .name = "journal" },
                                                  .provision_replicas = 1,
                                                  .partitions = PARTITIONS };
+    const struct mlt_outbox_options outbox_options = { .bytes = 0 };
     const struct mlt_bus_subscribe_options all = { .subject = "meltica.>" };
     uint64_t count = 0;
     assert_int_equal(mlt_bus_subscribe(far_bus, &all, on_message, NULL, &subscription, &err),
                      MLT_OK);
     assert_true(mlt_bus_rtt_ns(far_bus) > 0); /* the server knows of it */
+    assert_int_equal(mlt_outbox_create(near_bus, &outbox_options, &outbox, &err), MLT_OK);
     if (mlt_journal_create(&options, &journal, &err) != MLT_OK) {
         fail_msg("%s", err.text);
     }
     for (unsigned burst = 0; burst < BURSTS; burst++) {
-        publish(journal, BURST_EVENTS, LARGE_BYTES);
+        publish(outbox, journal, BURST_EVENTS, LARGE_BYTES);
         assert_true(await_messages(count += BURST_EVENTS));
     }
     const size_t before = atomic_load(&allocations);
     for (unsigned round = 0; round < ROUNDS; round++) {
-        publish(journal, ROUND_ELEMENTS, 100);
+        publish(outbox, journal, ROUND_ELEMENTS, 100);
         assert_true(await_messages(count += ROUND_ELEMENTS));
     }
     assert_int_equal(atomic_load(&allocations), before);
     mlt_journal_destroy(journal, MLT_NS_PER_S);
+    mlt_outbox_destroy(outbox);
     mlt_bus_unsubscribe(subscription);
 }
 

@@ -9,8 +9,11 @@
 #include "meltica/bus/store.h"
 
 #define KEYS 200u
-#define WAIT_NS (5 * MLT_NS_PER_S)
-#define CALL_NS (100 * MLT_NS_PER_MS)       /* of a call that does not wait, on a busy machine */
+#define WAIT_NS (20 * MLT_NS_PER_S)
+/* For tests of other things than the time that a writer waits: a busy server is no fault of its. */
+#define PATIENT_NS (10 * MLT_NS_PER_S)
+#define HANGS_NS (2 * MLT_NS_PER_S)         /* a server that answers again is in time by that */
+#define CALL_NS (1500 * MLT_NS_PER_MS)      /* of a call that does not wait, on a busy machine */
 #define FIRST UINT64_C(1785000000123456789) /* revisions as of a time in ns */
 
 /* What became of one put. */
@@ -38,8 +41,9 @@ static void on_answer(void *ctx, const struct mlt_kv_answer *answer)
     latch_add(&rig->answered, 1);
 }
 
+/* answer_ns: 0 is the writer's own, MLT_KV_ANSWER_NS. */
 static void rig_open(struct rig *rig, const struct server *at, const char *bucket,
-                     uint32_t in_flight_max, size_t bytes_max)
+                     int64_t answer_ns, uint32_t in_flight_max, size_t bytes_max)
 {
     *rig = (struct rig){ 0 };
     latch_init(&rig->answered);
@@ -49,6 +53,7 @@ static void rig_open(struct rig *rig, const struct server *at, const char *bucke
     const struct mlt_kv_writer_options options = { .bucket = bucket,
                                                    .on_answer = on_answer,
                                                    .ctx = rig,
+                                                   .answer_ns = answer_ns,
                                                    .in_flight_max = in_flight_max,
                                                    .bytes_max = bytes_max };
     struct mlt_error err = MLT_ERROR_INIT;
@@ -129,11 +134,11 @@ static void test_revisions_follow_and_another_one_is_a_conflict(void **state)
     (void)state;
     struct rig rig;
     struct put first, second, third;
-    rig_open(&rig, &server, "cas", 0, 0);
+    rig_open(&rig, &server, "cas", PATIENT_NS, 0, 0);
     ensure(&rig, "cas");
     assert_int_equal(put_and_wait(&rig, &first, "a.b", "one", 0), MLT_KV_WRITTEN);
     assert_true(first.answer.revision == FIRST);
-    assert_true(first.answer.duration_ns > 0 && first.answer.duration_ns < MLT_KV_ANSWER_NS);
+    assert_true(first.answer.duration_ns > 0 && first.answer.duration_ns < PATIENT_NS);
     assert_int_equal(put_and_wait(&rig, &second, "a.b", "two", FIRST), MLT_KV_WRITTEN);
     assert_true(second.answer.revision == FIRST + 1);
     assert_value(&rig, "cas", "a.b", "two", FIRST + 1);
@@ -172,8 +177,8 @@ static void test_of_two_writers_the_older_is_refused_on_every_key(void **state)
     static struct put old_puts[KEYS], new_puts[KEYS];
     uint64_t revisions[KEYS];
     struct rig old_one, new_one;
-    rig_open(&old_one, &server, "owners", 0, 0);
-    rig_open(&new_one, &server, "owners", 0, 0);
+    rig_open(&old_one, &server, "owners", PATIENT_NS, 0, 0);
+    rig_open(&new_one, &server, "owners", PATIENT_NS, 0, 0);
     ensure(&old_one, "owners");
     put_keys(&old_one, old_puts, "old", NULL);
     for (unsigned i = 0; i < KEYS; i++) { /* all in flight at once, in order */
@@ -200,10 +205,10 @@ static void test_lost_bucket_is_unavailable_and_written_again_with_expect_none(v
     (void)state;
     struct rig rig;
     struct put one;
-    rig_open(&rig, &server, "lost", 0, 0);
+    rig_open(&rig, &server, "lost", HANGS_NS, 0, 0);
     assert_int_equal(put_and_wait(&rig, &one, "k", "v", 0), MLT_KV_UNAVAILABLE);
     assert_int_equal(one.answer.code, 503);
-    assert_true(one.answer.duration_ns < MLT_KV_ANSWER_NS);
+    assert_true(one.answer.duration_ns < HANGS_NS);
     ensure(&rig, "lost");
     assert_int_equal(put_and_wait(&rig, &one, "k", "v", 0), MLT_KV_WRITTEN);
     const uint64_t before = one.answer.revision;
@@ -236,7 +241,7 @@ static void test_puts_of_one_moment_leave_in_few_writes(void **state)
     (void)state;
     static struct put puts[KEYS];
     struct rig rig;
-    rig_open(&rig, &server, "together", 0, 0);
+    rig_open(&rig, &server, "together", PATIENT_NS, 0, 0);
     ensure(&rig, "together");
     struct mlt_bus_stats before, after;
     mlt_bus_get_stats(rig.data, &before);
@@ -255,13 +260,13 @@ static void test_server_that_hangs_times_out_and_may_have_written_all_the_same(v
     (void)state;
     struct rig rig;
     struct put one;
-    rig_open(&rig, &server, "hangs", 0, 0);
+    rig_open(&rig, &server, "hangs", HANGS_NS, 0, 0);
     ensure(&rig, "hangs");
     server_pause(&server);
     assert_int_equal(put_and_wait(&rig, &one, "k", "v", 0), MLT_KV_TIMEOUT);
     server_resume(&server);
-    assert_true(one.answer.duration_ns >= MLT_KV_ANSWER_NS);
-    assert_true(one.answer.duration_ns < 3 * MLT_KV_ANSWER_NS);
+    assert_true(one.answer.duration_ns >= HANGS_NS);
+    assert_true(one.answer.duration_ns < WAIT_NS);
     /* In order after it: so the late answer was there before this one's. */
     struct put two;
     assert_int_equal(put_and_wait(&rig, &two, "other", "v", 0), MLT_KV_WRITTEN);
@@ -283,7 +288,7 @@ static void test_full_socket_neither_holds_the_caller_nor_the_time_out(void **st
     static char value[VALUE_BYTES];
     memset(value, 'v', sizeof value);
     struct rig rig;
-    rig_open(&rig, &server, "stuck", 0, (size_t)PUTS * VALUE_BYTES);
+    rig_open(&rig, &server, "stuck", 0, 0, (size_t)PUTS * VALUE_BYTES);
     ensure(&rig, "stuck");
     server_pause(&server);
     int64_t slowest = 0;
@@ -305,7 +310,8 @@ static void test_full_socket_neither_holds_the_caller_nor_the_time_out(void **st
     for (unsigned i = 0; i < PUTS; i++) {
         assert_int_equal(puts[i].answers, 1);
         assert_int_equal(puts[i].answer.outcome, MLT_KV_TIMEOUT);
-        assert_true(puts[i].answer.duration_ns < 2 * MLT_KV_ANSWER_NS);
+        assert_true(puts[i].answer.duration_ns >= MLT_KV_ANSWER_NS);
+        assert_true(puts[i].answer.duration_ns < 9 * MLT_KV_ANSWER_NS);
     }
     rig_close(&rig);
 }
@@ -315,7 +321,7 @@ static void test_limits_refuse_and_the_end_answers_what_waits(void **state)
     (void)state;
     struct rig rig;
     struct put puts[4], refused;
-    rig_open(&rig, &server, "limits", 4, 64);
+    rig_open(&rig, &server, "limits", PATIENT_NS, 4, 64);
     ensure(&rig, "limits");
     static const char *const bad[] = { "", "a..b", "a b", "k.*", "_kvx", NULL };
     for (unsigned i = 0; bad[i] != NULL; i++) {
@@ -394,7 +400,7 @@ static void test_every_answer_has_one_outcome_and_without_jetstream_it_is_away(v
     struct rig rig;
     struct put one;
     server_start(&plain, false, "");
-    rig_open(&rig, &plain, "odd", 0, 0);
+    rig_open(&rig, &plain, "odd", PATIENT_NS, 0, 0);
     assert_int_equal(put_and_wait(&rig, &one, "k", "v", 0), MLT_KV_UNAVAILABLE);
     assert_int_equal(one.answer.code, 503);
     struct teller teller = { .bus = server_connect(&plain, NULL) };

@@ -97,7 +97,7 @@ static enum mlt_status ask(const char *subject, const char *payload, char *out, 
     struct mlt_buf answer;
     mlt_buf_init(&answer, size - 1);
     const enum mlt_status status = mlt_bus_request(other_bus, subject, mlt_slice_of_string(payload),
-                                                   2 * MLT_NS_PER_S, &answer, err);
+                                                   10 * MLT_NS_PER_S, &answer, err);
     (void)snprintf(out, size, "%.*s", MLT_SLICE_FMT(mlt_buf_view(&answer)));
     mlt_buf_fini(&answer);
     return status;

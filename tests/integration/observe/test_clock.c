@@ -59,9 +59,11 @@ struct clock {
 static bool is_known(void *ctx)
 {
     struct clock *clock = ctx;
-    return value_of("adapter", "meltica_adapter_clock_offset_seconds", &clock->offset_ns) &&
-           value_of("adapter", "meltica_adapter_clock_uncertainty_seconds",
+    /* Of two pages, since it may be measured anew between: the older uncertainty is the larger one.
+     */
+    return value_of("adapter", "meltica_adapter_clock_uncertainty_seconds",
                     &clock->uncertainty_ns) &&
+           value_of("adapter", "meltica_adapter_clock_offset_seconds", &clock->offset_ns) &&
            clock->uncertainty_ns < 100 * MLT_NS_PER_MS &&
            mlt_stack_metric(&stack, "data-bus", "meltica_exchange_to_publish_seconds_count", "") >
                300;

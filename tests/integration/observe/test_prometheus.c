@@ -101,8 +101,26 @@ static void command(const char *subject, const char *request)
         mlt_buf_clear(&answer);
         status = mlt_bus_request(consumer.bus, subject, mlt_slice_of_string(request),
                                  5 * MLT_NS_PER_S, &answer, &err);
-    } while (status == MLT_E_UNAVAILABLE && mlt_clock_mono_ns() < until_ns);
+        /* Nobody is there yet, or the Dispatcher was too late, as it may be on a busy machine. */
+    } while ((status == MLT_E_UNAVAILABLE || mlt_stack_is_stalled(mlt_buf_view(&answer))) &&
+             mlt_clock_mono_ns() < until_ns);
     mlt_buf_fini(&answer);
+}
+
+/* On a busy machine nobody may dispatch for a while after NATS is back, and a command is refused
+ * for that: it is sent until the log is what refuses it. */
+static void command_that_is_not_stored(void)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + PATIENCE_S * MLT_NS_PER_S;
+    do {
+        assert_true(mlt_clock_mono_ns() < until_ns);
+        command("meltica.control.subscribe",
+                "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}");
+    } while (mlt_stack_metric(&stack, "control-bus", "meltica_control_not_stored_total",
+                              "reason=\"away\"") +
+                 mlt_stack_metric(&stack, "control-bus", "meltica_control_not_stored_total",
+                                  "reason=\"no_ack\"") ==
+             0);
 }
 
 /* A monitor that asks every service for its statistics, and goes on without waiting for answers. */
@@ -288,13 +306,19 @@ static void check_rules(void)
 
 static void nothing_fired(void)
 {
+    /* Messages do take long on one, and these are right. */
+    static const char *const of_a_busy_machine[] = { "MelticaNatsSlow", "MelticaLatencyHigh",
+                                                     "MelticaControlSlow", "MelticaControlPending",
+                                                     "MelticaJournalHoles" };
     char wrong[sizeof prometheus.fired[0].name] = "";
     (void)pthread_mutex_lock(&prometheus.lock);
     for (size_t i = 0; i < prometheus.fired_count && wrong[0] == '\0'; i++) {
         const char *name = prometheus.fired[i].name;
-        /* On a busy machine messages do take long, and the alert is right. */
-        if (strncmp(name, "Meltica", 7) == 0 && strcmp(name, "MelticaNatsSlow") != 0 &&
-            strcmp(name, "MelticaLatencyHigh") != 0) {
+        bool slow = false;
+        for (size_t n = 0; n < sizeof of_a_busy_machine / sizeof of_a_busy_machine[0]; n++) {
+            slow = slow || strcmp(name, of_a_busy_machine[n]) == 0;
+        }
+        if (strncmp(name, "Meltica", 7) == 0 && !slow) {
             (void)snprintf(wrong, sizeof wrong, "%s", name);
         }
     }
@@ -430,8 +454,7 @@ static void test_alerts_of_nats(void **state)
     assert_false(mlt_prometheus_fired(&prometheus, "MelticaAuditFailed"));
     assert_false(mlt_prometheus_fired(&prometheus, "MelticaControlNotStored"));
     assert_int_equal(mlt_bus_wait_connected(consumer.bus, 10 * MLT_NS_PER_S), MLT_OK);
-    command("meltica.control.subscribe",
-            "{\"consumer\":\"d\",\"type\":\"TRADE\",\"instruments\":[\"SYM0001-USDT\"]}");
+    command_that_is_not_stored();
     await("MelticaAuditFailed");
     await("MelticaControlNotStored");
     /* It was another one's stand-in, and can claim nothing now. On a busy machine its beats may

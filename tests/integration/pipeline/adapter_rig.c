@@ -15,7 +15,7 @@
 
 #include "meltica/base/clock.h"
 
-#define REQUEST_NS (2 * MLT_NS_PER_S)
+#define REQUEST_NS (10 * MLT_NS_PER_S)
 
 static const char *bin_directory(void)
 {
@@ -229,6 +229,7 @@ static void note_snapshot(struct rig_seen *seen, const struct mlt_native_event *
         seen->snapshot_at[n] = mlt_clock_mono_ns();
     }
     seen->depth = e->u.book_snapshot.requested_depth;
+    seen->deepest = seen->depth > seen->deepest ? seen->depth : seen->deepest;
     seen->snapshot_levels = e->u.book_snapshot.bids.count;
 }
 
@@ -524,8 +525,8 @@ void rig_start(struct rig *rig, const char *const *exchange, const char *const *
                                              .name = "test-control" };
     assert_int_equal(mlt_bus_connect(&data, &rig->data, &err), MLT_OK);
     assert_int_equal(mlt_bus_connect(&control, &rig->control, &err), MLT_OK);
-    assert_int_equal(mlt_bus_wait_connected(rig->data, 5 * MLT_NS_PER_S), MLT_OK);
-    assert_int_equal(mlt_bus_wait_connected(rig->control, 5 * MLT_NS_PER_S), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(rig->data, RIG_WAIT_NS), MLT_OK);
+    assert_int_equal(mlt_bus_wait_connected(rig->control, RIG_WAIT_NS), MLT_OK);
     const struct mlt_hop_receiver_options receiver = { .service = "dispatcher",
                                                        .sender_service = "adapter",
                                                        .subject = "meltica.int.native",

@@ -42,7 +42,7 @@ struct rig_seen {
     int64_t highest_trade;
     uint64_t sources_down, sources_up, snapshots_scheduled, tickers_rest;
     uint64_t missing; /* instances without route, stamps or trace id where they must have them */
-    uint32_t depth;
+    uint32_t depth, deepest; /* as asked for: of the last snapshot, of any */
     int64_t snapshot_at[64]; /* monotonic times of the first snapshots */
     size_t snapshot_levels;
     char unparsed_reason[32], source_reason[32];

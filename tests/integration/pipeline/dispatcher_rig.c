@@ -246,7 +246,9 @@ static void start_peers(struct rig *rig)
     const struct mlt_hop_sender_options sender = { .service = "adapter",
                                                    .subject = "meltica.int.native",
                                                    .partitions = RIG_PARTITIONS,
-                                                   .boot = rig->adapter_boot };
+                                                   .boot = rig->adapter_boot,
+                                                   /* All of a test, while a Dispatcher starts. */
+                                                   .ring_bytes = (size_t)32u << 20 };
     const struct mlt_bus_subscribe_options plans = { .subject = "meltica.int.plan" };
     const struct mlt_bus_subscribe_options rejections = { .subject = "meltica.int.rejected.>" };
     assert_int_equal(mlt_hop_sender_create(rig->data, &sender, &rig->natives, &err), MLT_OK);

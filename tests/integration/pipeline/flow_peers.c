@@ -296,6 +296,7 @@ static void feed(struct feeder *f, unsigned instrument, enum mlt_event_type type
         e.u.kline.interval = position % 2 == 0 ? MLT_SLICE_LITERAL("1m") : MLT_SLICE_LITERAL("5m");
         e.last = (position + 1) / 2;
         e.first = 1;
+        e.u.kline.closed = true; /* one that is open may be merged where there is no room */
         discriminator = (int64_t)mlt_fnv1a64(MLT_FNV1A64_INIT, e.u.kline.interval);
     } else if (type == MLT_EVENT_TRADE) {
         e.u.trade.trade_id = position;

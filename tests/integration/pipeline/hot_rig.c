@@ -9,6 +9,21 @@
 
 #define WAIT_S 40
 
+const char hot_table[] =
+    "{\"version\":1,\"routes\":["
+    "{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"
+    "{\"type\":\"KLINE\",\"ws\":\"{symbol}@kline_{interval}\",\"intervals\":[\"1m\"]},"
+    "{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\",\"rest\":{\"function\":\"historicalTrades\"}},"
+    "{\"type\":\"AGG_TRADE\",\"ws\":\"{symbol}@aggTrade\",\"rest\":{\"function\":\"aggTrades\"}},"
+    "{\"type\":\"BOOK_DELTA\",\"ws\":\"{symbol}@depth@100ms\"},"
+    "{\"type\":\"BOOK_SNAPSHOT\",\"rest\":{\"function\":\"depth\",\"limit\":100,"
+    "\"interval_ms\":10000}},"
+    "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}],"
+    "\"subscriptions\":["
+    "{\"id\":\"books\",\"type\":\"BOOK\",\"instruments\":[\"*\"]},"
+    "{\"id\":\"candles\",\"type\":\"KLINE\",\"instruments\":[\"*\"]},"
+    "{\"id\":\"snapshots\",\"type\":\"BOOK_SNAPSHOT\",\"instruments\":[\"*\"]}]}";
+
 const char *hot_other(const char *adapter)
 {
     return strcmp(adapter, "adapter") == 0 ? "adapter-2" : "adapter";

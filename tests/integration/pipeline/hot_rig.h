@@ -16,6 +16,9 @@
     "--instance", "adapter-1", "--replica", "1", "--spare-connection", "false", "--replicas", "2", \
         "--hot-standby", "true"
 
+/* Every type that a stream brings, books and candles of all, and snapshots every 10 s. */
+extern const char hot_table[];
+
 struct hot_rig {
     struct mlt_stack *stack;
     struct mlt_consumer *consumer; /* runs */

@@ -23,7 +23,7 @@ struct hot_quotes {
 
 struct hot_witness {
     pthread_t thread;
-    pthread_mutex_t lock; /* PTHREAD_MUTEX_INITIALIZER: quotes may come before the start */
+    pthread_mutex_t lock; /* the owner's to make: quotes may come before the start */
     struct raw_ws ws;
     bool stop, ended; /* to end; the line ended by itself, or there were too many quotes */
     struct hot_quotes said[HOT_WITNESS_SYMBOLS], came[HOT_WITNESS_SYMBOLS];

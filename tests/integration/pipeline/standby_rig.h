@@ -12,7 +12,7 @@
 #include "meltica/base/clock.h"
 
 #define CONDUCTORS 3u
-#define DATA_BUSES 2u
+#define DATA_BUSES 3u
 
 struct followed {
     uint64_t epochs[MLT_EVENT_TYPE_COUNT], sequences[MLT_EVENT_TYPE_COUNT];
@@ -25,7 +25,7 @@ struct followed {
 struct standby_rig {
     struct server server;
     struct feeder feeder;
-    struct process conductors[CONDUCTORS], data_buses[2];
+    struct process conductors[CONDUCTORS], data_buses[DATA_BUSES];
     struct mlt_bus *bus;
     struct mlt_bus_subscription *sub;
     struct mlt_arena arena;

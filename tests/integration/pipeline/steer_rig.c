@@ -63,13 +63,26 @@ struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body)
     return rig_try_as(rig, "", verb, body, ANSWER_NS);
 }
 
+bool rig_is_stalled(const struct said *said)
+{
+    return rig_number(said->json, "code") == 503 &&
+           mlt_stack_is_stalled(mlt_slice_of_string(rig_text(said->json, "message")));
+}
+
 struct said rig_ask_as(struct rig *rig, const char *principal, const char *verb, const char *body)
 {
     const int64_t until_ns = mlt_clock_mono_ns() + 10 * MLT_NS_PER_S;
     struct said s;
+    bool again = false;
     do { /* one that was just started listens before it serves; nobody there is said at once */
         s = rig_try_as(rig, principal, verb, mlt_slice_of_string(body), ANSWER_NS);
-    } while (s.json == NULL && s.unavailable && mlt_clock_mono_ns() < until_ns);
+        const bool stalled = s.json != NULL && strcmp(verb, "list") == 0 && rig_is_stalled(&s);
+        again = mlt_clock_mono_ns() < until_ns && (stalled || (s.json == NULL && s.unavailable));
+        if (again && stalled) {
+            rig->lists_again++;
+            cJSON_Delete(s.json);
+        }
+    } while (again);
     if (s.json == NULL) {
         fail_msg("%s %s: no answer", verb, body);
     }
@@ -81,10 +94,28 @@ struct said rig_ask(struct rig *rig, const char *verb, const char *body)
     return rig_ask_as(rig, "", verb, body);
 }
 
-void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id)
+static bool is_open(const struct said *s)
+{
+    return strcmp(rig_text(s->json, "status"), "PENDING") == 0 || rig_is_stalled(s);
+}
+
+struct said rig_settle(struct rig *rig, const char *verb, const char *body)
 {
     struct said s = rig_ask(rig, verb, body);
-    if (s.refused || strcmp(rig_text(s.json, "status"), "CONFIRMED") != 0) {
+    for (unsigned again = 0; again < RIG_AGAIN_MAX && is_open(&s); again++) {
+        cJSON_Delete(s.json);
+        s = rig_ask(rig, verb, body);
+        s.again = true;
+    }
+    return s;
+}
+
+void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id)
+{
+    struct said s = rig_settle(rig, verb, body);
+    const bool ended =
+        s.again && strcmp(verb, "unsubscribe") == 0 && rig_number(s.json, "code") == 404;
+    if (!ended && (s.refused || strcmp(rig_text(s.json, "status"), "CONFIRMED") != 0)) {
         rig_fail(&s, body);
     }
     if (id != NULL) {

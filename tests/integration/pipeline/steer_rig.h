@@ -20,6 +20,7 @@ struct rig {
     struct mlt_bus *client;
     struct mlt_store *store;
     char table_path[64], policy_path[64]; /* policy_path "": none */
+    uint64_t lists_again;                 /* answers to lists that rig_ask did not take */
 };
 
 /* With a synthetic market of SYM0001-USDT.. at so many frames/s. Returns when the listing is known
@@ -48,21 +49,29 @@ struct said {
     cJSON *json;      /* NULL: no answer, or it is no JSON */
     bool refused;     /* by the error headers */
     bool unavailable; /* nobody serves it, or not connected */
+    bool again;       /* of a command that was asked for again, by rig_settle */
     int64_t took_ns;
 };
 /* An answer is due within 2 s. How soon it comes is measured by `bench control`; here only one that
  * hangs is a fault, since the machine may be busy with other things. */
 #define RIG_LATE_NS (4 * MLT_NS_PER_S)
 
+#define RIG_AGAIN_MAX 10 /* times that an answer may leave open what came of a command */
+
 /* One request of any bytes; never fails. Any thread. */
 struct said rig_try(struct rig *rig, const char *verb, struct mlt_slice body);
 /* The same as a principal ("": without a name), and not longer than that. */
 struct said rig_try_as(struct rig *rig, const char *principal, const char *verb,
                        struct mlt_slice body, int64_t wait_ns);
-/* Repeats while nobody is there, up to 10 s; fails without an answer. */
+/* Repeats while nobody is there, and of a list while it is stalled, up to 10 s; fails without an
+ * answer. */
 struct said rig_ask(struct rig *rig, const char *verb, const char *body);
 struct said rig_ask_as(struct rig *rig, const char *principal, const char *verb, const char *body);
-/* Asked and CONFIRMED; its subscription in id (64 bytes) unless NULL. */
+/* Asked again while the answer leaves open what came of it, ten times at most: PENDING, or the
+ * Dispatcher was too late. On a busy machine that is no fault; the same subscription twice is one,
+ * and of what a first request has ended the second finds nothing (404). */
+struct said rig_settle(struct rig *rig, const char *verb, const char *body);
+/* Settled and CONFIRMED; its subscription in id (64 bytes) unless NULL. */
 void rig_confirm(struct rig *rig, const char *verb, const char *body, char *id);
 /* How many subscriptions of a consumer are listed. */
 int rig_listed(struct rig *rig, const char *consumer);
@@ -70,6 +79,9 @@ int rig_listed(struct rig *rig, const char *consumer);
  * not it was ended for that; nothing is listed of it. */
 bool rig_lease_is_over(struct rig *rig, void *ctx);
 bool rig_lists_nothing(struct rig *rig, void *ctx);
+/* Refused with 503, since the Dispatcher did not answer the Control Bus in time: on a busy machine
+ * rightly so, and nothing has changed. */
+bool rig_is_stalled(const struct said *said);
 void rig_fail(const struct said *said, const char *what);
 
 const char *rig_text(const cJSON *object, const char *member); /* "" when it is no string */

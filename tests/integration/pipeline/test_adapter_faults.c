@@ -143,12 +143,13 @@ static void test_line_without_pings_is_replaced(void **state)
 static void test_line_without_data_that_pings_is_kept(void **state)
 {
     (void)state;
-    rig_start(&rig, exchange, watchful);
+    static const char *const patient[] = { "--ws-silence-ms", "6000", NULL };
+    rig_start(&rig, exchange, patient);
     rig_plan(&rig, 1, streams, 3, symbols, 5);
     rig_wait(&rig, bbo_at_least, 50, "BBO");
-    tell("silence?ms=5000");
+    tell("silence?ms=9000");
     const int64_t told_ns = mlt_clock_mono_ns();
-    while (mlt_clock_mono_ns() - told_ns < 4500 * MLT_NS_PER_MS) {
+    while (mlt_clock_mono_ns() - told_ns < 8500 * MLT_NS_PER_MS) {
         rig_await_status(&rig);
     }
     rig_wait(&rig, bbo_at_least, bbo() + 50, "data after it");
@@ -165,12 +166,12 @@ static void test_answer_that_does_not_come_is_asked_for_once_more(void **state)
     static const char *const none[] = { NULL };
     rig_start(&rig, exchange, none);
     tell("unanswered?messages=1");
-    rig_plan(&rig, 1, streams, 3, symbols, 5);
+    rig_plan(&rig, 1, streams, 3, symbols, 1); /* of one partition: one message */
     await_metric("meltica_adapter_acks_total", "", 1);
     assert_int_equal(rig_metric(&rig, "meltica_adapter_requests_repeated_total", ""), 1);
     assert_int_equal(rig_metric(&rig, "meltica_adapter_no_acks_total", ""), 0);
     rig_wait(&rig, bbo_at_least, 50, "data");
-    await_metric("meltica_adapter_topics", "state=\"LIVE\"", 15);
+    await_metric("meltica_adapter_topics", "state=\"LIVE\"", 3);
     assert_int_equal(rig_end_adapter(&rig), 0);
 }
 
@@ -178,16 +179,39 @@ static void test_answer_that_does_not_come_is_asked_for_once_more(void **state)
 static void test_acknowledged_streams_that_stay_silent_are_subscribed_again(void **state)
 {
     (void)state;
-    static const char *const soon[] = { "--silent-after-ms", "1500", NULL };
+    static const char *const soon[] = { "--silent-after-ms", "5000", NULL };
     rig_start(&rig, exchange, soon);
     tell("hollow-acks?messages=1");
-    rig_plan(&rig, 1, streams, 3, symbols, 5);
+    rig_plan(&rig, 1, streams, 3, symbols, 1);
     await_metric("meltica_adapter_acks_total", "", 1);
     assert_int_equal(bbo(), 0);
     rig_await_words(&rig.adapter, "topics_silent");
     rig_wait(&rig, bbo_at_least, 50, "data");
-    assert_int_equal(rig_metric(&rig, "meltica_adapter_reminders_total", ""), 15);
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_reminders_total", ""), 3);
+    await_metric("meltica_adapter_topics", "state=\"LIVE\"", 3);
+    assert_int_equal(rig_seen(&rig).sources_down, 0);
+    assert_int_equal(rig_end_adapter(&rig), 0);
+}
+
+/* Of two lines, one that says that it has the streams: the other one brings them meanwhile. */
+static void test_a_copy_that_stays_silent_is_found_by_the_other_one(void **state)
+{
+    (void)state;
+    static const char *const two[] = {
+        "--line-copies", "2", "--silent-after-ms", "1500", "--spare-connection", "false", NULL
+    };
+    rig_start(&rig, exchange, two);
+    rig_plan(&rig, 1, streams, 3, symbols, 5);
     await_metric("meltica_adapter_topics", "state=\"LIVE\"", 15);
+    await_metric("meltica_adapter_topics_lacking_copies", "", 0);
+    rig_wait(&rig, bbo_at_least, 50, "data");
+    tell("hollow-acks?messages=1");
+    tell("end-lines?newest=1");
+    rig_await_words(&rig.adapter, "line_covered");
+    rig_await_words(&rig.adapter, "copies_mute");
+    await_between("meltica_adapter_reminders_total", "", 15, 100);
+    await_metric("meltica_adapter_topics_lacking_copies", "", 0);
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_topics", "state=\"LIVE\""), 15);
     assert_int_equal(rig_seen(&rig).sources_down, 0);
     assert_int_equal(rig_end_adapter(&rig), 0);
 }
@@ -325,6 +349,7 @@ int main(void)
         TEST(test_line_without_data_that_pings_is_kept),
         TEST(test_answer_that_does_not_come_is_asked_for_once_more),
         TEST(test_acknowledged_streams_that_stay_silent_are_subscribed_again),
+        TEST(test_a_copy_that_stays_silent_is_found_by_the_other_one),
         TEST(test_answers_of_something_in_between_are_asked_for_again),
         TEST(test_ticker_of_another_symbol_is_refused),
         TEST(test_listing_that_is_none_changes_nothing),

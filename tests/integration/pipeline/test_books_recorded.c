@@ -148,7 +148,8 @@ static void main_recording_at(const char *speed, int seconds)
     assert_true(golden_main_recording(paths));
     const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
                                                              "--speed", speed, "--send-all",
-                                                             "--start-depth", "1000" } };
+                                                             "--start-depth", "1000" },
+                                               .conductor = { GOLDEN_CONDUCTOR } };
     start(&options);
     assert_true(mlt_consumer_wait(&consumer, main_done, NULL, seconds));
     assert_int_equal(seen.unsettled, 0);

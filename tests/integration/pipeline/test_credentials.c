@@ -6,12 +6,10 @@
  */
 #include "mlt_test.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,10 +20,9 @@
 #include "mlt_nats_jwt.h"
 #include "mlt_stack.h"
 #include "nats_fixture.h"
+#include "secrets.h"
 
 #define SERVICES 5u
-#define SECRETS_MAX 16u
-#define FILE_BYTES_MAX (64u << 20)
 
 static const char *const services[SERVICES] = { "adapter", "dispatcher", "conductor", "data-bus",
                                                 "control-bus" };
@@ -37,43 +34,15 @@ static struct mlt_consumer consumer;
 static struct mlt_nats_key keys[SERVICES], desk, stranger;
 static char *users, *users_without_data_bus;
 static struct mlt_buf heard; /* what all services of these tests said */
-static const char *secrets[SECRETS_MAX];
-static size_t secret_count;
 
 static const char *in_folder(const char *name)
 {
-    static char paths[16][160];
-    static unsigned next;
-    char *path = paths[next++ % 16];
-    (void)snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    return secrets_path(folder, name);
 }
 
 static void write_file(const char *name, const char *text)
 {
-    FILE *to = fopen(in_folder(name), "we");
-    assert_non_null(to);
-    assert_true(fprintf(to, "%s\n", text) > 0);
-    assert_int_equal(fclose(to), 0);
-}
-
-static void append_file(const char *path, struct mlt_buf *out)
-{
-    FILE *from = fopen(path, "re");
-    size_t n = from != NULL ? 1 : 0;
-    while (n > 0) {
-        assert_int_equal(mlt_buf_reserve(out, 65536), MLT_OK);
-        n = fread(out->data + out->len, 1, 65536, from);
-        out->len += n;
-    }
-    if (from != NULL) {
-        (void)fclose(from);
-    }
-}
-
-static bool holds(const struct mlt_buf *buf, const char *text)
-{
-    return buf->len > 0 && memmem(buf->data, buf->len, text, strlen(text)) != NULL;
+    secrets_write(in_folder(name), text);
 }
 
 /* ---- what the server says ---- */
@@ -88,9 +57,9 @@ static bool server_said(void *ctx)
     struct mlt_buf log;
     char path[192];
     (void)snprintf(path, sizeof path, "%s/nats.log", logs);
-    mlt_buf_init(&log, FILE_BYTES_MAX);
-    append_file(path, &log);
-    const bool said = holds(&log, w->text);
+    mlt_buf_init(&log, SECRETS_BYTES_MAX);
+    secrets_append_file(path, &log);
+    const bool said = secrets_holds(&log, w->text);
     mlt_buf_fini(&log);
     return said;
 }
@@ -184,28 +153,8 @@ struct lame {
 static bool page_says(void *ctx)
 {
     struct lame *l = ctx;
-    struct sockaddr_in to = { .sin_family = AF_INET,
-                              .sin_port = htons((uint16_t)l->port),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    char request[128];
-    const struct timeval limit = { .tv_sec = 10 };
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int len = snprintf(request, sizeof request,
-                             "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", l->path);
-    assert_true(fd >= 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
-    mlt_buf_clear(&l->page);
-    ssize_t n = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 &&
-                        send(fd, request, (size_t)len, MSG_NOSIGNAL) == len
-                    ? 1
-                    : 0;
-    while (n > 0) {
-        assert_int_equal(mlt_buf_reserve(&l->page, 65536), MLT_OK);
-        n = read(fd, l->page.data + l->page.len, 65536);
-        l->page.len += n > 0 ? (size_t)n : 0;
-    }
-    (void)close(fd);
-    return holds(&l->page, l->words);
+    secrets_get_page(l->port, l->path, &l->page);
+    return secrets_holds(&l->page, l->words);
 }
 
 static void expect_page(struct lame *l, const char *path, const char *words)
@@ -221,13 +170,10 @@ static void expect_page(struct lame *l, const char *path, const char *words)
 static void lame_start(struct lame *l, unsigned service, const struct way *way)
 {
     start_service(&l->command, service, way);
-    mlt_buf_init(&l->page, FILE_BYTES_MAX);
+    mlt_buf_init(&l->page, SECRETS_BYTES_MAX);
     assert_true(command_wait_said(&l->command, "\"event\":\"listening\""));
     assert_true(command_wait_said(&l->command, "\"port\":"));
-    const char *at = strstr((const char *)l->command.err_text.data, "\"port\":");
-    at += strlen("\"port\":");
-    l->port = (unsigned)strtoul(at + strspn(at, "\""), NULL, 10);
-    assert_true(l->port > 0);
+    l->port = secrets_port_said(&l->command.err_text);
 }
 
 static void lame_stop(struct lame *l)
@@ -273,7 +219,7 @@ static void test_all_five_work_with_their_own_keys_over_tls(void **state)
     assert_int_equal(mlt_bus_request(consumer.bus, "meltica.control.as.desk.subscribe",
                                      mlt_slice_of_string(body), 5 * MLT_NS_PER_S, &answer, &err),
                      MLT_OK);
-    if (!holds(&answer, "\"CONFIRMED\"")) {
+    if (!secrets_holds(&answer, "\"CONFIRMED\"")) {
         fail_msg("%.*s", (int)answer.len, (const char *)answer.data);
     }
     mlt_buf_fini(&answer);
@@ -329,30 +275,39 @@ static void test_a_client_without_the_right_certificate_is_refused(void **state)
         way.cert = in_folder("rogue.pem");
         way.key = in_folder("rogue.key");
         expect_end(i, &way, 1, "does NATS take the certificate", "rogue.pem");
-        assert_true(holds(&heard, "\"event\":\"nats_closed\""));
+        assert_true(secrets_holds(&heard, "\"event\":\"nats_closed\""));
     }
     expect_server_says("client didn't provide a certificate");
 }
 
-static void test_the_user_of_another_service_is_of_no_use(void **state)
+/* Service i with the user of another one. */
+static void expect_no_use(unsigned i, unsigned other)
 {
     char words[128];
+    struct lame l = { .port = 0 };
+    struct way way = good_way(i);
+    way.seed = in_folder(services[other]);
+    lame_start(&l, i, &way);
+    expect_page(&l, "/readyz", "nats: Permissions Violation for Subscription to");
+    expect_page(&l, "/metrics", "meltica_ready 0");
+    assert_false(secrets_holds(&l.page, "meltica_nats_errors_total{connection=\"control\"} 0\n") &&
+                 secrets_holds(&l.page, "meltica_nats_errors_total{connection=\"data\"} 0\n"));
+    assert_true(command_wait_said(&l.command, "Permissions Violation"));
+    lame_stop(&l);
+    (void)snprintf(words, sizeof words, "Subscription Violation - Nkey \"%s\"",
+                   keys[other].public_text);
+    expect_server_says(words);
+}
+
+static void test_the_user_of_another_service_is_of_no_use(void **state)
+{
     (void)state;
     for (unsigned i = 0; i < SERVICES; i++) {
-        const unsigned other = (i + 1) % SERVICES;
-        struct lame l = { .port = 0 };
-        struct way way = good_way(i);
-        way.seed = in_folder(services[other]);
-        lame_start(&l, i, &way);
-        expect_page(&l, "/readyz", "nats: Permissions Violation for Subscription to");
-        expect_page(&l, "/metrics", "meltica_ready 0");
-        assert_false(holds(&l.page, "meltica_nats_errors_total{connection=\"control\"} 0\n") &&
-                     holds(&l.page, "meltica_nats_errors_total{connection=\"data\"} 0\n"));
-        lame_stop(&l);
-        assert_true(holds(&heard, "Permissions Violation"));
-        (void)snprintf(words, sizeof words, "Subscription Violation - Nkey \"%s\"",
-                       keys[other].public_text);
-        expect_server_says(words);
+        for (unsigned other = 0; other < SERVICES; other++) {
+            if (other != i) {
+                expect_no_use(i, other);
+            }
+        }
     }
     /* Whoever was disturbed is well. */
     assert_true(mlt_consumer_wait(&consumer, all_ready, NULL, 20));
@@ -384,6 +339,7 @@ static void test_credentials_that_ended_are_refused(void **state)
     for (unsigned i = 0; i < SERVICES; i++) {
         const struct way way = { .url = server.url, .creds = in_folder("ended") };
         expect_end(i, &way, 1, "NATS refuses the credentials of", "ended; they ended at 20");
+        nats_server_wait_said(&server, "authentication error");
     }
     const struct way good = { .url = server.url, .creds = in_folder("good") };
     start_service(&c, 3, &good);
@@ -392,7 +348,7 @@ static void test_credentials_that_ended_are_refused(void **state)
     (void)end_service(&c);
     command_free(&c);
     /* While it runs: NATS ends the connection, and the service ends for whoever starts it again. */
-    mlt_nats_user_jwt(&account, &user, time(NULL) + 3, user_jwt[2]);
+    mlt_nats_user_jwt(&account, &user, time(NULL) + 10, user_jwt[2]);
     mlt_nats_write_creds(in_folder("short"), user_jwt[2], &user);
     const struct way way = { .url = server.url, .creds = in_folder("short") };
     start_service(&c, 3, &way);
@@ -407,9 +363,9 @@ static void test_credentials_that_ended_are_refused(void **state)
     const struct way plain = { .url = tls, .ca = in_folder("ca.pem"), .creds = in_folder("good") };
     expect_end(3, &plain, 2, "start_failed", "ecure");
     for (unsigned i = 0; i < 3; i++) {
-        assert_false(holds(&heard, user_jwt[i]));
+        assert_false(secrets_holds(&heard, user_jwt[i]));
     }
-    assert_false(holds(&heard, user.seed));
+    assert_false(secrets_holds(&heard, user.seed));
     nats_server_fini(&server);
     mlt_nats_key_fini(&op);
     mlt_nats_key_fini(&account);
@@ -418,74 +374,30 @@ static void test_credentials_that_ended_are_refused(void **state)
 
 /* ---- what is seen of secrets ---- */
 
-static void assert_no_secret(const struct mlt_buf *buf, const char *where)
+static unsigned port_of(const char *name)
 {
-    for (size_t i = 0; i < secret_count; i++) {
-        if (holds(buf, secrets[i])) {
-            fail_msg("secret %zu is in %s", i, where);
+    unsigned long port = 0;
+    for (size_t i = 0; i < MLT_STACK_PROCESSES; i++) {
+        if (strcmp(stack.processes[i].name, name) == 0) {
+            port = strtoul(stack.processes[i].port, NULL, 10);
         }
     }
-}
-
-static void look_at_file(const char *path, size_t *looked)
-{
-    struct mlt_buf buf;
-    mlt_buf_init(&buf, FILE_BYTES_MAX);
-    append_file(path, &buf);
-    assert_no_secret(&buf, path);
-    *looked += buf.len;
-    mlt_buf_fini(&buf);
-}
-
-static void look_at_folder(const char *path, size_t *looked)
-{
-    DIR *files = opendir(path);
-    const struct dirent *entry;
-    assert_non_null(files);
-    while ((entry = readdir(files)) != NULL) {
-        char inner[1024];
-        struct stat about;
-        (void)snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            lstat(inner, &about) != 0) {
-            continue;
-        }
-        if (S_ISDIR(about.st_mode)) {
-            look_at_folder(inner, looked);
-        } else if (S_ISREG(about.st_mode)) {
-            look_at_file(inner, looked);
-        }
-    }
-    (void)closedir(files);
+    assert_true(port > 0);
+    return (unsigned)port;
 }
 
 static void test_no_secret_is_seen_anywhere(void **state)
 {
-    static const char *const pages[] = { "/metrics", "/readyz", "/livez", "/nothing" };
-    static const char *const proc[] = { "cmdline", "environ", "comm" };
-    struct mlt_buf page;
-    size_t looked = 0;
     (void)state;
-    assert_true(secret_count >= SERVICES + 3);
-    assert_no_secret(&heard, "what the services said");
+    assert_true(secrets_count() >= SERVICES + 3);
+    secrets_look(&heard, "what the services said");
     for (unsigned i = 0; i < SERVICES; i++) {
-        char path[64];
-        for (size_t k = 0; k < sizeof proc / sizeof proc[0]; k++) {
-            (void)snprintf(path, sizeof path, "/proc/%d/%s",
-                           (int)mlt_stack_pid(&stack, services[i]), proc[k]);
-            size_t bytes = 0;
-            look_at_file(path, &bytes);
-            assert_true(bytes > 0);
-        }
-        mlt_buf_init(&page, FILE_BYTES_MAX);
-        for (size_t k = 0; k < sizeof pages / sizeof pages[0]; k++) {
-            (void)mlt_stack_try_get(&stack, services[i], pages[k], &page);
-            assert_no_secret(&page, pages[k]);
-        }
-        mlt_buf_fini(&page);
+        secrets_look_at_process(mlt_stack_pid(&stack, services[i]));
+        secrets_look_at_pages(port_of(services[i]));
     }
-    look_at_folder(logs, &looked);         /* of NATS and of all that runs */
-    look_at_folder(stack.folder, &looked); /* streams and buckets: commands, audit, journal */
+    /* Logs of NATS and of all that runs; streams and buckets: commands, audit, journal. */
+    const size_t looked = secrets_look_at_folder(logs, "\"event\":\"bus_connected\"") +
+                          secrets_look_at_folder(stack.folder, "SYM0001-USDT");
     print_message("%zu bytes looked at\n", looked);
     assert_true(looked > 10000);
 }
@@ -592,7 +504,7 @@ static int begin(void **state)
     (void)snprintf(logs, sizeof logs, "%s", in_folder("logs"));
     assert_int_equal(mkdir(logs, 0700), 0);
     assert_int_equal(setenv("MELTICA_STACK_LOGS", logs, 1), 0);
-    mlt_buf_init(&heard, FILE_BYTES_MAX);
+    mlt_buf_init(&heard, SECRETS_BYTES_MAX);
     certify("ca", NULL);
     certify("other", NULL);
     certify("server", "ca");
@@ -602,14 +514,14 @@ static int begin(void **state)
     mlt_nats_key_make(&stranger, 'U');
     write_file("desk", desk.seed);
     write_file("stranger", stranger.seed);
-    secrets[secret_count++] = desk.seed;
-    secrets[secret_count++] = stranger.seed;
-    secrets[secret_count++] = line_of_key("client.key");
-    secrets[secret_count++] = line_of_key("rogue.key");
+    secrets_add(desk.seed);
+    secrets_add(stranger.seed);
+    secrets_add(line_of_key("client.key"));
+    secrets_add(line_of_key("rogue.key"));
     for (unsigned i = 0; i < SERVICES; i++) {
         mlt_nats_key_make(&keys[i], 'U');
         write_file(services[i], keys[i].seed);
-        secrets[secret_count++] = keys[i].seed;
+        secrets_add(keys[i].seed);
     }
     users = make_users(NULL);
     users_without_data_bus = make_users("data-bus");

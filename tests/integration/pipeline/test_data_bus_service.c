@@ -2,6 +2,7 @@
  * and a Conductor of our own where the real one would not do what is asked here. */
 #include "flow_peers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "meltica/base/clock.h"
@@ -14,6 +15,7 @@
 
 static struct {
     struct server server;
+    struct relay relay; /* between it and the Data Bus; no port: there is none */
     struct feeder feeder;
     struct consumer consumer, journal;
     struct process conductor, data_bus;
@@ -43,6 +45,9 @@ static int flow_end(void **state)
     consumer_end(&flow.consumer);
     consumer_end(&flow.journal);
     feeder_end(&flow.feeder);
+    if (flow.relay.port != 0) {
+        relay_end(&flow.relay);
+    }
     server_end(&flow.server);
     memset(&flow, 0, sizeof flow);
     return 0;
@@ -65,6 +70,119 @@ static void test_a_data_bus_killed_under_load_delivers_every_event(void **state)
     /* What comes twice has the same epoch and sequence; numbers are never made anew. */
     consumer_assert_clean(&flow.consumer);
     assert_int_equal(flow.consumer.epochs, FLOW_INSTRUMENTS);
+}
+
+/* ---- a connection that ends ---- */
+
+#define DATA_LINE "PUB meltica.data."
+
+static void flow_start_behind_relay(void)
+{
+    const char *const arguments[] = { "--journal", "false", NULL };
+    server_start(&flow.server, true, "");
+    relay_start(&flow.relay, flow.server.port);
+    feeder_start(&flow.feeder, flow.server.url);
+    consumer_start(&flow.consumer, flow.server.url);
+    process_start(&flow.data_bus, "meltica-data-bus", flow.relay.url, arguments);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+}
+
+static uint64_t swallowed(void)
+{
+    (void)pthread_mutex_lock(&flow.relay.swallowed.mutex);
+    const uint64_t count = flow.relay.swallowed.count;
+    (void)pthread_mutex_unlock(&flow.relay.swallowed.mutex);
+    return count;
+}
+
+/* So many events since `before` were handed to the connection and never come anywhere. */
+static void cut_after(uint64_t before, uint64_t events)
+{
+    assert_true(latch_wait(&flow.relay.swallowed, before + events, 20 * SECOND));
+    relay_cut(&flow.relay);
+    relay_mend(&flow.relay);
+}
+
+static uint64_t data_bus_counts(const char *metric)
+{
+    static char page[1u << 18];
+    char line[64];
+    assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
+    (void)snprintf(line, sizeof line, "\n%s ", metric);
+    const char *at = strstr(page, line);
+    assert_non_null(at);
+    return strtoull(at + strlen(line), NULL, 10);
+}
+
+static void send_rounds(unsigned rounds)
+{
+    for (unsigned round = 0; round < rounds; round++) {
+        for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+            feeder_send(&flow.feeder, i);
+        }
+    }
+}
+
+/* Nothing comes after it: what was swallowed must come by itself. */
+static void test_what_a_dead_connection_swallowed_is_published_again(void **state)
+{
+    (void)state;
+    flow_start_behind_relay();
+    send_rounds(50);
+    consumer_wait(&flow.consumer, &flow.feeder);
+    assert_int_equal(data_bus_counts("meltica_bus_repeated_total"), 0);
+    relay_swallow(&flow.relay, DATA_LINE);
+    send_rounds(50);
+    cut_after(0, UINT64_C(3) * 50 * FLOW_INSTRUMENTS);
+    consumer_wait(&flow.consumer, &flow.feeder);
+    consumer_assert_clean(&flow.consumer);
+    assert_true(process_has_logged(&flow.data_bus, "\"event\":\"published_again\""));
+    assert_true(data_bus_counts("meltica_bus_repeated_total") >=
+                UINT64_C(3) * 50 * FLOW_INSTRUMENTS);
+    assert_int_equal(data_bus_counts("meltica_bus_lost_total"), 0);
+    /* And goes on where it was. */
+    send_rounds(50);
+    consumer_wait(&flow.consumer, &flow.feeder);
+    consumer_assert_clean(&flow.consumer);
+}
+
+static void test_connections_that_end_under_load_lose_nothing(void **state)
+{
+    (void)state;
+    flow_start_behind_relay();
+    feeder_run(&flow.feeder, RATE);
+    for (unsigned cut = 0; cut < 5; cut++) {
+        assert_true(consumer_wait_events(&flow.consumer, consumer_events(&flow.consumer) + 2000));
+        const uint64_t before = swallowed();
+        relay_swallow(&flow.relay, DATA_LINE);
+        cut_after(before, 100 * (cut + 1));
+    }
+    assert_true(consumer_wait_events(&flow.consumer, consumer_events(&flow.consumer) + 2000));
+    feeder_pause(&flow.feeder);
+    consumer_wait(&flow.consumer, &flow.feeder);
+    consumer_assert_clean(&flow.consumer);
+    assert_true(data_bus_counts("meltica_bus_repeated_total") > 0);
+}
+
+/* Who takes the partition over is told of what left again as of what was delivered, and numbers
+ * nothing of it anew. */
+static void test_a_conductor_that_starts_after_a_cut_sends_nothing_twice(void **state)
+{
+    (void)state;
+    flow_start_behind_relay();
+    send_rounds(50);
+    consumer_wait(&flow.consumer, &flow.feeder);
+    relay_swallow(&flow.relay, DATA_LINE);
+    send_rounds(20);
+    cut_after(0, UINT64_C(3) * 20 * FLOW_INSTRUMENTS);
+    send_rounds(1); /* the Data Bus hears the Conductor on its new connection, too */
+    consumer_wait(&flow.consumer, &flow.feeder);
+    process_kill(&flow.conductor);
+    process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
+    send_rounds(50);
+    consumer_wait(&flow.consumer, &flow.feeder);
+    consumer_assert_clean(&flow.consumer);
+    assert_int_equal(flow.consumer.epochs, 2 * FLOW_INSTRUMENTS);
 }
 
 /* ---- journal ---- */
@@ -162,9 +280,12 @@ static void test_everything_waits_for_the_first_table_and_nothing_is_lost(void *
     assert_int_equal(flow.consumer.events, 5 * FLOW_INSTRUMENTS);
 }
 
-static void test_an_event_of_a_newer_table_waits_for_it_and_routes_that_end_are_late(void **state)
+/* A table is waited for for half a second, and the one who answers is a thread of this test: false
+ * where it was too late. */
+static bool newer_table_came_in_time(char *page, size_t size)
 {
-    (void)state;
+    const int64_t until_ns = mlt_clock_mono_ns() + 20 * SECOND;
+    bool counted = false;
     flow_start(true, NULL);
     process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
     feeder_send(&flow.feeder, 0);
@@ -176,12 +297,23 @@ static void test_an_event_of_a_newer_table_waits_for_it_and_routes_that_end_are_
     (void)pthread_mutex_unlock(&flow.feeder.mutex);
     feeder_send(&flow.feeder, 0);
     assert_true(consumer_wait_events(&flow.consumer, 7)); /* no BOOK_DELTA any more */
-    char page[65536];
     /* The one that is late leaves nothing to wait for, and may be counted after the others came. */
-    unsigned asked = 0;
     do {
-        assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
-    } while (strstr(page, "\nmeltica_bus_late_total 1\n") == NULL && ++asked < 1000);
+        assert_int_equal(process_get(&flow.data_bus, "/metrics", page, size), 200);
+        counted = strstr(page, "\nmeltica_bus_late_total 1\n") != NULL ||
+                  strstr(page, "\nmeltica_bus_table_timeouts_total 0\n") == NULL;
+    } while (!counted && mlt_clock_mono_ns() < until_ns);
+    return strstr(page, "\nmeltica_bus_table_timeouts_total 0\n") != NULL;
+}
+
+static void test_an_event_of_a_newer_table_waits_for_it_and_routes_that_end_are_late(void **state)
+{
+    char page[65536];
+    (void)state;
+    for (unsigned i = 0; !newer_table_came_in_time(page, sizeof page); i++) {
+        assert_true(i < 4);
+        (void)flow_end(NULL);
+    }
     assert_non_null(strstr(page, "\nmeltica_bus_in_total 8\n"));
     assert_non_null(strstr(page, "\nmeltica_bus_validated_total 7\n"));
     assert_non_null(strstr(page, "\nmeltica_bus_out_total 7\n"));
@@ -376,6 +508,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_data_bus_killed_under_load_delivers_every_event, flow_end),
+        cmocka_unit_test_teardown(test_what_a_dead_connection_swallowed_is_published_again,
+                                  flow_end),
+        cmocka_unit_test_teardown(test_connections_that_end_under_load_lose_nothing, flow_end),
+        cmocka_unit_test_teardown(test_a_conductor_that_starts_after_a_cut_sends_nothing_twice,
+                                  flow_end),
         cmocka_unit_test_teardown(test_the_journal_holds_the_same_events_in_order, flow_end),
         cmocka_unit_test_teardown(test_a_journal_that_is_off_or_away_does_not_touch_the_live_lane,
                                   flow_end),

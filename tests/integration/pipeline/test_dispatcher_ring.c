@@ -13,6 +13,7 @@
     6000 /* more than a share of the smallest ring, and much less than one of the largest */
 #define OUT "meltica_dispatcher_out_total"
 #define OVERRUN "meltica_hop_overrun_batches_total{hop=\"canonical\"}"
+#define UNACKED "meltica_hop_unacked_bytes{hop=\"canonical\"}"
 #define RING "meltica_hop_ring_bytes{hop=\"canonical\"}"
 
 static struct rig rig;
@@ -33,6 +34,15 @@ static void await_out(int64_t count)
     }
 }
 
+/* Of what the Conductor took the Dispatcher knows: it would come again otherwise. */
+static void await_acked(void)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + RIG_WAIT_NS;
+    while (rig_metric(&rig, UNACKED) != 0) {
+        assert_true(mlt_clock_mono_ns() < until_ns);
+    }
+}
+
 static bool has_last(struct rig *r, const void *ctx)
 {
     const int64_t *last = ctx;
@@ -48,6 +58,7 @@ static void lose_conductor(const char *const *options)
     rig_wait_serves(&rig);
     send(0, BEFORE);
     assert_true(rig_wait_events(&rig, BEFORE));
+    await_acked();
     rig_end_conductor(&rig);
     send(BEFORE, BEFORE + AWAY);
     await_out(BEFORE + AWAY);

@@ -17,9 +17,9 @@
 #include "meltica/base/clock.h"
 
 #define STREAMS 3u
-/* Some seconds of 18 times the traffic. */
+/* Some seconds of 12 times the traffic. */
 #define RING_BYTES "67108864"
-#define SPEED "18"
+#define SPEED "12"
 
 static const char table[] =
     "{\"version\":1,\"routes\":["
@@ -72,6 +72,7 @@ static void start(void)
                       "1000" },
         .adapter = { HOT_FIRST, "--ring-bytes", RING_BYTES },
         .second_adapter = { HOT_SECOND, "--ring-bytes", RING_BYTES },
+        .conductor = { GOLDEN_CONDUCTOR },
         .table = table_path,
     };
     hot_make_table(table_path, table);

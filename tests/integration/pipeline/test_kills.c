@@ -18,9 +18,14 @@ static bool start(const char *speed)
     if (!golden_main_recording(paths)) {
         return false;
     }
-    const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
-                                                             "--speed", speed, "--send-all" } };
+    const struct mlt_stack_options options = {
+        .exchange = { "--replay", paths[0], paths[1], "--speed", speed, "--send-all" },
+        .adapter = { "--ring-bytes", MAIN_RING_BYTES },
+        .dispatcher = { "--ring-bytes", MAIN_RING_BYTES },
+        .conductor = { "--ring-bytes", MAIN_RING_BYTES, GOLDEN_CONDUCTOR },
+    };
     memset(&consumer, 0, sizeof consumer);
+    consumer.look = golden_look;
     mlt_stack_start(&stack, &options);
     mlt_consumer_start(&consumer, stack.nats_url);
     mlt_stack_run_services(&stack);
@@ -39,7 +44,7 @@ static void stop(void)
 static void killed_and_complete(const char *name)
 {
     const char *paths[2];
-    if (!start("200")) {
+    if (!start("30")) {
         skip();
     }
     assert_true(golden_main_recording(paths));

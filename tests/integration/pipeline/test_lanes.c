@@ -150,7 +150,7 @@ static void open_lane(const char *body, char *id, char *subject)
     (void)pthread_mutex_lock(&shared.lock);
     opening = true;
     (void)pthread_mutex_unlock(&shared.lock);
-    struct said s = rig_ask(&rig, "subscribe", body);
+    struct said s = rig_settle(&rig, "subscribe", body);
     if (s.refused || strcmp(rig_text(s.json, "status"), "CONFIRMED") != 0) {
         rig_fail(&s, body);
     }

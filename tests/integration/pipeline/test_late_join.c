@@ -19,6 +19,8 @@
 #define JOINERS_MAX 200u
 #define CONNECTIONS 8u
 #define DELTAS_BETWEEN 1u /* of all symbols: so that no two begin at the same moment */
+/* For five digests and three books, which the market has in less than one. */
+#define FOLLOWED_NS (3 * MLT_NS_PER_S)
 #define JOIN_LIMIT_NS ((MLT_TEST_SANITIZED ? 5 : 3) * MLT_NS_PER_S)
 
 static struct mlt_stack stack;
@@ -136,7 +138,7 @@ static void test_every_late_joiner_has_the_book(void **state)
     /* A second of the market, so that it is late. */
     assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BOOK, UINT64_C(10) * SYMBOLS, 60));
     for (unsigned i = 0; i < JOINERS; i++) {
-        start(i, MLT_NS_PER_S);
+        start(i, FOLLOWED_NS);
         const uint64_t count = mlt_consumer_count(&consumer, MLT_EVENT_BOOK_DELTA);
         assert_true(
             mlt_consumer_wait_count(&consumer, MLT_EVENT_BOOK_DELTA, count + DELTAS_BETWEEN, 60));

@@ -67,8 +67,12 @@ static void test_nats_killed_what_is_lost_is_a_hole_that_can_be_seen(void **stat
     const char *paths[2];
     (void)state;
     assert_true(golden_main_recording(paths));
-    const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
-                                                             "--speed", "100", "--send-all" } };
+    const struct mlt_stack_options options = {
+        .exchange = { "--replay", paths[0], paths[1], "--speed", "30", "--send-all" },
+        .adapter = { "--ring-bytes", MAIN_RING_BYTES },
+        .dispatcher = { "--ring-bytes", MAIN_RING_BYTES },
+        .conductor = { "--ring-bytes", MAIN_RING_BYTES },
+    };
     mlt_stack_start(&stack, &options);
     memset(&consumer, 0, sizeof consumer);
     memset(&seen, 0, sizeof seen);

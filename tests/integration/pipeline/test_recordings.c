@@ -20,7 +20,8 @@ static void main_recording_at(const char *speed, const char *expected_hash)
     const char *paths[2];
     assert_true(golden_main_recording(paths));
     const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
-                                                             "--speed", speed, "--send-all" } };
+                                                             "--speed", speed, "--send-all" },
+                                               .conductor = { GOLDEN_CONDUCTOR } };
     static struct mlt_stack stack;
     static struct mlt_consumer consumer;
     memset(&consumer, 0, sizeof consumer);
@@ -88,7 +89,8 @@ static void test_four_symbol_recording_with_its_whole_listing(void **state)
     char hash[128], text[128];
     golden_stream_hash(paths, 3, hash);
     const struct mlt_stack_options options = {
-        .exchange = { "--replay", paths[0], paths[1], paths[2], "--speed", "max", "--send-all" }
+        .exchange = { "--replay", paths[0], paths[1], paths[2], "--speed", "max", "--send-all" },
+        .conductor = { GOLDEN_CONDUCTOR },
     };
     static struct mlt_stack stack;
     static struct mlt_consumer consumer;

@@ -22,13 +22,16 @@
 /* What it had in hand when it was stopped, and what came between that and its figures. */
 #define AWAKE_EVENTS_MAX 1500u
 /* How fast the recording is: so that what is done to the Dispatchers is over before its end. */
-#define SPEED_OF_MANY (MLT_TEST_SANITIZED ? "15" : "30")
-#define SPEED_OF_FEW (MLT_TEST_SANITIZED ? "15" : "90")
+#define SPEED_OF_MANY "15"
+#define SPEED_OF_FEW (MLT_TEST_SANITIZED ? "15" : "40")
 /* One instrument is one partition's, a quarter of it: of seconds without a Dispatcher. */
 #define RING_BYTES "134217728"
-#define TAKEOVER_NS ((MLT_TEST_SANITIZED ? 10 : 2) * MLT_NS_PER_S)
+/* How long it takes is printed. One that does not go by the silence is a fault; a second more or
+ * less is not, since the machine may be busy with other things. */
+#define TAKEOVER_NS ((MLT_TEST_SANITIZED ? 10 : 5) * MLT_NS_PER_S)
+#define STOPPED_IN_NS (100 * MLT_NS_PER_MS)
 #define COMMAND_NS (3 * MLT_NS_PER_S)
-#define CONFIRMED_NS ((MLT_TEST_SANITIZED ? 20 : 5) * MLT_NS_PER_S)
+#define CONFIRMED_NS (20 * MLT_NS_PER_S)
 #define ANSWER_BYTES_MAX (1u << 20)
 
 static struct mlt_stack stack;
@@ -73,6 +76,7 @@ static void start(const char *replicas, bool jetstream, const char *speed)
         .exchange = { "--replay", paths[0], paths[1], "--speed", speed, "--send-all" },
         .adapter = { "--ring-bytes", RING_BYTES },
         .dispatcher = { "--replicas", replicas, "--ring-bytes", RING_BYTES },
+        .conductor = { GOLDEN_CONDUCTOR },
         .without_jetstream = !jetstream
     };
     assert_false(running);
@@ -101,16 +105,43 @@ static uint64_t out_of_first(void)
     return mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_out_total", "");
 }
 
-static void assert_active(uint64_t first, uint64_t of_second)
+/* Each becomes so in its own time: who gave up says so before the other one has begun, and what
+ * one dispatched comes while the other one takes over. */
+static void await_first_active(uint64_t active)
 {
-    assert_int_equal(mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_active", ""),
-                     first);
-    assert_int_equal(metric_of_second("meltica_dispatcher_active"), of_second);
+    const int64_t begin_ns = mlt_clock_mono_ns();
+    while (mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_active", "") != active) {
+        assert_true(mlt_clock_mono_ns() - begin_ns < 2 * TAKEOVER_NS);
+    }
+}
+
+static void await_active(uint64_t first, uint64_t of_second)
+{
+    const int64_t begin_ns = mlt_clock_mono_ns();
+    await_first_active(first);
+    while (metric_of_second("meltica_dispatcher_active") != of_second) {
+        assert_true(mlt_clock_mono_ns() - begin_ns < 2 * TAKEOVER_NS);
+    }
 }
 
 static void await_events(uint64_t count)
 {
     assert_true(mlt_consumer_wait_count(&consumer, MLT_EVENT_BBO, count, 60));
+}
+
+/* Stopped, and how much it had dispatched by then: what comes between the two would count as of one
+ * that was asleep. */
+static uint64_t stop_first(pid_t pid)
+{
+    for (;;) {
+        const int64_t begin_ns = mlt_clock_mono_ns();
+        const uint64_t out = out_of_first();
+        assert_int_equal(kill(pid, SIGSTOP), 0);
+        if (mlt_clock_mono_ns() - begin_ns < STOPPED_IN_NS) {
+            return out;
+        }
+        assert_int_equal(kill(pid, SIGCONT), 0); /* the test's own time limit ends it */
+    }
 }
 
 /* Events go on to come. */
@@ -251,7 +282,7 @@ static void test_every_event_comes_whoever_dispatches_it(void **state)
     start("2", true, SPEED_OF_MANY);
     listen_to_sent();
     await_events(3000);
-    assert_active(1, 0);
+    await_active(1, 0);
     subscribe(consumers[0]);
     /* Killed. */
     int64_t at = mlt_clock_mono_ns();
@@ -266,12 +297,11 @@ static void test_every_event_comes_whoever_dispatches_it(void **state)
     mlt_stack_run(&stack, "dispatcher");
     process_wait_log(&second, "\"event\":\"standby\"", &from);
     await_more();
-    assert_active(1, 0);
+    await_active(1, 0);
     /* It sleeps. */
-    const uint64_t out = out_of_first();
     const pid_t pid = mlt_stack_pid(&stack, "dispatcher");
+    const uint64_t out = stop_first(pid);
     at = mlt_clock_mono_ns();
-    assert_int_equal(kill(pid, SIGSTOP), 0);
     process_wait_log(&second, "\"event\":\"takeover\"", &from);
     await_more();
     assert_in_time("stopped", at);
@@ -279,11 +309,7 @@ static void test_every_event_comes_whoever_dispatches_it(void **state)
     await_events(mlt_consumer_count(&consumer, MLT_EVENT_BBO) + ASLEEP_EVENTS);
     /* It wakes, with a queue of what another one dispatched meanwhile, and lets it be. */
     assert_int_equal(kill(pid, SIGCONT), 0);
-    at = mlt_clock_mono_ns();
-    while (mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_active", "") != 0) {
-        assert_true(mlt_clock_mono_ns() - at < 2 * TAKEOVER_NS);
-    }
-    assert_active(0, 1);
+    await_active(0, 1);
     const uint64_t more = out_of_first() - out;
     print_message("    %llu events after it woke\n", (unsigned long long)more);
     assert_true(more < AWAKE_EVENTS_MAX);
@@ -293,7 +319,7 @@ static void test_every_event_comes_whoever_dispatches_it(void **state)
     /* Ten seconds later it has its own back, without a restart. */
     process_wait_log(&second, "\"event\":\"standby\"", &from);
     await_more();
-    assert_active(1, 0);
+    await_active(1, 0);
     assert_int_equal(mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_takeovers_total",
                                       "reason=\"home\""),
                      1);
@@ -322,17 +348,17 @@ static void test_scaled_from_one_to_two_and_back(void **state)
     (void)state;
     start("1", true, SPEED_OF_FEW);
     await_events(8000);
-    assert_active(1, 0);
+    await_active(1, 0);
     assert_int_equal(mlt_stack_terminate(&stack, "dispatcher"), 0);
     process_wait_log(&second, "\"event\":\"slots_claimed\"", &from);
     await_more();
     mlt_stack_run(&stack, "dispatcher"); /* and the other one is still there */
     await_more();
     await_events(mlt_consumer_count(&consumer, MLT_EVENT_BBO) + 6000);
-    assert_active(0, 1);
+    await_active(0, 1);
     assert_int_equal(process_end(&second), 0);
     await_more();
-    assert_int_equal(mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_active", ""), 1);
+    await_first_active(1);
     subscribe("alone");
     golden_assert_whole(&consumer, paths);
     stop();
@@ -346,12 +372,12 @@ static void test_without_jetstream_one_works_and_nobody_stands_in(void **state)
     (void)state;
     start("2", false, SPEED_OF_FEW);
     await_events(4000);
-    assert_active(1, 0);
+    await_active(1, 0);
     mlt_stack_kill(&stack, "dispatcher");
     process_wait_log(&second, "\"event\":\"takeover_failed\"", &from);
     mlt_stack_run(&stack, "dispatcher");
     await_more();
-    assert_active(1, 0);
+    await_active(1, 0);
     golden_assert_nothing_lost(&consumer);
     assert_int_equal(process_end(&second), 0);
     stop();

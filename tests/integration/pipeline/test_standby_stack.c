@@ -18,17 +18,23 @@ static struct mlt_consumer consumer;
 static struct process conductor_1, data_bus_1;
 static const char *paths[2];
 
-static const char *const of_conductor_1[] = { "--instance", "conductor-1", "--replica", "1",
-                                              "--replicas", "2",           NULL };
+static const char *const of_conductor_1[] = {
+    "--instance",   "conductor-1",   "--replica",      "1", "--replicas", "2",
+    "--ring-bytes", MAIN_RING_BYTES, GOLDEN_CONDUCTOR, NULL
+};
 static const char *const of_data_bus_1[] = { "--instance", "data-bus-1", "--replica", "1",
                                              "--replicas", "2",          NULL };
 
 static void start(void)
 {
-    const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
-                                                             "--speed", "40", "--send-all" },
-                                               .conductor = { "--replicas", "2" },
-                                               .data_bus = { "--replicas", "2" } };
+    const struct mlt_stack_options options = {
+        .exchange = { "--replay", paths[0], paths[1], "--speed", "30", "--send-all" },
+        .adapter = { "--ring-bytes", MAIN_RING_BYTES },
+        .dispatcher = { "--ring-bytes", MAIN_RING_BYTES },
+        .conductor = { "--replicas", "2", "--ring-bytes", MAIN_RING_BYTES, GOLDEN_CONDUCTOR },
+        .data_bus = { "--replicas", "2" },
+    };
+    consumer.look = golden_look;
     mlt_stack_start(&stack, &options);
     mlt_consumer_start(&consumer, stack.nats_url);
     process_start(&data_bus_1, "meltica-data-bus", stack.nats_url, of_data_bus_1);

@@ -151,6 +151,7 @@ static void check_refusal(const struct said *s, const char *what)
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
         is_named = is_named || code == named[i];
     }
+    is_named = is_named || rig_is_stalled(s);
     if (!is_named || strcmp(rig_text(s->json, "status"), "REJECTED") != 0 ||
         rig_text(s->json, "message")[0] == '\0' ||
         cJSON_GetObjectItemCaseSensitive(s->json, "field") == NULL) {

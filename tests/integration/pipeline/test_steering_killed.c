@@ -277,6 +277,11 @@ static void one_in_peace(void)
     static struct model_command command;
     model_command(&model, &command);
     struct said s = rig_ask_as(&rig, command.principal, command.verb, command.body);
+    for (unsigned again = 0; again < RIG_AGAIN_MAX && rig_is_stalled(&s); again++) {
+        cJSON_Delete(s.json);
+        s = rig_ask_as(&rig, command.principal, command.verb, command.body);
+        counts.answered++;
+    }
     steer_check_answer(&command, &s);
     if (command.code == 0) {
         model_apply(&model, &command, s.json);

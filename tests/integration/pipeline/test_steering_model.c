@@ -27,7 +27,7 @@ static void test_the_table_is_the_models(void **state)
 {
     (void)state;
     const unsigned count = steer_commands(400);
-    uint64_t confirmed = 0, denied = 0, over = 0, asked = 0, once = 0, twice = 0;
+    uint64_t confirmed = 0, denied = 0, over = 0, asked = 0, once = 0, twice = 0, stalled = 0;
     static struct model_command command, last;
     model_init(&model, rig_seed("model"), true);
     rig_start_policed(&rig, "8", "200", "4", "3", MODEL_POLICY);
@@ -40,6 +40,10 @@ static void test_the_table_is_the_models(void **state)
             model_command(&model, &command);
         }
         struct said s = rig_ask_as(&rig, command.principal, command.verb, command.body);
+        for (unsigned again = 0; again < RIG_AGAIN_MAX && rig_is_stalled(&s); again++, stalled++) {
+            cJSON_Delete(s.json);
+            s = rig_ask_as(&rig, command.principal, command.verb, command.body);
+        }
         steer_check_answer(&command, &s);
         denied += command.code == 403;
         over += command.code == 429;
@@ -52,7 +56,7 @@ static void test_the_table_is_the_models(void **state)
         last = command;
         model_compare(&model, &rig, 3);
         asked += 2;
-        assert_int_equal(steer_commands_audited(&rig), i + 1);
+        assert_int_equal(steer_commands_audited(&rig), i + 1 + stalled);
         if (!model_native(&model, &rig, false, why, sizeof why)) {
             fail_msg("after %s %s: %s", command.verb, command.body, why);
         }
@@ -65,7 +69,7 @@ static void test_the_table_is_the_models(void **state)
     mlt_bus_unsubscribe(tap);
     steer_answers(&once, &twice);
     assert_int_equal(twice, 0);
-    assert_int_equal(once, asked);
+    assert_int_equal(once, asked + stalled + rig.lists_again);
     assert_true(rig_until(leases_audited, &rig, NULL, 10));
     print_message("%u commands, %llu confirmed, %llu denied, %llu over a limit, %zu leases ended, "
                   "%zu subscriptions at the end\n",

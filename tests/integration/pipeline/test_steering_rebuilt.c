@@ -30,6 +30,7 @@ static void table_bytes(struct mlt_buf *out, size_t *subscriptions)
     Meltica__V1__Table *table = meltica__v1__table__unpack(NULL, answer.len, answer.data);
     assert_non_null(table);
     table->boot = 0;
+    table->now = 0;
     table->revision = 0;
     *subscriptions = table->n_subscriptions;
     mlt_buf_clear(out);

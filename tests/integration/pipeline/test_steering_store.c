@@ -80,7 +80,7 @@ static void restart_nats(bool jetstream)
 
 static void refuse(const char *verb, const char *body)
 {
-    struct said s = rig_ask(&rig, verb, body);
+    struct said s = rig_settle(&rig, verb, body);
     if (!s.refused || rig_number(s.json, "code") != 503 || s.took_ns >= RIG_LATE_NS ||
         strstr(rig_text(s.json, "message"), "table store unavailable, nothing changed") == NULL) {
         rig_fail(&s, verb);

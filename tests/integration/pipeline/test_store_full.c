@@ -7,12 +7,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "meltica/base/clock.h"
 #include "meltica/bus/stored.h"
 #include "mlt_consumer.h"
+#include "mlt_disk.h"
 #include "steer_rig.h"
 
 #define FILLER "FILLER"
@@ -267,7 +267,7 @@ static void end(void)
     mlt_consumer_stop(&consumer);
     if (disk[0] != '\0') {
         (void)mlt_stack_terminate(&rig.stack, "nats"); /* 1, as it does */
-        assert_int_equal(umount(disk), 0);
+        mlt_disk_unmount(disk);
     }
     rig_stop(&rig);
 }
@@ -311,10 +311,7 @@ static void test_disk_full_nothing_is_lost_and_data_flows(void **state)
     (void)snprintf(disk, sizeof disk, "%s/store-1", rig.stack.folder);
     mlt_stack_kill(&rig.stack, "nats"); /* what it has so far is of no use to anybody */
     (void)mkdir(disk, 0700);
-    if (mount("tmpfs", disk, "tmpfs", 0, SMALL_DISK) != 0) {
-        mlt_stack_stop(&rig.stack);
-        skip(); /* not allowed to mount */
-    }
+    mlt_disk_mount(disk, SMALL_DISK);
     mlt_stack_run(&rig.stack, "nats");
     go();
     lease();
@@ -324,7 +321,7 @@ static void test_disk_full_nothing_is_lost_and_data_flows(void **state)
     assert_int_equal(rig_listed(&rig, "a"), 1);
     assert_true(
         mlt_stack_metric(&rig.stack, "control-bus", "meltica_control_not_stored_total", "") >= 1);
-    assert_int_equal(mount("tmpfs", disk, "tmpfs", MS_REMOUNT, LARGE_DISK), 0);
+    mlt_disk_resize(disk, LARGE_DISK);
     mlt_stack_kill(&rig.stack, "nats");
     mlt_stack_run(&rig.stack, "nats");
     assert_int_equal(mlt_bus_wait_connected(rig.client, 20 * MLT_NS_PER_S), MLT_OK);
@@ -333,11 +330,17 @@ static void test_disk_full_nothing_is_lost_and_data_flows(void **state)
     end();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store_full_by_its_limit_nothing_is_lost_and_data_flows),
+    };
+    const struct CMUnitTest of_disks[] = {
         cmocka_unit_test(test_disk_full_nothing_is_lost_and_data_flows),
     };
+    if (argc > 1 && strcmp(argv[1], "disk") == 0) {
+        return mlt_disk_allowed() ? mlt_stack_verdict(cmocka_run_group_tests(of_disks, NULL, NULL))
+                                  : MLT_DISK_SKIPPED;
+    }
     return mlt_stack_verdict(cmocka_run_group_tests(tests, NULL, NULL));
 }

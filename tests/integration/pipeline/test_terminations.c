@@ -14,13 +14,12 @@
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define MAY_OVERRUN true
-#define SPEED "30"
 #endif
 #endif
-#ifndef SPEED
+#ifndef MAY_OVERRUN
 #define MAY_OVERRUN false
-#define SPEED "200"
 #endif
+#define SPEED "30"
 
 static struct mlt_stack stack;
 static struct mlt_consumer consumer;
@@ -29,23 +28,19 @@ static uint64_t epoch, revision; /* highest seen: of the Conductor, and of the D
 
 static void look(void *ctx, const struct mlt_event *event, struct mlt_slice bytes)
 {
-    (void)ctx, (void)bytes;
     epoch = event->epoch > epoch ? event->epoch : epoch;
     revision = event->route_revision > revision ? event->route_revision : revision;
-    /* One that was said although there was none: which. */
-    if (event->type == MLT_EVENT_STATUS && event->u.status.kind == MLT_STATUS_LOST) {
-        print_message("LOST: %.*s, epoch %llu, sequence %llu, %d: %llu to %llu\n",
-                      MLT_SLICE_FMT(event->u.status.reason), (unsigned long long)event->epoch,
-                      (unsigned long long)event->sequence, (int)event->u.status.lost_type,
-                      (unsigned long long)event->u.status.first,
-                      (unsigned long long)event->u.status.last);
-    }
+    golden_look(ctx, event, bytes);
 }
 
 static void start(const char *const paths[2])
 {
-    const struct mlt_stack_options options = { .exchange = { "--replay", paths[0], paths[1],
-                                                             "--speed", SPEED, "--send-all" } };
+    const struct mlt_stack_options options = {
+        .exchange = { "--replay", paths[0], paths[1], "--speed", SPEED, "--send-all" },
+        .adapter = { "--ring-bytes", MAIN_RING_BYTES },
+        .dispatcher = { "--ring-bytes", MAIN_RING_BYTES },
+        .conductor = { "--ring-bytes", MAIN_RING_BYTES, GOLDEN_CONDUCTOR },
+    };
     memset(&consumer, 0, sizeof consumer);
     consumer.look = look;
     mlt_stack_start(&stack, &options);

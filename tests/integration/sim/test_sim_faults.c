@@ -15,7 +15,9 @@ struct outcome {
 
 static struct sim_faults_options options_of(const char *spec, unsigned frame_rate)
 {
-    struct sim_faults_options options = { .seed = 5, .frame_rate = frame_rate };
+    struct sim_faults_options options = { .seed = 5,
+                                          .frame_rate = frame_rate,
+                                          .flow_rate = frame_rate };
     assert_true(sim_faults_parse(spec, options.weights));
     return options;
 }
@@ -26,6 +28,22 @@ static uint64_t number_in(const char *text, size_t len)
     const char *at = memmem(text, len, word, sizeof word - 1);
     assert_non_null(at);
     return strtoull(at + sizeof word - 1, NULL, 10);
+}
+
+/* What stands in `data` of frame n; of trades, too, its number is read as u. */
+static int inner_of(enum sim_fault_stream which, uint64_t n, char *out, size_t size)
+{
+    const unsigned long long id = n;
+    switch (which) {
+    case SIM_FAULT_TRADE:
+        return snprintf(out, size, "{\"t\":%llu,\"T\":7,\"u\":%llu}", id, id);
+    case SIM_FAULT_AGG_TRADE:
+        return snprintf(out, size, "{\"a\":%llu,\"f\":7,\"l\":9,\"u\":%llu}", id, id);
+    case SIM_FAULT_BOOK_TICKER:
+        return snprintf(out, size, "{\"B\":\"%llu\",\"u\":%llu}", id, id);
+    default:
+        return snprintf(out, size, "{\"U\":%llu,\"u\":%llu,\"b\":[],\"a\":[]}", id, id);
+    }
 }
 
 static void note_pieces(struct outcome *o, const struct mlt_buf *out)
@@ -53,12 +71,12 @@ static void note_replaced(struct mlt_slice payload, struct mlt_slice out, struct
 static void send(struct sim_faults *faults, const char *stream, uint64_t line, uint64_t n,
                  struct outcome *o)
 {
-    char text[160];
+    char text[160], inner[96];
     struct mlt_buf out;
-    const int len = snprintf(text, sizeof text,
-                             "{\"stream\":\"%s\",\"data\":{\"U\":%llu,\"u\":%llu,\"b\":[],\"a\":"
-                             "[]}}",
-                             stream, (unsigned long long)n, (unsigned long long)n);
+    const char *at = strchr(stream, '@');
+    assert_non_null(at);
+    (void)inner_of(sim_fault_stream_of(mlt_slice_of_string(at + 1)), n, inner, sizeof inner);
+    const int len = snprintf(text, sizeof text, "{\"stream\":\"%s\",\"data\":%s}", stream, inner);
     const struct sim_outgoing frame = { mlt_slice_of_string(stream),
                                         mlt_slice_of(text, (size_t)len), line, n };
     mlt_buf_init(&out, 1u << 20);
@@ -87,29 +105,46 @@ static void send(struct sim_faults *faults, const char *stream, uint64_t line, u
     mlt_buf_fini(&out);
 }
 
-static void run(const char *spec, unsigned rate, struct sim_faults *faults, struct outcome *o)
+static void run_stream(const char *spec, const char *stream, unsigned rate,
+                       struct sim_faults *faults, struct outcome *o)
 {
     const struct sim_faults_options options = options_of(spec, rate);
     memset(o, 0, sizeof *o);
     sim_faults_init(faults, &options);
     for (uint64_t n = 1; n <= FRAMES; n++) {
-        send(faults, "sym0001usdt@depth@100ms", 1, n, o);
+        send(faults, stream, 1, n, o);
     }
 }
 
-static void test_each_kind_does_to_frames_what_it_says(void **state)
+static void run(const char *spec, unsigned rate, struct sim_faults *faults, struct outcome *o)
 {
-    (void)state;
+    run_stream(spec, "sym0001usdt@depth@100ms", rate, faults, o);
+}
+
+/* A kind "drop" of that stream: "drop", "drop@trade". */
+static const char *kind_at(const char *kind, const char *at)
+{
+    static char spec[64];
+    (void)snprintf(spec, sizeof spec, "%s%s", kind, at);
+    return spec;
+}
+
+/* at: what a script names the stream by. */
+static void expect_each_kind(const char *stream, const char *at, enum sim_fault_stream which)
+{
     struct sim_faults faults;
     struct outcome o;
-    run("drop", 1000000, &faults, &o);
+    run_stream(kind_at("drop", at), stream, 1000000, &faults, &o);
     assert_int_equal(o.dropped, FRAMES);
     assert_int_equal(faults.count, FRAMES);
+    assert_int_equal(faults.entries[9].first, 10);
     assert_int_equal(faults.entries[9].last, 10);
+    assert_int_equal(faults.entries[9].bytes, 0);
+    assert_int_equal(faults.entries[9].stream, which);
     assert_string_equal(faults.entries[9].symbol, "SYM0001USDT");
     sim_faults_fini(&faults);
 
-    run("duplicate", 1000000, &faults, &o);
+    run_stream(kind_at("duplicate", at), stream, 1000000, &faults, &o);
     assert_int_equal(o.sent, 2 * FRAMES);
     for (unsigned i = 0; i < o.sent; i++) {
         assert_int_equal(o.numbers[i], i / 2 + 1);
@@ -117,7 +152,7 @@ static void test_each_kind_does_to_frames_what_it_says(void **state)
     sim_faults_fini(&faults);
 
     /* A delay keeps all and their order; only what still waits at the end is missing. */
-    run("delay", 200000, &faults, &o);
+    run_stream(kind_at("delay", at), stream, 200000, &faults, &o);
     assert_true(faults.count > 10 && o.sent + 21 >= FRAMES);
     for (unsigned i = 0; i < o.sent; i++) {
         assert_int_equal(o.numbers[i], i + 1);
@@ -125,7 +160,7 @@ static void test_each_kind_does_to_frames_what_it_says(void **state)
     sim_faults_fini(&faults);
 
     /* A reordering keeps all, and each one logged came behind as many as it says. */
-    run("reorder", 200000, &faults, &o);
+    run_stream(kind_at("reorder", at), stream, 200000, &faults, &o);
     assert_true(faults.count > 10 && o.sent + 1 >= FRAMES);
     for (size_t i = 0; i + 1 < faults.count; i++) {
         const struct sim_fault_entry *e = &faults.entries[i];
@@ -134,19 +169,113 @@ static void test_each_kind_does_to_frames_what_it_says(void **state)
     }
     sim_faults_fini(&faults);
 
-    run("shorten", 1000000, &faults, &o);
+    run_stream(kind_at("shorten", at), stream, 1000000, &faults, &o);
     assert_int_equal(o.replaced, FRAMES);
     assert_int_equal(o.shorter, FRAMES);
+    assert_true(faults.entries[9].bytes > 0 && faults.entries[9].extent > 0);
+    assert_int_equal(faults.entries[9].bytes + faults.entries[9].extent,
+                     strlen("{\"stream\":\"\",\"data\":}") + strlen(stream) +
+                         (size_t)inner_of(which, 10, NULL, 0));
     sim_faults_fini(&faults);
 
-    run("corrupt", 1000000, &faults, &o);
+    run_stream(kind_at("corrupt", at), stream, 1000000, &faults, &o);
     assert_int_equal(o.replaced, FRAMES);
     assert_int_equal(o.shorter, 0);
     sim_faults_fini(&faults);
 
-    run("cut", 1000000, &faults, &o);
+    run_stream(kind_at("cut", at), stream, 1000000, &faults, &o);
     assert_true(o.closed > FRAMES / 3 && o.killed > FRAMES / 3);
     sim_faults_fini(&faults);
+}
+
+static void test_each_kind_does_to_frames_what_it_says(void **state)
+{
+    (void)state;
+    expect_each_kind("sym0001usdt@depth@100ms", "", SIM_FAULT_DEPTH);
+    expect_each_kind("sym0001usdt@depth", "@depth", SIM_FAULT_DEPTH);
+    expect_each_kind("sym0001usdt@trade", "@trade", SIM_FAULT_TRADE);
+    expect_each_kind("sym0001usdt@aggTrade", "@bookTicker/aggTrade", SIM_FAULT_AGG_TRADE);
+    expect_each_kind("sym0001usdt@bookTicker", "@bookTicker/aggTrade", SIM_FAULT_BOOK_TICKER);
+}
+
+/* Lists of before streams could be named make what they made then. */
+static void test_a_list_without_streams_is_of_depth_and_what_it_was(void **state)
+{
+    (void)state;
+    struct sim_faults faults;
+    struct outcome o;
+    static const char *const others[] = { "sym0001usdt@trade", "sym0001usdt@aggTrade",
+                                          "sym0001usdt@bookTicker" };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        run_stream("all", others[i], 1000000, &faults, &o);
+        assert_int_equal(o.sent, FRAMES);
+        assert_int_equal(faults.count, 0);
+        sim_faults_fini(&faults);
+    }
+    static const struct {
+        enum sim_fault kind;
+        int64_t last;
+        uint64_t extent;
+    } was[] = {
+        { SIM_FAULT_DELAY, 4, 14 },    { SIM_FAULT_DUPLICATE, 31, 0 },
+        { SIM_FAULT_SHORTEN, 50, 32 }, { SIM_FAULT_DUPLICATE, 72, 0 },
+        { SIM_FAULT_DROP, 76, 0 },     { SIM_FAULT_REORDER, 88, 4 },
+        { SIM_FAULT_DROP, 95, 0 },     { SIM_FAULT_SHORTEN, 98, 12 },
+        { SIM_FAULT_REORDER, 111, 3 }, { SIM_FAULT_DROP, 118, 0 },
+        { SIM_FAULT_CUT, 132, 0 },     { SIM_FAULT_DUPLICATE, 134, 0 },
+    };
+    run("all", 100000, &faults, &o);
+    assert_int_equal(faults.count, 31);
+    for (size_t i = 0; i < sizeof was / sizeof was[0]; i++) {
+        assert_int_equal(faults.entries[i].kind, was[i].kind);
+        assert_int_equal(faults.entries[i].last, was[i].last);
+        assert_int_equal(faults.entries[i].extent, was[i].extent);
+    }
+    sim_faults_fini(&faults);
+}
+
+/* Each stream has its rate, its kinds, and what waits of it; those of another one are not touched.
+ */
+static void test_streams_of_a_symbol_do_not_mix(void **state)
+{
+    (void)state;
+    struct sim_faults faults;
+    struct outcome o = { 0 };
+    struct sim_faults_options options = options_of("drop,delay@trade,drop@bookTicker:0", 0);
+    options.flow_rate = 1000000;
+    sim_faults_init(&faults, &options);
+    send(&faults, "sym0001usdt@trade", 1, 1, &o);
+    assert_int_equal(o.sent, 0); /* waits, */
+    send(&faults, "sym0001usdt@aggTrade", 1, 2, &o);
+    send(&faults, "sym0001usdt@bookTicker", 1, 3, &o);
+    send(&faults, "sym0001usdt@depth", 1, 4, &o); /* at depth's rate, none */
+    send(&faults, "sym0002usdt@aggTrade", 1, 5, &o);
+    assert_int_equal(o.sent, 4);
+    assert_int_equal(faults.count, 1);
+    const uint64_t wait = faults.entries[0].extent;
+    for (uint64_t n = 0; n < wait; n++) {
+        assert_int_equal(o.sent, 4);
+        send(&faults, "sym0001usdt@trade", 1, 6 + n, &o);
+    }
+    assert_int_equal(o.sent, 4 + 1 + wait); /* and comes, with all behind it */
+    assert_int_equal(o.numbers[4], 1);
+    sim_faults_fini(&faults);
+
+    /* Another seed of their own: not the same frames of both. */
+    struct sim_faults trades, quotes;
+    struct outcome of_trades, of_quotes;
+    run_stream("all@trade", "sym0001usdt@trade", 100000, &trades, &of_trades);
+    run_stream("all@bookTicker", "sym0001usdt@bookTicker", 100000, &quotes, &of_quotes);
+    assert_true(trades.count > 20 && quotes.count > 20);
+    size_t same = 0;
+    for (size_t i = 0; i < trades.count; i++) {
+        for (size_t k = 0; k < quotes.count; k++) {
+            same += trades.entries[i].last == quotes.entries[k].last;
+        }
+    }
+    assert_true(same < trades.count / 2);
+    sim_faults_fini(&trades);
+    sim_faults_fini(&quotes);
 }
 
 /* One quantity, and nothing else. */
@@ -246,18 +375,38 @@ static void test_the_same_seed_makes_the_same_faults_and_the_count_ends_them(voi
 static void test_lists_of_faults(void **state)
 {
     (void)state;
-    unsigned weights[SIM_FAULT_COUNT];
+    unsigned weights[SIM_FAULT_STREAMS][SIM_FAULT_COUNT];
     assert_true(sim_faults_parse("drop:7,busy", weights));
-    assert_int_equal(weights[SIM_FAULT_DROP], 7);
-    assert_int_equal(weights[SIM_FAULT_BUSY], 1);
-    assert_int_equal(weights[SIM_FAULT_CUT], 0);
+    assert_int_equal(weights[SIM_FAULT_DEPTH][SIM_FAULT_DROP], 7);
+    assert_int_equal(weights[SIM_FAULT_DEPTH][SIM_FAULT_BUSY], 1);
+    assert_int_equal(weights[SIM_FAULT_DEPTH][SIM_FAULT_CUT], 0);
+    for (unsigned s = SIM_FAULT_TRADE; s < SIM_FAULT_STREAMS; s++) {
+        assert_int_equal(weights[s][SIM_FAULT_DROP], 0);
+    }
+    assert_true(sim_faults_parse("drop@trade/depth:4,cut@bookTicker,drop@trade:5", weights));
+    assert_int_equal(weights[SIM_FAULT_DEPTH][SIM_FAULT_DROP], 4);
+    assert_int_equal(weights[SIM_FAULT_TRADE][SIM_FAULT_DROP], 5);
+    assert_int_equal(weights[SIM_FAULT_AGG_TRADE][SIM_FAULT_DROP], 0);
+    assert_int_equal(weights[SIM_FAULT_BOOK_TICKER][SIM_FAULT_CUT], 1);
     /* Of all kinds it is the one that nobody who follows the stream can see. */
     assert_true(sim_faults_parse("all", weights));
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-        assert_int_equal(weights[i] == 0, i == SIM_FAULT_FALSIFY);
+        assert_int_equal(weights[SIM_FAULT_DEPTH][i] == 0, i == SIM_FAULT_FALSIFY);
+        assert_int_equal(weights[SIM_FAULT_TRADE][i], 0);
     }
-    static const char *const wrong[] = { "dro",   "drops",    "drop:",     "drop:x",
-                                         "drop,", "drop cut", "drop:99999" };
+    /* And a line that ends is not of one stream alone. */
+    assert_true(sim_faults_parse("busy,all@trade/aggTrade", weights));
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        assert_int_equal(weights[SIM_FAULT_DEPTH][i], i == SIM_FAULT_BUSY ? 1 : 0);
+        assert_int_equal(weights[SIM_FAULT_AGG_TRADE][i] != 0,
+                         i < SIM_FAULT_FRAME_KINDS && i != SIM_FAULT_FALSIFY && i != SIM_FAULT_CUT);
+        assert_int_equal(weights[SIM_FAULT_BOOK_TICKER][i], 0);
+    }
+    static const char *const wrong[] = {
+        "dro",         "drops",         "drop:",         "drop:x",      "drop,",
+        "drop cut",    "drop:99999",    "drop@",         "drop@ticker", "drop@trade/",
+        "drop@/trade", "falsify@trade", "busy@aggTrade", "all:3",       "@trade"
+    };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_false(sim_faults_parse(wrong[i], weights));
     }
@@ -453,10 +602,55 @@ static void test_faults_that_are_told_are_not_the_scripts(void **state)
     sim_faults_fini(&faults);
 }
 
+/* Told while it runs, also where there was no script: trades are dropped, and quotes come. */
+static void test_a_script_that_is_told_names_streams(void **state)
+{
+    (void)state;
+    const char *const arguments[] = { "--synthetic",           "--symbols", "1", "--rate", "500",
+                                      "--start-subscriptions", "2",         NULL };
+    struct sim_process sim;
+    struct raw_ws ws;
+    struct raw_frame frame;
+    start(&sim, arguments);
+    cJSON_Delete(get_json(
+        sim.port, "/sim/script?faults=drop@trade/aggTrade&flow-rate=1000000&rate=1000000&count=5",
+        200));
+    cJSON_Delete(get_json(sim.port, "/sim/script?faults=busy@trade", 400));
+    cJSON_Delete(get_json(sim.port, "/sim/script?faults=drop@trade&flow-rate=1000001", 400));
+    open_line(&ws, &sim, "/stream?streams=sym0001usdt@trade/sym0001usdt@bookTicker");
+    int64_t trade = 0;
+    bool quoted = false;
+    while (trade == 0) {
+        assert_int_equal(raw_ws_receive(&ws, WAIT_MS, &frame), RAW_FRAME);
+        cJSON *json = cJSON_ParseWithLength((const char *)frame.data, frame.len);
+        const bool quote = strcmp(text_of(json, "stream"), "sym0001usdt@bookTicker") == 0;
+        quoted = quoted || quote;
+        trade = quote ? 0 : number_of(member(json, "data"), "t");
+        cJSON_Delete(json);
+    }
+    assert_true(quoted);
+    cJSON *page = get_json(sim.port, "/sim/faults", 200);
+    assert_int_equal(number_of(page, "total"), 5);
+    const cJSON *fault;
+    int64_t id = trade - 5;
+    cJSON_ArrayForEach(fault, member(page, "faults"))
+    {
+        assert_string_equal(text_of(fault, "stream"), "trade");
+        assert_int_equal(number_of(fault, "first"), id);
+        assert_int_equal(number_of(fault, "last"), id++);
+        assert_int_equal(number_of(fault, "bytes"), 0);
+    }
+    cJSON_Delete(page);
+    raw_ws_close(&ws);
+    stop(&sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_kind_does_to_frames_what_it_says),
+        cmocka_unit_test(test_a_list_without_streams_is_of_depth_and_what_it_was),
+        cmocka_unit_test(test_streams_of_a_symbol_do_not_mix),
         cmocka_unit_test(test_a_falsified_frame_has_another_quantity_and_is_right_otherwise),
         cmocka_unit_test(test_what_is_not_depth_passes_and_lines_do_not_mix),
         cmocka_unit_test(test_the_same_seed_makes_the_same_faults_and_the_count_ends_them),
@@ -465,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_snapshots_fail_and_say_when_to_come_again),
         cmocka_unit_test(test_snapshots_are_stale_slow_or_cut_short),
         cmocka_unit_test(test_a_line_is_cut_and_its_successor_goes_on),
+        cmocka_unit_test(test_a_script_that_is_told_names_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,7 +67,7 @@ static void await_status(const char *name, int64_t wanted)
     }
 }
 
-/* What came until nothing did for QUIET_MS, or until `frames` frames of an opcode did. */
+/* What came until nothing did for QUIET_MS; with `frames`, until so many of an opcode did. */
 struct came {
     unsigned texts, pings, others;
     bool gone;
@@ -75,10 +75,11 @@ struct came {
 
 static struct came receive(struct raw_ws *ws, unsigned opcode, unsigned frames)
 {
+    const int patience_ms = frames > 0 ? WAIT_MS : QUIET_MS;
     struct came came = { 0 };
     struct raw_frame frame;
     for (;;) {
-        const enum raw_result result = raw_ws_receive(ws, QUIET_MS, &frame);
+        const enum raw_result result = raw_ws_receive(ws, patience_ms, &frame);
         came.gone = result == RAW_GONE;
         if (result != RAW_FRAME) {
             return came;
@@ -146,6 +147,30 @@ static void test_the_newest_lines_alone(void **state)
     expect_flow(&first);
     raw_ws_close(&first);
     raw_ws_close(&second);
+}
+
+static void test_the_last_line_but_one_alone(void **state)
+{
+    (void)state;
+    struct raw_ws first, second, third;
+    start_market(NULL);
+    open_line(&first, &sim, "/stream?streams=sym0001usdt@bookTicker");
+    open_line(&second, &sim, "/stream?streams=sym0001usdt@bookTicker");
+    open_line(&third, &sim, "/stream?streams=sym0001usdt@bookTicker");
+    expect_flow(&third);
+    tell("end-lines?newest=1&but=1");
+    assert_true(receive(&second, 0, 0).gone);
+    await_status("connections", 2);
+    tell("half-open?newest=1&but=1");
+    assert_false(receive(&first, 0, 0).gone);
+    assert_int_equal(status_number("half_open"), 1);
+    expect_flow(&third);
+    tell("end-lines?but=2"); /* there are no more */
+    await_status("connections", 2);
+    expect_flow(&third);
+    raw_ws_close(&first);
+    raw_ws_close(&second);
+    raw_ws_close(&third);
 }
 
 static void test_silence_with_pings_loses_what_was_to_come(void **state)
@@ -308,6 +333,7 @@ static void test_what_cannot_be_told_is_refused(void **state)
     refuse("stall?mss=5");
     refuse("end-lines?code=999");
     refuse("end-lines?newest=-1");
+    refuse("end-lines?but=-1");
     refuse("half-open?newest=x");
     refuse("script?faults=dropp");
     refuse("script");
@@ -552,6 +578,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_half_open_line_stays_and_says_nothing),
         TEST(test_the_newest_lines_alone),
+        TEST(test_the_last_line_but_one_alone),
         TEST(test_silence_with_pings_loses_what_was_to_come),
         TEST(test_silence_without_pings_says_nothing_and_ends),
         TEST(test_messages_unheard_unanswered_and_acknowledged_for_nothing),

@@ -265,11 +265,12 @@ static void test_verify_finds_each_thing_that_is_wrong(void **state)
     (void)state;
     static const struct {
         const char *token, *reason;
+        bool compared; /* else that is wrong before a digest or a book has come */
     } cases[] = {
-        { "DIGEST-USDT", "BOOK_DELTA at update id" },
-        { "HOLE-USDT", "events are missing by their sequence" },
-        { "LEVEL-USDT", "BOOK at update id" },
-        { "CHECKPOINT-USDT", "checkpoint at update id" },
+        { "DIGEST-USDT", "BOOK_DELTA at update id", true },
+        { "HOLE-USDT", "events are missing by their sequence", false },
+        { "LEVEL-USDT", "BOOK at update id", true },
+        { "CHECKPOINT-USDT", "checkpoint at update id", false },
     };
     enum { CASES = sizeof cases / sizeof cases[0] };
     struct command commands[CASES];
@@ -282,8 +283,8 @@ static void test_verify_finds_each_thing_that_is_wrong(void **state)
         assert_int_equal(command_end(&commands[i]), 1);
         cJSON *json = parse(&commands[i]);
         assert_true(cJSON_IsFalse(member(json, "right")));
-        assert_true(count(json, "compared") > 0);
-        if (strstr(member(json, "reason")->valuestring, cases[i].reason) == NULL) {
+        if (strstr(member(json, "reason")->valuestring, cases[i].reason) == NULL ||
+            (cases[i].compared && count(json, "compared") == 0)) {
             fail_msg("%s: %s", cases[i].token, command_out(&commands[i]));
         }
         cJSON_Delete(json);

@@ -242,7 +242,7 @@ static void test_one_look_is_text_or_json(void **state)
     (void)state;
     struct command c;
     assert_int_equal(
-        command_run(&c, ARGS("top", "--once", "--seconds", "1", "--sort", "name", HERE), NULL), 0);
+        command_run(&c, ARGS("top", "--once", "--seconds", "3", "--sort", "name", HERE), NULL), 0);
     assert_string_equal(command_err(&c), "");
     assert_null(strchr(command_out(&c), '\x1b'));
     assert_non_null(strstr(command_out(&c), "\nSYM0001-USDT "));

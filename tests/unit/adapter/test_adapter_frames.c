@@ -196,9 +196,12 @@ static int set_up(void **state)
     }
     assert_int_equal(mlt_binance_decoder_create(&adapter->decoder), MLT_OK);
     mlt_topics_init(&adapter->topics, 4);
-    const struct mlt_lines_options options = {
-        .streams_per_line = 1024, .ack_ns = 1, .rollover_ns = MLT_NS_PER_S, .backoff_max_ns = 1
-    };
+    const struct mlt_lines_options options = { .streams_per_line = 1024,
+                                               .attempts = 1,
+                                               .copies = 1,
+                                               .ack_ns = 1,
+                                               .rollover_ns = MLT_NS_PER_S,
+                                               .backoff_max_ns = 1 };
     const struct mlt_lines_ports ports = { no_connect, no_close, no_send, source, adapter };
     mlt_lines_init(&adapter->lines, &options, &ports, &adapter->topics);
     struct plan *plan = make_plan(0, 1, 7);

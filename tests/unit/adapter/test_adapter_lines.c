@@ -1,189 +1,6 @@
 #include "mlt_test.h"
 
-#include "lines.h"
-#include "meltica/base/clock.h"
-#include "plan_maker.h"
-
-#define S MLT_NS_PER_S
-#define MS MLT_NS_PER_MS
-#define HOUR (INT64_C(3600) * S)
-#define SENT_MAX 4096
-
-/* A scripted exchange: connections that come up when told, and all that was sent on them. */
-struct sent {
-    uint32_t line;
-    int64_t at, read, id; /* when it left; when the exchange read it */
-    bool subscribe;
-    unsigned names;
-    char text[256];
-};
-
-static struct {
-    struct mlt_topics topics;
-    struct mlt_lines lines;
-    struct mlt_binance_symbols *symbols;
-    int64_t now, next;
-    bool auto_open, auto_ack, refuse;
-    int64_t ack_delay;
-    struct sent sent[SENT_MAX];
-    unsigned sent_count, connects, closes, acked;
-    bool connecting[MLT_LINES_MAX], closing[MLT_LINES_MAX];
-    char sources[400][64];
-    unsigned source_count;
-    unsigned sources_started; /* up for the first time */
-} x;
-
-static bool port_connect(void *ctx, uint32_t line)
-{
-    (void)ctx;
-    x.connects++;
-    x.connecting[line] = !x.refuse;
-    return !x.refuse;
-}
-
-static void port_close(void *ctx, uint32_t line)
-{
-    (void)ctx;
-    x.closes++;
-    x.closing[line] = true;
-}
-
-static bool port_send(void *ctx, uint32_t line, struct mlt_slice text)
-{
-    (void)ctx;
-    assert_true(x.sent_count < SENT_MAX);
-    assert_true(text.len <= MLT_LINE_TEXT_BYTES_MAX + 64);
-    struct sent *sent = &x.sent[x.sent_count++];
-    *sent = (struct sent){ .line = line, .at = x.now };
-    (void)snprintf(sent->text, sizeof sent->text, "%.*s", MLT_SLICE_FMT(text));
-    sent->subscribe = strstr(sent->text, "\"SUBSCRIBE\"") != NULL;
-    for (size_t i = 0; i < text.len; i++) {
-        sent->names += text.data[i] == '@' ? 1 : 0;
-    }
-    char tail[32];
-    const size_t n = text.len < sizeof tail - 1 ? text.len : sizeof tail - 1;
-    memcpy(tail, text.data + text.len - n, n);
-    tail[n] = '\0';
-    const char *id = strstr(tail, "\"id\":");
-    assert_non_null(id);
-    sent->id = strtoll(id + 5, NULL, 10);
-    return true;
-}
-
-static void port_source(void *ctx, const struct mlt_topic_instrument *instrument, bool down,
-                        const char *reason)
-{
-    (void)ctx;
-    if (strcmp(reason, "started") == 0) {
-        assert_false(down);
-        x.sources_started++;
-        return;
-    }
-    assert_true(x.source_count < 400);
-    (void)snprintf(x.sources[x.source_count++], 64, "%s %s %s", instrument->token,
-                   down ? "down" : "up", reason);
-}
-
-static void start(uint32_t streams, bool spare)
-{
-    const struct mlt_lines_options options = { .streams_per_line = streams,
-                                               .spare = spare,
-                                               .collect_ns = 200 * MS,
-                                               .ack_ns = 700 * MS,
-                                               .retry_ns = 10 * S,
-                                               .rollover_ns = 23 * HOUR,
-                                               .linger_ns = 2 * S,
-                                               .backoff_base_ns = 250 * MS,
-                                               .backoff_max_ns = 5 * S,
-                                               .seed = 42 };
-    const struct mlt_lines_ports ports = { port_connect, port_close, port_send, port_source, NULL };
-    mlt_lines_init(&x.lines, &options, &ports, &x.topics);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    memset(&x, 0, sizeof x);
-    mlt_topics_init(&x.topics, 4);
-    x.symbols = make_symbols(1000);
-    x.now = 1000 * S;
-    x.auto_open = x.auto_ack = true;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    mlt_lines_fini(&x.lines);
-    mlt_topics_fini(&x.topics);
-    mlt_binance_symbols_destroy(x.symbols);
-    return 0;
-}
-
-static void deliver(void)
-{
-    for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
-        if (x.connecting[n] && x.auto_open) {
-            x.connecting[n] = false;
-            mlt_lines_opened(&x.lines, n, x.now);
-        }
-        if (x.closing[n]) {
-            x.closing[n] = x.connecting[n] = false;
-            mlt_lines_ended(&x.lines, n, "by_us", x.now);
-        }
-    }
-    while (x.auto_ack && x.acked < x.sent_count && x.sent[x.acked].at + x.ack_delay <= x.now) {
-        struct sent *sent = &x.sent[x.acked++];
-        sent->read = x.now;
-        if (x.lines.lines[sent->line].state == MLT_LINE_UP) {
-            mlt_lines_answer(&x.lines, sent->line, true, sent->id, NULL, x.now);
-        }
-    }
-}
-
-/* Lets time pass, turn by turn. */
-static void run(int64_t for_ns)
-{
-    const int64_t end = x.now + for_ns;
-    for (unsigned guard = 0;; guard++) {
-        assert_true(guard < 100000);
-        x.next = mlt_lines_turn(&x.lines, x.now);
-        deliver();
-        x.next = mlt_lines_turn(&x.lines, x.now);
-        int64_t then = x.next < x.now + 10 * MS ? x.next : x.now + 10 * MS;
-        if (x.next > x.now + S && then < x.next) { /* quiet: skip ahead */
-            then = x.next < x.now + 500 * MS ? x.next : x.now + 500 * MS;
-        }
-        if (then >= end) {
-            break;
-        }
-        x.now = then > x.now ? then : x.now + MS;
-    }
-    x.now = end;
-}
-
-static void plan(uint32_t partition, const char *topic, unsigned first, unsigned count)
-{
-    struct plan *p = make_plan(partition, 1, 7);
-    if (count > 0) {
-        (void)add_route(p, 1, topic, first, count);
-    }
-    assert_int_equal(mlt_topics_apply(&x.topics, &p->message, x.symbols), MLT_OK);
-    mlt_lines_plan_changed(&x.lines, x.now);
-    free(p);
-}
-
-static unsigned in_state(enum mlt_topic_state state)
-{
-    uint32_t counts[MLT_TOPIC_STATE_COUNT];
-    mlt_topics_counts(&x.topics, UINT64_MAX, counts);
-    return counts[state];
-}
-
-static struct mlt_topic *named(const char *name)
-{
-    return mlt_topics_find(&x.topics, mlt_slice_of_string(name));
-}
+#include "lines_world.h"
 
 static void test_subscribes_and_is_acknowledged(void **state)
 {
@@ -236,7 +53,7 @@ static void test_silent_topic_is_subscribed_again_until_it_speaks(void **state)
     plan(0, "{symbol}@trade", 0, 2);
     run(5 * S);
     assert_int_equal(x.sent_count, 1);
-    mlt_lines_seen(&x.lines, named("c000usdt@trade"));
+    see("c000usdt@trade");
     assert_true(mlt_topics_watch(&x.topics, x.now));
     const struct mlt_topic *silent = named("c001usdt@trade");
     int64_t since = x.now;
@@ -256,7 +73,7 @@ static void test_silent_topic_is_subscribed_again_until_it_speaks(void **state)
         assert_true(waited >= (10 << (round - 1)) * S && waited <= ((10 << (round - 1)) + 6) * S);
         since = x.now;
     }
-    mlt_lines_seen(&x.lines, named("c001usdt@trade"));
+    see("c001usdt@trade");
     assert_int_equal(silent->state, MLT_TOPIC_LIVE);
     assert_false(mlt_lines_remind(&x.lines, 10 * S, x.now + HOUR));
     run(10 * S);
@@ -288,7 +105,7 @@ static void test_data_before_the_ack_makes_it_live(void **state)
     x.auto_ack = false;
     plan(0, "{symbol}@trade", 0, 1);
     run(100 * MS);
-    mlt_lines_seen(&x.lines, named("c000usdt@trade"));
+    see("c000usdt@trade");
     assert_int_equal(in_state(MLT_TOPIC_LIVE), 1);
     mlt_lines_answer(&x.lines, x.sent[0].line, true, x.sent[0].id, NULL, x.now);
     assert_int_equal(in_state(MLT_TOPIC_LIVE), 1);
@@ -474,32 +291,6 @@ static void test_line_that_ends_is_down_then_up(void **state)
     assert_string_equal(x.sources[2], "C000-USDT up subscribed");
 }
 
-static void test_source_is_up_only_when_all_its_topics_are(void **state)
-{
-    (void)state;
-    start(1024, false);
-    struct plan *p = make_plan(0, 1, 7);
-    (void)add_route(p, 1, "{symbol}@trade", 0, 1);
-    (void)add_route(p, 2, "{symbol}@depth", 0, 1);
-    assert_int_equal(mlt_topics_apply(&x.topics, &p->message, x.symbols), MLT_OK);
-    free(p);
-    mlt_lines_plan_changed(&x.lines, x.now);
-    run(S);
-    mlt_lines_ended(&x.lines, 0, "lost", x.now);
-    assert_int_equal(x.source_count, 1);
-    x.auto_ack = false;
-    named("c000usdt@depth")->batch = 1; /* goes in a request of its own */
-    run(S);
-    const struct sent *last = &x.sent[x.sent_count - 1];
-    mlt_lines_answer(&x.lines, last->line, true, last->id, NULL, x.now);
-    assert_int_equal(x.source_count, 1);
-    for (unsigned i = 0; i < x.sent_count; i++) {
-        mlt_lines_answer(&x.lines, x.sent[i].line, true, x.sent[i].id, NULL, x.now);
-    }
-    assert_int_equal(x.source_count, 2);
-    assert_string_equal(x.sources[1], "C000-USDT up subscribed");
-}
-
 static void test_spare_line_takes_over_at_once(void **state)
 {
     (void)state;
@@ -516,30 +307,6 @@ static void test_spare_line_takes_over_at_once(void **state)
     assert_int_equal(x.sent_count, before + 1);
     assert_int_equal(x.sent[before].at, cut);
     assert_int_equal(in_state(MLT_TOPIC_LIVE), 3);
-}
-
-static void test_attempts_stay_below_the_exchanges_limit(void **state)
-{
-    (void)state;
-    start(10, true);
-    x.refuse = true;
-    plan(0, "{symbol}@trade", 0, 400); /* 45 lines */
-    static int64_t attempts[10000];
-    unsigned count = 0;
-    const int64_t end = x.now + 1800 * S;
-    while (x.now < end) {
-        const unsigned before = x.connects;
-        const int64_t next = mlt_lines_turn(&x.lines, x.now);
-        for (unsigned i = before; i < x.connects; i++) {
-            attempts[count++] = x.now;
-        }
-        assert_true(next != MLT_LINES_NEVER);
-        x.now = next > x.now ? next : x.now + MS;
-    }
-    assert_true(count > 1000);                   /* never gives up */
-    for (unsigned i = 0; i + 299 < count; i++) { /* the exchange refuses the 300th */
-        assert_true(attempts[i + 299] - attempts[i] >= 300 * S);
-    }
 }
 
 /* Cuts the only line each `up_ns`, so many times; how many attempts there were in any 5 minutes.
@@ -564,6 +331,115 @@ static unsigned flap(unsigned cuts, int64_t up_ns, int64_t *longest)
         most = n - from + 1 > most ? n - from + 1 : most;
     }
     return most;
+}
+
+/* 45 lines, for half an hour, that are refused, or that come up and end at once: most attempts in
+ * any 5 minutes. */
+static unsigned most_attempts(uint32_t ours, bool refused)
+{
+    static int64_t attempts[10000];
+    unsigned count = 0, most = 0, from = 0;
+    start_with(10, true, ours);
+    x.refuse = refused;
+    plan(0, "{symbol}@trade", 0, 400);
+    const int64_t end = x.now + 1800 * S;
+    while (x.now < end) {
+        const unsigned before = x.connects;
+        const int64_t next = mlt_lines_turn(&x.lines, x.now);
+        for (unsigned i = before; i < x.connects; i++) {
+            attempts[count++] = x.now;
+        }
+        for (uint32_t n = 0; n < MLT_LINES_MAX && !refused; n++) {
+            if (x.connecting[n]) {
+                x.connecting[n] = false;
+                mlt_lines_opened(&x.lines, n, x.now);
+                mlt_lines_ended(&x.lines, n, "lost", x.now);
+            }
+        }
+        assert_int_equal(x.lines.counters.attempts, x.connects);
+        assert_true(mlt_lines_attempts_used(&x.lines, x.now) <= ours);
+        assert_true(next != MLT_LINES_NEVER || !refused);
+        x.now = next > x.now && next != MLT_LINES_NEVER ? next : x.now + MS;
+    }
+    for (unsigned n = 0; n < count; n++) {
+        while (attempts[n] - attempts[from] >= 300 * S) {
+            from++;
+        }
+        most = n - from + 1 > most ? n - from + 1 : most;
+    }
+    assert_true(count > 3 * ours - 30); /* never gives up */
+    assert_int_equal(x.lines.counters.attempts_held > 0, !refused);
+    return most;
+}
+
+static void test_attempts_stay_below_the_exchanges_limit(void **state)
+{
+    (void)state;
+    /* The exchange refuses the 300th. */
+    assert_int_equal(most_attempts(MLT_LINE_ATTEMPTS_MAX, false), 240);
+}
+
+static void test_attempts_of_one_that_shares_the_address_stay_in_its_part(void **state)
+{
+    (void)state;
+    assert_int_equal(most_attempts(MLT_LINE_ATTEMPTS_MAX / 7, false), 34);
+}
+
+static void test_an_exchange_that_is_away_is_probed_with_three_quarters_of_them(void **state)
+{
+    (void)state;
+    const unsigned most = most_attempts(MLT_LINE_ATTEMPTS_MAX / 2, true);
+    assert_true(most >= 80 && most <= 92);
+}
+
+/* Whenever it is there again: one line within 5 s, and 5 s later all of them, though they are many.
+ */
+static void test_an_exchange_that_was_away_has_all_lines_soon(void **state)
+{
+    (void)state;
+    start_with(12, true, MLT_LINE_ATTEMPTS_MAX / 2);
+    plan(0, "{symbol}@trade", 0, 190); /* 18 lines and the spare */
+    run(5 * S);
+    assert_int_equal(mlt_lines_up_count(&x.lines), 19);
+    for (int64_t away_ns = 15 * S; away_ns < 1200 * S; away_ns += 77 * S) {
+        x.refuse = true;
+        x.source_count = x.sent_count = x.acked = 0;
+        for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
+            mlt_lines_ended(&x.lines, n, "lost", x.now);
+            (void)mlt_lines_turn(&x.lines, x.now);
+            x.source_count = 0;
+        }
+        run(away_ns);
+        x.refuse = false;
+        const int64_t again = x.now;
+        while (mlt_lines_up_count(&x.lines) == 0) {
+            run(100 * MS);
+        }
+        assert_true(x.now - again <= 5 * S + 200 * MS);
+        run(5 * S);
+        assert_int_equal(mlt_lines_up_count(&x.lines), 19);
+        x.source_count = 0;
+        run(600 * S); /* all attempts are ours again */
+    }
+    assert_int_equal(x.lines.counters.attempts_held, 0);
+}
+
+static void test_attempts_are_ours_again_after_five_minutes(void **state)
+{
+    (void)state;
+    int64_t longest = 0;
+    start_with(1024, false, 3);
+    plan(0, "{symbol}@trade", 0, 2);
+    (void)flap(2, S, &longest);
+    assert_int_equal(mlt_lines_attempts_used(&x.lines, x.now), 3);
+    const int64_t first = x.lines.attempts_ns[0];
+    mlt_lines_ended(&x.lines, 0, "lost", x.now);
+    run(300 * S - (x.now - first) - MS);
+    assert_int_equal(x.lines.lines[0].state, MLT_LINE_WAITING);
+    assert_int_equal(x.lines.counters.attempts_held, 1);
+    run(2 * MS);
+    assert_int_equal(x.lines.lines[0].state, MLT_LINE_UP);
+    assert_int_equal(mlt_lines_attempts_used(&x.lines, x.now), 3);
 }
 
 static void test_a_line_that_was_up_for_a_moment_comes_back_at_once(void **state)
@@ -596,7 +472,7 @@ static void test_rollover_before_the_cut_has_no_hole(void **state)
     plan(0, "{symbol}@trade", 0, 2);
     run(5 * S);
     const unsigned before = x.sent_count;
-    mlt_lines_seen(&x.lines, named("c000usdt@trade"));
+    see("c000usdt@trade");
     x.now += 23 * HOUR;
     x.auto_ack = false;
     (void)mlt_lines_turn(&x.lines, x.now);
@@ -645,7 +521,7 @@ static void test_halted_symbol_is_silent_at_once(void **state)
     run(S);
     assert_int_equal(named("c999usdt@trade")->state, MLT_TOPIC_SILENT);
     assert_string_equal(named("c999usdt@trade")->reason, "not_trading");
-    mlt_lines_seen(&x.lines, named("c999usdt@trade"));
+    see("c999usdt@trade");
     assert_int_equal(named("c999usdt@trade")->state, MLT_TOPIC_LIVE);
 }
 
@@ -661,12 +537,99 @@ static void test_stop_closes_every_line(void **state)
     assert_int_equal(mlt_lines_turn(&x.lines, x.now), MLT_LINES_NEVER);
 }
 
+/* ---- wanted again while it is unsubscribed ---- */
+
+/* A topic that sends, and the UNSUBSCRIBE of it that the exchange has carried out and not answered.
+ */
+static void unsubscribe(void)
+{
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    run(5 * S);
+    mlt_lines_seen(&x.lines, named("c001usdt@trade"), 0);
+    x.auto_ack = false;
+    x.acked = x.sent_count;
+    plan(0, "{symbol}@trade", 0, 1);
+    run(S / 2);
+    assert_int_equal(x.sent_count, 2);
+    assert_false(x.sent[1].subscribe);
+    assert_int_equal(named("c001usdt@trade")->seats[0].state, MLT_SEAT_UNSUBSCRIBING);
+}
+
+static void expect_subscribed_once_more(unsigned at)
+{
+    assert_int_equal(x.sent_count, at + 1);
+    assert_true(x.sent[at].subscribe);
+    assert_non_null(strstr(x.sent[at].text, "c001usdt@trade"));
+    assert_int_equal(in_state(MLT_TOPIC_PENDING), 1);
+    mlt_lines_answer(&x.lines, 0, true, x.sent[at].id, NULL, x.now);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 2);
+    assert_false(named("c001usdt@trade")->seen); /* so that its silence is seen */
+    mlt_lines_seen(&x.lines, named("c001usdt@trade"), 0);
+    assert_true(named("c001usdt@trade")->seen);
+}
+
+static void test_wanted_again_while_it_ends_is_pending_until_it_is_subscribed(void **state)
+{
+    (void)state;
+    unsubscribe();
+    plan(0, "{symbol}@trade", 0, 2);
+    assert_int_equal(named("c001usdt@trade")->state, MLT_TOPIC_PENDING);
+    mlt_lines_seen(&x.lines, named("c001usdt@trade"), 0); /* the last that it sent */
+    assert_int_equal(named("c001usdt@trade")->state, MLT_TOPIC_PENDING);
+    mlt_lines_answer(&x.lines, 0, true, x.sent[1].id, NULL, x.now);
+    assert_int_equal(named("c001usdt@trade")->state, MLT_TOPIC_PENDING);
+    run(S / 2);
+    expect_subscribed_once_more(2);
+}
+
+static void test_wanted_again_before_an_unsubscribe_is_given_up(void **state)
+{
+    (void)state;
+    unsubscribe();
+    plan(0, "{symbol}@trade", 0, 2);
+    run(3 * S / 2); /* asked twice, not answered */
+    mlt_lines_seen(&x.lines, named("c001usdt@trade"), 0);
+    expect_subscribed_once_more(3);
+}
+
+static void test_wanted_again_after_an_unsubscribe_was_given_up(void **state)
+{
+    (void)state;
+    unsubscribe();
+    run(2 * S);
+    assert_int_equal(x.sent_count, 3);
+    assert_int_equal(named("c001usdt@trade")->seats[0].state, MLT_SEAT_ON);
+    plan(0, "{symbol}@trade", 0, 2);
+    assert_int_equal(named("c001usdt@trade")->state, MLT_TOPIC_PENDING);
+    run(S / 2);
+    expect_subscribed_once_more(3);
+}
+
+/* What nobody asked to end goes on as it was. */
+static void test_wanted_again_before_it_was_unsubscribed_is_live(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 2);
+    run(5 * S);
+    plan(0, "{symbol}@trade", 0, 1);
+    plan(0, "{symbol}@trade", 0, 2);
+    assert_int_equal(in_state(MLT_TOPIC_LIVE), 2);
+    run(5 * S);
+    assert_int_equal(x.sent_count, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_subscribes_and_is_acknowledged),
+        TEST(test_wanted_again_while_it_ends_is_pending_until_it_is_subscribed),
+        TEST(test_wanted_again_before_an_unsubscribe_is_given_up),
+        TEST(test_wanted_again_after_an_unsubscribe_was_given_up),
+        TEST(test_wanted_again_before_it_was_unsubscribed_is_live),
         TEST(test_missing_ack_is_asked_once_more_then_reported),
         TEST(test_silent_topic_is_subscribed_again_until_it_speaks),
         TEST(test_halted_or_unwanted_topics_are_not_subscribed_again),
@@ -678,9 +641,12 @@ int main(void)
         TEST(test_changes_are_gathered_and_pairs_cancelled),
         TEST(test_refused_name_is_found_and_the_others_live),
         TEST(test_line_that_ends_is_down_then_up),
-        TEST(test_source_is_up_only_when_all_its_topics_are),
         TEST(test_spare_line_takes_over_at_once),
         TEST(test_attempts_stay_below_the_exchanges_limit),
+        TEST(test_attempts_of_one_that_shares_the_address_stay_in_its_part),
+        TEST(test_attempts_are_ours_again_after_five_minutes),
+        TEST(test_an_exchange_that_is_away_is_probed_with_three_quarters_of_them),
+        TEST(test_an_exchange_that_was_away_has_all_lines_soon),
         TEST(test_a_line_that_was_up_for_a_moment_comes_back_at_once),
         TEST(test_a_line_that_is_cut_again_and_again_waits_longer),
         TEST(test_rollover_before_the_cut_has_no_hole),

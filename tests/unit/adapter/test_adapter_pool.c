@@ -1,6 +1,8 @@
 /* The thread that asks the ledger, with the store and the loop in the test's hands. */
 #include "mlt_test.h"
 
+#include "store_stub.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -28,12 +30,6 @@ enum mlt_status __wrap_mlt_bus_subscribe(struct mlt_bus *bus,
                                          mlt_bus_handler_fn handler, void *ctx,
                                          struct mlt_bus_subscription **subscription,
                                          struct mlt_error *err);
-void __wrap_mlt_bus_unsubscribe(struct mlt_bus_subscription *subscription);
-enum mlt_status __wrap_mlt_store_create(struct mlt_bus *control, uint32_t replicas,
-                                        struct mlt_store **store, struct mlt_error *err);
-void __wrap_mlt_store_destroy(struct mlt_store *store);
-enum mlt_status __wrap_mlt_stored_ensure(struct mlt_store *store, enum mlt_stored which,
-                                         struct mlt_error *err);
 enum mlt_status __wrap_mlt_kv_get(struct mlt_store *store, const char *bucket, const char *key,
                                   struct mlt_buf *value, uint64_t *revision, struct mlt_error *err);
 enum mlt_status __wrap_mlt_kv_update(struct mlt_store *store, const char *bucket, const char *key,
@@ -54,35 +50,6 @@ enum mlt_status __wrap_mlt_bus_subscribe(struct mlt_bus *bus,
     world.handler = handler;
     world.ctx = ctx;
     *subscription = NULL;
-    return MLT_OK;
-}
-
-void __wrap_mlt_bus_unsubscribe(struct mlt_bus_subscription *subscription)
-{
-    (void)subscription;
-}
-
-enum mlt_status __wrap_mlt_store_create(struct mlt_bus *control, uint32_t replicas,
-                                        struct mlt_store **store, struct mlt_error *err)
-{
-    (void)control;
-    (void)replicas;
-    (void)err;
-    *store = (struct mlt_store *)&world; /* never looked into */
-    return MLT_OK;
-}
-
-void __wrap_mlt_store_destroy(struct mlt_store *store)
-{
-    (void)store;
-}
-
-enum mlt_status __wrap_mlt_stored_ensure(struct mlt_store *store, enum mlt_stored which,
-                                         struct mlt_error *err)
-{
-    (void)store;
-    (void)which;
-    (void)err;
     return MLT_OK;
 }
 

@@ -97,7 +97,9 @@ static int set_up(void **state)
         world.unacked_since_ns[p] = INT64_MAX;
     }
     mlt_topics_init(&adapter->topics, PARTITIONS);
-    const struct mlt_lines_options options = { .streams_per_line = 1024 };
+    const struct mlt_lines_options options = { .streams_per_line = 1024,
+                                               .attempts = 1,
+                                               .copies = 1 };
     const struct mlt_lines_ports ports = { .source = source };
     mlt_lines_init(&adapter->lines, &options, &ports, &adapter->topics);
     mlt_governor_init(&adapter->governor, 50, 1);
@@ -240,7 +242,7 @@ static void test_one_whose_line_is_mute_is_not_warm(void **state)
     static struct mlt_topic topic = { .wanted_by = 0x1 };
     struct mlt_topic *items[] = { &topic };
     topic.seats[0] = (struct mlt_seat){ .line = 3, .state = MLT_SEAT_ON };
-    topic.seats[1].line = MLT_LINE_NONE;
+    topic.seats[1].line = topic.seats[2].line = topic.seats[3].line = MLT_LINE_NONE;
     adapter->topics.items = items; /* one that stood all the time */
     adapter->topics.count = 1;
     adapter->lines.lines[3].state = MLT_LINE_UP;
@@ -267,6 +269,7 @@ static void test_one_that_does_not_bring_a_topic_is_covered_and_not_warm(void **
     struct mlt_topic topic = { .wanted_by = 0x1, .instrument = &instrument };
     struct mlt_topic *items[] = { &topic };
     topic.seats[0].line = topic.seats[1].line = MLT_LINE_NONE;
+    topic.seats[2].line = topic.seats[3].line = MLT_LINE_NONE;
     adapter->topics.items = items;
     adapter->topics.count = 1;
     hear_speaker(0x1);
@@ -445,10 +448,10 @@ static void test_without_claims_nothing_is_taken(void **state)
     assert_int_equal(world.ports.take_over(world.ports.ctx, 0xf), MLT_REPLICAS_REFUSED);
     assert_int_equal(world_owned().partitions, 0);
     pass(200 * MS);
-    assert_true(mlt_standby_unclaimed(adapter->standby));
-    hear_speaker(0xf); /* somebody has them all: nothing is missing */
+    assert_non_null(strstr(mlt_standby_lacks(adapter->standby), "nobody speaks for"));
+    hear_speaker(0xf); /* somebody has them all */
     pass(200 * MS);
-    assert_false(mlt_standby_unclaimed(adapter->standby));
+    assert_null(strstr(mlt_standby_lacks(adapter->standby), "nobody speaks for"));
 }
 
 /* ---- the end ---- */
@@ -528,6 +531,109 @@ static void test_who_becomes_warm_says_so_at_once(void **state)
     const unsigned then = world.beat_count;
     pass(200 * MS);
     assert_int_equal(world.beat_count, then); /* and once */
+}
+
+static void assert_lacks(const char *words)
+{
+    const char *lacks = mlt_standby_lacks(adapter->standby);
+    if (words == NULL) {
+        assert_null(lacks);
+    } else {
+        assert_non_null(lacks);
+        assert_non_null(strstr(lacks, words));
+    }
+}
+
+/* The other one speaks for these, for so long. */
+static void beside_speaker(uint64_t partitions, int64_t ns)
+{
+    const int64_t end = world.now_ns + ns;
+    while (world.now_ns < end) {
+        hear_speaker(partitions);
+        pass(200 * MS);
+    }
+}
+
+/* So that whoever replaces them one by one waits for it. */
+static void test_it_is_ready_once_it_has_been_warm(void **state)
+{
+    (void)state;
+    world.held_since_ns[3] = INT64_MAX; /* nothing yet */
+    hear_speaker(0xc);
+    take(0x3);
+    run_posted();
+    pass(200 * MS);
+    assert_int_equal(world_owned().warm, 0x4);
+    assert_lacks("not warm yet");
+    world.held_since_ns[3] = world.now_ns - 20 * S;
+    beside_speaker(0xc, 400 * MS);
+    assert_lacks(NULL);
+    world.held_since_ns[3] = INT64_MAX;
+    pass(200 * MS);
+    assert_lacks(NULL); /* once is enough */
+    world.in_touch = false;
+    assert_lacks("beats do not come back");
+}
+
+static void test_who_speaks_for_all_is_ready(void **state)
+{
+    (void)state;
+    assert_lacks("not warm yet");
+    take(0xf);
+    run_posted();
+    pass(200 * MS);
+    assert_lacks(NULL);
+}
+
+/* Warm is not enough: it could take nothing over. */
+static void test_one_that_can_claim_nothing_is_not_ready(void **state)
+{
+    (void)state;
+    beside_speaker(0xf, S);
+    assert_int_equal(world_owned().warm, 0xf);
+    assert_lacks("not warm yet"); /* its own are not home yet */
+    world.no_claims = true;
+    assert_int_equal(world.ports.take_over(world.ports.ctx, 0x1), MLT_REPLICAS_REFUSED);
+    beside_speaker(0xf, 2 * MLT_STANDBY_PREPARE_NS);
+    assert_lacks("its partitions cannot be claimed");
+    world.no_claims = false;
+    take(0x1);
+    run_posted();
+    beside_speaker(0xe, 400 * MS);
+    assert_lacks(NULL);
+}
+
+static void test_one_that_stays_cold_is_ready_in_the_end(void **state)
+{
+    (void)state;
+    world.held_since_ns[3] = INT64_MAX;
+    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
+    assert_lacks("not warm yet");
+    beside_speaker(0xf, 2 * S);
+    assert_lacks(NULL);
+}
+
+/* The time begins when the rest is there. */
+static void test_one_that_has_no_listing_or_hears_nobody_is_never_ready(void **state)
+{
+    (void)state;
+    world.held_since_ns[3] = INT64_MAX;
+    adapter->listed = false;
+    beside_speaker(0xf, 2 * MLT_STANDBY_PREPARE_NS);
+    assert_lacks("not warm yet");
+    adapter->listed = true;
+    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
+    assert_lacks("not warm yet");
+    beside_speaker(0x7, 5 * S); /* nobody speaks for the last one */
+    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
+    assert_lacks("not warm yet");
+    world.in_touch = false;
+    beside_speaker(0xf, 5 * S);
+    world.in_touch = true;
+    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
+    assert_lacks("not warm yet");
+    beside_speaker(0xf, 2 * S);
+    assert_lacks(NULL);
 }
 
 static void test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to(void **state)
@@ -639,6 +745,11 @@ int main(void)
         TEST(test_one_that_just_becomes_warm_is_waited_for),
         TEST(test_one_that_stays_cold_is_not_waited_for),
         TEST(test_who_becomes_warm_says_so_at_once),
+        TEST(test_it_is_ready_once_it_has_been_warm),
+        TEST(test_who_speaks_for_all_is_ready),
+        TEST(test_one_that_can_claim_nothing_is_not_ready),
+        TEST(test_one_that_has_no_listing_or_hears_nobody_is_never_ready),
+        TEST(test_one_that_stays_cold_is_ready_in_the_end),
         TEST(test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to),
         TEST(test_what_nobody_takes_goes_down_as_ever),
         TEST(test_without_a_warm_one_lines_end_at_once),

@@ -241,6 +241,35 @@ static enum mlt_status offer(struct mlt_plans *plans, const struct plan *plan, b
     return status;
 }
 
+static void test_what_failed_is_told_before_what_is_silent(void **state)
+{
+    (void)state;
+    struct plan *plan = make_plan(0, 1, 7), *other = make_plan(1, 1, 7);
+    struct mlt_topic *told[4];
+    (void)add_route(plan, 1, "{symbol}@trade", 0, 6);
+    apply(plan);
+    (void)add_route(other, 1, "{symbol}@bookTicker", 0, 1);
+    apply(other);
+    for (size_t i = 0; i < topics.count; i++) {
+        (void)mlt_topic_set(topics.items[i], MLT_TOPIC_SILENT, "no_message");
+    }
+    (void)mlt_topic_set(named("c000usdt@trade"), MLT_TOPIC_LIVE, NULL);
+    (void)mlt_topic_set(named("c004usdt@trade"), MLT_TOPIC_PENDING, NULL);
+    (void)mlt_topic_set(named("c005usdt@trade"), MLT_TOPIC_FAILED, "refused");
+    (void)mlt_topic_set(named("c000usdt@bookTicker"), MLT_TOPIC_FAILED, "refused");
+    assert_int_equal(mlt_topics_problems(&topics, 1, told, 3), 3);
+    assert_ptr_equal(told[0], named("c005usdt@trade"));
+    assert_ptr_equal(told[1], named("c004usdt@trade"));
+    assert_int_equal(told[2]->state, MLT_TOPIC_SILENT);
+    assert_int_equal(mlt_topics_problems(&topics, 1, told, 1), 1);
+    assert_ptr_equal(told[0], named("c005usdt@trade"));
+    assert_int_equal(mlt_topics_problems(&topics, 2, told, 4), 1);
+    assert_ptr_equal(told[0], named("c000usdt@bookTicker"));
+    assert_int_equal(mlt_topics_problems(&topics, 4, told, 4), 0);
+    free(plan);
+    free(other);
+}
+
 static void test_lower_revision_of_the_same_boot_is_refused(void **state)
 {
     (void)state;
@@ -354,6 +383,7 @@ int main(void)
         TEST(test_name_of_a_symbol_that_is_not_ascii),
         TEST(test_symbol_in_break_is_marked),
         TEST(test_silence_is_seen_after_the_limit),
+        TEST(test_what_failed_is_told_before_what_is_silent),
         TEST(test_lower_revision_of_the_same_boot_is_refused),
         TEST(test_a_dispatcher_with_a_lower_claim_is_refused),
         TEST(test_parts_of_other_adapters_are_not_taken),

@@ -228,6 +228,23 @@ static void test_a_ledger_is_read_as_it_was_written(void **state)
     mlt_buf_fini(&bytes);
 }
 
+/* Its window would begin before 1970, where seconds have no place of their own. */
+static void test_a_ledger_of_the_first_minute_of_1970_is_none(void **state)
+{
+    (void)state;
+    struct mlt_ledger read;
+    for (int64_t s = 1; s <= (int64_t)MLT_LEDGER_SECONDS; s++) {
+        struct mlt_buf bytes;
+        mlt_buf_init(&bytes, MLT_LEDGER_BYTES_MAX);
+        mlt_ledger_begin(&ledger, 7, 2400, true, s * S);
+        assert_int_equal(mlt_ledger_encode(&ledger, &bytes), MLT_OK);
+        const bool is = s == (int64_t)MLT_LEDGER_SECONDS;
+        assert_int_equal(mlt_ledger_decode(mlt_buf_view(&bytes), &read), is ? MLT_OK : MLT_E_PARSE);
+        mlt_buf_fini(&bytes);
+    }
+    assert_memory_equal(read.granted, ledger.granted, sizeof read.granted);
+}
+
 /* ---- reservations on a store ---- */
 
 struct fake_store {
@@ -647,6 +664,7 @@ int main(void)
         cmocka_unit_test(test_a_refusal_longer_than_any_ban_is_dropped),
         cmocka_unit_test(test_clocks_that_differ_let_nothing_out_of_the_minute_early),
         cmocka_unit_test(test_a_ledger_is_read_as_it_was_written),
+        cmocka_unit_test(test_a_ledger_of_the_first_minute_of_1970_is_none),
         STORE(test_two_holders_see_each_others_grants),
         STORE(test_racing_holders_never_get_more_than_the_pool_together),
         STORE(test_a_write_that_is_not_answered_may_have_been_made_and_counts),

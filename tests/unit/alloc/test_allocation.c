@@ -11,6 +11,7 @@
 #include "authority.h"
 #include "binance.h"
 #include "catalogue.h"
+#include "data_bus/core.h"
 #include "fusion.h"
 #include "lanes.h"
 #include "meltica/recording/recording.h"
@@ -316,6 +317,44 @@ static void test_lanes(void **state)
     exhaust(add_lanes);
 }
 
+static bool publish_event(void *ctx, uint32_t partition, const struct mlt_event *event)
+{
+    (void)ctx, (void)partition, (void)event;
+    return true;
+}
+
+/* With a table and the first event of an instrument. */
+static bool make_data_bus(void)
+{
+    const struct mlt_data_bus_ports ports = { .publish = publish_event,
+                                              .clock = mlt_clock_system() };
+    struct mlt_data_bus_counts counts;
+    struct mlt_routing *routing = NULL;
+    struct mlt_data_bus_core *core = NULL;
+    bool whole = mlt_data_bus_core_create(4, &ports, &core) == MLT_OK;
+    assert_true(whole == (core != NULL));
+    whole = whole && mlt_routing_decode(mlt_slice_of(table_bytes, table_len), &routing) == MLT_OK;
+    if (whole) {
+        struct mlt_event event = { .type = MLT_EVENT_TRADE,
+                                   .instrument = MLT_SLICE_LITERAL("BTC-USDT"),
+                                   .epoch = 1,
+                                   .sequence = 1 };
+        mlt_data_bus_core_set_table(core, routing);
+        const enum mlt_status status = mlt_data_bus_core_event(core, &event);
+        mlt_data_bus_core_counts(core, &counts);
+        whole = status == MLT_OK;
+        assert_int_equal(counts.refused, whole ? 0 : 1);
+    }
+    mlt_data_bus_core_destroy(core);
+    return whole;
+}
+
+static void test_data_bus(void **state)
+{
+    (void)state;
+    exhaust(make_data_bus);
+}
+
 static bool answer_command(void)
 {
     static const char request[] =
@@ -456,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_book),
         cmocka_unit_test(test_live_subscription),
         cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_data_bus),
         cmocka_unit_test(test_control_request),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -192,6 +192,83 @@ static void test_a_live_book_that_is_about_to_show_too_little_asks_urgently(void
     assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
 }
 
+/* Deltas that could not be read, each followed by one that can. */
+static void test_a_book_whose_deltas_are_refused_again_and_again_asks_rarely(void **state)
+{
+    (void)state;
+    int64_t id = 101;
+    live();
+    const int64_t began_ns = f.now_ns;
+    const uint64_t before = f.requests;
+    uint64_t answered = f.requests;
+    while (f.now_ns - began_ns < 300 * MLT_NS_PER_S) {
+        mlt_sync_refused(f.sync);
+        assert_int_not_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
+        f.now_ns += 50 * MLT_NS_PER_MS;
+        mlt_sync_tick(f.sync);
+        (void)delta(id + 1, id + 1);
+        id += 2;
+        if (f.requests > answered) {
+            answered = f.requests;
+            (void)snapshot(id);
+        }
+        f.now_ns += 50 * MLT_NS_PER_MS;
+        mlt_sync_tick(f.sync);
+    }
+    assert_in_range(f.requests - before, 20, 150); /* of 3,000 */
+    assert_true(f.change_count < 600);
+}
+
+/* One now and then is mended at once. */
+static void test_a_delta_that_is_refused_now_and_then_costs_no_wait(void **state)
+{
+    (void)state;
+    live();
+    for (int64_t id = 110; id < 200; id += 10) {
+        f.now_ns += 6 * MLT_NS_PER_S;
+        const uint64_t requests = f.requests;
+        mlt_sync_refused(f.sync);
+        assert_change(&f.changes[f.change_count - 2], MLT_SYNC_LIVE, MLT_SYNC_GAP, MLT_SYNC_LOST, 0,
+                      0);
+        assert_int_equal(f.requests, requests + 1);
+        assert_int_equal(snapshot(id), MLT_SYNC_APPLIED);
+        assert_book(id);
+    }
+}
+
+/* What was asked for before may lack it. */
+static void test_an_answer_of_before_a_refused_delta_makes_no_book_live(void **state)
+{
+    (void)state;
+    live();
+    f.now_ns += 6 * MLT_NS_PER_S;
+    mlt_sync_refused(f.sync);
+    const uint64_t requests = f.requests;
+    const size_t changes = f.change_count;
+    mlt_sync_refused(f.sync);
+    assert_int_equal(f.change_count, changes);
+    assert_int_equal(snapshot(110), MLT_SYNC_UNUSED);
+    assert_int_equal(f.requests, requests); /* nor is the next one asked for at once */
+    f.now_ns = mlt_sync_due_ns(f.sync);
+    mlt_sync_tick(f.sync);
+    assert_int_equal(f.requests, requests + 1);
+    assert_int_equal(snapshot(120), MLT_SYNC_APPLIED);
+    assert_book(120);
+}
+
+/* A book that is silent has missed nothing until then. */
+static void test_a_silent_book_whose_delta_is_refused_is_a_gap(void **state)
+{
+    (void)state;
+    live();
+    f.now_ns += plain.stale_after_ns;
+    mlt_sync_tick(f.sync);
+    mlt_sync_refused(f.sync);
+    assert_change(&f.changes[f.change_count - 2], MLT_SYNC_SYNCING, MLT_SYNC_GAP, MLT_SYNC_LOST, 0,
+                  0);
+    assert_int_equal(snapshot(100), MLT_SYNC_UNUSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +281,10 @@ int main(void)
         TEST(test_a_book_that_is_silent_while_it_deepens_asks_anew),
         TEST(test_a_book_that_was_left_is_resynced_and_one_that_was_stopped_begins),
         TEST(test_a_live_book_that_is_about_to_show_too_little_asks_urgently),
+        TEST(test_a_book_whose_deltas_are_refused_again_and_again_asks_rarely),
+        TEST(test_a_delta_that_is_refused_now_and_then_costs_no_wait),
+        TEST(test_an_answer_of_before_a_refused_delta_makes_no_book_live),
+        TEST(test_a_silent_book_whose_delta_is_refused_is_a_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

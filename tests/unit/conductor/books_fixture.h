@@ -21,11 +21,16 @@ struct books_fixture {
     uint32_t wants; /* quality of what is sent: what is subscribed */
     bool cache;     /* takes commits; else there is none */
     size_t commits;
-    uint64_t committed_sequence;
+    uint64_t committed_sequence, committed_epoch;
+    enum mlt_book_state committed_state;
+    size_t committed_levels; /* that it shows */
     size_t heads_in_commit;
     size_t requests;
     uint32_t depth;
     enum mlt_sync_need need; /* of the last request */
+    enum mlt_conductor_room room;
+    size_t full_at; /* `count` at which there is no room for quotes, whatever `room` says; 0: none
+                     */
 };
 
 #define FIXTURE_INSTRUMENT MLT_SLICE_LITERAL("BTC-USDT")
@@ -70,6 +75,9 @@ static bool fixture_commit(void *ctx, struct mlt_slice instrument, const struct 
     }
     f->commits++;
     f->committed_sequence = book->sequence;
+    f->committed_epoch = book->epoch;
+    f->committed_state = book->u.book.state;
+    f->committed_levels = book->u.book.bids.count + book->u.book.asks.count;
     f->heads_in_commit = mlt_conductor_core_heads_of(f->core, instrument, heads);
     return true;
 }
@@ -82,6 +90,12 @@ static void fixture_resync(void *ctx, struct mlt_slice instrument, uint32_t dept
     f->requests++;
     f->depth = depth;
     f->need = need;
+}
+
+static enum mlt_conductor_room fixture_room(void *ctx)
+{
+    const struct books_fixture *f = ctx;
+    return f->full_at > 0 && f->count >= f->full_at ? MLT_ROOM_NOT_FOR_QUOTES : f->room;
 }
 
 static const struct mlt_conductor_books fixture_books = {
@@ -118,6 +132,7 @@ static inline void fixture_open(struct books_fixture *f, const struct mlt_conduc
         .emit_encoded = fixture_emit_encoded,
         .commit = with_commit ? fixture_commit : NULL,
         .resync = fixture_resync,
+        .room = fixture_room,
         .ctx = f,
         .clock = &f->clock,
     };

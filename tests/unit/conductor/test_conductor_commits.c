@@ -117,6 +117,78 @@ static void test_a_change_of_state_while_a_commit_is_out_follows_its_answer(void
     fixture_close(&f);
 }
 
+/* LIVE at 11, whose BOOK's commit takes longer than what comes after it waits, and nothing kept. */
+static void open_late(void)
+{
+    fixture_open(&f, &fixture_books, true);
+    f.cache = true;
+    fixture_delta(&f, 10, 10);
+    fixture_snapshot(&f, 10);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    fixture_run(&f, f.now_ns + 200 * MLT_NS_PER_MS);
+    fixture_delta(&f, 11, 11);
+    fixture_run(&f, f.now_ns + 6 * MLT_NS_PER_MS);
+    assert_int_equal(fixture_counts(&f).books_late, 1);
+    fixture_forget(&f);
+}
+
+/* Who follows has dropped the book by then, and would take it up again. */
+static void test_a_late_book_does_not_take_back_the_gap_that_overtook_it(void **state)
+{
+    (void)state;
+    open_late();
+    fixture_delta(&f, 20, 20);
+    expect_status(0, MLT_STATUS_GAP, "sequence_gap", MLT_BOOK_LIVE, 12, 19);
+    expect_status(1, MLT_STATUS_SYNCING, "requested", MLT_BOOK_GAP, 0, 0);
+    expect_delta(2, 20, false);
+    const size_t commits = f.commits;
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    assert_int_equal(f.count, 4);
+    const struct mlt_book *b = expect_book(3, MLT_BOOK_SYNCING, 11, 11);
+    assert_true((f.out[3].quality & MLT_QUALITY_STALE) != 0);
+    assert_int_equal(f.out[3].sequence, 2);
+    assert_int_equal(b->bids.count + b->asks.count + b->known_bids + b->known_asks, 0);
+    assert_int_equal(b->digest_version, 0);
+    assert_false(b->has_analytics);
+    assert_int_equal(fixture_counts(&f).books_overtaken, 1);
+    /* The record says LIVE yet, and is made right at once. */
+    assert_int_equal(f.commits, commits + 1);
+    assert_int_equal(f.committed_state, MLT_BOOK_SYNCING);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    (void)expect_book(4, MLT_BOOK_SYNCING, 11, 11);
+    fixture_close(&f);
+}
+
+static void test_nor_that_the_line_ended(void **state)
+{
+    (void)state;
+    open_late();
+    fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
+    const size_t before = f.count;
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    const struct mlt_book *b = expect_book(before, MLT_BOOK_STALE, 11, 11);
+    assert_true((f.out[before].quality & MLT_QUALITY_STALE) != 0);
+    assert_int_equal(b->bids.count, 2); /* what was known last is shown, as ever */
+    assert_int_equal(b->digest, mlt_book_digest(&b->bids, &b->asks));
+    assert_false(b->has_analytics);
+    assert_int_equal(f.committed_state, MLT_BOOK_STALE);
+    fixture_close(&f);
+}
+
+static void test_one_that_nothing_overtook_is_as_it_was_made(void **state)
+{
+    (void)state;
+    open_late();
+    fixture_delta(&f, 12, 12);
+    mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+    const struct mlt_book *b = expect_book(1, MLT_BOOK_LIVE, 11, 11);
+    assert_true(b->has_analytics);
+    assert_int_equal(b->bids.count, 2);
+    assert_int_equal(f.out[1].quality & MLT_QUALITY_STALE, 0);
+    assert_int_equal(fixture_counts(&f).books_overtaken, 0);
+    fixture_close(&f);
+}
+
 static void test_without_a_cache_a_book_leaves_at_once_and_says_so(void **state)
 {
     (void)state;
@@ -278,19 +350,22 @@ static void test_without_room_books_merge_and_the_newest_leaves_when_there_is_so
     fixture_live(&f, 10);
     fixture_delta(&f, 11, 11); /* a BOOK at once, and its window begins */
     fixture_forget(&f);
-    mlt_conductor_core_congested(f.core, true);
+    f.room = MLT_ROOM_NOT_FOR_BOOKS;
     for (int64_t id = 12; id <= 20; id++) {
         fixture_delta(&f, id, id);
         fixture_run(&f, f.now_ns + 50 * MLT_NS_PER_MS);
     }
     assert_int_equal(f.count, 9); /* deltas alone; and nothing that is due comes again and again */
     assert_int_equal(fixture_counts(&f).conflated, 1);
-    mlt_conductor_core_congested(f.core, false);
+    mlt_conductor_core_room(f.core); /* there is none */
+    assert_int_equal(f.count, 9);
+    f.room = MLT_ROOM_FOR_ALL;
+    mlt_conductor_core_room(f.core);
     assert_int_equal(f.count, 10);
     (void)expect_book(9, MLT_BOOK_LIVE, 12, 20);
     assert_int_equal(f.out[9].merged, 8);
     assert_int_equal(f.out[9].throttled_ns, 0); /* its window was over when the newest came */
-    mlt_conductor_core_congested(f.core, true);
+    f.room = MLT_ROOM_NOT_FOR_BOOKS;
     fixture_forget(&f);
     fixture_delta(&f, 22, 22); /* a change of state does not wait */
     size_t books = 0;
@@ -331,6 +406,9 @@ int main(void)
         cmocka_unit_test(test_what_comes_after_a_book_waits_for_its_commit),
         cmocka_unit_test(test_a_slow_commit_holds_the_flow_for_five_ms_and_no_longer),
         cmocka_unit_test(test_a_change_of_state_while_a_commit_is_out_follows_its_answer),
+        cmocka_unit_test(test_a_late_book_does_not_take_back_the_gap_that_overtook_it),
+        cmocka_unit_test(test_nor_that_the_line_ended),
+        cmocka_unit_test(test_one_that_nothing_overtook_is_as_it_was_made),
         cmocka_unit_test(test_without_a_cache_a_book_leaves_at_once_and_says_so),
         cmocka_unit_test(test_the_flag_falls_when_the_cache_is_back_also_of_a_quiet_book),
         cmocka_unit_test(test_a_fenced_owner_emits_nothing_until_it_has_another_epoch),

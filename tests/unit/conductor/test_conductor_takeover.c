@@ -237,6 +237,57 @@ static void test_answers_of_rest_are_no_position_of_a_stream(void **state)
     fixture_close(&f);
 }
 
+/* ---- ids that the exchange has set back ---- */
+
+static void send_received(enum mlt_event_type type, int64_t id, int64_t received_ns)
+{
+    struct mlt_event e = fixture_event(&f, type);
+    e.first = e.last = id;
+    e.stamps.received = received_ns;
+    fixture_send(&f, &e);
+}
+
+/* They are dropped; but nothing else would tell of it. */
+static void test_ids_that_were_set_back_are_counted(void **state)
+{
+    (void)state;
+    static const enum mlt_event_type types[] = { MLT_EVENT_TRADE, MLT_EVENT_AGG_TRADE,
+                                                 MLT_EVENT_BBO, MLT_EVENT_BOOK_DELTA };
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
+        fixture_open(&f, &fixture_books, false);
+        const int64_t then = f.now_ns;
+        send_received(types[t], 90000, then);
+        send_received(types[t], 90000, then);                    /* it comes again */
+        send_received(types[t], 90000, then + 9 * MLT_NS_PER_S); /* by another line */
+        assert_int_equal(fixture_counts(&f).ids_below, 0);
+        send_received(types[t], 1, then + 10 * MLT_NS_PER_S);
+        send_received(types[t], 2, then + 11 * MLT_NS_PER_S);
+        assert_int_equal(fixture_counts(&f).ids_below, 2);
+        assert_int_equal(fixture_counts(&f).duplicates, 4);
+        send_received(types[t], 90001, then + 20 * MLT_NS_PER_S);
+        send_received(types[t], 90001, then + 20 * MLT_NS_PER_S);
+        assert_int_equal(fixture_counts(&f).ids_below, 2);
+        fixture_close(&f);
+    }
+}
+
+/* An owner that only knows from the one before how far the ids were. */
+static void test_ids_set_back_before_a_take_over_are_counted_too(void **state)
+{
+    (void)state;
+    const struct mlt_head heads[] = { { MLT_EVENT_TRADE, 7, 90000 } };
+    const struct mlt_instrument_heads from = {
+        .instrument = FIXTURE_INSTRUMENT, .epoch = 1, .head_count = 1, .heads = heads
+    };
+    fixture_open(&f, &fixture_books, false);
+    assert_int_equal(mlt_conductor_core_seed(f.core, &from), MLT_OK);
+    for (int64_t second = 1; second <= 15; second++) {
+        send_received(MLT_EVENT_TRADE, second, second * MLT_NS_PER_S);
+    }
+    assert_int_equal(fixture_counts(&f).ids_below, 5);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +298,8 @@ int main(void)
         cmocka_unit_test(test_snapshots_of_a_stream_are_told_once_whatever_the_clock),
         cmocka_unit_test(test_ids_of_snapshots_may_be_set_back_by_the_exchange),
         cmocka_unit_test(test_answers_of_rest_are_no_position_of_a_stream),
+        cmocka_unit_test(test_ids_that_were_set_back_are_counted),
+        cmocka_unit_test(test_ids_set_back_before_a_take_over_are_counted_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

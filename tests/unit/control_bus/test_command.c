@@ -308,6 +308,57 @@ static void test_a_demand_is_checked_with_the_table(void **state)
     mlt_command_fini(&c);
 }
 
+/* What a pattern covers is known when the listing has been read to its end: before, "all" and what
+ * it costs would be of a part. */
+static void test_a_pattern_waits_for_the_whole_listing(void **state)
+{
+    (void)state;
+    Meltica__V1__Table table = make_table();
+    const struct mlt_command_limits limits = { 2, 2 };
+    struct mlt_command c;
+    assert_int_equal(read_as(MLT_VERB_SUBSCRIBE,
+                             "{\"consumer\":\"desk\",\"type\":\"TRADE\",\"instruments\":"
+                             "[\"A-B\",\"*-D\"]}",
+                             &c),
+                     MLT_OK);
+    matches[0] = matches[1] = 1;
+    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_OK);
+    table.listing_heard = 0;
+    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(refusal.code, 503);
+    assert_string_equal(refusal.field, "instruments[1]");
+    mlt_command_fini(&c);
+}
+
+/* An update needs a place for its new one while the old one stands; the consumer's own number does
+ * not grow. */
+static void test_space_for_a_private_channel(void **state)
+{
+    (void)state;
+    Meltica__V1__Table table = make_table();
+    Meltica__V1__TableSubscription *many[MLT_COMMAND_LANES_MAX];
+    struct mlt_command c;
+    assert_int_equal(read_as(MLT_VERB_UPDATE,
+                             "{\"consumer\":\"desk\",\"subscription\":\"s1\",\"instruments\":"
+                             "[\"A-B\"],\"channel\":\"private\"}",
+                             &c),
+                     MLT_OK);
+    for (size_t i = 0; i < MLT_COMMAND_LANES_MAX; i++) {
+        many[i] = &live[1];
+    }
+    table.subscriptions = many;
+    table.n_subscriptions = MLT_COMMAND_LANES_MAX;
+    assert_int_equal(mlt_command_check_space(&c, &table, &refusal), MLT_OK);
+    live[1].private_lane = true;
+    assert_int_equal(mlt_command_check_space(&c, &table, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(refusal.code, 429);
+    assert_string_equal(refusal.field, "channel");
+    table.n_subscriptions--;
+    assert_int_equal(mlt_command_check_space(&c, &table, &refusal), MLT_OK);
+    live[1].private_lane = false;
+    mlt_command_fini(&c);
+}
+
 static void test_nobody_finds_what_is_another_ones(void **state)
 {
     (void)state;
@@ -316,6 +367,10 @@ static void test_nobody_finds_what_is_another_ones(void **state)
     assert_null(mlt_command_find(&table, "local", "desk", "s2"));
     assert_null(mlt_command_find(&table, "else", "desk", "s1"));
     assert_null(mlt_command_find(&table, "local", "", "fixed"));
+    assert_int_equal(mlt_command_check_id(&table, "s3", &refusal), MLT_OK);
+    assert_int_equal(mlt_command_check_id(&table, "fixed", &refusal), MLT_OK);
+    assert_int_equal(mlt_command_check_id(&table, "s2", &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(refusal.code, 409);
     struct mlt_command c;
     struct mlt_buf out;
     mlt_buf_init(&out, 65536);
@@ -340,6 +395,8 @@ int main(void)
         cmocka_unit_test(test_a_filter_is_a_set),
         cmocka_unit_test(test_an_id_is_that_of_the_demand),
         cmocka_unit_test(test_a_demand_is_checked_with_the_table),
+        cmocka_unit_test(test_a_pattern_waits_for_the_whole_listing),
+        cmocka_unit_test(test_space_for_a_private_channel),
         cmocka_unit_test(test_nobody_finds_what_is_another_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,6 +112,41 @@ static void test_what_is_queued_is_carried_out_while_there_is_time(void **state)
     assert_int_equal(all_ran, WORK);
 }
 
+static size_t lengths[3]; /* by what the first byte says */
+
+static void measure(void *ctx, const struct mlt_work *work)
+{
+    assert_ptr_equal(ctx, &gate);
+    assert_true(work->request[0] < 3);
+    lengths[work->request[0]] = work->len;
+    assert_int_equal(work->request[work->len - 1], work->len > 1 ? 'x' : work->request[0]);
+}
+
+/* Of what is too long no more is kept than shows that it is. */
+static void test_no_more_of_a_body_is_kept_than_may_be_read(void **state)
+{
+    (void)state;
+    static uint8_t body[1u << 20];
+    const size_t sent[] = { sizeof body, MLT_CONTROL_REQUEST_BYTES_MAX, 1 };
+    struct mlt_workers_ports measuring = ports;
+    struct mlt_error err = MLT_ERROR_INIT;
+    struct mlt_workers *workers = NULL;
+    measuring.run = measure;
+    assert_int_equal(mlt_workers_create(&measuring, &workers, &err), MLT_OK);
+    memset(body, 'x', sizeof body);
+    for (unsigned i = 0; i < 3; i++) {
+        body[0] = (uint8_t)i;
+        const struct mlt_bus_message message = { .subject = "meltica.control.subscribe",
+                                                 .reply = "_INBOX.x",
+                                                 .payload = mlt_slice_of(body, sent[i]) };
+        assert_int_equal(mlt_workers_put(workers, MLT_VERB_SUBSCRIBE, &message), MLT_OK);
+    }
+    mlt_workers_destroy(workers, mlt_clock_mono_ns() + 3600 * MLT_NS_PER_S);
+    assert_int_equal(lengths[0], MLT_CONTROL_REQUEST_BYTES_MAX + 1);
+    assert_int_equal(lengths[1], MLT_CONTROL_REQUEST_BYTES_MAX);
+    assert_int_equal(lengths[2], 1);
+}
+
 static void *destroy(void *workers)
 {
     mlt_workers_destroy(workers, 0);
@@ -163,6 +198,7 @@ static void test_without_work_it_ends_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_more_of_a_body_is_kept_than_may_be_read),
         cmocka_unit_test(test_what_is_queued_is_carried_out_while_there_is_time),
         cmocka_unit_test(test_what_is_queued_when_time_is_over_is_refused),
         cmocka_unit_test(test_what_waited_for_too_long_is_refused),

@@ -584,6 +584,14 @@ static void test_the_conductors_own_losses_are_counted_as_lost(void **state)
     assert_int_equal(mlt_data_bus_core_event(core, &e), MLT_OK);
     assert_int_equal(counts().lost, 1);
     assert_int_equal(counts().out, 1);
+    /* What was refused is a Rejection, and counted as such. */
+    e = event_of(MLT_EVENT_STATUS, 5, 2);
+    e.u.status.kind = MLT_STATUS_LOST;
+    e.u.status.reason = MLT_SLICE_LITERAL("refused");
+    e.u.status.lost_type = MLT_EVENT_BOOK_DELTA;
+    assert_int_equal(mlt_data_bus_core_event(core, &e), MLT_OK);
+    assert_int_equal(counts().lost, 1);
+    assert_int_equal(counts().out, 2);
     mlt_data_bus_core_destroy(core);
 }
 

@@ -51,6 +51,36 @@ static void test_names_of_subscriptions_are_known_at_once_with_their_types(void 
     mlt_table_destroy(table);
 }
 
+static void expect_listed(struct mlt_catalogue *catalogue, uint32_t listed, uint32_t named)
+{
+    struct mlt_catalogue_counts counts;
+    mlt_catalogue_counts(catalogue, &counts);
+    assert_int_equal(counts.listed, listed);
+    assert_int_equal(mlt_catalogue_matches(catalogue, MLT_SLICE_LITERAL("*-USDT")), listed);
+    assert_int_equal(mlt_catalogue_matches(catalogue, MLT_SLICE_LITERAL("ETH-USDT")), named);
+}
+
+static void test_what_was_taken_off_the_list_is_not_listed(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(ALL_ROUTES SUBSCRIPTION("b", "BBO", "\"*-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    (void)list(catalogue, "BTC-USDT", "TRADING");
+    (void)list(catalogue, "ETH-USDT", "TRADING");
+    expect_listed(catalogue, 2, 1);
+    for (int i = 0; i < 2; i++) { /* as each Adapter says it */
+        const struct mlt_catalogue_entry *eth = list(catalogue, "ETH-USDT", "DELISTED");
+        assert_true(eth->halted);
+        expect_listed(catalogue, 1, 0);
+    }
+    (void)list(catalogue, "SOL-USDT", "DELISTED"); /* before this Dispatcher was there */
+    expect_listed(catalogue, 1, 0);
+    (void)list(catalogue, "ETH-USDT", "BREAK"); /* it is back */
+    expect_listed(catalogue, 2, 1);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
 static void expect_types(const struct mlt_catalogue *catalogue, const char *token, bool known,
                          uint32_t types)
 {
@@ -286,6 +316,42 @@ static bool names(const Meltica__V1__PlanRoute *route, const char *token)
     return false;
 }
 
+static bool planned(const struct mlt_table *table, const struct mlt_catalogue *catalogue,
+                    uint32_t route, const char *token)
+{
+    const uint32_t partition = mlt_instrument_slot(mlt_slice_of_string(token)) % PARTITIONS;
+    Meltica__V1__NativePlan *plan = plan_of(table, catalogue, partition, false);
+    const bool there = names(route_in(plan, route), token);
+    meltica__v1__native_plan__free_unpacked(plan, NULL);
+    return there;
+}
+
+/* Else each such topic would be one that failed, for ever, and many of them hide others. */
+static void test_plan_has_what_was_taken_off_the_list_only_by_its_name(void **state)
+{
+    (void)state;
+    struct mlt_table *table = table_of(ALL_ROUTES SUBSCRIPTION(
+        "a", "TRADE", "\"*-USDT\"") "," SUBSCRIPTION("b", "BBO", "\"ETH-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 9);
+    uint32_t trade = 0, bbo = 0;
+    for (size_t i = 0; i < table->route_count; i++) {
+        trade = table->routes[i].type == MLT_EVENT_TRADE ? table->routes[i].number : trade;
+        bbo = table->routes[i].type == MLT_EVENT_BBO ? table->routes[i].number : bbo;
+    }
+    static const char *const status[] = { "TRADING", "DELISTED", "DELISTED", "TRADING" };
+    static const uint64_t revisions[] = { 9, 10, 10, 11 };
+    for (size_t i = 0; i < 4; i++) {
+        mlt_catalogue_begin(catalogue);
+        (void)list(catalogue, "ETH-USDT", status[i]);
+        assert_int_equal(mlt_catalogue_revision(catalogue), revisions[i]);
+        assert_int_equal(planned(table, catalogue, trade, "ETH-USDT"), status[i][0] == 'T');
+        assert_true(planned(table, catalogue, bbo, "ETH-USDT"));
+        expect_types(catalogue, "ETH-USDT", true, TYPE_BIT(TRADE) | TYPE_BIT(BBO));
+    }
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
 static void test_plan_has_each_subscribed_instrument_in_its_partition_under_each_route(void **state)
 {
     (void)state;
@@ -410,12 +476,13 @@ static void test_table_message_has_routes_policies_and_what_a_book_brings(void *
     meltica__v1__table__free_unpacked(message, NULL);
 
     for (int heard = 0; heard < 2; heard++) {
-        const struct mlt_plan_live live = { .listing_heard = heard != 0 };
+        const struct mlt_plan_live live = { .listing_heard = heard != 0, .now_ns = 5 + heard };
         mlt_buf_clear(&bytes);
         assert_int_equal(
             mlt_plan_encode_table(table, catalogue, &live, &from_5, heard != 0, &bytes), MLT_OK);
         message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
         assert_int_equal(message->listing_heard, heard);
+        assert_int_equal(message->now, 5 + heard);
         meltica__v1__table__free_unpacked(message, NULL);
     }
 
@@ -434,6 +501,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_of_subscriptions_are_known_at_once_with_their_types),
+        cmocka_unit_test(test_plan_has_what_was_taken_off_the_list_only_by_its_name),
+        cmocka_unit_test(test_what_was_taken_off_the_list_is_not_listed),
         cmocka_unit_test(test_types_of_a_token_do_not_make_it_known),
         cmocka_unit_test(test_demand_for_a_snapshot_finds_its_route_or_a_reason),
         cmocka_unit_test(test_demand_for_trades_finds_the_route_of_their_type),

@@ -293,17 +293,127 @@ static void test_what_no_control_bus_writes_changes_nothing(void **state)
     assert_false(changed);
 }
 
+/* Whoever finds terms whose hash is another's id (64 bits) must get nothing by it. */
+static void test_an_id_is_not_taken_from_its_owner(void **state)
+{
+    (void)state;
+    char id[] = "one", desk[] = "desk", thief[] = "thief", token[] = "C-D";
+    char *instruments[] = { token };
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", NULL));
+    for (int active = 0; active < 2; active++) {
+        for (int who = 0; who < 2; who++) {
+            Meltica__V1__ControlRecord r;
+            meltica__v1__control_record__init(&r);
+            r.subscription = id;
+            r.principal = who == 0 ? thief : desk;
+            r.consumer = who == 0 ? desk : thief;
+            r.type = MELTICA__V1__EVENT_TYPE__TRADE;
+            r.instruments = instruments;
+            r.n_instruments = 1;
+            r.active = active;
+            assert_int_equal(mlt_live_apply(&live, table, &r, ++sequence, &released, &changed),
+                             MLT_E_PROTOCOL);
+            assert_false(changed);
+            assert_null(released);
+        }
+    }
+    assert_string_equal(mlt_live_find(&live, "one")->subscription.patterns[0], "A-B");
+    assert_int_equal(mlt_live_find(&live, "one")->sequence, 1);
+    assert_true(record("one", false, 0, NULL, NULL)); /* its owner may */
+}
+
+/* ---- private lanes ---- */
+
+static enum mlt_status lane(const char *id, bool private_lane, const char *pattern)
+{
+    char name[32], token[32];
+    char *instruments[] = { token };
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    Meltica__V1__ControlRecord r;
+    meltica__v1__control_record__init(&r);
+    (void)snprintf(name, sizeof name, "%s", id);
+    (void)snprintf(token, sizeof token, "%s", pattern != NULL ? pattern : "");
+    r.subscription = r.principal = r.consumer = name;
+    r.type = MELTICA__V1__EVENT_TYPE__TRADE;
+    r.active = pattern != NULL;
+    r.private_lane = private_lane;
+    r.instruments = instruments;
+    r.n_instruments = pattern != NULL ? 1 : 0;
+    enum mlt_status status = mlt_live_apply(&live, table, &r, ++sequence, &released, &changed);
+    if (status == MLT_OK && changed) {
+        status = mlt_catalogue_follow(catalogue, &live, mlt_live_find(&live, name));
+        if (status != MLT_OK) {
+            mlt_live_undo(&live, name, released);
+            released = NULL;
+        }
+    }
+    mlt_live_release(released);
+    return status;
+}
+
+static void test_no_more_lanes_than_the_data_bus_holds(void **state)
+{
+    (void)state;
+    char id[32];
+    for (unsigned i = 0; i < MLT_LIVE_LANES_MAX; i++) {
+        (void)snprintf(id, sizeof id, "lane%u", i);
+        assert_int_equal(lane(id, true, "A-B"), MLT_OK);
+    }
+    assert_int_equal(lane("more", true, "A-B"), MLT_E_LIMIT);
+    assert_null(mlt_live_find(&live, "more"));
+    assert_int_equal(lane("more", false, "A-B"), MLT_OK); /* the shared one */
+    assert_int_equal(lane("more", true, "A-B"), MLT_E_LIMIT);
+    assert_int_equal(lane("lane7", true, "C-D"), MLT_OK); /* in its own place */
+    assert_int_equal(lane("lane7", false, NULL), MLT_OK);
+    assert_int_equal(lane("more", true, "A-B"), MLT_OK);
+    assert_int_equal(live.lanes, MLT_LIVE_LANES_MAX);
+    assert_int_equal(lane("lane7", true, "A-B"), MLT_E_LIMIT);
+}
+
+static void test_no_more_instruments_of_lanes_than_the_data_bus_holds(void **state)
+{
+    (void)state;
+    const struct mlt_instrument instrument = { .status = MLT_SLICE_LITERAL("TRADING") };
+    const struct mlt_catalogue_entry *entry = NULL;
+    char text[32];
+    for (unsigned i = 0; i < 1024; i++) {
+        (void)snprintf(text, sizeof text, "C%u-USDT", i);
+        assert_int_equal(
+            mlt_catalogue_listing(catalogue, mlt_slice_of_string(text), &instrument, &entry),
+            MLT_OK);
+    }
+    assert_int_equal(lane("shared", false, "*-USDT"), MLT_OK);
+    for (unsigned i = 0; i < MLT_CATALOGUE_LANE_PLACES_MAX / 1024; i++) {
+        (void)snprintf(text, sizeof text, "lane%u", i);
+        assert_int_equal(lane(text, true, "*-USDT"), MLT_OK);
+    }
+    const uint64_t revision = mlt_catalogue_revision(catalogue);
+    assert_int_equal(lane("more", true, "A-B"), MLT_E_LIMIT);
+    assert_int_equal(lane("more", true, "*-USDT"), MLT_E_LIMIT);
+    assert_null(mlt_live_find(&live, "more"));
+    assert_int_equal(mlt_catalogue_revision(catalogue), revision);
+    assert_int_equal(types_of("A-B"), BBO_BIT);
+    assert_int_equal(lane("other", false, "A-B"), MLT_OK); /* shared */
+    assert_int_equal(lane("lane3", true, NULL), MLT_OK);
+    assert_int_equal(lane("more", true, "A-B"), MLT_OK);
+    assert_int_equal(lane("lane3", true, "*-USDT"), MLT_E_LIMIT);
+}
+
 static void test_undo_brings_back_what_was(void **state)
 {
     (void)state;
     struct mlt_live_item *released = NULL;
     bool changed = false;
     assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", NULL));
-    char name[] = "one", token[] = "C-D";
+    char name[] = "one", desk[] = "desk", token[] = "C-D";
     char *instruments[] = { token };
     Meltica__V1__ControlRecord r;
     meltica__v1__control_record__init(&r);
-    r.subscription = r.principal = r.consumer = name;
+    r.subscription = name;
+    r.principal = r.consumer = desk;
     r.type = MELTICA__V1__EVENT_TYPE__TRADE;
     r.instruments = instruments;
     r.n_instruments = 1;
@@ -333,6 +443,8 @@ static struct mlt_confirm confirm;
 static struct mlt_confirm_answer answer;
 
 static uint64_t its_partitions; /* of who is heard; 0: all */
+static const char *its_reason = "because";
+static uint32_t its_failed;     /* how many it says */
 static uint64_t its_dispatcher; /* that its plan is of; 0: it does not say */
 
 static void heard(const char *instance, uint64_t revision, uint32_t pending, const char *token,
@@ -341,18 +453,20 @@ static void heard(const char *instance, uint64_t revision, uint32_t pending, con
     Meltica__V1__PlanStatus status;
     Meltica__V1__PlanStatus__Topic topic, *topics[] = { &topic };
     uint8_t bytes[512];
-    char name[32], instrument[32], word[16], reason[] = "because";
+    char name[32], instrument[32], word[16], reason[32];
     meltica__v1__plan_status__init(&status);
     meltica__v1__plan_status__topic__init(&topic);
     (void)snprintf(name, sizeof name, "%s", instance);
     (void)snprintf(instrument, sizeof instrument, "%s", token);
     (void)snprintf(word, sizeof word, "%s", state_word);
+    (void)snprintf(reason, sizeof reason, "%s", its_reason);
     status.instance = name;
     status.revision = revision;
     status.applied = true;
     status.partitions = its_partitions;
     status.dispatcher = its_dispatcher;
     status.topics_pending = pending;
+    status.topics_failed = its_failed;
     topic.instrument = instrument;
     topic.route = route;
     topic.state = word;
@@ -398,6 +512,40 @@ static void test_confirmed_is_what_every_adapter_has_and_the_exchange_took(void 
     heard("y", 101, 2, "E-F", 1, "PENDING"); /* one more is pending than is told */
     assert_int_equal(judged(0), MLT_LIVE_PENDING);
     assert_int_equal(judged(MLT_ADAPTER_AWAY_NS), MLT_LIVE_PENDING); /* both are gone */
+    mlt_confirm_fini(&confirm);
+}
+
+static void test_confirmed_is_nothing_while_more_failed_than_is_told(void **state)
+{
+    (void)state;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "*-D"));
+    its_failed = 1;
+    heard("x", 101, 0, "E-F", 1, "FAILED"); /* another one's, and it is the only one */
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    its_failed = 2;
+    heard("x", 101, 0, "E-F", 1, "FAILED"); /* which is the other one? */
+    assert_int_equal(judged(0), MLT_LIVE_PENDING);
+    heard("x", 101, 0, "C-D", 1, "FAILED");
+    assert_int_equal(judged(0), MLT_LIVE_FAILED);
+    its_failed = 0;
+    mlt_confirm_fini(&confirm);
+}
+
+static void test_a_pattern_does_not_fail_by_what_was_taken_off_the_list(void **state)
+{
+    (void)state;
+    assert_true(record("one", true, MLT_EVENT_TRADE, "A-B", "*-D"));
+    its_reason = "unknown_symbol";
+    its_failed = 1;
+    heard("x", 101, 0, "C-D", 1, "FAILED");
+    assert_int_equal(judged(0), MLT_LIVE_CONFIRMED);
+    assert_int_equal(answer.failed, 0);
+    heard("x", 101, 0, "A-B", 1, "FAILED"); /* which it names */
+    assert_int_equal(judged(0), MLT_LIVE_FAILED);
+    its_reason = "because"; /* a refusal is one also of what a pattern matches */
+    heard("x", 101, 0, "C-D", 1, "FAILED");
+    assert_int_equal(judged(0), MLT_LIVE_FAILED);
+    its_failed = 0;
     mlt_confirm_fini(&confirm);
 }
 
@@ -494,8 +642,13 @@ int main(void)
         TEST(test_a_lease_of_an_old_record_lasts_what_is_left_of_it_and_never_more),
         TEST(test_leases_past_the_end_of_the_clock_end_there),
         TEST(test_what_no_control_bus_writes_changes_nothing),
+        TEST(test_an_id_is_not_taken_from_its_owner),
+        TEST(test_no_more_lanes_than_the_data_bus_holds),
+        TEST(test_no_more_instruments_of_lanes_than_the_data_bus_holds),
         TEST(test_undo_brings_back_what_was),
         TEST(test_confirmed_is_what_every_adapter_has_and_the_exchange_took),
+        TEST(test_confirmed_is_nothing_while_more_failed_than_is_told),
+        TEST(test_a_pattern_does_not_fail_by_what_was_taken_off_the_list),
         TEST(test_confirmed_is_nothing_whose_adapter_is_not_there),
         TEST(test_confirmed_is_nothing_by_another_dispatchers_revision),
         TEST(test_confirmed_is_by_whoever_speaks_for_a_partition_last),

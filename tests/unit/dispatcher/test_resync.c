@@ -2,6 +2,8 @@
  * the others nothing. */
 #include "mlt_test.h"
 
+#include "store_stub.h"
+
 #include <pthread.h>
 #include <stdio.h>
 
@@ -39,7 +41,6 @@ enum mlt_status __wrap_mlt_bus_subscribe(struct mlt_bus *bus,
                                          mlt_bus_handler_fn handler, void *ctx,
                                          struct mlt_bus_subscription **subscription,
                                          struct mlt_error *err);
-void __wrap_mlt_bus_unsubscribe(struct mlt_bus_subscription *subscription);
 enum mlt_status __wrap_mlt_bus_reply(struct mlt_bus *bus, const char *reply,
                                      struct mlt_slice payload, int error_code,
                                      const char *error_text);
@@ -60,11 +61,6 @@ enum mlt_status __wrap_mlt_bus_subscribe(struct mlt_bus *bus,
     world.ctx = ctx;
     *subscription = NULL;
     return MLT_OK;
-}
-
-void __wrap_mlt_bus_unsubscribe(struct mlt_bus_subscription *subscription)
-{
-    (void)subscription;
 }
 
 enum mlt_status __wrap_mlt_bus_reply(struct mlt_bus *bus, const char *reply,

@@ -119,6 +119,9 @@ static void a_batch_arrives(void **state)
     assert_null(collector.wrong);
 }
 
+/* Two spans are one request, however late the second one comes. */
+#define TOGETHER "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=2", "OTEL_BSP_SCHEDULE_DELAY=600000"
+
 /* The four codes, and an answer that does not come. */
 static void what_may_be_tried_again_is(void **state)
 {
@@ -127,7 +130,7 @@ static void what_may_be_tried_again_is(void **state)
     };
     (void)state;
     collector_script(&collector, script, 5);
-    OPEN(collector.port, "OTEL_BSP_EXPORT_TIMEOUT=20000");
+    OPEN(collector.port, "OTEL_BSP_EXPORT_TIMEOUT=20000", TOGETHER);
     record(2);
     assert_true(collector_wait_requests(&collector, 6, PATIENCE_NS));
     close_trace(PATIENCE_NS);
@@ -216,7 +219,8 @@ static void an_answer_without_end_is_cut(void **state)
     assert_true(body != MAP_FAILED);
     script[0] = (struct http_stub_answer){ .code = 200, .body = body, .body_len = len };
     collector_script(&collector, script, 1);
-    OPEN(collector.port, "OTEL_EXPORTER_OTLP_TIMEOUT=300", "OTEL_BSP_EXPORT_TIMEOUT=20000");
+    OPEN(collector.port, "OTEL_EXPORTER_OTLP_TIMEOUT=5000", "OTEL_BSP_EXPORT_TIMEOUT=20000",
+         TOGETHER);
     record(2);
     assert_true(collector_wait_requests(&collector, 1, PATIENCE_NS));
     close_trace(PATIENCE_NS);
@@ -236,7 +240,7 @@ static void a_collector_that_is_away(void **state)
     assert_true(collector_start(&gone, 0));
     const uint16_t port = gone.port;
     collector_stop(&gone);
-    OPEN(port, "OTEL_BSP_EXPORT_TIMEOUT=150");
+    OPEN(port, "OTEL_BSP_EXPORT_TIMEOUT=2000");
     record(1);
     struct mlt_trace_stats s = stats();
     const int64_t until_ns = mlt_clock_mono_ns() + PATIENCE_NS;

@@ -8,6 +8,7 @@ http: "0.0.0.0:8222"
 write_deadline: "1s"
 # At least three seconds of the busiest flow.
 max_pending: {{ include "meltica.bytes" $v.maxPending }}
+# Whoever publishes never waits for a consumer.
 no_fast_producer_stall: true
 jetstream {
   store_dir: /data

@@ -107,10 +107,6 @@ enum mlt_status mlt_bus_publish(struct mlt_bus *bus, const char *subject,
 enum mlt_status mlt_bus_publish_wait(struct mlt_bus *bus, const char *subject,
                                      struct mlt_slice payload,
                                      int64_t deadline_mono_ns) MLT_MUST_CHECK;
-/* As publish_wait, with the header traceparent (W3C Trace Context), which allocates. */
-enum mlt_status mlt_bus_publish_traced(struct mlt_bus *bus, const char *subject,
-                                       struct mlt_slice payload, const char *traceparent,
-                                       int64_t deadline_mono_ns) MLT_MUST_CHECK;
 
 struct mlt_bus_message {
     const char *subject;

@@ -22,7 +22,8 @@
  * took, on the same connection after the outputs that the handler produced: an acknowledged batch's
  * outputs have reached the server. While its handler is busy (3 s at most) it says its last
  * acknowledgement again every 250 ms, so that the sender holds back instead of taking it for dead.
- * A receiver that starts asks with boot 0, upon which each sender announces its heads.
+ * A receiver that starts asks with boot 0, upon which each sender announces its heads. On a new
+ * connection it asks for what it waits for, and says its acknowledgements again.
  *
  * On a new connection a sender goes back to what is not acknowledged: what the old one had taken
  * may not have been written.
@@ -141,7 +142,18 @@ bool mlt_hop_congested(const struct mlt_hop_sender *sender);
 /* Waits until not congested, at most max_ns; true when there is room. Not on the bus's threads
  * other than a subscription's own. */
 bool mlt_hop_wait_room(struct mlt_hop_sender *sender, int64_t max_ns);
-/* Called (bus loop thread, must not block) when congestion ends. For callers that cannot wait. */
+/* How much of the share of the ring of the partition that has most is not acknowledged. Unlike
+ * congestion it does not ask whether a receiver is alive: without one the ring is as full. */
+enum mlt_hop_fill {
+    MLT_HOP_ROOM,          /* up to a quarter */
+    MLT_HOP_QUARTER,       /* more than a quarter */
+    MLT_HOP_THREE_EIGHTHS, /* more than three eighths */
+    MLT_HOP_HALF           /* more than half: congestion, if a receiver is alive */
+};
+/* Any thread; one atomic load where there is room. */
+enum mlt_hop_fill mlt_hop_fill(const struct mlt_hop_sender *sender);
+/* Called (bus loop thread, must not block) when congestion ends, and when it is less full than
+ * mlt_hop_fill told. For callers that cannot wait. */
 void mlt_hop_on_room(struct mlt_hop_sender *sender, void (*fn)(void *ctx), void *ctx);
 
 void mlt_hop_sender_get_stats(struct mlt_hop_sender *sender, struct mlt_hop_sender_stats *out);
@@ -169,8 +181,9 @@ struct mlt_hop_receiver_options {
     const char *sender_service; /* "adapter" */
     const char *subject;        /* "meltica.int.native" */
     uint32_t partitions;
-    /* In order by partition, on one thread. Outputs must be handed to `bus` (hop sender or
-     * mlt_bus_publish) before it returns; it may wait for room. */
+    /* In order by partition, on one thread. Outputs must be handed to what brings them
+     * to `bus` (a hop sender, an outbox, mlt_bus_publish) before it returns; it may wait for room.
+     */
     void (*on_batch)(void *ctx, const struct mlt_hop_batch *batch);
     /* Of a sender that it does not know it begins with the oldest batch in the ring, not at
      * Hop.resume: those below come with `again`, as far as the ring has them. */

@@ -56,6 +56,8 @@ enum mlt_side { MLT_SIDE_NONE, MLT_SIDE_BUY, MLT_SIDE_SELL };
 /* Why an Adapter says SOURCE_UP of an instrument for the first time: what another one was asked for
  * before is not coming from it. Other reasons are for people. */
 #define MLT_SOURCE_UP_STARTED "started"
+/* Why LOST is said of an instance that was refused: it is counted where it was. */
+#define MLT_LOST_REFUSED "refused"
 
 enum mlt_status_kind {
     MLT_STATUS_KIND_NONE,

@@ -1,0 +1,156 @@
+/* Whether the deltas come to where a snapshot says that the exchange is: those that go on below it
+ * say that it is no answer of now, and where none comes the stream is dead. And those that came and
+ * could not be read. */
+#include "sync_internal.h"
+
+/* Whoever did not come to look for that long has not seen what came meanwhile either. */
+#define AHEAD_GRACE_NS (500 * MLT_NS_PER_MS)
+/* LIVE for so long: what is refused then has nothing to do with what was before. */
+#define CALM_NS (5 * MLT_NS_PER_S)
+
+void mlt_sync_reached(struct mlt_sync *sync)
+{
+    sync->beyond = 0;
+    sync->behind = sync->late = false;
+    mlt_backoff_reset(&sync->ahead);
+}
+
+/* A delta shows whether the book's id, or what is asked of the next snapshot, is of this stream,
+ * which comes there in time. True: it did not. */
+static bool overdue(struct mlt_sync *sync, int64_t last, bool moved)
+{
+    if (sync->beyond == 0 || !moved) {
+        return false;
+    }
+    if (last >= sync->beyond) {
+        mlt_sync_reached(sync);
+        return false;
+    }
+    const int64_t now = mlt_sync_now_ns(sync);
+    sync->behind = true;
+    if (now < sync->beyond_until_ns) {
+        return false;
+    }
+    if (!sync->late) {
+        sync->late = true;
+        sync->beyond_until_ns = now + AHEAD_GRACE_NS;
+        return false;
+    }
+    return true;
+}
+
+/* It is no answer about this instrument as it is now. What is asked for in its place waits longer
+ * each time: where deltas are that late, requests are no help. */
+static void give_up_ahead(struct mlt_sync *sync, int64_t last)
+{
+    if (sync->continuous) {
+        mlt_sync_tear(sync, MLT_SYNC_AHEAD, last, mlt_orderbook_last(sync->book));
+        sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->ahead);
+    } else { /* what it was when its line ended says no more of prices than of ids */
+        mlt_orderbook_clear(sync->book);
+    }
+    if (sync->buffer.count == 0) {
+        sync->needed = last - 1;
+    }
+    sync->beyond = 0;
+    sync->behind = sync->late = false;
+}
+
+void mlt_sync_came(struct mlt_sync *sync, int64_t last, bool moved)
+{
+    if (sync->owed > 0 && moved &&
+        (last >= sync->owed || sync->reminded || mlt_sync_now_ns(sync) >= sync->owed_until_ns)) {
+        sync->owed = 0; /* or they go on below it, and then it is the snapshot that is in doubt */
+    }
+    if (overdue(sync, last, moved)) {
+        give_up_ahead(sync, last);
+    }
+}
+
+/* ---- changes that the stream owes ---- */
+
+/* Of one side, as far as both are known: what is beyond either says nothing. */
+static bool side_differs(const struct mlt_orderbook *book, enum mlt_orderbook_side side,
+                         const struct mlt_levels *said, uint32_t asked)
+{
+    int64_t price, quantity;
+    for (size_t i = 0; i < said->count; i++) {
+        if (!mlt_orderbook_level(book, side, i, &price, &quantity)) {
+            return !mlt_orderbook_bound(book, side, &price); /* the book says that it has no more */
+        }
+        if (price != said->prices[i] || quantity != said->quantities[i]) {
+            return true;
+        }
+    }
+    return said->count < asked && mlt_orderbook_level(book, side, said->count, &price, &quantity);
+}
+
+bool mlt_sync_owes(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    const int64_t id = snapshot->last_update_id;
+    const uint32_t asked = snapshot->requested_depth;
+    /* Of a restored book's nobody has listened all the while. */
+    return sync->continuous && !sync->restored && sync->owed == 0 && id > sync->seen &&
+           id > mlt_orderbook_last(sync->book) &&
+           mlt_orderbook_fits(sync->book, &snapshot->bids, &snapshot->asks) &&
+           (side_differs(sync->book, MLT_ORDERBOOK_BIDS, &snapshot->bids, asked) ||
+            side_differs(sync->book, MLT_ORDERBOOK_ASKS, &snapshot->asks, asked));
+}
+
+void mlt_sync_owe(struct mlt_sync *sync, int64_t id)
+{
+    sync->owed = id;
+    sync->reminded = false;
+    sync->owed_until_ns = mlt_sync_now_ns(sync) + MLT_SYNC_AHEAD_NS;
+}
+
+void mlt_sync_remind(struct mlt_sync *sync, int64_t now)
+{
+    if (sync->state != MLT_SYNC_LIVE || sync->owed == 0 || now < sync->owed_until_ns) {
+        return;
+    }
+    if (!sync->reminded) {
+        sync->reminded = true;
+        sync->owed_until_ns = now + AHEAD_GRACE_NS;
+        return;
+    }
+    const int64_t owed = sync->owed;
+    sync->owed = 0;
+    sync->mute = true;
+    sync->mute_until_ns = INT64_MAX;
+    mlt_sync_begin_anew(sync);
+    sync->in_flight = sync->outdated = false; /* no answer makes it LIVE */
+    sync->stray_depth = 0;
+    mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SILENT, sync->seen + 1, owed);
+}
+
+/* ---- deltas that could not be read ---- */
+
+/* Each of them is a hole that the next delta would show, if there is one that can be read. Where
+ * all cannot the book is LIVE for as long as its snapshot takes to be followed by the next of them,
+ * and it is the waits that keep that rare. */
+void mlt_sync_refused(struct mlt_sync *sync)
+{
+    if (mlt_sync_idle(sync) || sync->restored) { /* of a restored one the ids tell */
+        return;
+    }
+    const int64_t now = mlt_sync_now_ns(sync);
+    const bool live = sync->state == MLT_SYNC_LIVE;
+    int64_t wait_ns = 0;
+    if (live && now - sync->live_ns >= CALM_NS) {
+        mlt_backoff_reset(&sync->refusals);
+    } else if (live || (sync->in_flight && !sync->outdated)) {
+        wait_ns = mlt_backoff_next_ns(&sync->refusals);
+    }
+    if (live || sync->continuous) {
+        mlt_sync_tear(sync, MLT_SYNC_LOST, 0, 0);
+    } else {
+        mlt_sync_break_off(sync);
+        sync->told_ns = now;
+        sync->outdated = sync->in_flight;
+    }
+    if (wait_ns > 0) {
+        sync->retry_at_ns = mlt_sync_later(sync->retry_at_ns, now + wait_ns);
+    }
+    mlt_sync_request_if_due(sync);
+}

@@ -21,6 +21,8 @@
 #define DRAIN_NS (700 * MLT_NS_PER_MS)
 /* Most instruments say something within it, and the others are right within two seconds. */
 #define RESTORE_WAIT_NS MLT_NS_PER_S
+/* The slower of the exchange's two streams of deltas sends once a second; 500 ms come on top. */
+#define AHEAD_WAIT_NS MLT_NS_PER_S
 
 /* A trade that is late may come by itself within it: another line, a repeat of the hop. */
 #define TRADES_WAIT_NS (500 * MLT_NS_PER_MS)
@@ -408,6 +410,7 @@ enum mlt_status mlt_conductor_start_books(struct conductor *c, const struct cond
         .request_timeout_ns = SNAPSHOT_TIMEOUT_NS,
         .backoff_base_ns = BACKOFF_BASE_NS,
         .backoff_max_ns = BACKOFF_MAX_NS,
+        .ahead_wait_ns = AHEAD_WAIT_NS,
         .restore_wait_ns = RESTORE_WAIT_NS,
         .seed = mlt_random64(),
     };

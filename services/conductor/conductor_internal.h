@@ -59,7 +59,7 @@ struct conductor_metrics {
     struct mlt_counter *books, *books_merged, *books_late, *books_fenced, *uncached, *withdrawn,
         *overtaken, *instances_refused, *ids_below, *digests;
     struct mlt_counter *gaps, *stales, *crossed, *resynced, *requests, *snapshots, *unused, *kept;
-    struct mlt_counter *doubted;
+    struct mlt_counter *doubted, *waited;
     struct mlt_counter *audits_right, *audits_wrong, *books_refused, *hold_overruns;
     struct mlt_counter *level_changes, *unknown_deletes;
     struct mlt_counter *restored, *rejoined, *replayed, *conflated;

@@ -31,6 +31,7 @@ enum mlt_status mlt_conductor_core_create(uint32_t partitions,
     c->due_ns = c->trades_due_ns = INT64_MAX;
     TAILQ_INIT(&c->kept);
     mlt_arena_init(&c->kept_arena, KEPT_ARENA_BYTES, KEPT_ARENA_BYTES);
+    mlt_arena_init(&c->waits_arena, KEPT_ARENA_BYTES, WAITS_ARENA_BYTES_MAX);
     mlt_map_init(&c->map, MLT_CONDUCTOR_INSTRUMENTS_MAX);
     *core = c;
     return MLT_OK;
@@ -52,6 +53,7 @@ void mlt_conductor_core_destroy(struct mlt_conductor_core *core)
     }
     mlt_map_fini(&core->map);
     mlt_arena_fini(&core->kept_arena);
+    mlt_arena_fini(&core->waits_arena);
     free(core);
 }
 
@@ -536,8 +538,13 @@ enum mlt_status mlt_conductor_core_event(struct mlt_conductor_core *core, struct
     if (event->type == MLT_EVENT_STATUS) { /* what came before the word leaves before it */
         mlt_conductor_release(core, i);
     }
+    core->waits_now = false;
     if (mlt_conductor_books_before(core, i, event) && !mlt_conductor_keep(core, i, event)) {
         mlt_conductor_number_and_send(core, i, event);
+    } else if (core->waits_now) {
+        /* It has not come as far as who takes over is concerned, who may need it. */
+        i->channels[event->type].position = before.position;
+        i->channels[event->type].has_position = before.has_position;
     }
     mlt_conductor_books_after(core, i, event);
     return MLT_OK;

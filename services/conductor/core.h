@@ -85,6 +85,7 @@ struct mlt_conductor_books {
     int64_t stale_after_ns;    /* without a delta; 0: never */
     int64_t refresh_ns;        /* a snapshot at least that often; 0: never */
     int64_t request_timeout_ns, backoff_base_ns, backoff_max_ns;
+    int64_t ahead_wait_ns;   /* as in sync.h */
     int64_t restore_wait_ns; /* a restored book waits so long for a delta before it asks */
     uint64_t seed;           /* of the jitter */
 };
@@ -125,6 +126,7 @@ struct mlt_conductor_counts {
     uint64_t crossed, gaps, stales, resyncs, requests, snapshots, unused_snapshots;
     uint64_t snapshots_kept;    /* changed nothing, and nobody subscribed to them */
     uint64_t snapshots_doubted; /* may be another instrument's */
+    uint64_t snapshots_waited;  /* for the deltas to come to their ids */
     uint64_t audits_right, audits_wrong;
     uint64_t books_refused;   /* deltas, snapshots and trades that a book cannot use */
     uint64_t level_changes;   /* applied to books, those without effect included */

@@ -12,6 +12,7 @@ void mlt_conductor_books_fini(struct mlt_conductor_core *core)
         mlt_fusion_destroy(core->fused[n]->fusion);
         mlt_fusion_destroy(core->fused[n]->retired);
         mlt_buf_fini(&core->fused[n]->held);
+        mlt_buf_fini(&core->fused[n]->waits);
         free(core->fused[n]);
     }
     free(core->fused);
@@ -229,6 +230,7 @@ static bool withheld(struct mlt_conductor_core *core, struct fused *f, int64_t n
 
 void mlt_conductor_book_if_due(struct mlt_conductor_core *core, struct fused *f)
 {
+    mlt_conductor_waited_if_ripe(core, f);
     mlt_conductor_withdraw_if_due(core, f);
     if (!f->wanted) { /* no BOOK waits any more */
         set_conflated(core, f, false);
@@ -272,13 +274,14 @@ static void take_delta(struct mlt_conductor_core *core, struct instrument *i,
     core->counts.books_refused += status != MLT_OK;
 }
 
-/* False: it may be another instrument's, and goes nowhere. */
+/* waited: it is the one that did. False: it may be another instrument's, and goes nowhere, or not
+ * yet. */
 static bool take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
-                          struct mlt_event *event)
+                          struct mlt_event *event, bool waited)
 {
     const struct mlt_book_snapshot *snapshot = &event->u.book_snapshot;
     struct mlt_sync_counts before = { 0 }, after = { 0 };
-    bool used = false;
+    enum mlt_sync_outcome outcome = MLT_SYNC_UNUSED;
     if ((event->quality & MLT_QUALITY_WANTS_BOOK) == 0 &&
         (i->fused == NULL || mlt_fusion_state(i->fused->fusion) == MLT_SYNC_IDLE)) {
         core->counts.unused_snapshots++; /* who wants snapshots alone has no book */
@@ -288,16 +291,35 @@ static bool take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
     if (status == MLT_OK) {
         struct mlt_fusion *fusion = i->fused->fusion;
         mlt_fusion_counts(fusion, &before);
-        status = mlt_fusion_snapshot(fusion, event, &core->scratch, &used);
+        status = (waited ? mlt_fusion_waited : mlt_fusion_snapshot)(fusion, event, &core->scratch,
+                                                                    &outcome);
         mlt_fusion_counts(fusion, &after);
         core->counts.audits_right += after.audits_right - before.audits_right;
         core->counts.audits_wrong += after.audits_wrong - before.audits_wrong;
     }
     core->counts.books_refused += status != MLT_OK;
+    if (outcome == MLT_SYNC_WAITS) {
+        mlt_conductor_wait_for_deltas(core, i, event);
+        return false;
+    }
+    const bool used = outcome == MLT_SYNC_APPLIED;
     core->counts.snapshots += used;
     core->counts.unused_snapshots += !used;
     core->counts.snapshots_doubted += after.doubted - before.doubted;
     return after.doubted == before.doubted;
+}
+
+bool mlt_conductor_snapshot_leaves(struct mlt_conductor_core *core, struct instrument *i,
+                                   struct mlt_event *event, bool waited)
+{
+    if (!take_snapshot(core, i, event, waited)) {
+        return false;
+    }
+    if (!event->u.book_snapshot.reset && (event->quality & MLT_QUALITY_WANTS_SNAPSHOT) == 0) {
+        core->counts.snapshots_kept++;
+        return false;
+    }
+    return true;
 }
 
 void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *event)
@@ -346,16 +368,9 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
         }
         break;
     case MLT_EVENT_BOOK_SNAPSHOT: {
-        const bool own = take_snapshot(core, i, event);
+        const bool leaves = mlt_conductor_snapshot_leaves(core, i, event, false);
         mlt_conductor_take_wants(i, event);
-        if (!own) {
-            return false;
-        }
-        if (!event->u.book_snapshot.reset && (event->quality & MLT_QUALITY_WANTS_SNAPSHOT) == 0) {
-            core->counts.snapshots_kept++;
-            return false;
-        }
-        break;
+        return leaves;
     }
     case MLT_EVENT_TRADE:
         if (i->fused != NULL && i->channels[MLT_EVENT_TRADE].after_gap) {

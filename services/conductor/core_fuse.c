@@ -83,6 +83,7 @@ static enum mlt_status create_fusion(struct mlt_conductor_core *core, struct fus
                   .backoff_max_ns = b->backoff_max_ns,
                   .stale_after_ns = b->stale_after_ns,
                   .refresh_interval_ns = b->refresh_ns,
+                  .ahead_wait_ns = b->ahead_wait_ns,
                   .seed = mlt_mix64(b->seed + (f != NULL ? f->index : 0)),
                   .book = { b->book_levels, price_exponent, quantity_exponent } },
         .throttle_ns = b->throttle_ns,
@@ -106,6 +107,7 @@ static enum mlt_status first_book(struct mlt_conductor_core *core, struct instru
     f->instrument = i;
     f->index = core->fused_count;
     mlt_buf_init(&f->held, MLT_CONDUCTOR_HOLD_BYTES_MAX);
+    mlt_buf_init(&f->waits, WAITS_BYTES_MAX);
     *out = f;
     return MLT_OK;
 }

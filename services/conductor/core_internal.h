@@ -15,6 +15,9 @@
 #define KLINE_INTERVALS_MAX 20 /* more than Binance has */
 #define INTERVAL_BYTES_MAX 16
 #define SOURCE_WORDS 8
+/* An answer of REST as the Data Bus would carry it, and its levels as numbers. */
+#define WAITS_BYTES_MAX (1u << 20)
+#define WAITS_ARENA_BYTES_MAX (4u << 20)
 #define CHANGES_MAX 8 /* of a book's state within one call: at most four */
 
 struct channel {
@@ -77,6 +80,7 @@ struct fused {
     struct mlt_event book;   /* the one being committed */
     int64_t position_before; /* of its channel */
     struct mlt_buf held;     /* encoded events, as elements of a batch */
+    struct mlt_buf waits;    /* an encoded BOOK_SNAPSHOT that is ahead of the deltas */
     size_t change_count;     /* of the call in hand */
     struct mlt_sync_change changes[CHANGES_MAX];
 };
@@ -118,9 +122,11 @@ struct mlt_conductor_core {
     int64_t trades_due_ns; /* nothing of trades is due before it */
 
     bool makes_books, draining;
-    TAILQ_HEAD(, kept) kept;     /* those that wait */
-    struct mlt_arena kept_arena; /* of the one that leaves */
-    size_t conflated;            /* books of which a BOOK waits for room */
+    TAILQ_HEAD(, kept) kept;      /* those that wait */
+    struct mlt_arena kept_arena;  /* of the one that leaves */
+    bool waits_now;               /* the event in hand does */
+    struct mlt_arena waits_arena; /* of the snapshot that waited */
+    size_t conflated;             /* books of which a BOOK waits for room */
     struct mlt_conductor_books books;
     struct mlt_fusion_scratch scratch;
     /* By fused.index: what has a book, and when it is due (monotonic). */
@@ -224,6 +230,19 @@ bool mlt_conductor_of_source(const struct mlt_event *event);
 void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event);
 void mlt_conductor_books_fini(struct mlt_conductor_core *core);
 bool mlt_conductor_fenced(const struct mlt_conductor_core *core, const struct instrument *i);
+
+/* A BOOK_SNAPSHOT, to the book; waited: it is the one that did. Whether it leaves. */
+bool mlt_conductor_snapshot_leaves(struct mlt_conductor_core *core, struct instrument *i,
+                                   struct mlt_event *event, bool waited);
+
+/* ---- core_waits.c ---- */
+
+/* Keeps an answer for which mlt_sync_answer said MLT_SYNC_WAITS. */
+void mlt_conductor_wait_for_deltas(struct mlt_conductor_core *core, struct instrument *i,
+                                   const struct mlt_event *snapshot);
+/* Takes it to the book when the deltas have come to it, or are not coming; forgets it where it is
+ * of no use any more. */
+void mlt_conductor_waited_if_ripe(struct mlt_conductor_core *core, struct fused *f);
 
 /* ---- core_fuse.c ---- */
 

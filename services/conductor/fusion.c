@@ -169,10 +169,12 @@ static uint32_t digest_version(const struct mlt_fusion *fusion)
                : 0;
 }
 
-/* The book moved on, and is LIVE. */
-static void moved(struct mlt_fusion *fusion, const struct mlt_event *event)
+/* The book moved on, and is LIVE. What waited may be older than what came meanwhile. */
+static void moved(struct mlt_fusion *fusion, const struct mlt_event *event, bool waited)
 {
-    remember(fusion, event);
+    if (!waited || event->stamps.received > fusion->newest.stamps.received) {
+        remember(fusion, event);
+    }
     mlt_analytics_book(fusion->analytics, mlt_sync_book(fusion->sync), fusion->exchange_ns);
     note(fusion);
 }
@@ -193,7 +195,7 @@ enum mlt_status mlt_fusion_delta(struct mlt_fusion *fusion, struct mlt_event *ev
     if (live(fusion)) {
         if (outcome == MLT_SYNC_APPLIED) {
             fusion->deltas++;
-            moved(fusion, event);
+            moved(fusion, event, false);
         }
         /* A snapshot from ahead of the deltas is a state that this one does not lead to. */
         if (mlt_orderbook_last(book) == event->last) {
@@ -312,29 +314,52 @@ static bool differs(const struct mlt_fusion *fusion, const struct mlt_book_snaps
            mlt_orderbook_depth(book, MLT_ORDERBOOK_ASKS) != snapshot->asks.count;
 }
 
-enum mlt_status mlt_fusion_snapshot(struct mlt_fusion *fusion, struct mlt_event *event,
-                                    const struct mlt_fusion_scratch *scratch, bool *used)
+typedef enum mlt_status (*take_fn)(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                   enum mlt_sync_outcome *outcome);
+
+static enum mlt_status take(struct mlt_fusion *fusion, struct mlt_event *event,
+                            const struct mlt_fusion_scratch *scratch, take_fn by,
+                            enum mlt_sync_outcome *outcome)
 {
     struct mlt_book_snapshot *snapshot = &event->u.book_snapshot;
     struct mlt_sync_counts before, after;
-    enum mlt_sync_outcome outcome;
     const bool covered = live(fusion) && fusion->last >= snapshot->last_update_id;
     mlt_sync_counts(fusion->sync, &before);
-    const enum mlt_status status = mlt_sync_snapshot(fusion->sync, snapshot, &outcome);
+    const enum mlt_status status = by(fusion->sync, snapshot, outcome);
     mlt_sync_counts(fusion->sync, &after);
-    snapshot->reset = *used = outcome == MLT_SYNC_APPLIED;
-    if (*used) {
+    snapshot->reset = *outcome == MLT_SYNC_APPLIED;
+    if (snapshot->reset) {
         fusion->narrowed = false;
         fusion->snapshot_id = snapshot->last_update_id;
         fusion->snapshot_ns = event->stamps.received;
         fusion->deltas = after.replayed - before.replayed;
-        moved(fusion, event);
+        moved(fusion, event, by == mlt_sync_waited);
         fusion->last = mlt_orderbook_last(mlt_sync_book(fusion->sync));
         if (covered || fusion->last > snapshot->last_update_id || differs(fusion, snapshot)) {
             restate(fusion, event, scratch);
         }
     }
     return status;
+}
+
+enum mlt_status mlt_fusion_snapshot(struct mlt_fusion *fusion, struct mlt_event *event,
+                                    const struct mlt_fusion_scratch *scratch,
+                                    enum mlt_sync_outcome *outcome)
+{
+    const bool answer = event->rest_function.len > 0;
+    return take(fusion, event, scratch, answer ? mlt_sync_answer : mlt_sync_snapshot, outcome);
+}
+
+enum mlt_status mlt_fusion_waited(struct mlt_fusion *fusion, struct mlt_event *event,
+                                  const struct mlt_fusion_scratch *scratch,
+                                  enum mlt_sync_outcome *outcome)
+{
+    return take(fusion, event, scratch, mlt_sync_waited, outcome);
+}
+
+enum mlt_sync_wait mlt_fusion_waiting(const struct mlt_fusion *fusion)
+{
+    return mlt_sync_waiting(fusion->sync);
 }
 
 enum mlt_status mlt_fusion_trade(struct mlt_fusion *fusion, const struct mlt_trade *trade)

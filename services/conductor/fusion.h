@@ -59,13 +59,18 @@ struct mlt_fusion_scratch {
     size_t levels;
 };
 
-/* A BOOK_SNAPSHOT. *used: the book was replaced or deepened by it; then reset is set, and unless it
- * is ahead of all that was seen before, its levels and ids become those of the book after it, in
- * scratch, so that who follows the deltas has only to replace what they hold.
- * E_PROTOCOL: not used. */
+/* A BOOK_SNAPSHOT. MLT_SYNC_APPLIED: the book was replaced or deepened by it; then reset is set,
+ * and unless it is ahead of all that was seen before, its levels and ids become those of the book
+ * after it, in scratch, so that who follows the deltas has only to replace what they hold.
+ * MLT_SYNC_WAITS, of an answer of REST: as mlt_sync_answer. E_PROTOCOL: not used. */
 enum mlt_status mlt_fusion_snapshot(struct mlt_fusion *fusion, struct mlt_event *event,
                                     const struct mlt_fusion_scratch *scratch,
-                                    bool *used) MLT_MUST_CHECK;
+                                    enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+/* The one that waited, once it is ripe (mlt_sync_waiting, mlt_sync_waited). */
+enum mlt_status mlt_fusion_waited(struct mlt_fusion *fusion, struct mlt_event *event,
+                                  const struct mlt_fusion_scratch *scratch,
+                                  enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+enum mlt_sync_wait mlt_fusion_waiting(const struct mlt_fusion *fusion);
 
 /* Trades before the next one are missing: their windows begin anew. */
 void mlt_fusion_trades_missed(struct mlt_fusion *fusion);

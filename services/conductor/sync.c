@@ -13,7 +13,8 @@ enum mlt_status mlt_sync_create(const struct mlt_sync_options *options,
     if (options->first_depth == 0 || options->depth == 0 || options->shown == 0 ||
         options->depth > options->book.levels_max || options->request_timeout_ns <= 0 ||
         options->backoff_base_ns <= 0 || options->backoff_max_ns < options->backoff_base_ns ||
-        options->stale_after_ns < 0 || options->refresh_interval_ns < 0) {
+        options->stale_after_ns < 0 || options->refresh_interval_ns < 0 ||
+        options->ahead_wait_ns < 0) {
         return MLT_E_INVALID;
     }
     struct mlt_sync *sync = calloc(1, sizeof *sync);
@@ -166,6 +167,7 @@ void mlt_sync_break_off(struct mlt_sync *sync)
     }
     sync->continuous = sync->mute = false;
     sync->owed = 0;
+    mlt_sync_end_wait(sync); /* what it waited for is not coming, or not in order */
     discard(sync);
 }
 
@@ -188,6 +190,10 @@ bool mlt_sync_top_of(const struct mlt_sync *sync, struct mlt_sync_range *top)
 /* Of the request on its way; it may be answered yet. */
 static void give_up(struct mlt_sync *sync)
 {
+    if (sync->waits > 0) { /* it was answered */
+        mlt_sync_end_wait(sync);
+        return;
+    }
     sync->stray_depth = sync->asked_depth;
     sync->stray_outdated = sync->outdated;
     sync->in_flight = sync->outdated = false;
@@ -232,6 +238,7 @@ static void gap(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t firs
 
 void mlt_sync_failed(struct mlt_sync *sync)
 {
+    mlt_sync_end_wait(sync);
     sync->in_flight = sync->outdated = false;
     if (sync->continuous) {
         mlt_delta_buffer_clear(&sync->buffer); /* the book itself has them */
@@ -258,6 +265,7 @@ void mlt_sync_stop(struct mlt_sync *sync)
     if (sync->state == MLT_SYNC_IDLE) {
         return;
     }
+    mlt_sync_end_wait(sync);
     mlt_delta_buffer_clear(&sync->buffer);
     mlt_orderbook_clear(sync->book);
     sync->continuous = sync->in_flight = sync->outdated = sync->followed = false;
@@ -329,7 +337,11 @@ static enum mlt_status advance(struct mlt_sync *sync, int64_t first, int64_t las
     }
     sync->counts.applied++;
     sync->counts.overlaps += first <= end;
-    if (sync->in_flight && buffer_delta(sync, first, last, delta) != MLT_OK) {
+    if (!sync->in_flight) {
+        if (sync->buffer.count > 0) { /* of one that came to nothing: this one is not in it */
+            mlt_delta_buffer_clear(&sync->buffer);
+        }
+    } else if (buffer_delta(sync, first, last, delta) != MLT_OK) {
         /* The book has it; only the snapshot on its way has to be that new. */
         sync->counts.overflows++;
     }
@@ -393,8 +405,11 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
     const bool moved = last > sync->seen; /* what comes again says nothing of where they are */
     sync->seen = mlt_sync_later(sync->seen, last);
     mlt_sync_came(sync, last, moved);
-    return sync->continuous ? follow(sync, first, last, moved, delta, outcome)
-                            : hold(sync, first, last, delta, outcome);
+    const enum mlt_status status = sync->continuous
+                                       ? follow(sync, first, last, moved, delta, outcome)
+                                       : hold(sync, first, last, delta, outcome);
+    mlt_sync_ripen(sync, sync->seen);
+    return status;
 }
 
 /* ---- what an owner before left ---- */
@@ -545,7 +560,8 @@ void mlt_sync_source_began(struct mlt_sync *sync)
 void mlt_sync_tick(struct mlt_sync *sync)
 {
     const int64_t now = mlt_sync_now_ns(sync);
-    if (sync->in_flight && now >= sync->request_due_ns) {
+    mlt_sync_waits_no_longer(sync, now);
+    if (sync->in_flight && sync->waits == 0 && now >= sync->request_due_ns) {
         sync->counts.timeouts++;
         sync->stray_depth = 0;
         mlt_sync_failed(sync);
@@ -562,6 +578,9 @@ void mlt_sync_tick(struct mlt_sync *sync)
 int64_t mlt_sync_due_ns(const struct mlt_sync *sync)
 {
     int64_t due = sync->in_flight ? sync->request_due_ns : request_at(sync);
+    if (sync->waits > 0) { /* what is ripe waits for the caller */
+        due = sync->ripe ? INT64_MAX : sync->patience.quiet_ns;
+    }
     if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0) {
         const int64_t stale = sync->heard_ns + sync->options.stale_after_ns;
         due = stale < due ? stale : due;

@@ -23,9 +23,12 @@
  * A snapshot does not say whose it is. One that shows none of the prices that are known of the
  * instrument (of its book, and of what is buffered) is doubted, and asked for again, with full
  * depth. It is believed when it is said again, and for 5 s no delta came where one would have come.
- * Where nothing is known it is believed. Nor does a snapshot say of when it is: where deltas go on
- * below its id for more than 3 s it is given up (GAP, ahead), and what was asked of later ones by
- * that id is forgotten.
+ * So is one that shows other quantities than deltas at or below its id set last. One ahead of all
+ * deltas waits until they reach it and can speak for it, or until none came for ahead_wait_ns (and
+ * 500 ms for who did not come to look): then the instrument is quiet, and it is believed, though
+ * not of a LIVE book, which has missed nothing that it could be the word of. Nor does a snapshot
+ * say of when it is: one that deltas go on below for more than 3 s is doubted, and a book that
+ * became LIVE by it is given up (GAP, ahead); what was asked of later ones by that id is forgotten.
  *
  * Nor does a snapshot prove the stream. One beyond a book that has missed nothing, with other
  * levels than it has, shows changes that the stream owes: where no delta comes to its id within 3.5
@@ -57,12 +60,12 @@ enum mlt_sync_reason {
     MLT_SYNC_LOST,         /* -> GAP: something was lost on the way here */
     MLT_SYNC_CROSSED,      /* -> GAP: best bid not below best ask after the range */
     MLT_SYNC_MALFORMED,    /* -> GAP: a delta that cannot be applied; range: that delta */
-    MLT_SYNC_AUDIT,        /* -> GAP: a snapshot met the book at one id and differed; range: it */
-    MLT_SYNC_AHEAD,        /* -> GAP: the deltas stay behind the snapshot; range: delta, book */
-    MLT_SYNC_SILENT,       /* -> STALE: nothing came for stale_after_ns; with a range: the ids that
-                              a snapshot showed to be there, and no delta brought */
-    MLT_SYNC_SOURCE_DOWN,  /* -> STALE: the exchange's line ended */
-    MLT_SYNC_RESTORED,     /* IDLE -> STALE: as an owner before left it; range: its last id twice */
+    MLT_SYNC_AUDIT, /* -> GAP: a snapshot met the book at one id and differed: both go; range: it */
+    MLT_SYNC_AHEAD, /* -> GAP: the deltas stay behind the snapshot; range: delta, book */
+    MLT_SYNC_SILENT,      /* -> STALE: nothing came for stale_after_ns; with a range: the ids that
+                             a snapshot showed to be there, and no delta brought */
+    MLT_SYNC_SOURCE_DOWN, /* -> STALE: the exchange's line ended */
+    MLT_SYNC_RESTORED,    /* IDLE -> STALE: as an owner before left it; range: its last id twice */
     MLT_SYNC_REASON_COUNT
 };
 
@@ -102,7 +105,8 @@ struct mlt_sync_options {
     int64_t backoff_max_ns;      /* at most that */
     int64_t stale_after_ns;      /* LIVE without delta or snapshot for so long: STALE; 0: never */
     int64_t refresh_interval_ns; /* LIVE: a snapshot at least that often; 0: never */
-    uint64_t seed;               /* of the jitter */
+    int64_t ahead_wait_ns; /* an answer ahead of all deltas waits so long, and 500 ms; 0: not */
+    uint64_t seed;         /* of the jitter */
     struct mlt_orderbook_options book;
 };
 
@@ -111,7 +115,15 @@ enum mlt_sync_outcome {
     MLT_SYNC_BUFFERED,  /* waits for a snapshot; also the one that showed a gap */
     MLT_SYNC_DUPLICATE, /* nothing new in it */
     MLT_SYNC_IGNORED,   /* IDLE, source down, or refused: see counts */
-    MLT_SYNC_UNUSED     /* a snapshot too old, doubted, or refused */
+    MLT_SYNC_UNUSED,    /* a snapshot too old, doubted, or refused */
+    MLT_SYNC_WAITS      /* an answer ahead of all deltas: see mlt_sync_answer */
+};
+
+/* What became of an answer that waits. */
+enum mlt_sync_wait {
+    MLT_SYNC_NOTHING_WAITS, /* none does, or what it waited for is not coming */
+    MLT_SYNC_IT_WAITS,
+    MLT_SYNC_RIPE /* it is to be given to mlt_sync_waited */
 };
 
 struct mlt_sync_counts {
@@ -189,6 +201,17 @@ enum mlt_status mlt_sync_delta(struct mlt_sync *sync, int64_t first, int64_t las
  * LIVE. E_PROTOCOL: refused, counts as a failed request. */
 enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
                                   enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+
+/* The same of an answer of REST, of which nothing says whose it is. MLT_SYNC_WAITS: it is ahead of
+ * all deltas that came. The caller keeps it, looks at mlt_sync_waiting after each other call, and
+ * gives it to mlt_sync_waited once it is ripe; or forgets it, where nothing waits any more.
+ * A caller that cannot keep it says mlt_sync_request_failed. */
+enum mlt_status mlt_sync_answer(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+/* The one that waited, as mlt_sync_snapshot. E_INVALID: none is ripe, or it is another one. */
+enum mlt_status mlt_sync_waited(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
+enum mlt_sync_wait mlt_sync_waiting(const struct mlt_sync *sync);
 
 /* The snapshot asked for is not coming. */
 void mlt_sync_request_failed(struct mlt_sync *sync);

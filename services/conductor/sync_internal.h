@@ -1,6 +1,6 @@
 /* What the parts of a book's synchronisation know of each other: sync.c, its states, requests
- * and deltas; sync_snapshot.c, what a snapshot is good for; sync_reach.c, whether deltas come to
- * where one was. */
+ * and deltas; sync_snapshot.c, what a snapshot is good for; sync_witness.c, what deltas say of one;
+ * sync_reach.c, whether deltas come to where one was. */
 #ifndef MELTICA_CONDUCTOR_SYNC_INTERNAL_H
 #define MELTICA_CONDUCTOR_SYNC_INTERNAL_H
 
@@ -14,6 +14,13 @@
 
 struct mlt_sync_range {
     int64_t low, high; /* prices */
+};
+
+/* How long an answer that is ahead of all deltas waits. */
+struct mlt_sync_patience {
+    int64_t quiet_ns;             /* without a delta by then the instrument is quiet */
+    int64_t behind_ns;            /* deltas have to be there by then */
+    bool quiet_late, behind_late; /* and that was over once */
 };
 
 struct mlt_sync {
@@ -50,6 +57,13 @@ struct mlt_sync {
     uint32_t seed_depth;         /* asked for by the snapshot that the book is from */
     int64_t live_ns;             /* since then it is LIVE, or was */
     struct mlt_backoff refusals; /* of deltas that could not be read, of a book just LIVE again */
+    /* An answer at this id is ahead of all deltas that came, and waits for them. It is in flight
+     * still, as far as everything else goes. 0: none. */
+    int64_t waits;
+    struct mlt_sync_patience patience;
+    bool ripe;        /* it waits no longer */
+    bool unreached;   /* as deltas went on below it for too long */
+    bool waits_asked; /* it was asked for */
     bool in_flight;
     bool outdated; /* in flight since before something was missed: its answer may lack that */
     int64_t request_due_ns;        /* in flight: given up then */
@@ -90,7 +104,19 @@ void mlt_sync_failed(struct mlt_sync *sync);
  * the resync to wait, nor will its request do, which stands behind those of all others. */
 void mlt_sync_begin_anew(struct mlt_sync *sync);
 
+/* sync_witness.c */
+/* Deltas that came say other than the snapshot of what it shows: it is another instrument's. */
+bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot);
+
 /* sync_reach.c */
+/* An answer at this id waits for the deltas. */
+void mlt_sync_wait(struct mlt_sync *sync, int64_t id, bool asked, bool outdated);
+/* Nothing waits; what was in flight is not. */
+void mlt_sync_end_wait(struct mlt_sync *sync);
+/* A delta came to `last`, and was taken: whether that is what is waited for. */
+void mlt_sync_ripen(struct mlt_sync *sync, int64_t last);
+/* Whether it is too long that none came. */
+void mlt_sync_waits_no_longer(struct mlt_sync *sync, int64_t now);
 /* The deltas are where the book, or what is asked of a snapshot, is. */
 void mlt_sync_reached(struct mlt_sync *sync);
 /* A delta came; moved: none came as far before. It shows whether the ids of snapshots are those of

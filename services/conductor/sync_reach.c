@@ -67,6 +67,66 @@ void mlt_sync_came(struct mlt_sync *sync, int64_t last, bool moved)
     }
 }
 
+/* ---- answers that wait for deltas ---- */
+
+void mlt_sync_wait(struct mlt_sync *sync, int64_t id, bool asked, bool outdated)
+{
+    const int64_t now = mlt_sync_now_ns(sync);
+    sync->waits = id;
+    sync->patience = (struct mlt_sync_patience){ .quiet_ns = now + sync->options.ahead_wait_ns,
+                                                 .behind_ns = now + MLT_SYNC_AHEAD_NS };
+    sync->waits_asked = asked;
+    sync->ripe = sync->unreached = false;
+    sync->in_flight = true;
+    sync->outdated = outdated;
+}
+
+void mlt_sync_end_wait(struct mlt_sync *sync)
+{
+    if (sync->waits > 0) {
+        sync->waits = 0;
+        sync->ripe = sync->unreached = false;
+        sync->in_flight = sync->outdated = false;
+    }
+}
+
+/* What came while nobody looked is looked at first. */
+static bool is_over(int64_t *until_ns, bool *late, int64_t now)
+{
+    if (now < *until_ns) {
+        return false;
+    }
+    if (!*late) {
+        *late = true;
+        *until_ns = now + AHEAD_GRACE_NS;
+        return false;
+    }
+    return true;
+}
+
+void mlt_sync_ripen(struct mlt_sync *sync, int64_t last)
+{
+    if (sync->waits == 0 || sync->ripe) {
+        return;
+    }
+    const int64_t now = mlt_sync_now_ns(sync);
+    if (last >= sync->waits) {
+        sync->ripe = true;
+    } else if (is_over(&sync->patience.behind_ns, &sync->patience.behind_late, now)) {
+        sync->ripe = sync->unreached = true;
+    } else {
+        sync->patience.quiet_ns = now + sync->options.ahead_wait_ns;
+        sync->patience.quiet_late = false;
+    }
+}
+
+void mlt_sync_waits_no_longer(struct mlt_sync *sync, int64_t now)
+{
+    if (sync->waits > 0 && !sync->ripe) {
+        sync->ripe = is_over(&sync->patience.quiet_ns, &sync->patience.quiet_late, now);
+    }
+}
+
 /* ---- changes that the stream owes ---- */
 
 /* Of one side, as far as both are known: what is beyond either says nothing. */

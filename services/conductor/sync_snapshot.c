@@ -123,46 +123,61 @@ static bool foreign(const struct mlt_sync *sync, const struct mlt_sync_range *sh
     return has_top || was_left || told;
 }
 
+enum doubt { FINE, DOUBTED, BELIEVED };
+
 /* Deltas that go on and speak against it are not outvoted, however often it comes: the one that is
  * right shows prices of theirs. Where none came for a while, and one would have, the instrument is
  * quiet, and what was said all that while is believed. */
-static bool doubtful(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+static enum doubt doubt_of(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
 {
     const int64_t now = mlt_sync_now_ns(sync);
     const struct mlt_sync_range shown = shown_by(snapshot);
     if (snapshot->bids.price_exponent != sync->options.book.price_exponent ||
-        !foreign(sync, &shown)) {
+        (!foreign(sync, &shown) && !mlt_sync_contradicted(sync, snapshot))) {
         sync->doubted = false;
-        return false;
+        return FINE;
     }
     if (sync->state == MLT_SYNC_LIVE) { /* its deltas say otherwise, however often it is said */
         sync->doubted = false;
-        return true;
+        return DOUBTED;
     }
     const bool again =
         sync->doubted && shown.low <= sync->doubt.high && sync->doubt.low <= shown.high;
     sync->doubted_ns = again ? mlt_sync_later(sync->doubted_ns, sync->told_ns) : now;
     sync->doubt = shown;
     sync->doubted = now - sync->doubted_ns < QUIET_NS;
-    return sync->doubted;
+    return sync->doubted ? DOUBTED : BELIEVED;
+}
+
+/* Of the book before and after a snapshot, as far as they are of one id. Where they differ either
+ * of the two was wrong, and nothing says which. */
+static bool audit(struct mlt_sync *sync, const struct top *before)
+{
+    struct top after;
+    if (before->last != mlt_orderbook_last(sync->book)) {
+        return true;
+    }
+    take_top(sync->book, &after);
+    const bool right = tops_agree(before, &after);
+    sync->counts.audits_right += right;
+    sync->counts.audits_wrong += !right;
+    return right;
+}
+
+/* What came of it is of no use: another one is asked for, after a while. */
+static void give_up_both(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t id)
+{
+    mlt_sync_tear(sync, reason, id, mlt_orderbook_last(sync->book));
+    sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
+    mlt_sync_request_if_due(sync);
 }
 
 /* The book is whole again at its last id; L is the snapshot's. */
-static void joined(struct mlt_sync *sync, int64_t id, bool newer, const struct top *before)
+static void joined(struct mlt_sync *sync, int64_t id, bool newer)
 {
     const int64_t now = mlt_sync_now_ns(sync), last = mlt_orderbook_last(sync->book);
     sync->counts.snapshots++;
     sync->heard_ns = sync->snapshot_ns = now;
-    if (before != NULL && before->last == last) {
-        struct top after;
-        take_top(sync->book, &after);
-        if (tops_agree(before, &after)) {
-            sync->counts.audits_right++;
-        } else {
-            sync->counts.audits_wrong++;
-            mlt_sync_go(sync, MLT_SYNC_GAP, MLT_SYNC_AUDIT, id, last);
-        }
-    }
     sync->continuous = true;
     sync->restored = false;
     sync->stray_depth = 0;
@@ -199,24 +214,40 @@ static bool stray(struct mlt_sync *sync, const struct mlt_book_snapshot *snapsho
            !joins(sync, snapshot->last_update_id);
 }
 
-enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
-                                  enum mlt_sync_outcome *outcome)
+/* Whether the deltas that would speak for it, or against it, are yet to come. */
+static bool premature(const struct mlt_sync *sync, int64_t id)
+{
+    const int64_t held = sync->continuous ? mlt_orderbook_last(sync->book) : 0;
+    return sync->options.ahead_wait_ns > 0 && id > mlt_sync_later(sync->seen, held);
+}
+
+/* What is known of its coming. */
+struct coming {
+    bool asked, outdated;
+    bool may_wait;
+    bool waited; /* it was ahead of the deltas, and they came, or none did */
+};
+
+/* One may be another instrument's. */
+static enum mlt_status doubted(struct mlt_sync *sync, struct coming coming)
+{
+    sync->counts.doubted++;
+    if (coming.asked || !sync->continuous) {
+        mlt_sync_failed(sync);
+    }
+    return MLT_OK;
+}
+
+static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                            struct coming coming, enum mlt_sync_outcome *outcome)
 {
     const int64_t id = snapshot->last_update_id;
-    *outcome = MLT_SYNC_UNUSED;
-    if (!mlt_sync_idle(sync) && stray(sync, snapshot)) {
-        sync->counts.too_old++;
-        return MLT_OK;
-    }
-    const bool asked = sync->in_flight;
-    const bool outdated = sync->outdated || (sync->stray_depth > 0 && sync->stray_outdated &&
-                                             sync->stray_depth == sync->asked_depth);
-    sync->stray_depth = 0;
-    sync->in_flight = sync->outdated = false;
+    const bool asked = coming.asked;
     if (mlt_sync_idle(sync)) {
         return MLT_OK;
     }
-    if (outdated && sync->buffer.count == 0) { /* nor does any delta show that it lacks nothing */
+    if (coming.outdated &&
+        sync->buffer.count == 0) { /* nor does any delta show that it lacks nothing */
         sync->counts.too_old++;
         mlt_sync_request_if_due(sync);
         return MLT_OK;
@@ -228,12 +259,9 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         }
         return MLT_OK;
     }
-    if (doubtful(sync, snapshot)) {
-        sync->counts.doubted++;
-        if (asked || !sync->continuous) {
-            mlt_sync_failed(sync);
-        }
-        return MLT_OK;
+    const enum doubt doubt = doubt_of(sync, snapshot);
+    if (doubt == DOUBTED) {
+        return doubted(sync, coming);
     }
     if (sync->mute &&
         mlt_sync_now_ns(sync) < sync->mute_until_ns) { /* one more proves nothing: whether the
@@ -249,12 +277,23 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
     if (sync->state == MLT_SYNC_LIVE && newer && depth < sync->seed_depth &&
         depth < sync->options.depth && !mlt_sync_thin(sync)) {
         /* It would take away what is known beyond it; the deltas get there as well. */
-        sync->in_flight = asked;
+        sync->in_flight = asked && !coming.waited;
         sync->counts.shallow++;
         if (owes) {
             mlt_sync_owe(sync, id);
         }
         return MLT_OK;
+    }
+    if (coming.may_wait && doubt == FINE && premature(sync, id)) {
+        mlt_sync_wait(sync, id, asked, coming.outdated);
+        if (owes) {
+            mlt_sync_owe(sync, id);
+        }
+        *outcome = MLT_SYNC_WAITS;
+        return MLT_OK;
+    }
+    if (coming.waited && sync->state == MLT_SYNC_LIVE && premature(sync, id)) {
+        return doubted(sync, coming); /* each id has its delta, and this book has missed none */
     }
     if (deepen) {
         take_top(sync->book, &before);
@@ -266,9 +305,11 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         return MLT_E_PROTOCOL;
     }
     if (replay(sync, id) != MLT_OK || mlt_orderbook_crossed(sync->book)) {
-        mlt_sync_tear(sync, MLT_SYNC_CROSSED, id, mlt_orderbook_last(sync->book));
-        sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
-        mlt_sync_request_if_due(sync);
+        give_up_both(sync, MLT_SYNC_CROSSED, id);
+        return MLT_OK;
+    }
+    if (deepen && !audit(sync, &before)) {
+        give_up_both(sync, MLT_SYNC_AUDIT, id);
         return MLT_OK;
     }
     if (newer || depth > sync->seed_depth) {
@@ -278,6 +319,69 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
         mlt_sync_owe(sync, id);
     }
     *outcome = MLT_SYNC_APPLIED;
-    joined(sync, id, newer, deepen ? &before : NULL);
+    joined(sync, id, newer);
     return MLT_OK;
+}
+
+static enum mlt_status come(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                            bool may_wait, enum mlt_sync_outcome *outcome)
+{
+    *outcome = MLT_SYNC_UNUSED;
+    if (!mlt_sync_idle(sync) && stray(sync, snapshot)) {
+        sync->counts.too_old++;
+        return MLT_OK;
+    }
+    const struct coming coming = {
+        .asked = sync->waits > 0 ? sync->waits_asked : sync->in_flight,
+        .outdated = sync->outdated || (sync->stray_depth > 0 && sync->stray_outdated &&
+                                       sync->stray_depth == sync->asked_depth),
+        .may_wait = may_wait,
+    };
+    const bool next = sync->waits > 0; /* the newer one takes its place, and has no more time */
+    const struct mlt_sync_patience patience = sync->patience;
+    mlt_sync_end_wait(sync);
+    sync->stray_depth = 0;
+    sync->in_flight = sync->outdated = false;
+    const enum mlt_status status = take(sync, snapshot, coming, outcome);
+    if (next && sync->waits > 0) {
+        sync->patience = patience;
+    }
+    return status;
+}
+
+enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                  enum mlt_sync_outcome *outcome)
+{
+    return come(sync, snapshot, false, outcome);
+}
+
+enum mlt_status mlt_sync_answer(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                enum mlt_sync_outcome *outcome)
+{
+    return come(sync, snapshot, true, outcome);
+}
+
+enum mlt_status mlt_sync_waited(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                                enum mlt_sync_outcome *outcome)
+{
+    *outcome = MLT_SYNC_UNUSED;
+    if (sync->waits == 0 || !sync->ripe || snapshot->last_update_id != sync->waits) {
+        return MLT_E_INVALID;
+    }
+    const struct coming coming = {
+        .asked = sync->waits_asked,
+        .outdated = sync->outdated,
+        .waited = true,
+    };
+    const bool unreached = sync->unreached;
+    mlt_sync_end_wait(sync);
+    return unreached ? doubted(sync, coming) : take(sync, snapshot, coming, outcome);
+}
+
+enum mlt_sync_wait mlt_sync_waiting(const struct mlt_sync *sync)
+{
+    if (sync->waits == 0) {
+        return MLT_SYNC_NOTHING_WAITS;
+    }
+    return sync->ripe ? MLT_SYNC_RIPE : MLT_SYNC_IT_WAITS;
 }

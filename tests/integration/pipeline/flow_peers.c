@@ -315,6 +315,48 @@ void feeder_send(struct feeder *f, unsigned instrument)
     feed(f, instrument, MLT_EVENT_KLINE, position);
 }
 
+/* ---- depth ---- */
+
+static void send_depth(struct feeder *f, unsigned instrument, struct mlt_event *e)
+{
+    e->instrument = mlt_slice_of_string(feeder_token(instrument));
+    e->route_revision = 2;
+    e->stamps.received = e->stamps.adapted = e->stamps.dispatched = mlt_clock_wall_ns();
+    e->stamps.exchange = e->stamps.conducted = e->stamps.published = MLT_STAMP_UNKNOWN;
+    e->key = mlt_event_key(e->instrument, e->type, e->first, e->last, 0);
+    e->quality |= MLT_QUALITY_WANTS_BOOK;
+    feeder_send_event(f, e);
+}
+
+void feeder_send_depth(struct feeder *f, unsigned instrument, int64_t id)
+{
+    const int64_t bid = 1000 - id % FEEDER_LEVELS, ask = 1001 + id % FEEDER_LEVELS;
+    struct mlt_event e = { .type = MLT_EVENT_BOOK_DELTA, .first = id, .last = id };
+    e.u.book_delta.bids = (struct mlt_levels){ -2, -3, 1, &bid, &id };
+    e.u.book_delta.asks = (struct mlt_levels){ -2, -3, 1, &ask, &id };
+    send_depth(f, instrument, &e);
+}
+
+void feeder_send_answer(struct feeder *f, unsigned instrument, int64_t id)
+{
+    int64_t bids[FEEDER_LEVELS], asks[FEEDER_LEVELS], quantities[FEEDER_LEVELS];
+    for (int64_t level = 0; level < FEEDER_LEVELS; level++) {
+        bids[level] = 1000 - level;
+        asks[level] = 1001 + level;
+        quantities[level] = id - (id - level) % FEEDER_LEVELS; /* the last one that set it */
+    }
+    struct mlt_event e = { .type = MLT_EVENT_BOOK_SNAPSHOT,
+                           .first = id,
+                           .last = id,
+                           .rest_function = MLT_SLICE_LITERAL("depth") };
+    e.u.book_snapshot =
+        (struct mlt_book_snapshot){ .last_update_id = id,
+                                    .bids = { -2, -3, FEEDER_LEVELS, bids, quantities },
+                                    .asks = { -2, -3, FEEDER_LEVELS, asks, quantities },
+                                    .requested_depth = 1000 };
+    send_depth(f, instrument, &e);
+}
+
 void feeder_fence(struct feeder *f, uint32_t partition, uint64_t epoch)
 {
     Meltica__V1__HeadsRequest request = MELTICA__V1__HEADS_REQUEST__INIT;

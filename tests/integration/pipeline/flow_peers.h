@@ -64,6 +64,11 @@ void feeder_set_table(struct feeder *feeder, uint64_t revision, unsigned types, 
 void feeder_send(struct feeder *feeder, unsigned instrument);
 /* One event as it is. */
 void feeder_send_event(struct feeder *feeder, const struct mlt_event *event);
+/* The depth of an instrument with FEEDER_LEVELS prices a side, of which each update id sets one a
+ * side to itself: the delta of an id, and REST's answer as of one. BOOK is wanted. */
+#define FEEDER_LEVELS 5
+void feeder_send_depth(struct feeder *feeder, unsigned instrument, int64_t id);
+void feeder_send_answer(struct feeder *feeder, unsigned instrument, int64_t id);
 /* Asks the Data Bus where a partition stands, as an owner of that epoch would: it is fenced below.
  */
 void feeder_fence(struct feeder *feeder, uint32_t partition, uint64_t epoch);

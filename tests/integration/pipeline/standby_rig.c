@@ -7,7 +7,6 @@
 #include <time.h>
 
 #define FIRST_ID 100
-#define LEVELS 5u
 #define WINDOW_MS "50"
 #define ROUND_NS (4 * MLT_NS_PER_MS)
 #define WAIT_NS (30 * MLT_NS_PER_S)
@@ -20,42 +19,12 @@ struct standby_rig rig;
 
 /* ---- feeding ---- */
 
-static void send_event(unsigned instrument, struct mlt_event *e)
-{
-    e->instrument = mlt_slice_of_string(feeder_token(instrument));
-    e->route_revision = 2;
-    e->stamps.received = e->stamps.adapted = e->stamps.dispatched = mlt_clock_wall_ns();
-    e->stamps.exchange = e->stamps.conducted = e->stamps.published = MLT_STAMP_UNKNOWN;
-    e->key = mlt_event_key(e->instrument, e->type, e->first, e->last, 0);
-    e->quality |= MLT_QUALITY_WANTS_BOOK;
-    feeder_send_event(&rig.feeder, e);
-}
-
-static void send_snapshot(unsigned instrument)
-{
-    static const int64_t bids[LEVELS] = { 1000, 999, 998, 997, 996 },
-                         asks[LEVELS] = { 1001, 1002, 1003, 1004, 1005 },
-                         quantities[LEVELS] = { 1, 2, 3, 4, 5 };
-    struct mlt_event e = { .type = MLT_EVENT_BOOK_SNAPSHOT,
-                           .first = rig.last,
-                           .last = rig.last,
-                           .rest_function = MLT_SLICE_LITERAL("depth") };
-    e.u.book_snapshot = (struct mlt_book_snapshot){ .last_update_id = rig.last,
-                                                    .bids = { -2, -3, LEVELS, bids, quantities },
-                                                    .asks = { -2, -3, LEVELS, asks, quantities },
-                                                    .requested_depth = 1000 };
-    send_event(instrument, &e);
-}
-
 /* Of all instruments: a delta with the next update id. */
 static void send_round(void)
 {
-    const int64_t id = ++rig.last, bid = 1000 - id % LEVELS, ask = 1001 + id % LEVELS;
+    rig.last++;
     for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
-        struct mlt_event e = { .type = MLT_EVENT_BOOK_DELTA, .first = id, .last = id };
-        e.u.book_delta.bids = (struct mlt_levels){ -2, -3, 1, &bid, &id };
-        e.u.book_delta.asks = (struct mlt_levels){ -2, -3, 1, &ask, &id };
-        send_event(i, &e);
+        feeder_send_depth(&rig.feeder, i, rig.last);
     }
 }
 
@@ -336,7 +305,7 @@ void rig_start(bool jetstream, unsigned conductors, unsigned data_buses)
     rig.last = FIRST_ID;
     send_round();
     for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
-        send_snapshot(i);
+        feeder_send_answer(&rig.feeder, i, rig.last);
     }
     assert_int_equal(pthread_create(&rig.thread, NULL, feed_all, NULL), 0);
     rig.running = true;

@@ -13,7 +13,6 @@
 #include "meltica/bus/store.h"
 
 #define FIRST_ID 100
-#define LEVELS 5u
 #define WINDOW_MS "50"
 #define ROUND_NS (2 * MLT_NS_PER_MS) /* many deltas in a window: BOOKs merge */
 #define TURNS (MLT_TEST_SANITIZED ? 3u : 6u)
@@ -48,40 +47,9 @@ static struct {
 
 /* ---- feeding ---- */
 
-static void send_event(struct mlt_event *e)
-{
-    e->instrument = mlt_slice_of_string(feeder_token(0));
-    e->route_revision = 2;
-    e->stamps.received = e->stamps.adapted = e->stamps.dispatched = mlt_clock_wall_ns();
-    e->stamps.exchange = e->stamps.conducted = e->stamps.published = MLT_STAMP_UNKNOWN;
-    e->key = mlt_event_key(e->instrument, e->type, e->first, e->last, 0);
-    e->quality |= MLT_QUALITY_WANTS_BOOK;
-    feeder_send_event(&rig.feeder, e);
-}
-
-static void send_snapshot(void)
-{
-    static const int64_t bids[LEVELS] = { 1000, 999, 998, 997, 996 },
-                         asks[LEVELS] = { 1001, 1002, 1003, 1004, 1005 },
-                         quantities[LEVELS] = { 1, 2, 3, 4, 5 };
-    struct mlt_event e = { .type = MLT_EVENT_BOOK_SNAPSHOT,
-                           .first = rig.last,
-                           .last = rig.last,
-                           .rest_function = MLT_SLICE_LITERAL("depth") };
-    e.u.book_snapshot = (struct mlt_book_snapshot){ .last_update_id = rig.last,
-                                                    .bids = { -2, -3, LEVELS, bids, quantities },
-                                                    .asks = { -2, -3, LEVELS, asks, quantities },
-                                                    .requested_depth = 1000 };
-    send_event(&e);
-}
-
 static void send_delta(void)
 {
-    const int64_t id = ++rig.last, bid = 1000 - id % LEVELS, ask = 1001 + id % LEVELS;
-    struct mlt_event e = { .type = MLT_EVENT_BOOK_DELTA, .first = id, .last = id };
-    e.u.book_delta.bids = (struct mlt_levels){ -2, -3, 1, &bid, &id };
-    e.u.book_delta.asks = (struct mlt_levels){ -2, -3, 1, &ask, &id };
-    send_event(&e);
+    feeder_send_depth(&rig.feeder, 0, ++rig.last);
 }
 
 static void *feed_all(void *arg)
@@ -242,7 +210,7 @@ static void rig_start(void)
     process_start(&rig.conductor, "meltica-conductor", rig.server.url, names[0]);
     rig.last = FIRST_ID;
     send_delta();
-    send_snapshot();
+    feeder_send_answer(&rig.feeder, 0, rig.last);
     assert_int_equal(pthread_create(&rig.thread, NULL, feed_all, NULL), 0);
     rig.running = true;
 }

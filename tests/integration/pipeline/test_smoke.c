@@ -14,8 +14,8 @@
 #include "mlt_consumer.h"
 #include "mlt_stack.h"
 
-#define DEPTH 4321u /* deeper than anybody else asks */
-#define ASKED_MAX 20u
+#define DEPTH 4321u /* more levels than there are */
+#define ASKED 3u    /* the schedule asks once in a minute */
 
 struct seen {
     bool ticker, snapshot;
@@ -27,8 +27,7 @@ struct seen {
     struct mlt_decimal last_price, bid, ask;
     size_t bids, asks;
     int64_t snapshot_id;
-    bool deep; /* of DEPTH levels asked for */
-    size_t deep_levels;
+    bool whole; /* the newest one of that instrument says that there are no more levels */
     unsigned snapshots, snapshots_before; /* of that instrument: now, when one was asked for */
 };
 
@@ -36,11 +35,12 @@ static void look(void *ctx, const struct mlt_event *event, struct mlt_slice byte
 {
     struct seen *s = ctx;
     (void)bytes;
-    s->snapshots += event->type == MLT_EVENT_BOOK_SNAPSHOT && s->snapshot &&
-                    mlt_slice_equal(event->instrument, mlt_slice_of_string(s->instrument));
-    if (event->type == MLT_EVENT_BOOK_SNAPSHOT && event->u.book_snapshot.requested_depth == DEPTH) {
-        s->deep = true;
-        s->deep_levels = event->u.book_snapshot.bids.count;
+    if (event->type == MLT_EVENT_BOOK_SNAPSHOT && s->snapshot &&
+        mlt_slice_equal(event->instrument, mlt_slice_of_string(s->instrument))) {
+        const struct mlt_book_snapshot *snapshot = &event->u.book_snapshot;
+        s->snapshots++;
+        s->whole = snapshot->requested_depth > snapshot->bids.count &&
+                   snapshot->requested_depth > snapshot->asks.count;
     }
     if (event->type == MLT_EVENT_TICKER && !s->ticker) {
         static const uint8_t none[MLT_TRACE_ID_BYTES];
@@ -80,9 +80,9 @@ static bool note_snapshots(void *ctx)
     return true;
 }
 
-static bool deep_seen(void *ctx)
+static bool whole_seen(void *ctx)
 {
-    return ((const struct seen *)ctx)->deep;
+    return ((const struct seen *)ctx)->whole;
 }
 
 static bool another_seen(void *ctx)
@@ -151,17 +151,14 @@ static void test_ticker_frame_and_snapshots_reach_a_subscriber(void **state)
     assert_true(seen.snapshot_route > 0 && seen.snapshot_route != seen.ticker_route);
     assert_non_null(strstr(seen.instrument, "-USDT"));
 
-    /* One that deltas have overtaken meanwhile is restated as the book then is, with the depth of
-     * that: ask again. */
-    bool deep = false;
-    for (unsigned i = 0; i < ASKED_MAX && !deep; i++) {
+    /* The book asks for all levels itself, once it is LIVE; whoever asks gets one more. */
+    assert_true(mlt_consumer_wait(&consumer, whole_seen, &seen, 20));
+    for (unsigned i = 0; i < ASKED; i++) {
         (void)mlt_consumer_wait(&consumer, note_snapshots, &seen, 20);
         ask_for_a_deeper_snapshot(stack.nats_url, seen.instrument);
         assert_true(mlt_consumer_wait(&consumer, another_seen, &seen, 20));
-        deep = mlt_consumer_wait(&consumer, deep_seen, &seen, 0);
     }
-    assert_true(deep);
-    assert_true(seen.deep_levels > 0 && seen.deep_levels <= DEPTH);
+    assert_true(mlt_consumer_wait(&consumer, whole_seen, &seen, 0));
 
     struct mlt_tally_totals totals;
     mlt_consumer_totals(&consumer, &totals);

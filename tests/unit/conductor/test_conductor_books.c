@@ -629,6 +629,7 @@ static void test_a_snapshot_deeper_than_the_book_goes_out_as_deep_as_the_book(vo
         asks[i] = 151 + i;
         quantities[i] = 1 + i;
     }
+    quantities[49] = quantities[50] = 10; /* of ask 200 and bid 100, as the delta says */
     struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
     e.first = e.last = 10;
     e.u.book_snapshot.last_update_id = 10;

@@ -122,7 +122,7 @@ static void trace(struct conductor *c, const struct mlt_event *event, bool of_ba
         return;
     }
     const bool came = of_batch && c->in_batch && event->type != MLT_EVENT_BOOK &&
-                      event->stamps.dispatched != MLT_STAMP_UNKNOWN;
+                      event->throttled_ns == 0 && event->stamps.dispatched != MLT_STAMP_UNKNOWN;
     mlt_trace_event(c->trace, MLT_TRACE_CONDUCT, event,
                     came ? c->batch_ns : event->stamps.conducted - (int64_t)event->throttled_ns,
                     mlt_clock_wall_ns());
@@ -145,9 +145,9 @@ static void on_emit(void *ctx, uint32_t partition, const struct mlt_event *event
     (void)mlt_event_encode(event, out);
     mlt_hop_end(c->sender, partition);
     trace(c, event, true);
-    /* A BOOK has waited for its window. */
+    /* A BOOK has waited for its window, a snapshot for deltas. */
     if (c->in_batch && event->stamps.dispatched != MLT_STAMP_UNKNOWN &&
-        event->type != MLT_EVENT_BOOK) {
+        event->type != MLT_EVENT_BOOK && event->throttled_ns == 0) {
         mlt_histogram_record_ns(c->metrics->stage,
                                 mlt_span_ns(event->stamps.dispatched, event->stamps.conducted));
     }
@@ -292,6 +292,7 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
         (void)pthread_mutex_unlock(&c->lock);
         return;
     }
+    mlt_conductor_core_held_up(c->core, true);
     bool ours = await_partition(c, batch->partition);
     struct mlt_hop_sender *sender = c->sender;
     (void)pthread_mutex_unlock(&c->lock);
@@ -299,6 +300,7 @@ void mlt_conductor_on_batch(void *ctx, const struct mlt_hop_batch *batch)
         (void)mlt_hop_wait_room(sender, ROOM_WAIT_NS); /* then the ring says what it loses */
     }
     (void)pthread_mutex_lock(&c->lock);
+    mlt_conductor_core_held_up(c->core, false);
     c->batch_ns = c->trace != NULL ? mlt_clock_wall_ns() : 0;
     ours = ours && c->epochs[batch->partition] != 0;
     if (ours) {

@@ -256,6 +256,9 @@ void mlt_conductor_core_cache_back(struct mlt_conductor_core *core, bool rebuilt
 void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_slice instrument,
                                   enum mlt_commit_outcome outcome);
 
+/* Events are here and are not given to the core yet: that none comes says nothing meanwhile. */
+void mlt_conductor_core_held_up(struct mlt_conductor_core *core, bool held_up);
+
 /* What is due by time: BOOKs at the end of their window, books that went silent, snapshots and
  * trades to ask for, what has waited long enough for a commit or for room. To be called at
  * mlt_conductor_core_due_ns (monotonic; INT64_MAX: nothing is due) or later; early calls do

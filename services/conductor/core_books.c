@@ -600,11 +600,19 @@ static void tick(struct mlt_conductor_core *core, struct fused *f, int64_t now)
         mlt_conductor_settle_due(core, f);
         return;
     }
+    if (core->held_up) {
+        mlt_fusion_wait_on(f->fusion);
+    }
     if (now >= mlt_fusion_due_ns(f->fusion)) {
         mlt_fusion_tick(f->fusion);
         mlt_conductor_announce(core, f);
     }
     mlt_conductor_book_if_due(core, f);
+}
+
+void mlt_conductor_core_held_up(struct mlt_conductor_core *core, bool held_up)
+{
+    core->held_up = held_up;
 }
 
 void mlt_conductor_core_tick(struct mlt_conductor_core *core)

@@ -81,6 +81,7 @@ struct fused {
     int64_t position_before; /* of its channel */
     struct mlt_buf held;     /* encoded events, as elements of a batch */
     struct mlt_buf waits;    /* an encoded BOOK_SNAPSHOT that is ahead of the deltas */
+    int64_t waits_ns;        /* monotonic, since then */
     size_t change_count;     /* of the call in hand */
     struct mlt_sync_change changes[CHANGES_MAX];
 };
@@ -121,7 +122,7 @@ struct mlt_conductor_core {
     struct gaps *gaps;
     int64_t trades_due_ns; /* nothing of trades is due before it */
 
-    bool makes_books, draining;
+    bool makes_books, draining, held_up;
     TAILQ_HEAD(, kept) kept;      /* those that wait */
     struct mlt_arena kept_arena;  /* of the one that leaves */
     bool waits_now;               /* the event in hand does */

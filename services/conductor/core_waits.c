@@ -13,10 +13,11 @@ void mlt_conductor_wait_for_deltas(struct mlt_conductor_core *core, struct instr
     core->waits_now = true;
     if (mlt_buf_reserve(waits, mlt_event_encoded_size(snapshot)) != MLT_OK) {
         core->counts.books_refused++;
-        mlt_fusion_request_failed(i->fused->fusion); /* another one is asked for */
+        mlt_fusion_forget_waiting(i->fused->fusion); /* another one is asked for */
         return;
     }
     waits->len = mlt_event_encode(snapshot, waits->data);
+    i->fused->waits_ns = mlt_conductor_mono_ns(core);
     core->counts.snapshots_waited++;
 }
 
@@ -31,10 +32,11 @@ static void leave(struct mlt_conductor_core *core, struct fused *f)
     if (status != MLT_OK) { /* no memory: it was encoded here */
         mlt_buf_fini(&f->waits);
         core->counts.books_refused++;
-        mlt_fusion_request_failed(f->fusion);
+        mlt_fusion_forget_waiting(f->fusion);
         mlt_conductor_announce(core, f);
         return;
     }
+    event.throttled_ns = (uint64_t)(mlt_conductor_mono_ns(core) - f->waits_ns);
     struct channel *channel = &i->channels[event.type];
     const int64_t position = mlt_event_position(&event);
     if (!channel->has_position || position > channel->position) {
@@ -62,7 +64,7 @@ void mlt_conductor_waited_if_ripe(struct mlt_conductor_core *core, struct fused 
             leave(core, f);
             return;
         }
-        mlt_fusion_request_failed(f->fusion); /* another owner's by now, who asks for its own */
+        mlt_fusion_forget_waiting(f->fusion); /* another owner's by now, who asks for its own */
         break;
     default:
         break; /* what it waited for is missing */

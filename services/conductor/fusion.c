@@ -27,6 +27,7 @@ struct mlt_fusion {
     int64_t exchange_ns; /* time of analytics, the exchange's; MLT_STAMP_UNKNOWN: not told yet */
     int64_t last;        /* highest id that the book had in this epoch */
     int64_t snapshot_id, snapshot_ns;
+    uint64_t waited_ns; /* the newest event in it, for the deltas that it was ahead of */
     uint64_t deltas;
 
     /* What the last BOOK of an owner before showed, with its levels in columns. */
@@ -169,11 +170,12 @@ static uint32_t digest_version(const struct mlt_fusion *fusion)
                : 0;
 }
 
-/* The book moved on, and is LIVE. What waited may be older than what came meanwhile. */
-static void moved(struct mlt_fusion *fusion, const struct mlt_event *event, bool waited)
+/* The book moved on, and is LIVE. A snapshot that waited may be older than what came meanwhile. */
+static void moved(struct mlt_fusion *fusion, const struct mlt_event *event)
 {
-    if (!waited || event->stamps.received > fusion->newest.stamps.received) {
+    if (event->throttled_ns == 0 || event->stamps.received > fusion->newest.stamps.received) {
         remember(fusion, event);
+        fusion->waited_ns = event->throttled_ns;
     }
     mlt_analytics_book(fusion->analytics, mlt_sync_book(fusion->sync), fusion->exchange_ns);
     note(fusion);
@@ -195,7 +197,7 @@ enum mlt_status mlt_fusion_delta(struct mlt_fusion *fusion, struct mlt_event *ev
     if (live(fusion)) {
         if (outcome == MLT_SYNC_APPLIED) {
             fusion->deltas++;
-            moved(fusion, event, false);
+            moved(fusion, event);
         }
         /* A snapshot from ahead of the deltas is a state that this one does not lead to. */
         if (mlt_orderbook_last(book) == event->last) {
@@ -333,7 +335,7 @@ static enum mlt_status take(struct mlt_fusion *fusion, struct mlt_event *event,
         fusion->snapshot_id = snapshot->last_update_id;
         fusion->snapshot_ns = event->stamps.received;
         fusion->deltas = after.replayed - before.replayed;
-        moved(fusion, event, by == mlt_sync_waited);
+        moved(fusion, event);
         fusion->last = mlt_orderbook_last(mlt_sync_book(fusion->sync));
         if (covered || fusion->last > snapshot->last_update_id || differs(fusion, snapshot)) {
             restate(fusion, event, scratch);
@@ -360,6 +362,16 @@ enum mlt_status mlt_fusion_waited(struct mlt_fusion *fusion, struct mlt_event *e
 enum mlt_sync_wait mlt_fusion_waiting(const struct mlt_fusion *fusion)
 {
     return mlt_sync_waiting(fusion->sync);
+}
+
+void mlt_fusion_forget_waiting(struct mlt_fusion *fusion)
+{
+    mlt_sync_forget_waiting(fusion->sync);
+}
+
+void mlt_fusion_wait_on(struct mlt_fusion *fusion)
+{
+    mlt_sync_wait_on(fusion->sync);
 }
 
 enum mlt_status mlt_fusion_trade(struct mlt_fusion *fusion, const struct mlt_trade *trade)
@@ -488,6 +500,7 @@ static void stamp(struct mlt_fusion *fusion, struct mlt_event *out, int64_t now_
         const int64_t until_ns = now_ns < fusion->window_ends_ns ? now_ns : fusion->window_ends_ns;
         out->throttled_ns =
             until_ns > fusion->changed_ns ? (uint64_t)(until_ns - fusion->changed_ns) : 0;
+        out->throttled_ns += fusion->waited_ns;
     } else { /* nothing came that it would stem from: a change of state by itself */
         out->stamps =
             (struct mlt_stamps){ MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN,

@@ -71,6 +71,8 @@ enum mlt_status mlt_fusion_waited(struct mlt_fusion *fusion, struct mlt_event *e
                                   const struct mlt_fusion_scratch *scratch,
                                   enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
 enum mlt_sync_wait mlt_fusion_waiting(const struct mlt_fusion *fusion);
+void mlt_fusion_forget_waiting(struct mlt_fusion *fusion);
+void mlt_fusion_wait_on(struct mlt_fusion *fusion);
 
 /* Trades before the next one are missing: their windows begin anew. */
 void mlt_fusion_trades_missed(struct mlt_fusion *fusion);

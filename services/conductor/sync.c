@@ -35,6 +35,8 @@ enum mlt_status mlt_sync_create(const struct mlt_sync_options *options,
                      options->backoff_max_ns, options->seed + 1);
     mlt_backoff_init(&sync->refusals, options->backoff_base_ns / 2, options->backoff_base_ns,
                      options->backoff_max_ns, options->seed + 2);
+    mlt_backoff_init(&sync->audits, options->backoff_base_ns / 2, options->backoff_base_ns,
+                     options->backoff_max_ns, options->seed + 3);
     *out = sync;
     return MLT_OK;
 }
@@ -190,7 +192,7 @@ bool mlt_sync_top_of(const struct mlt_sync *sync, struct mlt_sync_range *top)
 /* Of the request on its way; it may be answered yet. */
 static void give_up(struct mlt_sync *sync)
 {
-    if (sync->waits > 0) { /* it was answered */
+    if (sync->held.id > 0) { /* it was answered */
         mlt_sync_end_wait(sync);
         return;
     }
@@ -217,7 +219,8 @@ void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t f
     settle_restored(sync);
     mlt_sync_break_off(sync);
     /* Else it is not known whether its prices were the instrument's. */
-    if (reason != MLT_SYNC_CROSSED && !sync->behind && mlt_sync_top_of(sync, &top)) {
+    if (reason != MLT_SYNC_CROSSED && reason != MLT_SYNC_AUDIT && !sync->behind &&
+        mlt_sync_top_of(sync, &top)) {
         sync->left = top;
         sync->was_left = true;
     }
@@ -492,7 +495,7 @@ bool mlt_sync_restored(const struct mlt_sync *sync)
 
 void mlt_sync_request_failed(struct mlt_sync *sync)
 {
-    if (sync->in_flight) {
+    if (sync->in_flight && sync->held.id == 0) { /* else it was answered */
         sync->counts.failures++;
         mlt_sync_failed(sync);
     }
@@ -545,7 +548,8 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
 
 void mlt_sync_source_began(struct mlt_sync *sync)
 {
-    const bool asked = sync->in_flight;
+    const bool told = sync->held.id > 0 && sync->buffer.count > 0; /* its stream flows already */
+    const bool asked = sync->in_flight && !told;
     if (asked) {
         give_up(sync);
         sync->stray_outdated = true; /* nobody listened to the stream when it was made */
@@ -561,7 +565,7 @@ void mlt_sync_tick(struct mlt_sync *sync)
 {
     const int64_t now = mlt_sync_now_ns(sync);
     mlt_sync_waits_no_longer(sync, now);
-    if (sync->in_flight && sync->waits == 0 && now >= sync->request_due_ns) {
+    if (sync->in_flight && sync->held.id == 0 && now >= sync->request_due_ns) {
         sync->counts.timeouts++;
         sync->stray_depth = 0;
         mlt_sync_failed(sync);
@@ -578,8 +582,8 @@ void mlt_sync_tick(struct mlt_sync *sync)
 int64_t mlt_sync_due_ns(const struct mlt_sync *sync)
 {
     int64_t due = sync->in_flight ? sync->request_due_ns : request_at(sync);
-    if (sync->waits > 0) { /* what is ripe waits for the caller */
-        due = sync->ripe ? INT64_MAX : sync->patience.quiet_ns;
+    if (sync->held.id > 0) { /* what is ripe waits for the caller */
+        due = sync->held.ripe ? INT64_MAX : sync->held.quiet_ns;
     }
     if (sync->state == MLT_SYNC_LIVE && sync->options.stale_after_ns > 0) {
         const int64_t stale = sync->heard_ns + sync->options.stale_after_ns;

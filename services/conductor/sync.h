@@ -205,15 +205,19 @@ enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_s
 /* The same of an answer of REST, of which nothing says whose it is. MLT_SYNC_WAITS: it is ahead of
  * all deltas that came. The caller keeps it, looks at mlt_sync_waiting after each other call, and
  * gives it to mlt_sync_waited once it is ripe; or forgets it, where nothing waits any more.
- * A caller that cannot keep it says mlt_sync_request_failed. */
+ * One that comes meanwhile takes its place (MLT_SYNC_WAITS) or leaves it there. */
 enum mlt_status mlt_sync_answer(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
                                 enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
 /* The one that waited, as mlt_sync_snapshot. E_INVALID: none is ripe, or it is another one. */
 enum mlt_status mlt_sync_waited(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
                                 enum mlt_sync_outcome *outcome) MLT_MUST_CHECK;
 enum mlt_sync_wait mlt_sync_waiting(const struct mlt_sync *sync);
+/* It could not be kept: as if it had not come. */
+void mlt_sync_forget_waiting(struct mlt_sync *sync);
+/* Deltas are on their way here and held up: that none comes says nothing. */
+void mlt_sync_wait_on(struct mlt_sync *sync);
 
-/* The snapshot asked for is not coming. */
+/* The snapshot asked for is not coming. No effect where it has come, and waits. */
 void mlt_sync_request_failed(struct mlt_sync *sync);
 
 /* mlt_orderbook_tighten, for who tells others what the book knows. */

@@ -16,11 +16,17 @@ struct mlt_sync_range {
     int64_t low, high; /* prices */
 };
 
-/* How long an answer that is ahead of all deltas waits. */
-struct mlt_sync_patience {
+/* An answer that is ahead of all deltas that came, and waits for them. It is in flight still, as
+ * far as everything else goes. */
+struct mlt_sync_held {
+    int64_t id;                   /* 0: none */
+    uint32_t depth;               /* asked for */
     int64_t quiet_ns;             /* without a delta by then the instrument is quiet */
     int64_t behind_ns;            /* deltas have to be there by then */
     bool quiet_late, behind_late; /* and that was over once */
+    bool ripe;                    /* it waits no longer */
+    bool unreached;               /* as deltas went on below it for too long */
+    bool asked;                   /* it was asked for */
 };
 
 struct mlt_sync {
@@ -57,13 +63,8 @@ struct mlt_sync {
     uint32_t seed_depth;         /* asked for by the snapshot that the book is from */
     int64_t live_ns;             /* since then it is LIVE, or was */
     struct mlt_backoff refusals; /* of deltas that could not be read, of a book just LIVE again */
-    /* An answer at this id is ahead of all deltas that came, and waits for them. It is in flight
-     * still, as far as everything else goes. 0: none. */
-    int64_t waits;
-    struct mlt_sync_patience patience;
-    bool ripe;        /* it waits no longer */
-    bool unreached;   /* as deltas went on below it for too long */
-    bool waits_asked; /* it was asked for */
+    struct mlt_sync_held held;
+    struct mlt_backoff audits; /* of books and snapshots that differed, in a row */
     bool in_flight;
     bool outdated; /* in flight since before something was missed: its answer may lack that */
     int64_t request_due_ns;        /* in flight: given up then */
@@ -109,8 +110,9 @@ void mlt_sync_begin_anew(struct mlt_sync *sync);
 bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot);
 
 /* sync_reach.c */
-/* An answer at this id waits for the deltas. */
-void mlt_sync_wait(struct mlt_sync *sync, int64_t id, bool asked, bool outdated);
+/* An answer waits for the deltas. */
+void mlt_sync_hold(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot, bool asked,
+                   bool outdated);
 /* Nothing waits; what was in flight is not. */
 void mlt_sync_end_wait(struct mlt_sync *sync);
 /* A delta came to `last`, and was taken: whether that is what is waited for. */
@@ -122,6 +124,8 @@ void mlt_sync_reached(struct mlt_sync *sync);
 /* A delta came; moved: none came as far before. It shows whether the ids of snapshots are those of
  * its stream, which comes there in time. */
 void mlt_sync_came(struct mlt_sync *sync, int64_t last, bool moved);
+/* It shows other levels than the book has, as far as both are known. */
+bool mlt_sync_differs(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot);
 /* A snapshot shows changes beyond what has missed nothing: the stream owes them. */
 bool mlt_sync_owes(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot);
 /* It does, up to this id. */

@@ -69,24 +69,40 @@ void mlt_sync_came(struct mlt_sync *sync, int64_t last, bool moved)
 
 /* ---- answers that wait for deltas ---- */
 
-void mlt_sync_wait(struct mlt_sync *sync, int64_t id, bool asked, bool outdated)
+void mlt_sync_hold(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot, bool asked,
+                   bool outdated)
 {
     const int64_t now = mlt_sync_now_ns(sync);
-    sync->waits = id;
-    sync->patience = (struct mlt_sync_patience){ .quiet_ns = now + sync->options.ahead_wait_ns,
-                                                 .behind_ns = now + MLT_SYNC_AHEAD_NS };
-    sync->waits_asked = asked;
-    sync->ripe = sync->unreached = false;
+    sync->held = (struct mlt_sync_held){ .id = snapshot->last_update_id,
+                                         .depth = snapshot->requested_depth,
+                                         .quiet_ns = now + sync->options.ahead_wait_ns,
+                                         .behind_ns = now + MLT_SYNC_AHEAD_NS,
+                                         .asked = asked };
     sync->in_flight = true;
     sync->outdated = outdated;
 }
 
 void mlt_sync_end_wait(struct mlt_sync *sync)
 {
-    if (sync->waits > 0) {
-        sync->waits = 0;
-        sync->ripe = sync->unreached = false;
+    if (sync->held.id > 0) {
+        sync->held = (struct mlt_sync_held){ .id = 0 };
         sync->in_flight = sync->outdated = false;
+    }
+}
+
+void mlt_sync_forget_waiting(struct mlt_sync *sync)
+{
+    if (sync->held.id > 0) {
+        sync->counts.failures++;
+        mlt_sync_failed(sync);
+    }
+}
+
+void mlt_sync_wait_on(struct mlt_sync *sync)
+{
+    if (sync->held.id > 0 && !sync->held.ripe) {
+        sync->held.quiet_ns = mlt_sync_now_ns(sync) + sync->options.ahead_wait_ns;
+        sync->held.quiet_late = false;
     }
 }
 
@@ -106,24 +122,24 @@ static bool is_over(int64_t *until_ns, bool *late, int64_t now)
 
 void mlt_sync_ripen(struct mlt_sync *sync, int64_t last)
 {
-    if (sync->waits == 0 || sync->ripe) {
+    struct mlt_sync_held *held = &sync->held;
+    if (held->id == 0 || held->ripe) {
         return;
     }
-    const int64_t now = mlt_sync_now_ns(sync);
-    if (last >= sync->waits) {
-        sync->ripe = true;
-    } else if (is_over(&sync->patience.behind_ns, &sync->patience.behind_late, now)) {
-        sync->ripe = sync->unreached = true;
+    if (last >= held->id) {
+        held->ripe = true;
+    } else if (is_over(&held->behind_ns, &held->behind_late, mlt_sync_now_ns(sync))) {
+        held->ripe = held->unreached = true;
     } else {
-        sync->patience.quiet_ns = now + sync->options.ahead_wait_ns;
-        sync->patience.quiet_late = false;
+        mlt_sync_wait_on(sync);
     }
 }
 
 void mlt_sync_waits_no_longer(struct mlt_sync *sync, int64_t now)
 {
-    if (sync->waits > 0 && !sync->ripe) {
-        sync->ripe = is_over(&sync->patience.quiet_ns, &sync->patience.quiet_late, now);
+    struct mlt_sync_held *held = &sync->held;
+    if (held->id > 0 && !held->ripe) {
+        held->ripe = is_over(&held->quiet_ns, &held->quiet_late, now);
     }
 }
 
@@ -145,16 +161,21 @@ static bool side_differs(const struct mlt_orderbook *book, enum mlt_orderbook_si
     return said->count < asked && mlt_orderbook_level(book, side, said->count, &price, &quantity);
 }
 
+bool mlt_sync_differs(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    const uint32_t asked = snapshot->requested_depth;
+    return side_differs(sync->book, MLT_ORDERBOOK_BIDS, &snapshot->bids, asked) ||
+           side_differs(sync->book, MLT_ORDERBOOK_ASKS, &snapshot->asks, asked);
+}
+
 bool mlt_sync_owes(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
 {
     const int64_t id = snapshot->last_update_id;
-    const uint32_t asked = snapshot->requested_depth;
     /* Of a restored book's nobody has listened all the while. */
     return sync->continuous && !sync->restored && sync->owed == 0 && id > sync->seen &&
            id > mlt_orderbook_last(sync->book) &&
            mlt_orderbook_fits(sync->book, &snapshot->bids, &snapshot->asks) &&
-           (side_differs(sync->book, MLT_ORDERBOOK_BIDS, &snapshot->bids, asked) ||
-            side_differs(sync->book, MLT_ORDERBOOK_ASKS, &snapshot->asks, asked));
+           mlt_sync_differs(sync, snapshot);
 }
 
 void mlt_sync_owe(struct mlt_sync *sync, int64_t id)
@@ -179,6 +200,7 @@ void mlt_sync_remind(struct mlt_sync *sync, int64_t now)
     sync->mute = true;
     sync->mute_until_ns = INT64_MAX;
     mlt_sync_begin_anew(sync);
+    mlt_sync_end_wait(sync);
     sync->in_flight = sync->outdated = false; /* no answer makes it LIVE */
     sync->stray_depth = 0;
     mlt_sync_go(sync, MLT_SYNC_STALE, MLT_SYNC_SILENT, sync->seen + 1, owed);

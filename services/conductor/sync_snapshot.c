@@ -159,16 +159,21 @@ static bool audit(struct mlt_sync *sync, const struct top *before)
     }
     take_top(sync->book, &after);
     const bool right = tops_agree(before, &after);
+    if (right) {
+        mlt_backoff_reset(&sync->audits);
+    }
     sync->counts.audits_right += right;
     sync->counts.audits_wrong += !right;
+    sync->counts.doubted += !right;
     return right;
 }
 
 /* What came of it is of no use: another one is asked for, after a while. */
-static void give_up_both(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t id)
+static void give_up_both(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t id,
+                         struct mlt_backoff *backoff)
 {
     mlt_sync_tear(sync, reason, id, mlt_orderbook_last(sync->book));
-    sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(&sync->backoff);
+    sync->retry_at_ns = mlt_sync_now_ns(sync) + mlt_backoff_next_ns(backoff);
     mlt_sync_request_if_due(sync);
 }
 
@@ -217,8 +222,17 @@ static bool stray(struct mlt_sync *sync, const struct mlt_book_snapshot *snapsho
 /* Whether the deltas that would speak for it, or against it, are yet to come. */
 static bool premature(const struct mlt_sync *sync, int64_t id)
 {
-    const int64_t held = sync->continuous ? mlt_orderbook_last(sync->book) : 0;
-    return sync->options.ahead_wait_ns > 0 && id > mlt_sync_later(sync->seen, held);
+    const int64_t book = sync->continuous ? mlt_orderbook_last(sync->book) : 0;
+    return sync->options.ahead_wait_ns > 0 &&
+           id > mlt_sync_later(mlt_sync_later(sync->seen, sync->needed), book);
+}
+
+/* No delta has come to it: each id has its own, and of a book that they have come to none is
+ * missing. One that says what the book does is as good as it. */
+static bool unspoken(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    return sync->state == MLT_SYNC_LIVE && mlt_orderbook_last(sync->book) <= sync->seen &&
+           premature(sync, snapshot->last_update_id) && mlt_sync_differs(sync, snapshot);
 }
 
 /* What is known of its coming. */
@@ -285,15 +299,15 @@ static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapsho
         return MLT_OK;
     }
     if (coming.may_wait && doubt == FINE && premature(sync, id)) {
-        mlt_sync_wait(sync, id, asked, coming.outdated);
+        mlt_sync_hold(sync, snapshot, asked, coming.outdated);
         if (owes) {
             mlt_sync_owe(sync, id);
         }
         *outcome = MLT_SYNC_WAITS;
         return MLT_OK;
     }
-    if (coming.waited && sync->state == MLT_SYNC_LIVE && premature(sync, id)) {
-        return doubted(sync, coming); /* each id has its delta, and this book has missed none */
+    if (coming.waited && unspoken(sync, snapshot)) {
+        return doubted(sync, coming);
     }
     if (deepen) {
         take_top(sync->book, &before);
@@ -305,11 +319,11 @@ static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapsho
         return MLT_E_PROTOCOL;
     }
     if (replay(sync, id) != MLT_OK || mlt_orderbook_crossed(sync->book)) {
-        give_up_both(sync, MLT_SYNC_CROSSED, id);
+        give_up_both(sync, MLT_SYNC_CROSSED, id, &sync->backoff);
         return MLT_OK;
     }
     if (deepen && !audit(sync, &before)) {
-        give_up_both(sync, MLT_SYNC_AUDIT, id);
+        give_up_both(sync, MLT_SYNC_AUDIT, id, &sync->audits);
         return MLT_OK;
     }
     if (newer || depth > sync->seed_depth) {
@@ -323,6 +337,35 @@ static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapsho
     return MLT_OK;
 }
 
+/* While one waits: another takes its place, in its time, or is used; else it goes on waiting. */
+static enum mlt_status come_meanwhile(struct mlt_sync *sync,
+                                      const struct mlt_book_snapshot *snapshot, bool may_wait,
+                                      enum mlt_sync_outcome *outcome)
+{
+    const struct mlt_sync_held held = sync->held;
+    const bool outdated = sync->outdated;
+    const uint64_t gaps = sync->counts.gaps;
+    if (premature(sync, snapshot->last_update_id) && snapshot->requested_depth < held.depth) {
+        sync->counts.shallow++;
+        return MLT_OK;
+    }
+    sync->held.id = 0;
+    sync->in_flight = sync->outdated = false;
+    const struct coming coming = { .may_wait = may_wait, .outdated = outdated };
+    const enum mlt_status status = take(sync, snapshot, coming, outcome);
+    if (*outcome == MLT_SYNC_WAITS) {
+        const struct mlt_sync_held next = sync->held;
+        sync->held = held;
+        sync->held.id = next.id;
+        sync->held.depth = next.depth;
+    } else if (*outcome == MLT_SYNC_UNUSED && sync->counts.gaps == gaps && !sync->in_flight) {
+        sync->held = held;
+        sync->in_flight = true;
+        sync->outdated = outdated;
+    }
+    return status;
+}
+
 static enum mlt_status come(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
                             bool may_wait, enum mlt_sync_outcome *outcome)
 {
@@ -331,22 +374,18 @@ static enum mlt_status come(struct mlt_sync *sync, const struct mlt_book_snapsho
         sync->counts.too_old++;
         return MLT_OK;
     }
+    if (sync->held.id > 0) {
+        return come_meanwhile(sync, snapshot, may_wait, outcome);
+    }
     const struct coming coming = {
-        .asked = sync->waits > 0 ? sync->waits_asked : sync->in_flight,
+        .asked = sync->in_flight,
         .outdated = sync->outdated || (sync->stray_depth > 0 && sync->stray_outdated &&
                                        sync->stray_depth == sync->asked_depth),
         .may_wait = may_wait,
     };
-    const bool next = sync->waits > 0; /* the newer one takes its place, and has no more time */
-    const struct mlt_sync_patience patience = sync->patience;
-    mlt_sync_end_wait(sync);
     sync->stray_depth = 0;
     sync->in_flight = sync->outdated = false;
-    const enum mlt_status status = take(sync, snapshot, coming, outcome);
-    if (next && sync->waits > 0) {
-        sync->patience = patience;
-    }
-    return status;
+    return take(sync, snapshot, coming, outcome);
 }
 
 enum mlt_status mlt_sync_snapshot(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
@@ -365,23 +404,23 @@ enum mlt_status mlt_sync_waited(struct mlt_sync *sync, const struct mlt_book_sna
                                 enum mlt_sync_outcome *outcome)
 {
     *outcome = MLT_SYNC_UNUSED;
-    if (sync->waits == 0 || !sync->ripe || snapshot->last_update_id != sync->waits) {
+    if (sync->held.id == 0 || !sync->held.ripe || snapshot->last_update_id != sync->held.id) {
         return MLT_E_INVALID;
     }
     const struct coming coming = {
-        .asked = sync->waits_asked,
+        .asked = sync->held.asked,
         .outdated = sync->outdated,
         .waited = true,
     };
-    const bool unreached = sync->unreached;
+    const bool unreached = sync->held.unreached;
     mlt_sync_end_wait(sync);
     return unreached ? doubted(sync, coming) : take(sync, snapshot, coming, outcome);
 }
 
 enum mlt_sync_wait mlt_sync_waiting(const struct mlt_sync *sync)
 {
-    if (sync->waits == 0) {
+    if (sync->held.id == 0) {
         return MLT_SYNC_NOTHING_WAITS;
     }
-    return sync->ripe ? MLT_SYNC_RIPE : MLT_SYNC_IT_WAITS;
+    return sync->held.ripe ? MLT_SYNC_RIPE : MLT_SYNC_IT_WAITS;
 }

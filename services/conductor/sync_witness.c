@@ -13,7 +13,7 @@ struct side {
     bool bids;
     struct mlt_levels
         later; /* of the delta that ends beyond its id: what it set, when is unknown */
-    size_t visited;
+    size_t visited, agreed, differed;
     int64_t prices[WITNESSES_MAX]; /* of levels that were looked at: of the newest word of each */
 };
 
@@ -48,8 +48,9 @@ static int64_t quantity_at(const struct mlt_levels *said, int64_t price)
     return 0;
 }
 
-/* Of a delta that ends at or below the id, newer ones having been asked before. */
-static bool differs(struct side *side, const struct mlt_levels *levels)
+/* Of a delta that ends at or below the id, newer ones having been asked before. What is gone, and
+ * is not there, is no evidence: most prices have nothing. */
+static void hear(struct side *side, const struct mlt_levels *levels)
 {
     for (size_t i = levels->count; i-- > 0 && side->visited < WITNESSES_MAX;) {
         const int64_t price = levels->prices[i];
@@ -58,11 +59,10 @@ static bool differs(struct side *side, const struct mlt_levels *levels)
             continue;
         }
         side->prices[side->visited++] = price;
-        if (quantity_at(side->said, price) != levels->quantities[i]) {
-            return true;
-        }
+        const int64_t said = quantity_at(side->said, price);
+        side->differed += said != levels->quantities[i];
+        side->agreed += said == levels->quantities[i] && said > 0;
     }
-    return false;
 }
 
 static void view(const struct mlt_sync *sync, size_t i, struct mlt_levels *bids,
@@ -90,15 +90,18 @@ bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_sn
                 asks = { .said = &snapshot->asks };
     bids.whole = snapshot->bids.count < asked;
     asks.whole = snapshot->asks.count < asked;
-    if (below < buffer->count && buffer->deltas[below].first <= id) {
+    const bool across = below < buffer->count && buffer->deltas[below].first <= id;
+    if (across) {
         view(sync, below, &bids.later, &asks.later);
     }
     while (below > 0 && (bids.visited < WITNESSES_MAX || asks.visited < WITNESSES_MAX)) {
         struct mlt_levels of_bids, of_asks;
         view(sync, --below, &of_bids, &of_asks);
-        if (differs(&bids, &of_bids) || differs(&asks, &of_asks)) {
-            return true;
-        }
+        hear(&bids, &of_bids);
+        hear(&asks, &of_asks);
     }
-    return false;
+    const size_t differed = bids.differed + asks.differed, agreed = bids.agreed + asks.agreed;
+    /* In the middle of a delta a level may have been another one for a moment, of which that delta
+     * need not tell. Another instrument's differ nearly everywhere. */
+    return differed > (across ? agreed : 0);
 }

@@ -496,6 +496,7 @@ static void test_a_snapshot_that_contradicts_the_book_is_a_gap(void **state)
     assert_int_equal(snapshot_of(100, 77, 10), MLT_SYNC_UNUSED);
     assert_change(last_change(&f), MLT_SYNC_LIVE, MLT_SYNC_GAP, MLT_SYNC_AUDIT, 100, 100);
     assert_int_equal(counts().audits_wrong, 1);
+    assert_int_equal(counts().doubted, 1); /* and goes nowhere */
     /* Neither of the two is believed: the next one is. */
     f.now_ns = mlt_sync_due_ns(f.sync);
     mlt_sync_tick(f.sync);

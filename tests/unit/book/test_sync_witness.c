@@ -459,6 +459,141 @@ static void test_a_restored_book_at_its_own_id_does_not_wait(void **state)
     assert_book(id);
 }
 
+/* What comes meanwhile and is of no use is no reason to forget the one that is. */
+static void test_what_is_of_no_use_does_not_end_the_wait(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(delta(11, 12), MLT_SYNC_BUFFERED);
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    assert_int_equal(answer_of(5, 5), MLT_SYNC_UNUSED);  /* too old */
+    assert_int_equal(answer_of(12, 7), MLT_SYNC_UNUSED); /* another instrument's */
+    const int64_t quantity = 15;
+    const struct mlt_book_snapshot s = shallow(15, &quantity);
+    enum mlt_sync_outcome outcome;
+    assert_int_equal(mlt_sync_answer(f.sync, &s, &outcome), MLT_OK);
+    assert_int_equal(outcome, MLT_SYNC_UNUSED);
+    mlt_sync_request_failed(f.sync); /* what said so was wrong: it came */
+    assert_int_equal(mlt_sync_waiting(f.sync), MLT_SYNC_IT_WAITS);
+    assert_int_equal(f.requests, 1);
+    assert_int_equal(delta(13, 14), MLT_SYNC_BUFFERED);
+    assert_int_equal(waited(14, 14), MLT_SYNC_APPLIED);
+    assert_book(14);
+}
+
+static void test_one_that_can_be_used_at_once_ends_the_wait(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(delta(11, 12), MLT_SYNC_BUFFERED);
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    assert_int_equal(answer_of(12, 12), MLT_SYNC_APPLIED);
+    assert_book(12);
+    assert_int_equal(mlt_sync_waiting(f.sync), MLT_SYNC_NOTHING_WAITS);
+    assert_int_equal(delta(13, 13), MLT_SYNC_APPLIED);
+}
+
+/* Another Adapter has begun: what was asked of the one before may never come. This one did. */
+static void test_a_source_that_began_ends_no_wait_for_deltas_that_flow(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(delta(11, 12), MLT_SYNC_BUFFERED);
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    mlt_sync_source_began(f.sync);
+    assert_int_equal(mlt_sync_waiting(f.sync), MLT_SYNC_IT_WAITS);
+    assert_int_equal(f.requests, 1);
+    mlt_sync_stop(f.sync);
+    mlt_sync_start(f.sync);
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    mlt_sync_source_began(f.sync); /* nobody listened when that was made */
+    assert_int_equal(mlt_sync_waiting(f.sync), MLT_SYNC_NOTHING_WAITS);
+    assert_int_equal(f.requests, 3);
+}
+
+static void test_a_live_book_takes_what_says_the_same(void **state)
+{
+    (void)state;
+    live_at_12();
+    assert_int_equal(answer_of(20, 12), MLT_SYNC_WAITS); /* changes that it does not show */
+    wait_out();
+    assert_int_equal(waited(20, 12), MLT_SYNC_APPLIED);
+    assert_int_equal(mlt_orderbook_last(mlt_sync_book(f.sync)), 20);
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
+    assert_int_equal(counts().doubted, 0);
+}
+
+/* It is LIVE by the word of a snapshot alone, which may have been wrong: it has no better one. */
+static void test_a_book_that_no_delta_has_come_to_takes_the_next_answer(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(answer_of(20, 7), MLT_SYNC_WAITS);
+    wait_out();
+    assert_int_equal(waited(20, 7), MLT_SYNC_APPLIED);
+    assert_int_equal(answer_of(23, 23), MLT_SYNC_WAITS);
+    wait_out();
+    assert_int_equal(waited(23, 23), MLT_SYNC_APPLIED);
+    assert_book(23);
+}
+
+/* Deltas that are here, and held up for room, are no deltas that do not come. */
+static void test_who_is_held_up_is_not_quiet(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    for (unsigned i = 0; i < 100; i++) {
+        f.now_ns = mlt_sync_due_ns(f.sync);
+        mlt_sync_wait_on(f.sync);
+        mlt_sync_tick(f.sync);
+        assert_int_equal(mlt_sync_waiting(f.sync), MLT_SYNC_IT_WAITS);
+        assert_true(mlt_sync_due_ns(f.sync) > f.now_ns);
+    }
+    wait_out();
+    assert_int_equal(waited(14, 14), MLT_SYNC_APPLIED);
+}
+
+static enum mlt_sync_outcome set_bids(int64_t first, int64_t last, const int64_t *prices,
+                                      const int64_t *quantities, size_t count)
+{
+    const struct mlt_book_delta d = { .bids = { -2, -5, count, prices, quantities },
+                                      .asks = { -2, -5, 0, NULL, NULL } };
+    enum mlt_sync_outcome outcome;
+    assert_int_equal(mlt_sync_delta(f.sync, first, last, &d, &outcome), MLT_OK);
+    return outcome;
+}
+
+/* In the middle of a delta a level may be what it is neither before nor after it, without a word.
+ * At the end of one it may not. */
+static void test_one_level_in_the_middle_of_a_delta_is_no_proof(void **state)
+{
+    (void)state;
+    static const int64_t prices[] = { 100, 99, 98 }, set[] = { 5, 6, 7 }, said[] = { 5, 6, 9 },
+                         others[] = { 5, 1, 2 }, quantity = 1;
+    mlt_sync_start(f.sync);
+    assert_int_equal(set_bids(11, 12, prices, set, 3), MLT_SYNC_BUFFERED);
+    struct mlt_book_snapshot s = {
+        12, { -2, -5, 3, prices, said }, { -2, -5, 1, &ask_price, &quantity }, 10, false
+    };
+    enum mlt_sync_outcome outcome;
+    assert_int_equal(mlt_sync_answer(f.sync, &s, &outcome), MLT_OK);
+    assert_int_equal(outcome, MLT_SYNC_UNUSED); /* at its end */
+    ask_again();
+    assert_int_equal(set_bids(13, 16, prices, set, 1), MLT_SYNC_BUFFERED);
+    s.last_update_id = 14;
+    s.bids.quantities = others;
+    assert_int_equal(mlt_sync_answer(f.sync, &s, &outcome), MLT_OK);
+    assert_int_equal(outcome,
+                     MLT_SYNC_UNUSED); /* 99 and 98, of those that the second leaves alone */
+    assert_int_equal(counts().doubted, 2);
+    ask_again();
+    s.bids.quantities = said;
+    assert_int_equal(mlt_sync_answer(f.sync, &s, &outcome), MLT_OK);
+    assert_int_equal(outcome, MLT_SYNC_APPLIED);
+    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
+}
+
 /* ---- two instruments with the same ids and prices ---- */
 
 #define PRICES 40u
@@ -578,11 +713,14 @@ static void answer_if_asked(struct exchange *x, int64_t last)
         return;
     }
     x->answered = f.requests;
-    x->held_who = draw(x, 2);
-    x->held_id = last + (int64_t)draw(x, 4);
-    x->wrong += x->held_who == 1;
-    x->right += x->held_who == 0;
-    (void)hand(x->held_who, x->held_id, mlt_sync_answer);
+    const uint64_t who = draw(x, 2);
+    const int64_t id = last + (int64_t)draw(x, 4);
+    x->wrong += who == 1;
+    x->right += who == 0;
+    if (hand(who, id, mlt_sync_answer) == MLT_SYNC_WAITS) {
+        x->held_who = who;
+        x->held_id = id;
+    }
     assert_right();
 }
 
@@ -647,6 +785,13 @@ int main(void)
         WAITING(test_deltas_of_an_answer_that_came_to_nothing_are_forgotten),
         WAITING(test_after_a_wait_requests_go_on),
         WAITING(test_a_restored_book_at_its_own_id_does_not_wait),
+        WAITING(test_what_is_of_no_use_does_not_end_the_wait),
+        WAITING(test_one_that_can_be_used_at_once_ends_the_wait),
+        WAITING(test_a_source_that_began_ends_no_wait_for_deltas_that_flow),
+        WAITING(test_a_live_book_takes_what_says_the_same),
+        WAITING(test_a_book_that_no_delta_has_come_to_takes_the_next_answer),
+        WAITING(test_who_is_held_up_is_not_quiet),
+        WAITING(test_one_level_in_the_middle_of_a_delta_is_no_proof),
         WAITING(test_two_instruments_of_the_same_ids_and_prices_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

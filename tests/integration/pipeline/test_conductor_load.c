@@ -166,8 +166,8 @@ static void test_five_hundred_books_ten_times_a_second(void **state)
     process_start(&rig.conductor, "meltica-conductor", rig.server.url, NULL);
     for (unsigned i = 0; i < INSTRUMENTS; i++) {
         rig.last[i] = 100;
-        send_delta(i);
         send_snapshot(i);
+        send_delta(i);
     }
     await_live();
     const double books = metric("meltica_conductor_books_total"),

@@ -520,6 +520,7 @@ void mlt_sync_source(struct mlt_sync *sync, bool up)
     if (up && sync->restored) { /* the deltas since its end, if any, come or are missing */
         sync->retry_at_ns = sync->retry_at_ns == INT64_MAX ? INT64_MIN : sync->retry_at_ns;
         sync->outdated = sync->in_flight;
+        sync->held.unheard = sync->held.id > 0;
         mlt_sync_request_if_due(sync);
         return;
     }
@@ -550,6 +551,7 @@ void mlt_sync_source_began(struct mlt_sync *sync)
 {
     const bool told = sync->held.id > 0 && sync->buffer.count > 0; /* its stream flows already */
     const bool asked = sync->in_flight && !told;
+    sync->held.unheard = told;
     if (asked) {
         give_up(sync);
         sync->stray_outdated = true; /* nobody listened to the stream when it was made */

@@ -27,6 +27,7 @@ struct mlt_sync_held {
     bool ripe;                    /* it waits no longer */
     bool unreached;               /* as deltas went on below it for too long */
     bool asked;                   /* it was asked for */
+    bool unheard; /* the source began after it was made: only a delta speaks for it */
 };
 
 struct mlt_sync {
@@ -111,8 +112,7 @@ bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_sn
 
 /* sync_reach.c */
 /* An answer waits for the deltas. */
-void mlt_sync_hold(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot, bool asked,
-                   bool outdated);
+void mlt_sync_hold(struct mlt_sync *sync, int64_t id, uint32_t depth, bool asked, bool outdated);
 /* Nothing waits; what was in flight is not. */
 void mlt_sync_end_wait(struct mlt_sync *sync);
 /* A delta came to `last`, and was taken: whether that is what is waited for. */

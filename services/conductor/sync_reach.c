@@ -69,12 +69,11 @@ void mlt_sync_came(struct mlt_sync *sync, int64_t last, bool moved)
 
 /* ---- answers that wait for deltas ---- */
 
-void mlt_sync_hold(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot, bool asked,
-                   bool outdated)
+void mlt_sync_hold(struct mlt_sync *sync, int64_t id, uint32_t depth, bool asked, bool outdated)
 {
     const int64_t now = mlt_sync_now_ns(sync);
-    sync->held = (struct mlt_sync_held){ .id = snapshot->last_update_id,
-                                         .depth = snapshot->requested_depth,
+    sync->held = (struct mlt_sync_held){ .id = id,
+                                         .depth = depth,
                                          .quiet_ns = now + sync->options.ahead_wait_ns,
                                          .behind_ns = now + MLT_SYNC_AHEAD_NS,
                                          .asked = asked };
@@ -98,11 +97,25 @@ void mlt_sync_forget_waiting(struct mlt_sync *sync)
     }
 }
 
+/* One came: the time without any begins anew. */
+static void heard(struct mlt_sync_held *held, int64_t until_ns)
+{
+    held->quiet_ns = until_ns;
+    held->quiet_late = false;
+}
+
 void mlt_sync_wait_on(struct mlt_sync *sync)
 {
+    const int64_t now = mlt_sync_now_ns(sync), then = now + AHEAD_GRACE_NS;
     if (sync->held.id > 0 && !sync->held.ripe) {
-        sync->held.quiet_ns = mlt_sync_now_ns(sync) + sync->options.ahead_wait_ns;
-        sync->held.quiet_late = false;
+        heard(&sync->held, now + sync->options.ahead_wait_ns);
+        sync->held.behind_ns = mlt_sync_later(sync->held.behind_ns, then);
+    }
+    if (sync->owed > 0) {
+        sync->owed_until_ns = mlt_sync_later(sync->owed_until_ns, then);
+    }
+    if (sync->beyond > 0) {
+        sync->beyond_until_ns = mlt_sync_later(sync->beyond_until_ns, then);
     }
 }
 
@@ -131,7 +144,7 @@ void mlt_sync_ripen(struct mlt_sync *sync, int64_t last)
     } else if (is_over(&held->behind_ns, &held->behind_late, mlt_sync_now_ns(sync))) {
         held->ripe = held->unreached = true;
     } else {
-        mlt_sync_wait_on(sync);
+        heard(held, mlt_sync_now_ns(sync) + sync->options.ahead_wait_ns);
     }
 }
 

@@ -37,18 +37,24 @@ static bool tops_agree(const struct top *a, const struct top *b)
     return true;
 }
 
-static enum mlt_status replay(struct mlt_sync *sync, int64_t after)
+/* What goes on beyond the snapshot's id. Where one of them goes across it, all: in the middle of
+ * that a level may have been another one for a moment, of which it need not tell, and it is what
+ * the one before set. */
+static enum mlt_status replay(struct mlt_sync *sync, int64_t id)
 {
     enum mlt_status status = MLT_OK;
-    for (size_t i = 0; i < sync->buffer.count && status == MLT_OK; i++) {
-        const int64_t last = sync->buffer.deltas[i].last;
+    const struct mlt_buffered_delta *deltas = sync->buffer.deltas;
+    size_t from = 0;
+    while (from < sync->buffer.count && deltas[from].last <= id) {
+        from++;
+    }
+    const bool across = from < sync->buffer.count && deltas[from].first <= id;
+    for (size_t i = across ? 0 : from; i < sync->buffer.count && status == MLT_OK; i++) {
         struct mlt_levels bids, asks;
-        if (last > after) {
-            mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
-                                sync->options.book.quantity_exponent, &bids, &asks);
-            status = mlt_orderbook_apply(sync->book, &bids, &asks, last);
-            sync->counts.replayed++;
-        }
+        mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
+                            sync->options.book.quantity_exponent, &bids, &asks);
+        status = mlt_orderbook_apply(sync->book, &bids, &asks, deltas[i].last);
+        sync->counts.replayed += i >= from;
     }
     return status;
 }
@@ -235,6 +241,11 @@ static bool unspoken(const struct mlt_sync *sync, const struct mlt_book_snapshot
            premature(sync, snapshot->last_update_id) && mlt_sync_differs(sync, snapshot);
 }
 
+static uint32_t depth_of(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+{
+    return snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
+}
+
 /* What is known of its coming. */
 struct coming {
     bool asked, outdated;
@@ -286,8 +297,7 @@ static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapsho
     const bool deepen = sync->continuous;
     const bool owes = mlt_sync_owes(sync, snapshot);
     const bool newer = !deepen || id > mlt_orderbook_last(sync->book);
-    const uint32_t depth =
-        snapshot->requested_depth > 0 ? snapshot->requested_depth : sync->options.depth;
+    const uint32_t depth = depth_of(sync, snapshot);
     if (sync->state == MLT_SYNC_LIVE && newer && depth < sync->seed_depth &&
         depth < sync->options.depth && !mlt_sync_thin(sync)) {
         /* It would take away what is known beyond it; the deltas get there as well. */
@@ -299,7 +309,7 @@ static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapsho
         return MLT_OK;
     }
     if (coming.may_wait && doubt == FINE && premature(sync, id)) {
-        mlt_sync_hold(sync, snapshot, asked, coming.outdated);
+        mlt_sync_hold(sync, id, depth, asked, coming.outdated);
         if (owes) {
             mlt_sync_owe(sync, id);
         }
@@ -337,31 +347,38 @@ static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapsho
     return MLT_OK;
 }
 
-/* While one waits: another takes its place, in its time, or is used; else it goes on waiting. */
+/* While one waits: one that is newer, and as deep, takes its place, in its time, or what comes is
+ * used at once. Else that one goes on waiting, as if nothing had come. */
 static enum mlt_status come_meanwhile(struct mlt_sync *sync,
                                       const struct mlt_book_snapshot *snapshot, bool may_wait,
                                       enum mlt_sync_outcome *outcome)
 {
     const struct mlt_sync_held held = sync->held;
-    const bool outdated = sync->outdated;
+    const struct coming coming = { .may_wait = may_wait, .outdated = sync->outdated };
+    const struct mlt_backoff backoff = sync->backoff;
+    const int64_t retry_at_ns = sync->retry_at_ns;
     const uint64_t gaps = sync->counts.gaps;
-    if (premature(sync, snapshot->last_update_id) && snapshot->requested_depth < held.depth) {
-        sync->counts.shallow++;
-        return MLT_OK;
-    }
     sync->held.id = 0;
     sync->in_flight = sync->outdated = false;
-    const struct coming coming = { .may_wait = may_wait, .outdated = outdated };
     const enum mlt_status status = take(sync, snapshot, coming, outcome);
-    if (*outcome == MLT_SYNC_WAITS) {
-        const struct mlt_sync_held next = sync->held;
-        sync->held = held;
-        sync->held.id = next.id;
-        sync->held.depth = next.depth;
-    } else if (*outcome == MLT_SYNC_UNUSED && sync->counts.gaps == gaps && !sync->in_flight) {
-        sync->held = held;
-        sync->in_flight = true;
-        sync->outdated = outdated;
+    const bool waits = *outcome == MLT_SYNC_WAITS;
+    const bool better = waits && sync->held.id >= held.id && sync->held.depth >= held.depth;
+    if (!waits && (status != MLT_OK || *outcome != MLT_SYNC_UNUSED || sync->counts.gaps != gaps ||
+                   sync->in_flight)) {
+        return status;
+    }
+    const int64_t id = better ? sync->held.id : held.id;
+    const uint32_t depth = better ? sync->held.depth : held.depth;
+    sync->held = held;
+    sync->held.id = id;
+    sync->held.depth = depth;
+    sync->in_flight = true;
+    sync->outdated = coming.outdated;
+    sync->backoff = backoff;
+    sync->retry_at_ns = retry_at_ns;
+    if (waits && !better) {
+        sync->counts.shallow++;
+        *outcome = MLT_SYNC_UNUSED;
     }
     return status;
 }
@@ -412,9 +429,17 @@ enum mlt_status mlt_sync_waited(struct mlt_sync *sync, const struct mlt_book_sna
         .outdated = sync->outdated,
         .waited = true,
     };
-    const bool unreached = sync->held.unreached;
+    const bool unreached = sync->held.unreached, unheard = sync->held.unheard;
     mlt_sync_end_wait(sync);
-    return unreached ? doubted(sync, coming) : take(sync, snapshot, coming, outcome);
+    if (unreached) {
+        return doubted(sync, coming);
+    }
+    if (unheard && premature(sync, snapshot->last_update_id)) { /* it may lack what was missed */
+        sync->counts.too_old++;
+        mlt_sync_failed(sync);
+        return MLT_OK;
+    }
+    return take(sync, snapshot, coming, outcome);
 }
 
 enum mlt_sync_wait mlt_sync_waiting(const struct mlt_sync *sync)

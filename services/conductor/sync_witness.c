@@ -7,6 +7,9 @@
  * instrument's the first few tell. */
 #define WITNESSES_MAX 256u
 
+/* As many agree for each that differs, where one may. */
+#define MOST_AGREE 4u
+
 struct side {
     const struct mlt_levels *said; /* by the snapshot */
     bool whole;                    /* what it does not show is not there */
@@ -103,5 +106,5 @@ bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_sn
     const size_t differed = bids.differed + asks.differed, agreed = bids.agreed + asks.agreed;
     /* In the middle of a delta a level may have been another one for a moment, of which that delta
      * need not tell. Another instrument's differ nearly everywhere. */
-    return differed > (across ? agreed : 0);
+    return across ? MOST_AGREE * differed > agreed : differed > 0;
 }

@@ -564,17 +564,18 @@ static enum mlt_sync_outcome set_bids(int64_t first, int64_t last, const int64_t
     return outcome;
 }
 
-/* In the middle of a delta a level may be what it is neither before nor after it, without a word.
- * At the end of one it may not. */
+/* In the middle of a delta a level may be what it is neither before nor after it, without a word,
+ * and it is what it was before. At the end of one it may not. */
 static void test_one_level_in_the_middle_of_a_delta_is_no_proof(void **state)
 {
     (void)state;
-    static const int64_t prices[] = { 100, 99, 98 }, set[] = { 5, 6, 7 }, said[] = { 5, 6, 9 },
-                         others[] = { 5, 1, 2 }, quantity = 1;
+    static const int64_t prices[] = { 100, 99, 98, 97, 96, 95 }, set[] = { 5, 6, 7, 8, 9, 10 },
+                         said[] = { 5, 6, 7, 8, 9, 3 }, others[] = { 5, 6, 7, 8, 2, 3 },
+                         quantity = 1;
     mlt_sync_start(f.sync);
-    assert_int_equal(set_bids(11, 12, prices, set, 3), MLT_SYNC_BUFFERED);
+    assert_int_equal(set_bids(11, 12, prices, set, 6), MLT_SYNC_BUFFERED);
     struct mlt_book_snapshot s = {
-        12, { -2, -5, 3, prices, said }, { -2, -5, 1, &ask_price, &quantity }, 10, false
+        12, { -2, -5, 6, prices, said }, { -2, -5, 1, &ask_price, &quantity }, 10, false
     };
     enum mlt_sync_outcome outcome;
     assert_int_equal(mlt_sync_answer(f.sync, &s, &outcome), MLT_OK);
@@ -584,14 +585,48 @@ static void test_one_level_in_the_middle_of_a_delta_is_no_proof(void **state)
     s.last_update_id = 14;
     s.bids.quantities = others;
     assert_int_equal(mlt_sync_answer(f.sync, &s, &outcome), MLT_OK);
-    assert_int_equal(outcome,
-                     MLT_SYNC_UNUSED); /* 99 and 98, of those that the second leaves alone */
+    assert_int_equal(outcome, MLT_SYNC_UNUSED); /* two of the five that the second leaves alone */
     assert_int_equal(counts().doubted, 2);
     ask_again();
     s.bids.quantities = said;
     assert_int_equal(mlt_sync_answer(f.sync, &s, &outcome), MLT_OK);
     assert_int_equal(outcome, MLT_SYNC_APPLIED);
-    assert_int_equal(mlt_sync_state(f.sync), MLT_SYNC_LIVE);
+    int64_t price, at;
+    assert_true(mlt_orderbook_level(mlt_sync_book(f.sync), MLT_ORDERBOOK_BIDS, 5, &price, &at));
+    assert_int_equal(price, 95);
+    assert_int_equal(at, 10); /* as before, since the second delta does not name it */
+    assert_int_equal(counts().replayed, 1);
+}
+
+/* What was on its way when something was lost, and comes behind the answer to the next request. */
+static void test_an_older_answer_does_not_take_the_place_of_one_that_waits(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    assert_int_equal(answer_of(13, 13), MLT_SYNC_UNUSED);
+    assert_int_equal(answer_of(15, 15), MLT_SYNC_WAITS);
+    wait_out();
+    assert_int_equal(waited(15, 15), MLT_SYNC_APPLIED);
+    assert_book(15);
+}
+
+/* Deltas of the source before flowed; whether the new one has missed something no silence tells. */
+static void test_a_source_that_began_leaves_it_to_deltas_alone(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    assert_int_equal(delta(11, 12), MLT_SYNC_BUFFERED);
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    mlt_sync_source_began(f.sync);
+    wait_out();
+    assert_int_equal(waited(14, 14), MLT_SYNC_UNUSED);
+    assert_never_live();
+    ask_again();
+    assert_int_equal(answer_of(14, 14), MLT_SYNC_WAITS);
+    wait_out();
+    assert_int_equal(waited(14, 14), MLT_SYNC_APPLIED);
+    assert_book(14);
 }
 
 /* ---- two instruments with the same ids and prices ---- */
@@ -792,6 +827,8 @@ int main(void)
         WAITING(test_a_book_that_no_delta_has_come_to_takes_the_next_answer),
         WAITING(test_who_is_held_up_is_not_quiet),
         WAITING(test_one_level_in_the_middle_of_a_delta_is_no_proof),
+        WAITING(test_an_older_answer_does_not_take_the_place_of_one_that_waits),
+        WAITING(test_a_source_that_began_leaves_it_to_deltas_alone),
         WAITING(test_two_instruments_of_the_same_ids_and_prices_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

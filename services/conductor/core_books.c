@@ -136,7 +136,7 @@ static void commit(struct mlt_conductor_core *core, struct fused *f)
     }
     if (core->ports.commit(core->ports.ctx, book->instrument, book, mlt_fusion_levels(f->fusion))) {
         f->committing = true;
-        f->late = false;
+        f->late = f->redrawn = false;
         f->hold_until_ns = mlt_conductor_mono_ns(core) + MLT_CONDUCTOR_HOLD_NS;
         return;
     }
@@ -303,6 +303,9 @@ static bool take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
         return false;
     }
     const bool used = outcome == MLT_SYNC_APPLIED;
+    if (used && i->fused->committing && event->last == i->fused->book.last) {
+        i->fused->redrawn = true;
+    }
     core->counts.snapshots += used;
     core->counts.unused_snapshots += !used;
     core->counts.snapshots_doubted += after.doubted - before.doubted;
@@ -446,6 +449,16 @@ static void end_retired(struct fused *f)
     f->retired = NULL;
 }
 
+/* Order was given up, and a snapshot at the id of the BOOK is out, with levels that this knew
+ * nothing of. What it shows is right; its digest is of fewer. */
+static void undigest(struct fused *f)
+{
+    if (f->late && f->redrawn) {
+        f->book.u.book.digest_version = 0;
+        f->book.u.book.digest = 0;
+    }
+}
+
 /* Order was given up, and a change of state that was said meanwhile is out: the BOOK behind it must
  * not take that back. Its record is as it was made; the commit that the change waits for follows at
  * once. Its key stays, too: the next one has that of the state. */
@@ -505,6 +518,7 @@ void mlt_conductor_core_committed(struct mlt_conductor_core *core, struct mlt_sl
         f->book.quality |= MLT_QUALITY_CACHE_UNAVAILABLE;
         core->counts.uncached++;
     }
+    undigest(f);
     overtake(f);
     emit(core, i, &f->book);
     end_retired(f);

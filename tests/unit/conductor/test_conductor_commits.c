@@ -118,6 +118,50 @@ static void test_a_change_of_state_while_a_commit_is_out_follows_its_answer(void
 }
 
 /* LIVE at 11, whose BOOK's commit takes longer than what comes after it waits, and nothing kept. */
+/* Of one level a side; the digest of a BOOK of it is of that. */
+static void send_shallow(int64_t id)
+{
+    const int64_t bid = 100, ask = 200;
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
+    e.first = e.last = id;
+    e.rest_function = MLT_SLICE_LITERAL("depth");
+    e.u.book_snapshot = (struct mlt_book_snapshot){ .last_update_id = id,
+                                                    .bids = { -2, -5, 1, &bid, &id },
+                                                    .asks = { -2, -5, 1, &ask, &id },
+                                                    .requested_depth = 1 };
+    fixture_send(&f, &e);
+}
+
+/* The order that consumers are owed is snapshot behind BOOK: then each digest is that of the book
+ * before it. Where it was given up that of the BOOK would be of another book than theirs. */
+static void test_a_late_book_has_no_digest_behind_a_deeper_snapshot_of_its_id(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        fixture_open(&f, &fixture_books, true);
+        f.cache = true;
+        fixture_delta(&f, 10, 10);
+        f.now_ns += MLT_NS_PER_MS;
+        send_shallow(10);
+        mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+        f.now_ns += 200 * MLT_NS_PER_MS;
+        fixture_delta(&f, 11, 11);
+        assert_int_equal(f.commits, 2);
+        fixture_forget(&f);
+        fixture_snapshot(&f, 11);
+        fixture_run(&f, f.now_ns + (late ? 6 : 1) * MLT_NS_PER_MS);
+        assert_int_equal(f.count, late);
+        mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+        const size_t at = late ? 1 : 0;
+        expect(1 - at, MLT_EVENT_BOOK_SNAPSHOT);
+        const struct mlt_book *b = expect_book(at, MLT_BOOK_LIVE, 11, 11);
+        assert_int_equal(b->bids.count, 1);
+        assert_int_equal(b->bids.quantities[0], 11);
+        assert_int_equal(b->digest_version, late ? 0 : 1);
+        fixture_close(&f);
+    }
+}
+
 static void open_late(void)
 {
     fixture_open(&f, &fixture_books, true);
@@ -406,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_what_comes_after_a_book_waits_for_its_commit),
         cmocka_unit_test(test_a_slow_commit_holds_the_flow_for_five_ms_and_no_longer),
         cmocka_unit_test(test_a_change_of_state_while_a_commit_is_out_follows_its_answer),
+        cmocka_unit_test(test_a_late_book_has_no_digest_behind_a_deeper_snapshot_of_its_id),
         cmocka_unit_test(test_a_late_book_does_not_take_back_the_gap_that_overtook_it),
         cmocka_unit_test(test_nor_that_the_line_ended),
         cmocka_unit_test(test_one_that_nothing_overtook_is_as_it_was_made),

@@ -43,6 +43,7 @@ struct mlt_sync {
     int64_t needed; /* a snapshot below this id lacks what was seen and is no longer held */
     struct mlt_sync_range left; /* best bid to best ask of the book that was last given up */
     bool was_left, doubted;
+    bool blurred;                /* the snapshot in hand, as mlt_sync_contradicted says */
     bool behind;                 /* below `beyond` deltas came */
     bool late;                   /* and its time was up once */
     struct mlt_sync_range doubt; /* what the last snapshot showed, which was doubted */
@@ -107,8 +108,10 @@ void mlt_sync_failed(struct mlt_sync *sync);
 void mlt_sync_begin_anew(struct mlt_sync *sync);
 
 /* sync_witness.c */
-/* Deltas that came say other than the snapshot of what it shows: it is another instrument's. */
-bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot);
+/* Deltas that came say other than the snapshot of what it shows: it is another instrument's.
+ * *blurred: few levels differ, in the middle of a delta. */
+bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                           bool *blurred);
 
 /* sync_reach.c */
 /* An answer waits for the deltas. */

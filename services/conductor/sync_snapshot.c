@@ -37,9 +37,8 @@ static bool tops_agree(const struct top *a, const struct top *b)
     return true;
 }
 
-/* What goes on beyond the snapshot's id. Where one of them goes across it, all: in the middle of
- * that a level may have been another one for a moment, of which it need not tell, and it is what
- * the one before set. */
+/* What goes on beyond the snapshot's id; all that is held where it was taken in the middle of a
+ * delta, and levels were other ones for a moment: they are what those before it set. */
 static enum mlt_status replay(struct mlt_sync *sync, int64_t id)
 {
     enum mlt_status status = MLT_OK;
@@ -48,8 +47,7 @@ static enum mlt_status replay(struct mlt_sync *sync, int64_t id)
     while (from < sync->buffer.count && deltas[from].last <= id) {
         from++;
     }
-    const bool across = from < sync->buffer.count && deltas[from].first <= id;
-    for (size_t i = across ? 0 : from; i < sync->buffer.count && status == MLT_OK; i++) {
+    for (size_t i = sync->blurred ? 0 : from; i < sync->buffer.count && status == MLT_OK; i++) {
         struct mlt_levels bids, asks;
         mlt_delta_buffer_at(&sync->buffer, i, sync->options.book.price_exponent,
                             sync->options.book.quantity_exponent, &bids, &asks);
@@ -138,8 +136,9 @@ static enum doubt doubt_of(struct mlt_sync *sync, const struct mlt_book_snapshot
 {
     const int64_t now = mlt_sync_now_ns(sync);
     const struct mlt_sync_range shown = shown_by(snapshot);
+    sync->blurred = false;
     if (snapshot->bids.price_exponent != sync->options.book.price_exponent ||
-        (!foreign(sync, &shown) && !mlt_sync_contradicted(sync, snapshot))) {
+        (!mlt_sync_contradicted(sync, snapshot, &sync->blurred) && !foreign(sync, &shown))) {
         sync->doubted = false;
         return FINE;
     }

@@ -75,11 +75,13 @@ static void view(const struct mlt_sync *sync, size_t i, struct mlt_levels *bids,
                         sync->options.book.quantity_exponent, bids, asks);
 }
 
-bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot)
+bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
+                           bool *blurred)
 {
     const struct mlt_delta_buffer *buffer = &sync->buffer;
     const int64_t id = snapshot->last_update_id;
     const uint32_t asked = snapshot->requested_depth;
+    *blurred = false;
     /* Between the last of them and its id anything may have happened. */
     if (buffer->count == 0 || buffer->deltas[buffer->count - 1].last < id ||
         snapshot->bids.quantity_exponent != sync->options.book.quantity_exponent) {
@@ -106,5 +108,6 @@ bool mlt_sync_contradicted(const struct mlt_sync *sync, const struct mlt_book_sn
     const size_t differed = bids.differed + asks.differed, agreed = bids.agreed + asks.agreed;
     /* In the middle of a delta a level may have been another one for a moment, of which that delta
      * need not tell. Another instrument's differ nearly everywhere. */
+    *blurred = across && differed > 0;
     return across ? MOST_AGREE * differed > agreed : differed > 0;
 }

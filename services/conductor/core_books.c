@@ -136,7 +136,7 @@ static void commit(struct mlt_conductor_core *core, struct fused *f)
     }
     if (core->ports.commit(core->ports.ctx, book->instrument, book, mlt_fusion_levels(f->fusion))) {
         f->committing = true;
-        f->late = f->redrawn = false;
+        f->late = false;
         f->hold_until_ns = mlt_conductor_mono_ns(core) + MLT_CONDUCTOR_HOLD_NS;
         return;
     }
@@ -303,8 +303,8 @@ static bool take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
         return false;
     }
     const bool used = outcome == MLT_SYNC_APPLIED;
-    if (used && i->fused->committing && event->last == i->fused->book.last) {
-        i->fused->redrawn = true;
+    if (used) {
+        i->fused->reset_last = event->last;
     }
     core->counts.snapshots += used;
     core->counts.unused_snapshots += !used;
@@ -449,11 +449,12 @@ static void end_retired(struct fused *f)
     f->retired = NULL;
 }
 
-/* Order was given up, and a snapshot at the id of the BOOK is out, with levels that this knew
- * nothing of. What it shows is right; its digest is of fewer. */
+/* Order was given up. A snapshot with `reset` is at the id of the BOOK, before or behind it, so
+ * that the book of that id is one of two; what who follows noted of it is the other one's digest.
+ */
 static void undigest(struct fused *f)
 {
-    if (f->late && f->redrawn) {
+    if (f->late && f->book.last == f->reset_last) {
         f->book.u.book.digest_version = 0;
         f->book.u.book.digest = 0;
     }

@@ -72,7 +72,7 @@ struct fused {
     bool down_again;         /* the source's last word was said before, to a restored book: DOWN */
     bool uncached;           /* the last BOOK left with CACHE_UNAVAILABLE */
     bool committing, late;   /* late: what came after it waits no longer */
-    bool redrawn;            /* by a snapshot at the id of the BOOK that is being committed */
+    int64_t reset_last;      /* id of the last snapshot that left with `reset` */
     bool recorded;           /* record and checkpoint show a book */
     bool ended;              /* and it is no more, whatever is wanted now */
     bool withdrawing;        /* that they show one no longer is on its way, too */

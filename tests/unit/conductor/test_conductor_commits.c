@@ -162,6 +162,28 @@ static void test_a_late_book_has_no_digest_behind_a_deeper_snapshot_of_its_id(vo
     }
 }
 
+/* The book of that id was another one when its delta came. */
+static void test_a_late_book_has_no_digest_at_the_id_of_a_snapshot_before_it(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        fixture_open(&f, &fixture_books, true);
+        f.cache = true;
+        fixture_delta(&f, 10, 10);
+        f.now_ns += MLT_NS_PER_MS;
+        fixture_snapshot(&f, 10);
+        fixture_forget(&f);
+        fixture_delta(&f, 11, 11);
+        fixture_run(&f, f.now_ns + (late ? 6 : 1) * MLT_NS_PER_MS);
+        mlt_conductor_core_committed(f.core, FIXTURE_INSTRUMENT, MLT_COMMIT_DONE);
+        const size_t at = late ? 1 : 0;
+        expect(1 - at, MLT_EVENT_BOOK_DELTA);
+        const struct mlt_book *b = expect_book(at, MLT_BOOK_LIVE, 10, 10);
+        assert_int_equal(b->digest_version, late ? 0 : 1);
+        fixture_close(&f);
+    }
+}
+
 static void open_late(void)
 {
     fixture_open(&f, &fixture_books, true);
@@ -451,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_a_slow_commit_holds_the_flow_for_five_ms_and_no_longer),
         cmocka_unit_test(test_a_change_of_state_while_a_commit_is_out_follows_its_answer),
         cmocka_unit_test(test_a_late_book_has_no_digest_behind_a_deeper_snapshot_of_its_id),
+        cmocka_unit_test(test_a_late_book_has_no_digest_at_the_id_of_a_snapshot_before_it),
         cmocka_unit_test(test_a_late_book_does_not_take_back_the_gap_that_overtook_it),
         cmocka_unit_test(test_nor_that_the_line_ended),
         cmocka_unit_test(test_one_that_nothing_overtook_is_as_it_was_made),

@@ -137,6 +137,7 @@ static void commit(struct mlt_conductor_core *core, struct fused *f)
     if (core->ports.commit(core->ports.ctx, book->instrument, book, mlt_fusion_levels(f->fusion))) {
         f->committing = true;
         f->late = false;
+        f->redrawn = book->last == f->reset_last;
         f->hold_until_ns = mlt_conductor_mono_ns(core) + MLT_CONDUCTOR_HOLD_NS;
         return;
     }
@@ -305,6 +306,7 @@ static bool take_snapshot(struct mlt_conductor_core *core, struct instrument *i,
     const bool used = outcome == MLT_SYNC_APPLIED;
     if (used) {
         i->fused->reset_last = event->last;
+        i->fused->redrawn = i->fused->redrawn || event->last == i->fused->book.last;
     }
     core->counts.snapshots += used;
     core->counts.unused_snapshots += !used;
@@ -454,7 +456,7 @@ static void end_retired(struct fused *f)
  */
 static void undigest(struct fused *f)
 {
-    if (f->late && f->book.last == f->reset_last) {
+    if (f->late && f->redrawn) {
         f->book.u.book.digest_version = 0;
         f->book.u.book.digest = 0;
     }

@@ -73,6 +73,7 @@ struct fused {
     bool uncached;           /* the last BOOK left with CACHE_UNAVAILABLE */
     bool committing, late;   /* late: what came after it waits no longer */
     int64_t reset_last;      /* id of the last snapshot that left with `reset` */
+    bool redrawn;            /* one did at the id of the BOOK that is being committed */
     bool recorded;           /* record and checkpoint show a book */
     bool ended;              /* and it is no more, whatever is wanted now */
     bool withdrawing;        /* that they show one no longer is on its way, too */

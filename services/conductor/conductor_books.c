@@ -19,7 +19,7 @@
 #define BACKOFF_MAX_NS (30 * MLT_NS_PER_S)
 /* A put is answered within 500 ms, by whatever. */
 #define DRAIN_NS (700 * MLT_NS_PER_MS)
-/* Most instruments say something within it, and the others are right within two seconds. */
+/* Most instruments say something within it; the others ask then. */
 #define RESTORE_WAIT_NS MLT_NS_PER_S
 /* The slower of the exchange's two streams of deltas sends once a second; 500 ms come on top. */
 #define AHEAD_WAIT_NS MLT_NS_PER_S

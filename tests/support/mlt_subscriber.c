@@ -30,6 +30,7 @@ struct child {
     struct mlt_bus *bus;
     struct mlt_arena arena;
     pthread_mutex_t lock; /* the ledger: events and the state of the connection */
+    pthread_cond_t hurry; /* monotonic clock: it is no slow one any more, or is told to end */
     struct chaos_ledger ledger;
     bool outage; /* of this thread: as the ledger was told */
     bool drops;  /* of this thread: nats.c drops, and what waited before that is not handled yet */
@@ -89,6 +90,19 @@ static void look(struct mlt_subscriber_shared *s, const struct mlt_event *e)
     }
 }
 
+/* Being slow is what it is for, for as long as it is told to be. */
+static void rest(struct child *c, int64_t until_ns)
+{
+    const struct timespec until = { .tv_sec = until_ns / MLT_NS_PER_S,
+                                    .tv_nsec = until_ns % MLT_NS_PER_S };
+    int rc = 0;
+    (void)pthread_mutex_lock(&c->lock);
+    while (rc == 0 && atomic_load(&c->shared->pause_ns) > 0 && !atomic_load(&c->shared->ending)) {
+        rc = pthread_cond_timedwait(&c->hurry, &c->lock, &until);
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
 static void on_event(void *ctx, const struct mlt_bus_message *message)
 {
     struct child *c = ctx;
@@ -108,9 +122,8 @@ static void on_event(void *ctx, const struct mlt_bus_message *message)
     (void)pthread_mutex_unlock(&c->lock);
     atomic_fetch_add(&c->shared->events, 1);
     const int64_t pause_ns = atomic_load(&c->shared->pause_ns);
-    if (pause_ns > 0) { /* being slow is what it is for */
-        const struct timespec pause = { .tv_nsec = (long)pause_ns };
-        (void)nanosleep(&pause, NULL);
+    if (pause_ns > 0) {
+        rest(c, mlt_clock_mono_ns() + pause_ns);
     }
 }
 
@@ -163,6 +176,9 @@ static void look_after(struct child *c)
     mlt_bus_get_stats(c->bus, &stats);
     note_drops(c, &stats);
     note_outage(c);
+    if (atomic_load(&c->shared->pause_ns) == 0) {
+        (void)pthread_cond_signal(&c->hurry);
+    }
     const uint32_t version = atomic_load(&c->shared->heads_version);
     if (version != atomic_load(&c->shared->reached_version) && has_all(c)) {
         atomic_store(&c->shared->reached_version, version);
@@ -193,7 +209,12 @@ static int follow(int fd)
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     mlt_log_init("subscriber", "", MLT_LOG_ERROR);
     c->shared = map(fd);
+    pthread_condattr_t attributes;
     assert_int_equal(pthread_mutex_init(&c->lock, NULL), 0);
+    assert_int_equal(pthread_condattr_init(&attributes), 0);
+    assert_int_equal(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC), 0);
+    assert_int_equal(pthread_cond_init(&c->hurry, &attributes), 0);
+    (void)pthread_condattr_destroy(&attributes);
     mlt_arena_init(&c->arena, 65536, 16u << 20);
     chaos_ledger_open(&c->ledger, c->shared->symbols);
     const struct mlt_bus_options options = { .kind = MLT_BUS_CONTROL,
@@ -214,12 +235,14 @@ static int follow(int fd)
         (void)poll(NULL, 0, LOOK_MS);
         look_after(c);
     }
+    (void)pthread_cond_signal(&c->hurry);
     mlt_bus_unsubscribe(subscription);
     look_after(c);
     mlt_bus_destroy(c->bus, 0);
     hand_in(c);
     chaos_ledger_close(&c->ledger);
     mlt_arena_fini(&c->arena);
+    (void)pthread_cond_destroy(&c->hurry);
     (void)pthread_mutex_destroy(&c->lock);
     return 0;
 }

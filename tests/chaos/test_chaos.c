@@ -80,6 +80,8 @@ static void assert_fields(const cJSON *r)
                 long_run_rig_number(r, "silent_holes") == 0);
     assert_true(long_run_rig_number(r, "duplicates") == 0 &&
                 long_run_rig_number(r, "lost_subscriptions") == 0);
+    const cJSON *damaged = long_run_rig_object(r, "damaged_frames");
+    assert_true(long_run_rig_number(damaged, "rejected") > 0);
     double flows = 0; /* no book waits for those */
     const cJSON *of, *streams = long_run_rig_object(r, "faults_by_stream");
     cJSON_ArrayForEach(of, streams)

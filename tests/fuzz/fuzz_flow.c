@@ -333,6 +333,7 @@ static void open_conductor(void)
                                                .request_timeout_ns = 5 * MLT_NS_PER_S,
                                                .backoff_base_ns = MLT_NS_PER_S,
                                                .backoff_max_ns = 8 * MLT_NS_PER_S,
+                                               .ahead_wait_ns = MLT_NS_PER_S,
                                                .restore_wait_ns = MLT_NS_PER_S,
                                                .seed = 1 };
     static const struct mlt_trades_options trades = { 2000, MLT_NS_PER_S / 2, 5 * MLT_NS_PER_S,

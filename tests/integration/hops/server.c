@@ -359,9 +359,7 @@ void relay_swallow(struct relay *relay, const char *text)
 
 void relay_cut(struct relay *relay)
 {
-    (void)pthread_mutex_lock(&relay->cuts.mutex);
-    const uint64_t before = relay->cuts.count;
-    (void)pthread_mutex_unlock(&relay->cuts.mutex);
+    const uint64_t before = latch_count(&relay->cuts);
     relay_command(relay, RELAY_CUT);
     assert_true(latch_wait(&relay->cuts, before + 1, 20 * MLT_NS_PER_S));
 }
@@ -394,6 +392,14 @@ void latch_add(struct latch *latch, uint64_t n)
     latch->count += n;
     (void)pthread_cond_broadcast(&latch->changed);
     (void)pthread_mutex_unlock(&latch->mutex);
+}
+
+uint64_t latch_count(struct latch *latch)
+{
+    (void)pthread_mutex_lock(&latch->mutex);
+    const uint64_t count = latch->count;
+    (void)pthread_mutex_unlock(&latch->mutex);
+    return count;
 }
 
 bool latch_wait(struct latch *latch, uint64_t n, int64_t timeout_ns)

@@ -46,6 +46,7 @@ struct latch {
 };
 void latch_init(struct latch *latch);
 void latch_add(struct latch *latch, uint64_t n);
+uint64_t latch_count(struct latch *latch);
 /* False when the count does not reach n in time. */
 bool latch_wait(struct latch *latch, uint64_t n, int64_t timeout_ns);
 

@@ -257,10 +257,7 @@ static void test_two_writers_lose_nothing_over_many_connections(void **state)
         relay_cut(&world.relay);
         relay_mend(&world.relay);
         await_connection(cut + 2);
-        swallowed = 0;
-        (void)pthread_mutex_lock(&world.relay.swallowed.mutex);
-        swallowed = world.relay.swallowed.count;
-        (void)pthread_mutex_unlock(&world.relay.swallowed.mutex);
+        swallowed = latch_count(&world.relay.swallowed);
     }
     relay_cut(&world.relay);
     relay_mend(&world.relay);

@@ -182,6 +182,20 @@ int process_get(struct process *p, const char *path, char *out, size_t size)
     return code;
 }
 
+uint64_t process_metric(struct process *process, const char *series)
+{
+    static char page[1u << 18];
+    char text[128];
+    (void)snprintf(text, sizeof text, "\n%s ", series);
+    assert_int_equal(process_get(process, "/metrics", page, sizeof page), 200);
+    const char *at = strstr(page, text);
+    if (at == NULL) {
+        fail_msg("no metric %s", series);
+        return 0;
+    }
+    return strtoull(at + strlen(text), NULL, 10);
+}
+
 /* ---- the Dispatcher ---- */
 
 const char *feeder_token(unsigned instrument)

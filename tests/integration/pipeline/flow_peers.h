@@ -40,6 +40,9 @@ void process_kill(struct process *process); /* -9 */
 int process_end(struct process *process);   /* SIGTERM; its exit status */
 /* GET of its health listener (the port is in its log): status code, body in out. */
 int process_get(struct process *process, const char *path, char *out, size_t size);
+/* Of its page of metrics; series: name and labels, as they stand there. Fails the test where there
+ * is none. */
+uint64_t process_metric(struct process *process, const char *series);
 
 /* ---- the Dispatcher ---- */
 

@@ -336,14 +336,3 @@ int rig_end(void **state)
     mlt_arena_fini(&rig.arena);
     return 0;
 }
-
-uint64_t metric_of(struct process *process, const char *name)
-{
-    static char page[PAGE_BYTES];
-    char text[128];
-    (void)snprintf(text, sizeof text, "\n%s ", name);
-    assert_int_equal(process_get(process, "/metrics", page, sizeof page), 200);
-    const char *at = strstr(page, text);
-    assert_non_null(at);
-    return strtoull(at + strlen(text), NULL, 10);
-}

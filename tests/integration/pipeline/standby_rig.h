@@ -68,6 +68,5 @@ void assert_clean(void);
 /* Ends feeding; all that was fed comes, and it is clean. */
 void assert_complete(void);
 void assert_in_time(const char *what, int64_t took_ns);
-uint64_t metric_of(struct process *process, const char *name);
 
 #endif

@@ -231,17 +231,6 @@ static int rig_end(void **state)
     return 0;
 }
 
-static uint64_t metric(struct process *process, const char *name)
-{
-    static char page[131072];
-    char text[128];
-    (void)snprintf(text, sizeof text, "\n%s ", name);
-    assert_int_equal(process_get(process, "/metrics", page, sizeof page), 200);
-    const char *at = strstr(page, text);
-    assert_non_null(at);
-    return strtoull(at + strlen(text), NULL, 10);
-}
-
 /* The bucket of the claims is gone, and nobody writes into it until the next owner makes it anew.
  */
 static void lose_claims(void)
@@ -274,12 +263,12 @@ static void test_of_two_conductors_one_is_fenced_and_no_consumer_notices(void **
         /* Both run, deltas go to both. One window after the next owner's first BOOK the older one
          * has made its last, and numbered its last event. */
         (void)await_books(epoch, 3, 0);
-        const uint64_t books = metric(owner, "meltica_conductor_books_total"),
-                       out = metric(owner, "meltica_conductor_out_total");
+        const uint64_t books = process_metric(owner, "meltica_conductor_books_total"),
+                       out = process_metric(owner, "meltica_conductor_out_total");
         assert_int_equal(await_books(epoch, 10, 0), later);
-        assert_int_equal(metric(owner, "meltica_conductor_books_total"), books);
-        assert_int_equal(metric(owner, "meltica_conductor_out_total"), out);
-        assert_int_equal(metric(owner, "meltica_conductor_owned_partitions"), 0);
+        assert_int_equal(process_metric(owner, "meltica_conductor_books_total"), books);
+        assert_int_equal(process_metric(owner, "meltica_conductor_out_total"), out);
+        assert_int_equal(process_metric(owner, "meltica_conductor_owned_partitions"), 0);
         epoch = later;
         assert_int_equal(process_end(owner), 0);
         struct process *const gone = owner;

@@ -87,31 +87,12 @@ static void flow_start_behind_relay(void)
     process_start(&flow.conductor, "meltica-conductor", flow.server.url, NULL);
 }
 
-static uint64_t swallowed(void)
-{
-    (void)pthread_mutex_lock(&flow.relay.swallowed.mutex);
-    const uint64_t count = flow.relay.swallowed.count;
-    (void)pthread_mutex_unlock(&flow.relay.swallowed.mutex);
-    return count;
-}
-
 /* So many events since `before` were handed to the connection and never come anywhere. */
 static void cut_after(uint64_t before, uint64_t events)
 {
     assert_true(latch_wait(&flow.relay.swallowed, before + events, 20 * SECOND));
     relay_cut(&flow.relay);
     relay_mend(&flow.relay);
-}
-
-static uint64_t data_bus_counts(const char *metric)
-{
-    static char page[1u << 18];
-    char line[64];
-    assert_int_equal(process_get(&flow.data_bus, "/metrics", page, sizeof page), 200);
-    (void)snprintf(line, sizeof line, "\n%s ", metric);
-    const char *at = strstr(page, line);
-    assert_non_null(at);
-    return strtoull(at + strlen(line), NULL, 10);
 }
 
 static void send_rounds(unsigned rounds)
@@ -130,16 +111,16 @@ static void test_what_a_dead_connection_swallowed_is_published_again(void **stat
     flow_start_behind_relay();
     send_rounds(50);
     consumer_wait(&flow.consumer, &flow.feeder);
-    assert_int_equal(data_bus_counts("meltica_bus_repeated_total"), 0);
+    assert_int_equal(process_metric(&flow.data_bus, "meltica_bus_repeated_total"), 0);
     relay_swallow(&flow.relay, DATA_LINE);
     send_rounds(50);
     cut_after(0, UINT64_C(3) * 50 * FLOW_INSTRUMENTS);
     consumer_wait(&flow.consumer, &flow.feeder);
     consumer_assert_clean(&flow.consumer);
     assert_true(process_has_logged(&flow.data_bus, "\"event\":\"published_again\""));
-    assert_true(data_bus_counts("meltica_bus_repeated_total") >=
+    assert_true(process_metric(&flow.data_bus, "meltica_bus_repeated_total") >=
                 UINT64_C(3) * 50 * FLOW_INSTRUMENTS);
-    assert_int_equal(data_bus_counts("meltica_bus_lost_total"), 0);
+    assert_int_equal(process_metric(&flow.data_bus, "meltica_bus_lost_total"), 0);
     /* And goes on where it was. */
     send_rounds(50);
     consumer_wait(&flow.consumer, &flow.feeder);
@@ -153,7 +134,7 @@ static void test_connections_that_end_under_load_lose_nothing(void **state)
     feeder_run(&flow.feeder, RATE);
     for (unsigned cut = 0; cut < 5; cut++) {
         assert_true(consumer_wait_events(&flow.consumer, consumer_events(&flow.consumer) + 2000));
-        const uint64_t before = swallowed();
+        const uint64_t before = latch_count(&flow.relay.swallowed);
         relay_swallow(&flow.relay, DATA_LINE);
         cut_after(before, 100 * (cut + 1));
     }
@@ -161,7 +142,7 @@ static void test_connections_that_end_under_load_lose_nothing(void **state)
     feeder_pause(&flow.feeder);
     consumer_wait(&flow.consumer, &flow.feeder);
     consumer_assert_clean(&flow.consumer);
-    assert_true(data_bus_counts("meltica_bus_repeated_total") > 0);
+    assert_true(process_metric(&flow.data_bus, "meltica_bus_repeated_total") > 0);
 }
 
 /* Who takes the partition over is told of what left again as of what was delivered, and numbers

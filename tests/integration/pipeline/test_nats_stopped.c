@@ -194,16 +194,13 @@ static void stop_nats_until(bool (*done)(void *ctx))
     atomic_store(&consumer.shared->outage, false);
 }
 
-/* Connections to the server that were lost, by which what was under way is: to be seen by its
- * numbers alone, as where the server is killed. It cuts also one of ours that finds no time to read
- * all that comes at once when it goes on. */
+/* The consumer's own connection was lost, and what was under way to it: to be seen by its numbers
+ * alone. The server cuts one that finds no time to read all that comes at once when it goes on. */
 static bool lane_was_cut(void)
 {
-    const bool cut =
-        atomic_load(&consumer.shared->disconnects) > 0 ||
-        mlt_stack_metric(&stack, "data-bus", "meltica_nats_disconnects_total", "\"data\"") > 0;
+    const bool cut = atomic_load(&consumer.shared->disconnects) > 0;
     if (cut) {
-        print_message("    the live lane was cut meanwhile\n");
+        print_message("    the consumer was cut meanwhile\n");
     }
     return cut;
 }

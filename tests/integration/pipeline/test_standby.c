@@ -11,7 +11,7 @@
 
 static uint64_t metric(unsigned conductor, const char *name)
 {
-    return metric_of(&rig.conductors[conductor], name);
+    return process_metric(&rig.conductors[conductor], name);
 }
 
 static void assert_owned(unsigned conductor, uint64_t partitions)

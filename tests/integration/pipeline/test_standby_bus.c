@@ -19,7 +19,7 @@ static int64_t await_flow(int64_t begin)
 static void await_active(unsigned data_bus, uint64_t active)
 {
     const int64_t deadline = mlt_clock_mono_ns() + 30 * MLT_NS_PER_S;
-    while (metric_of(&rig.data_buses[data_bus], "meltica_bus_active") != active) {
+    while (process_metric(&rig.data_buses[data_bus], "meltica_bus_active") != active) {
         assert_true(mlt_clock_mono_ns() < deadline);
     }
 }
@@ -32,7 +32,7 @@ static unsigned await_one(unsigned first, unsigned count)
     for (;;) {
         unsigned active = 0, which = 0;
         for (unsigned n = first; n < first + count; n++) {
-            if (metric_of(&rig.data_buses[n], "meltica_bus_active") > 0) {
+            if (process_metric(&rig.data_buses[n], "meltica_bus_active") > 0) {
                 active++;
                 which = n;
             }
@@ -67,7 +67,7 @@ static void test_a_data_bus_killed_under_load_is_replaced(void **state)
     assert_in_time("Data Bus killed", await_flow(at));
     await_active(1, 1);
     assert_int_equal(
-        metric_of(&rig.data_buses[1], "meltica_bus_takeovers_total{reason=\"silent\"}"), 1);
+        process_metric(&rig.data_buses[1], "meltica_bus_takeovers_total{reason=\"silent\"}"), 1);
     /* Number 0 is back, and the stand-in falls silent. */
     run_data_bus(0, "2");
     size_t from = 0;
@@ -75,16 +75,16 @@ static void test_a_data_bus_killed_under_load_is_replaced(void **state)
     (void)await_flow(0);
     await_active(0, 1);
     await_active(1, 0);
-    const uint64_t out = metric_of(&rig.data_buses[1], "meltica_bus_out_total");
+    const uint64_t out = process_metric(&rig.data_buses[1], "meltica_bus_out_total");
     (void)await_flow(0);
-    assert_int_equal(metric_of(&rig.data_buses[1], "meltica_bus_out_total"), out);
+    assert_int_equal(process_metric(&rig.data_buses[1], "meltica_bus_out_total"), out);
     /* And ends. */
     assert_int_equal(process_end(&rig.data_buses[0]), 0);
     at = mlt_clock_mono_ns();
     assert_in_time("Data Bus ended", await_flow(at));
     assert_int_equal(
-        metric_of(&rig.data_buses[1], "meltica_bus_takeovers_total{reason=\"released\"}"), 1);
-    assert_true(metric_of(&rig.data_buses[1], "meltica_bus_out_total") > out);
+        process_metric(&rig.data_buses[1], "meltica_bus_takeovers_total{reason=\"released\"}"), 1);
+    assert_true(process_metric(&rig.data_buses[1], "meltica_bus_out_total") > out);
     assert_complete();
     print_message("    %llu repeats\n", (unsigned long long)rig.repeats);
 }
@@ -119,8 +119,8 @@ static void test_a_data_bus_that_slept_publishes_nothing_any_more(void **state)
     /* Without a restart. */
     from = 0;
     process_wait_log(&rig.data_buses[1], "\"event\":\"standby\"", &from);
-    assert_int_equal(metric_of(&rig.data_buses[0], "meltica_bus_takeovers_total{reason=\"home\"}"),
-                     1);
+    assert_int_equal(
+        process_metric(&rig.data_buses[0], "meltica_bus_takeovers_total{reason=\"home\"}"), 1);
     (void)await_flow(0);
     await_active(0, 1);
     await_active(1, 0);
@@ -144,7 +144,7 @@ static void test_a_data_bus_that_does_not_hear_itself_is_replaced(void **state)
     process_wait_log(&rig.data_buses[0], "its own beats do not come back", &from);
     (void)await_flow(0);
     await_active(1, 1);
-    assert_int_equal(metric_of(&rig.data_buses[0], "meltica_bus_out_total"), 0);
+    assert_int_equal(process_metric(&rig.data_buses[0], "meltica_bus_out_total"), 0);
     from = 0;
     process_wait_log(&rig.data_buses[0], "\"event\":\"standby\"", &from); /* by the claim */
     (void)await_flow(0);
@@ -211,8 +211,8 @@ static void test_data_buses_scaled_from_two_to_three_and_back(void **state)
     run_data_bus(0, "2");
     from = 0;
     process_wait_log(&rig.data_buses[0], "\"event\":\"ready\"", &from);
-    while (metric_of(&rig.data_buses[0], "meltica_bus_active") == 0 ||
-           metric_of(&rig.data_buses[2], "meltica_bus_active") > 0) {
+    while (process_metric(&rig.data_buses[0], "meltica_bus_active") == 0 ||
+           process_metric(&rig.data_buses[2], "meltica_bus_active") > 0) {
         (void)await_flow(0); /* it fails where nothing flows for long */
     }
     run_data_bus(1, "2");

@@ -89,17 +89,6 @@ static void start(const char *replicas, bool jetstream, const char *speed)
     mlt_stack_run_services(&stack);
 }
 
-static uint64_t metric_of_second(const char *name)
-{
-    static char page[PAGE_BYTES];
-    char text[128];
-    (void)snprintf(text, sizeof text, "\n%s ", name);
-    assert_int_equal(process_get(&second, "/metrics", page, sizeof page), 200);
-    const char *at = strstr(page, text);
-    assert_non_null(at);
-    return strtoull(at + strlen(text), NULL, 10);
-}
-
 static uint64_t out_of_first(void)
 {
     return mlt_stack_metric(&stack, "dispatcher", "meltica_dispatcher_out_total", "");
@@ -119,7 +108,7 @@ static void await_active(uint64_t first, uint64_t of_second)
 {
     const int64_t begin_ns = mlt_clock_mono_ns();
     await_first_active(first);
-    while (metric_of_second("meltica_dispatcher_active") != of_second) {
+    while (process_metric(&second, "meltica_dispatcher_active") != of_second) {
         assert_true(mlt_clock_mono_ns() - begin_ns < 2 * TAKEOVER_NS);
     }
 }
@@ -290,7 +279,8 @@ static void test_every_event_comes_whoever_dispatches_it(void **state)
     process_wait_log(&second, "\"event\":\"takeover\"", &from);
     await_more();
     assert_in_time("killed", at);
-    assert_int_equal(metric_of_second("meltica_dispatcher_takeovers_total{reason=\"silent\"}"), 1);
+    assert_int_equal(
+        process_metric(&second, "meltica_dispatcher_takeovers_total{reason=\"silent\"}"), 1);
     subscribe(consumers[1]);
     assert_listed(consumers, 2);
     /* It is back, and has its own at once. */
@@ -329,8 +319,8 @@ static void test_every_event_comes_whoever_dispatches_it(void **state)
     process_wait_log(&second, "\"event\":\"takeover\"", &from);
     await_more();
     assert_in_time("ended", at);
-    assert_int_equal(metric_of_second("meltica_dispatcher_takeovers_total{reason=\"released\"}"),
-                     1);
+    assert_int_equal(
+        process_metric(&second, "meltica_dispatcher_takeovers_total{reason=\"released\"}"), 1);
     subscribe(consumers[4]);
     assert_listed(consumers, 5);
     golden_assert_whole(&consumer, paths);

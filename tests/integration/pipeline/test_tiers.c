@@ -43,7 +43,6 @@ static struct {
     /* What was sent: the last position by instrument and type, and how many of all. */
     int64_t sent[FLOW_INSTRUMENTS][MLT_EVENT_TYPE_COUNT];
     uint64_t sent_count;
-    char page[131072];
 } rig;
 
 /* ---- the market ---- */
@@ -230,15 +229,7 @@ static void assert_all_covered(void)
 
 static double metric(const char *series)
 {
-    char text[128];
-    assert_int_equal(process_get(&rig.conductor, "/metrics", rig.page, sizeof rig.page), 200);
-    (void)snprintf(text, sizeof text, "\n%s ", series);
-    const char *at = strstr(rig.page, text);
-    if (at == NULL) {
-        fail_msg("no metric %s", series);
-        return 0;
-    }
-    return strtod(at + strlen(text), NULL);
+    return (double)process_metric(&rig.conductor, series);
 }
 
 /* Each look is a request. */

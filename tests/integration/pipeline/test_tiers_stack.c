@@ -123,6 +123,8 @@ static void test_what_the_exchange_said_last_is_what_comes_last(void **state)
         assert_int_equal(totals.gaps, 0);
         assert_true(seen.merged >= 100);
         assert_int_equal(seen.merged, merged("type=\"BBO\""));
+    } else {
+        print_message("    it stood still for too long, and the loss was said\n");
     }
     assert_int_equal(seen.disorder, 0);
     assert_true(

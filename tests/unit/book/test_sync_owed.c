@@ -44,6 +44,20 @@ static void test_a_stream_that_owes_what_a_snapshot_shows_is_dead(void **state)
     assert_change(last_change(&f), MLT_SYNC_LIVE, MLT_SYNC_STALE, MLT_SYNC_SILENT, 102, 140);
 }
 
+/* Deltas that are here, and held up for room, are none that do not come. */
+static void test_who_is_held_up_is_owed_nothing_meanwhile(void **state)
+{
+    (void)state;
+    live_frozen(140);
+    for (unsigned i = 0; i < 100; i++) {
+        mlt_sync_wait_on(f.sync);
+        run_for(300 * MLT_NS_PER_MS);
+        assert_book(140);
+    }
+    run_for(MLT_NS_PER_S);
+    assert_stale();
+}
+
 /* It would be LIVE nearly always, and wrong by as long as one takes to come. */
 static void test_further_snapshots_do_not_make_it_live(void **state)
 {
@@ -258,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_stream_that_owes_what_a_snapshot_shows_is_dead),
+        TEST(test_who_is_held_up_is_owed_nothing_meanwhile),
         TEST(test_further_snapshots_do_not_make_it_live),
         TEST(test_a_silent_book_is_live_no_longer_than_its_snapshot_is_new),
         TEST(test_nor_does_a_stream_live_that_never_said_anything),

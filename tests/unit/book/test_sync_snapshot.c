@@ -186,6 +186,19 @@ static void test_a_snapshot_that_the_deltas_do_not_reach_is_given_up(void **stat
     assert_book(110);
 }
 
+/* The deltas are here, and held up for room: they have not gone on below it. */
+static void test_who_is_held_up_gives_no_snapshot_up_for_it(void **state)
+{
+    (void)state;
+    live_ahead();
+    for (unsigned i = 0; i < 50; i++) {
+        f.now_ns += 300 * MLT_NS_PER_MS;
+        mlt_sync_wait_on(f.sync);
+        assert_int_equal(delta(105 + i, 105 + i), MLT_SYNC_DUPLICATE);
+    }
+    assert_book(90000);
+}
+
 /* Where it is the deltas that are late, more and more requests would not help. */
 static void test_requests_for_books_that_are_given_up_become_rare(void **state)
 {
@@ -326,6 +339,7 @@ int main(void)
         TEST(test_prices_that_are_said_again_later_are_believed),
         TEST(test_deltas_that_speak_against_a_snapshot_are_not_outvoted),
         TEST(test_a_snapshot_that_the_deltas_do_not_reach_is_given_up),
+        TEST(test_who_is_held_up_gives_no_snapshot_up_for_it),
         TEST(test_a_quiet_instrument_gets_over_a_delta_far_away),
         TEST(test_levels_that_are_gone_speak_against_no_snapshot),
         TEST(test_requests_for_books_that_are_given_up_become_rare),

@@ -219,6 +219,16 @@ static inline void fixture_status_of(struct books_fixture *f, enum mlt_status_ki
     fixture_send(f, &e);
 }
 
+/* The Dispatcher's word that an instance of the type became no event. */
+static inline void fixture_refuse(struct books_fixture *f, enum mlt_event_type type)
+{
+    struct mlt_event e = fixture_event(f, MLT_EVENT_STATUS);
+    e.u.status.kind = MLT_STATUS_LOST;
+    e.u.status.reason = MLT_SLICE_LITERAL("refused");
+    e.u.status.lost_type = type;
+    fixture_send(f, &e);
+}
+
 static inline void fixture_status(struct books_fixture *f, enum mlt_status_kind kind)
 {
     fixture_status_of(f, kind, "closed");

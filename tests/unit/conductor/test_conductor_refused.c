@@ -1,15 +1,6 @@
 /* Instances that became no event: the Dispatcher tells of each in its place in the flow. */
 #include "books_expect.h"
 
-static void refuse(enum mlt_event_type type)
-{
-    struct mlt_event e = fixture_event(&f, MLT_EVENT_STATUS);
-    e.u.status.kind = MLT_STATUS_LOST;
-    e.u.status.reason = MLT_SLICE_LITERAL("refused");
-    e.u.status.lost_type = type;
-    fixture_send(&f, &e);
-}
-
 static void trade(int64_t id)
 {
     struct mlt_event e = fixture_event(&f, MLT_EVENT_TRADE);
@@ -35,7 +26,7 @@ static void test_a_refused_delta_is_a_loss_and_a_gap(void **state)
     fixture_live(&f, 10);
     fixture_run(&f, f.now_ns + 10 * MLT_NS_PER_S);
     const size_t requests = f.requests;
-    refuse(MLT_EVENT_BOOK_DELTA);
+    fixture_refuse(&f, MLT_EVENT_BOOK_DELTA);
     expect(0, MLT_EVENT_STATUS);
     assert_int_equal(f.out[0].u.status.kind, MLT_STATUS_LOST);
     assert_true(mlt_slice_equal_string(f.out[0].u.status.reason, "refused"));
@@ -63,12 +54,12 @@ static void test_a_refused_trade_is_a_loss_of_its_channel_alone(void **state)
     fixture_live(&f, 10);
     trade(1);
     fixture_forget(&f);
-    refuse(MLT_EVENT_TRADE);
+    fixture_refuse(&f, MLT_EVENT_TRADE);
     assert_int_equal(f.count, 1);
     assert_int_equal(f.out[0].u.status.kind, MLT_STATUS_LOST);
     assert_int_equal(f.out[0].u.status.lost_type, MLT_EVENT_TRADE);
-    refuse(MLT_EVENT_TRADE); /* said: the next trade has the mark */
-    refuse(MLT_EVENT_TRADE);
+    fixture_refuse(&f, MLT_EVENT_TRADE); /* said: the next trade has the mark */
+    fixture_refuse(&f, MLT_EVENT_TRADE);
     assert_int_equal(f.count, 1);
     fixture_delta(&f, 11, 11);
     expect_delta(1, 11, true);
@@ -78,7 +69,7 @@ static void test_a_refused_trade_is_a_loss_of_its_channel_alone(void **state)
     const size_t last = f.count - 1;
     expect(last, MLT_EVENT_TRADE);
     assert_true((f.out[last].quality & MLT_QUALITY_AFTER_GAP) != 0);
-    refuse(MLT_EVENT_TRADE);
+    fixture_refuse(&f, MLT_EVENT_TRADE);
     assert_int_equal(told(MLT_STATUS_LOST), 1);
     assert_int_equal(mlt_conductor_core_state(f.core, FIXTURE_INSTRUMENT), MLT_BOOK_LIVE);
     assert_int_equal(fixture_counts(&f).instances_refused, 4);
@@ -96,7 +87,7 @@ static void test_a_flood_is_no_flood_of_words_or_requests(void **state)
     int64_t live_ns = 0, id = 10;
     const int64_t began_ns = f.now_ns;
     while (f.now_ns - began_ns < 300 * MLT_NS_PER_S) {
-        refuse(MLT_EVENT_BOOK_DELTA);
+        fixture_refuse(&f, MLT_EVENT_BOOK_DELTA);
         fixture_run(&f, f.now_ns + 50 * MLT_NS_PER_MS);
         if (f.requests > answered) {
             answered = f.requests;
@@ -120,9 +111,9 @@ static void test_words_that_make_no_sense_are_refused(void **state)
     (void)state;
     fixture_open(&f, &fixture_books, false);
     fixture_live(&f, 10);
-    refuse(MLT_EVENT_NONE);
-    refuse(MLT_EVENT_STATUS);
-    refuse(MLT_EVENT_TYPE_COUNT);
+    fixture_refuse(&f, MLT_EVENT_NONE);
+    fixture_refuse(&f, MLT_EVENT_STATUS);
+    fixture_refuse(&f, MLT_EVENT_TYPE_COUNT);
     assert_int_equal(f.count, 0);
     assert_int_equal(fixture_counts(&f).refused, 3);
     fixture_close(&f);

@@ -332,29 +332,20 @@ static void test_a_loss_is_said_after_what_waited_and_before_what_follows(void *
     fixture_close(&f);
 }
 
-static void refuse(enum mlt_event_type type)
-{
-    struct mlt_event e = fixture_event(&f, MLT_EVENT_STATUS);
-    e.u.status.kind = MLT_STATUS_LOST;
-    e.u.status.reason = MLT_SLICE_LITERAL("refused");
-    e.u.status.lost_type = type;
-    fixture_send(&f, &e);
-}
-
 static void test_what_was_refused_is_said_between_what_waited_and_what_follows(void **state)
 {
     (void)state;
     begin();
     room(MLT_ROOM_NOT_FOR_QUOTES);
     send_bbo(20);
-    refuse(MLT_EVENT_BBO);
+    fixture_refuse(&f, MLT_EVENT_BBO);
     assert_int_equal(f.count, 2);
     assert_int_equal(expect_merged(0, MLT_EVENT_BBO, 2, 20, 20, 0)->quality, 0);
     assert_int_equal(f.out[1].u.status.kind, MLT_STATUS_LOST);
-    refuse(MLT_EVENT_BBO); /* said: the next one has the mark */
+    fixture_refuse(&f, MLT_EVENT_BBO); /* said: the next one has the mark */
     assert_int_equal(f.count, 2);
     send_bbo(30);
-    refuse(MLT_EVENT_BBO);
+    fixture_refuse(&f, MLT_EVENT_BBO);
     assert_int_equal(f.count, 4);
     assert_int_equal(expect_merged(2, MLT_EVENT_BBO, 3, 30, 30, 0)->quality, MLT_QUALITY_AFTER_GAP);
     assert_int_equal(f.out[3].u.status.kind, MLT_STATUS_LOST);

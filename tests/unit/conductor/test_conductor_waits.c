@@ -55,6 +55,7 @@ static void test_it_leaves_behind_the_delta_that_it_waited_for(void **state)
     expect(2, MLT_EVENT_BOOK_SNAPSHOT);
     assert_true(f.out[2].u.book_snapshot.reset);
     assert_int_equal(f.out[2].sequence, 1);
+    assert_int_equal(f.out[2].throttled_ns, 10 * MLT_NS_PER_MS);
     assert_int_equal(f.out[2].last, 15); /* as the book is after that delta */
     assert_int_equal(f.out[2].u.book_snapshot.bids.quantities[0], 15);
     expect_status(3, MLT_STATUS_LIVE, "joined", MLT_BOOK_SYNCING, 14, 15);
@@ -81,9 +82,12 @@ static void test_one_that_comes_twice_leaves_once(void **state)
     fixture_delta(&f, 10, 12);
     fixture_snapshot(&f, 14);
     fixture_snapshot(&f, 14);
+    assert_int_equal(fixture_counts(&f).duplicates,
+                     0); /* it had not come as far, for who takes over */
     fixture_delta(&f, 13, 14);
     fixture_snapshot(&f, 14);
     assert_int_equal(snapshots_out(), 1);
+    assert_int_equal(fixture_counts(&f).duplicates, 1);
     fixture_close(&f);
 }
 
@@ -103,6 +107,42 @@ static void test_a_quiet_instruments_leaves_after_the_wait(void **state)
     assert_int_equal(f.out_ns[0], start + QUIET_NS);
     expect_status(1, MLT_STATUS_LIVE, "joined", MLT_BOOK_SYNCING, 14, 14);
     (void)expect_book(2, MLT_BOOK_LIVE, 14, 14);
+    fixture_close(&f);
+}
+
+/* Batches wait for room, and the deltas may be in them. */
+static void test_no_silence_is_concluded_while_the_flow_is_held_up(void **state)
+{
+    (void)state;
+    open_waiting();
+    fixture_delta(&f, 10, 12);
+    fixture_forget(&f);
+    fixture_snapshot(&f, 14);
+    mlt_conductor_core_held_up(f.core, true);
+    fixture_run(&f, f.now_ns + 20 * MLT_NS_PER_S);
+    assert_int_equal(f.count, 0);
+    mlt_conductor_core_held_up(f.core, false);
+    fixture_run(&f, f.now_ns + QUIET_NS);
+    assert_int_equal(snapshots_out(), 1);
+    fixture_close(&f);
+}
+
+/* A stream says by its subject whose it is. */
+static void test_a_streams_snapshot_does_not_wait(void **state)
+{
+    (void)state;
+    open_waiting();
+    fixture_delta(&f, 10, 12);
+    const int64_t bid = 100, ask = 200, quantity = 14;
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_BOOK_SNAPSHOT);
+    e.first = e.last = 14;
+    e.u.book_snapshot = (struct mlt_book_snapshot){ .last_update_id = 14,
+                                                    .bids = { -2, -5, 1, &bid, &quantity },
+                                                    .asks = { -2, -5, 1, &ask, &quantity },
+                                                    .requested_depth = 5 };
+    fixture_send(&f, &e);
+    assert_int_equal(snapshots_out(), 1);
+    assert_int_equal(fixture_counts(&f).snapshots_waited, 0);
     fixture_close(&f);
 }
 
@@ -176,6 +216,8 @@ int main(void)
         cmocka_unit_test(test_it_leaves_behind_the_delta_that_it_waited_for),
         cmocka_unit_test(test_one_that_comes_twice_leaves_once),
         cmocka_unit_test(test_a_quiet_instruments_leaves_after_the_wait),
+        cmocka_unit_test(test_no_silence_is_concluded_while_the_flow_is_held_up),
+        cmocka_unit_test(test_a_streams_snapshot_does_not_wait),
         cmocka_unit_test(test_what_it_waits_for_is_lost_and_another_is_asked_for),
         cmocka_unit_test(test_nothing_leaves_while_the_instrument_is_anothers),
         cmocka_unit_test(test_one_that_the_deltas_speak_against_never_leaves),

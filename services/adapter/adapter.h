@@ -75,7 +75,7 @@ struct mlt_adapter_meters {
     struct mlt_counter *failures, *not_handed_on, *holds, *mail_dropped, *plans_applied,
         *plans_refused, *listings, *fetches;
     struct mlt_counter *rest_ok[MLT_REST_FUNCTION_COUNT];
-    struct mlt_gauge *lines_up, *attempts_left, *mail_most;
+    struct mlt_gauge *lines_up, *mail_most;
     /* Of shared weight, NULL without. */
     struct mlt_counter *weight_granted, *weight_refused, *weight_away, *weight_conflicts,
         *weight_reserved, *weight_returned;

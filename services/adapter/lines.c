@@ -179,7 +179,7 @@ static void promote_seat(struct mlt_lines *lines, struct mlt_topic *topic, unsig
         mlt_lines_topic_set(lines, topic, MLT_TOPIC_PENDING, down_reason);
     }
     if (was_on && mlt_topic_wanted(topic)) {
-        mlt_lines_cut(lines, topic, covered, down_reason);
+        mlt_lines_cut(lines, topic, covered, down_reason != NULL ? down_reason : "refused");
     }
 }
 

@@ -14,13 +14,11 @@
 #include "topics.h"
 
 #define MLT_LINES_MAX 144u
-#define MLT_LINES_SECOND_MAX                                                                       \
-    72u                          /* of these for second copies: they take no place of first ones   \
-                                  */
-#define MLT_LINE_REQUESTS_MAX 8u /* in flight on a line */
-#define MLT_LINE_NAMES_MAX 200u  /* in one request */
-#define MLT_LINE_TEXT_BYTES_MAX 7500u /* of one request: front ends cut near 8,000 */
-#define MLT_LINE_OWN_PER_SECOND 4u    /* requests of ours in any second: a pong has its place */
+#define MLT_LINES_SECOND_MAX (MLT_LINES_MAX / 2) /* for second copies */
+#define MLT_LINE_REQUESTS_MAX 8u                 /* in flight on a line */
+#define MLT_LINE_NAMES_MAX 200u                  /* in one request */
+#define MLT_LINE_TEXT_BYTES_MAX 7500u            /* of one request: front ends cut near 8,000 */
+#define MLT_LINE_OWN_PER_SECOND 4u /* requests of ours in any second: a pong has its place */
 #define MLT_LINE_ALL_PER_SECOND                                                                    \
     4u /* with pongs, for a request to leave; a pong may be the fifth                              \
         */

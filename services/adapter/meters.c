@@ -79,10 +79,6 @@ void mlt_adapter_meters_make(struct mlt_adapter *adapter)
                                              "REST answers that were read.", labels);
     }
     to->lines_up = mlt_metrics_gauge(m, "meltica_adapter_lines", "Connections up.", NULL);
-    to->attempts_left = mlt_metrics_gauge(m, "meltica_adapter_line_attempts_left",
-                                          "Connections that may be begun now, of those of any "
-                                          "5 minutes that are this Adapter's.",
-                                          NULL);
     to->adapt = mlt_metrics_histogram(m, "meltica_stage_duration_seconds",
                                       "From the stage's input to its output.", "stage=\"adapt\"");
     mlt_hop_sender_metrics_init(&to->hop, m, "hop=\"native\"");
@@ -246,9 +242,12 @@ void mlt_adapter_meter_lines(struct mlt_adapter *adapter)
     mirror(adapter, "meltica_adapter_line_attempts_held_total",
            "Times that a connection had to wait, since the attempts of 5 minutes were used up.",
            NULL, c->attempts_held);
-    mlt_gauge_set(adapter->meters.attempts_left,
-                  adapter->lines.options.attempts -
-                      mlt_lines_attempts_used(&adapter->lines, mlt_clock_mono_ns()));
+    gauge(adapter, "meltica_adapter_line_attempts_left",
+          "Connections that may be begun now, of those of any "
+          "5 minutes that are this Adapter's.",
+          NULL,
+          (int64_t)adapter->lines.options.attempts -
+              mlt_lines_attempts_used(&adapter->lines, mlt_clock_mono_ns()));
     mirror(adapter, "meltica_adapter_line_opened_total", "Connections that came up.", NULL,
            c->opened);
     mirror(adapter, "meltica_adapter_line_ended_total", "Connections that ended.", NULL, c->ended);

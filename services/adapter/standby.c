@@ -94,18 +94,26 @@ static bool guarded(const struct mlt_standby *s, uint32_t partition, int64_t now
     return s->warm_ns[partition] != 0 && now - s->warm_ns[partition] < MLT_OWNERS_SILENCE_NS;
 }
 
+/* A claim came to nothing, and it is tried again. Of what another one speaks for its own alone, and
+ * where it is warm: of one that is cold what the last answer was says nothing. */
+static bool claims_fail(const struct mlt_standby *s)
+{
+    return atomic_load(&s->claimed) == MLT_STANDBY_FAILED &&
+           (!s->all_spoken || (s->own.warm & mlt_replicas_home(s->replicas)) != 0);
+}
+
 /* all_spoken: while our own beats do not come back nothing is known of others. */
 static void prepare(struct mlt_standby *s, uint64_t cold, int64_t now)
 {
-    const enum mlt_standby_claimed claimed = atomic_load(&s->claimed);
     if (s->prepared) {
         return;
     }
-    if (cold == 0 && claimed == MLT_STANDBY_GRANTED) {
+    if (cold == 0 && (atomic_load(&s->claimed) == MLT_STANDBY_GRANTED ||
+                      mlt_replicas_home(s->replicas) == 0)) { /* which never claims from one */
         s->prepared = true;
         return;
     }
-    if (!s->adapter->listed || !s->all_spoken || claimed == MLT_STANDBY_FAILED) {
+    if (!s->adapter->listed || !s->all_spoken || claims_fail(s)) {
         s->prepare_by_ns = 0;
     } else if (s->prepare_by_ns == 0) {
         s->prepare_by_ns = now + MLT_STANDBY_PREPARE_NS;
@@ -467,7 +475,7 @@ const char *mlt_standby_lacks(const struct mlt_standby *standby)
     if (!mlt_replicas_in_touch(standby->replicas)) {
         return "its own beats do not come back";
     }
-    const bool failed = atomic_load(&standby->claimed) == MLT_STANDBY_FAILED;
+    const bool failed = claims_fail(standby);
     if (failed && !standby->all_spoken) {
         return "partitions that nobody speaks for cannot be claimed: JetStream does not answer";
     }

@@ -25,6 +25,7 @@ void __wrap_mlt_replicas_changed(struct mlt_replicas *replicas);
 void __wrap_mlt_replicas_drain(struct mlt_replicas *replicas);
 bool __wrap_mlt_replicas_in_touch(const struct mlt_replicas *replicas);
 int64_t __wrap_mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas);
+uint64_t __wrap_mlt_replicas_home(const struct mlt_replicas *replicas);
 enum mlt_status __wrap_mlt_replicas_claim(struct mlt_service *service,
                                           const struct mlt_claims_options *options,
                                           struct mlt_store **store, uint64_t epochs[MLT_SLOT_COUNT],
@@ -154,6 +155,12 @@ bool __wrap_mlt_replicas_in_touch(const struct mlt_replicas *replicas)
 {
     (void)replicas;
     return world.in_touch;
+}
+
+uint64_t __wrap_mlt_replicas_home(const struct mlt_replicas *replicas)
+{
+    (void)replicas;
+    return world.home;
 }
 
 int64_t __wrap_mlt_replicas_self_heard_ns(const struct mlt_replicas *replicas)

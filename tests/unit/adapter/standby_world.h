@@ -30,6 +30,7 @@ struct world {
     struct mlt_replicas_ports ports;
     int64_t self_heard_ns;
     bool drained, in_touch;
+    uint64_t home;                    /* partitions whose place is here */
     struct mlt_owners_beat beats[64]; /* as they were sent */
     unsigned beat_count;
 

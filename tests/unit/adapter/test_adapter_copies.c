@@ -714,9 +714,28 @@ static void test_whatever_ends_topics_have_two_lines_again(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_two, tear_down)
 
+/* No copy of it brings anything: it is asked for once more, by both. */
+static void test_a_silent_topic_is_subscribed_once_more_on_both_lines(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 1);
+    settle(5 * S);
+    const unsigned before = x.sent_count;
+    assert_true(mlt_topics_watch(&x.topics, x.now));
+    run(60 * S);
+    assert_true(mlt_lines_remind(&x.lines, 60 * S, x.now));
+    run(S);
+    assert_int_equal(x.sent_count, before + 2);
+    assert_true(x.sent[before].line != x.sent[before + 1].line);
+    assert_int_equal(named("c000usdt@trade")->reminded, 1);
+    assert_int_equal(in_state(MLT_TOPIC_SILENT), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_a_silent_topic_is_subscribed_once_more_on_both_lines),
         TEST(test_each_topic_has_two_lines),
         TEST(test_one_copy_is_one_line),
         TEST(test_second_copies_take_no_line_of_first_ones),

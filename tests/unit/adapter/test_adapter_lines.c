@@ -513,6 +513,31 @@ static void test_old_line_that_dies_in_the_hand_over_costs_only_what_was_not_tak
     assert_int_equal(x.source_count, 300 - x.sent[before].names);
 }
 
+static void test_what_the_new_line_refuses_is_down_once_the_old_one_goes(void **state)
+{
+    (void)state;
+    start(1024, false);
+    plan(0, "{symbol}@trade", 0, 1);
+    run(5 * S);
+    x.now += 23 * HOUR;
+    x.auto_ack = false;
+    const unsigned before = x.sent_count;
+    (void)mlt_lines_turn(&x.lines, x.now);
+    run(500 * MS);
+    for (unsigned refusal = 0; refusal < 2; refusal++) { /* it was accepted once: asked again */
+        assert_int_equal(x.sent_count, before + refusal + 1);
+        assert_int_equal(x.lines.counters.rollovers, 0);
+        assert_int_equal(x.source_count, 0);
+        mlt_lines_answer(&x.lines, x.sent[before + refusal].line, false, 0,
+                         "Invalid request: invalid stream", x.now);
+        run(60 * S + 500 * MS);
+    }
+    assert_int_equal(x.lines.counters.rollovers, 1);
+    assert_int_equal(in_state(MLT_TOPIC_FAILED), 1);
+    assert_int_equal(x.source_count, 1);
+    assert_string_equal(x.sources[0], "C000-USDT down refused");
+}
+
 static void test_halted_symbol_is_silent_at_once(void **state)
 {
     (void)state;
@@ -651,6 +676,7 @@ int main(void)
         TEST(test_a_line_that_is_cut_again_and_again_waits_longer),
         TEST(test_rollover_before_the_cut_has_no_hole),
         TEST(test_old_line_that_dies_in_the_hand_over_costs_only_what_was_not_taken),
+        TEST(test_what_the_new_line_refuses_is_down_once_the_old_one_goes),
         TEST(test_halted_symbol_is_silent_at_once),
         TEST(test_stop_closes_every_line),
     };

@@ -80,6 +80,7 @@ static int set_up(void **state)
     world.now_ns = world.self_heard_ns = T0;
     world.next_epoch = 100;
     world.in_touch = true;
+    world.home = 0x3;
     adapter = calloc(1, sizeof *adapter);
     assert_non_null(adapter);
     adapter->config = &config;
@@ -215,6 +216,7 @@ static void test_a_beat_counts_as_of_our_own_before_it(void **state)
     world.now_ns += 5 * S;
     hear_speaker(0x1); /* it waited in a socket */
     world.in_touch = true;
+    world.home = 0x3;
     pass(200 * MS);
     take(0x1);
     run_posted();
@@ -603,6 +605,30 @@ static void test_one_that_can_claim_nothing_is_not_ready(void **state)
     assert_lacks(NULL);
 }
 
+/* All begins while JetStream is away: what it could not claim then the other one has since, and it
+ * claims nothing while it is cold. */
+static void test_a_cold_one_does_not_wait_for_a_claim_that_it_does_not_make(void **state)
+{
+    (void)state;
+    world.held_since_ns[0] = world.held_since_ns[1] = INT64_MAX;
+    world.no_claims = true;
+    assert_int_equal(world.ports.take_over(world.ports.ctx, 0x1), MLT_REPLICAS_REFUSED);
+    world.no_claims = false;
+    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
+    assert_lacks("not warm yet");
+    beside_speaker(0xf, 2 * S);
+    assert_lacks(NULL);
+}
+
+static void test_one_without_a_place_of_its_own_is_ready_once_it_is_warm(void **state)
+{
+    (void)state;
+    world.home = 0;
+    beside_speaker(0xf, S);
+    assert_int_equal(world_owned().warm, 0xf);
+    assert_lacks(NULL);
+}
+
 static void test_one_that_stays_cold_is_ready_in_the_end(void **state)
 {
     (void)state;
@@ -630,6 +656,7 @@ static void test_one_that_has_no_listing_or_hears_nobody_is_never_ready(void **s
     world.in_touch = false;
     beside_speaker(0xf, 5 * S);
     world.in_touch = true;
+    world.home = 0x3;
     beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
     assert_lacks("not warm yet");
     beside_speaker(0xf, 2 * S);
@@ -748,6 +775,8 @@ int main(void)
         TEST(test_it_is_ready_once_it_has_been_warm),
         TEST(test_who_speaks_for_all_is_ready),
         TEST(test_one_that_can_claim_nothing_is_not_ready),
+        TEST(test_a_cold_one_does_not_wait_for_a_claim_that_it_does_not_make),
+        TEST(test_one_without_a_place_of_its_own_is_ready_once_it_is_warm),
         TEST(test_one_that_has_no_listing_or_hears_nobody_is_never_ready),
         TEST(test_one_that_stays_cold_is_ready_in_the_end),
         TEST(test_a_warm_one_that_ends_too_is_nobody_to_hand_over_to),

@@ -103,14 +103,12 @@ static uint64_t lease_of(const struct run *r, uint64_t otherwise)
  * clock of whoever writes it. */
 static uint64_t lease_left(const struct run *r, uint64_t end)
 {
-    int64_t ours = 0;
     if (end == 0 || r->table->now == 0 || end > INT64_MAX || r->table->now > INT64_MAX) {
         return end;
     }
     const int64_t left_ns = mlt_span_ns((int64_t)r->table->now, (int64_t)end);
-    return __builtin_add_overflow(mlt_clock_wall_ns(), left_ns, &ours) ? (uint64_t)INT64_MAX
-           : ours > 0                                                  ? (uint64_t)ours
-                                                                       : 1; /* 0 would be none */
+    const int64_t ours = mlt_later_ns(mlt_clock_wall_ns(), left_ns);
+    return ours > 0 ? (uint64_t)ours : 1; /* 0 would be none */
 }
 
 /* ---- verbs ---- */
@@ -260,6 +258,19 @@ static enum mlt_status grant(struct run *r, const char *replaced)
     return status;
 }
 
+/* Whether a new demand may begin, in the place of `replaced` (NULL: of none). */
+static enum mlt_status may_begin(struct run *r, const struct mlt_command *command,
+                                 const char *replaced)
+{
+    enum mlt_status status = mlt_command_check_id(r->table, r->subscription, r->refusal);
+    if (status == MLT_OK) {
+        status = replaced != NULL ? mlt_command_check_space(command, r->table, r->refusal)
+                                  : mlt_command_check_room(command, r->asker.principal, r->table,
+                                                           &r->c->limits, r->refusal);
+    }
+    return status == MLT_OK ? grant(r, replaced) : status;
+}
+
 /* What the role says of type and instruments. */
 static enum mlt_status may_have(struct run *r, const struct mlt_command *demand)
 {
@@ -283,14 +294,7 @@ static enum mlt_status do_subscribe(struct run *r)
     if (there != NULL) {
         return again(r, there);
     }
-    status = mlt_command_check_id(r->table, r->subscription, r->refusal);
-    if (status == MLT_OK) {
-        status = mlt_command_check_room(command, r->asker.principal, r->table, &r->c->limits,
-                                        r->refusal);
-    }
-    if (status == MLT_OK) {
-        status = grant(r, NULL);
-    }
+    status = may_begin(r, command, NULL);
     return status == MLT_OK ? begin_demand(r, lease_of(r, 0)) : status;
 }
 
@@ -396,17 +400,11 @@ static enum mlt_status do_update(struct run *r)
     }
     const Meltica__V1__TableSubscription *other =
         mlt_command_find(r->table, r->asker.principal, command->consumer, r->subscription);
-    if (other == NULL) {
-        status = mlt_command_check_id(r->table, r->subscription, r->refusal);
-    }
-    if (status == MLT_OK && other == NULL) {
-        status = mlt_command_check_space(command, r->table, r->refusal);
-    }
-    if (status == MLT_OK && other == NULL) {
-        status = grant(r, r->replaced);
-    }
-    if (status == MLT_OK) {
-        status = other != NULL ? again(r, other) : begin_demand(r, lease_end);
+    if (other != NULL) {
+        status = again(r, other);
+    } else {
+        status = may_begin(r, command, r->replaced);
+        status = status == MLT_OK ? begin_demand(r, lease_end) : status;
     }
     if (status != MLT_OK || !mlt_run_came_to(r, "CONFIRMED")) {
         return status;

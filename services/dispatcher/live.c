@@ -374,12 +374,6 @@ void mlt_live_undo(struct mlt_live *live, const char *id, struct mlt_live_item *
     }
 }
 
-static int64_t later(int64_t at_ns, int64_t by_ns)
-{
-    int64_t sum = 0;
-    return __builtin_add_overflow(at_ns, by_ns, &sum) ? INT64_MAX : sum;
-}
-
 void mlt_live_lease(struct mlt_live_item *item, const Meltica__V1__ControlRecord *record, bool old,
                     const struct mlt_live_clocks *now)
 {
@@ -391,10 +385,10 @@ void mlt_live_lease(struct mlt_live_item *item, const Meltica__V1__ControlRecord
     const int64_t to_end_ns = mlt_span_ns(now->wall_ns, item->lease_end_ns);
     int64_t left_ns = old && to_end_ns < lasts_ns ? to_end_ns : lasts_ns;
     left_ns = left_ns > 0 ? left_ns : 0; /* it is over; its end is what it was */
-    item->lease_over_ns = later(now->mono_ns, left_ns);
+    item->lease_over_ns = mlt_later_ns(now->mono_ns, left_ns);
     const int64_t off_ns = mlt_span_ns(to_end_ns, left_ns);
     if (left_ns > 0 && (off_ns > MLT_LIVE_LEASE_OFF_NS || off_ns < -MLT_LIVE_LEASE_OFF_NS)) {
-        item->lease_end_ns = later(now->wall_ns, left_ns);
+        item->lease_end_ns = mlt_later_ns(now->wall_ns, left_ns);
     }
 }
 
@@ -404,7 +398,7 @@ void mlt_live_tell_leases(struct mlt_live *live, const struct mlt_live_clocks *n
         struct mlt_live_item *item = live->items[i];
         if (item->lease_end_ns != 0) {
             const int64_t left_ns = mlt_span_ns(now->mono_ns, item->lease_over_ns);
-            const int64_t end_ns = later(now->wall_ns, left_ns);
+            const int64_t end_ns = mlt_later_ns(now->wall_ns, left_ns);
             item->lease_end_ns = end_ns > 0 ? end_ns : 1; /* 0 would be none */
         }
     }

@@ -125,7 +125,6 @@ static enum mlt_status tell(struct mlt_router *r, const struct mlt_catalogue_ent
     const struct mlt_event event = {
         .instrument = token,
         .type = MLT_EVENT_STATUS,
-        .key = mlt_event_key(token, MLT_EVENT_STATUS, now_ns, (int64_t)kind, (int64_t)lost_type),
         .route_revision = mlt_catalogue_revision(r->catalogue),
         .exchange = r->exchange_view,
         .stamps = { now_ns, MLT_STAMP_UNKNOWN, MLT_STAMP_UNKNOWN, now_ns, MLT_STAMP_UNKNOWN,

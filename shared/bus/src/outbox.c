@@ -148,6 +148,12 @@ static enum mlt_status hand_over(struct mlt_outbox *o, const char *subject,
     return mlt_bus_publish_on(o->bus, o->generation, subject, payload, traceparent);
 }
 
+/* What no later turn changes. All else is: no room, no connection, no memory. */
+static bool is_final(enum mlt_status status)
+{
+    return status == MLT_E_TOO_BIG || status == MLT_E_INVALID;
+}
+
 enum mlt_status mlt_outbox_publish(struct mlt_outbox *outbox, const char *subject,
                                    struct mlt_slice payload, const char *traceparent,
                                    int64_t deadline_mono_ns)
@@ -166,16 +172,17 @@ enum mlt_status mlt_outbox_publish(struct mlt_outbox *outbox, const char *subjec
     }
     if (status == MLT_OK) {
         status = hand_over(o, subject, payload, traceparent, waited);
-        const bool left = status == MLT_OK;
-        if (left || status == MLT_E_FULL || status == MLT_E_CLOSED) {
+        if (!is_final(status)) {
             keep(o, subject, payload, traceparent, bytes);
-            o->handed = left ? o->tail : o->handed;
-            status = MLT_OK;
-            if (!left) {
+            if (status != MLT_OK) {
                 mlt_bus_want_flush(o->bus);
-            } else if (o->idle) {
-                (void)pthread_cond_signal(&o->wake);
+            } else {
+                o->handed = o->tail;
+                if (o->idle) {
+                    (void)pthread_cond_signal(&o->wake);
+                }
             }
+            status = MLT_OK;
         }
     }
     (void)pthread_mutex_unlock(&o->lock);
@@ -239,9 +246,8 @@ static void hand_over_all(struct mlt_outbox *o)
         const struct entry *e = entry_at(o, o->handed);
         if (e->subject_len > 0) {
             const enum mlt_status status = hand_over_kept(o, e);
-            const bool never = status == MLT_E_TOO_BIG || status == MLT_E_INVALID;
-            if (status != MLT_OK &&
-                !never) { /* the rest later: no room, no connection, no memory */
+            const bool never = is_final(status);
+            if (status != MLT_OK && !never) { /* the rest later */
                 mlt_bus_flush_again_at(o->bus, mlt_clock_mono_ns() + MLT_OUTBOX_CONFIRM_NS);
                 break;
             }

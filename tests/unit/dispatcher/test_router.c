@@ -347,6 +347,9 @@ static void test_event_that_the_hop_cannot_take_is_refused_by_reason(void **stat
     run(false);
     assert_string_equal(w.subject, "meltica.int.rejected.dispatcher.too_big");
     assert_int_equal(w.count, 1);
+    assert_int_equal(w.losses, 1); /* the word of it found no place either */
+    assert_int_equal(w.lost_partition,
+                     mlt_instrument_slot(MLT_SLICE_LITERAL("BTC-USDT")) % PARTITIONS);
     stop();
 }
 

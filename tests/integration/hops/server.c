@@ -222,7 +222,8 @@ enum { RELAY_CUT = 1, RELAY_MEND = 1 << 10, RELAY_END = 1 << 20 };
 
 struct line {
     int a, b;
-    char tail[RELAY_TEXT_BYTES_MAX]; /* of what was swallowed: the text may be in two reads */
+    bool swallowed;                  /* all from the text on */
+    char tail[RELAY_TEXT_BYTES_MAX]; /* the text may be in two reads */
     size_t tail_len;
 };
 
@@ -233,21 +234,37 @@ static void close_line(struct line *line)
     line->a = -1;
 }
 
+static bool send_all(int to, const char *bytes, size_t len)
+{
+    for (size_t sent = 0; sent < len;) {
+        const ssize_t n = send(to, bytes + sent, len - sent, MSG_NOSIGNAL);
+        if (n <= 0) {
+            return false;
+        }
+        sent += (size_t)n;
+    }
+    return true;
+}
+
 static bool pump(int from, int to)
 {
     char bytes[16384];
     const ssize_t got = read(from, bytes, sizeof bytes);
-    for (ssize_t sent = 0; sent < got;) {
-        const ssize_t n = send(to, bytes + sent, (size_t)(got - sent), MSG_NOSIGNAL);
-        if (n <= 0) {
-            return false;
-        }
-        sent += n;
-    }
-    return got > 0;
+    return got > 0 && send_all(to, bytes, (size_t)got);
 }
 
-/* From the client; the other way all goes on. */
+/* How much at the end of the bytes the text may begin with. */
+static size_t begun(const char *bytes, size_t len, const char *text)
+{
+    size_t n = strlen(text) - 1 < len ? strlen(text) - 1 : len;
+    while (memcmp(bytes + len - n, text, n) != 0) {
+        n--;
+    }
+    return n;
+}
+
+/* From the client, and from the text on: a line that is being made is made. The other way all goes
+ * on. */
 static bool swallow(struct relay *relay, struct line *line)
 {
     char bytes[RELAY_TEXT_BYTES_MAX + 16384];
@@ -259,11 +276,22 @@ static bool swallow(struct relay *relay, struct line *line)
     }
     const size_t len = line->tail_len + (size_t)got;
     uint64_t found = 0;
+    size_t first = len;
     for (size_t i = 0; i + text_len <= len; i++) {
-        found += memcmp(bytes + i, relay->text, text_len) == 0;
+        if (memcmp(bytes + i, relay->text, text_len) == 0) {
+            first = found == 0 ? i : first;
+            found++;
+        }
     }
-    line->tail_len = len < text_len - 1 ? len : text_len - 1;
+    line->tail_len = begun(bytes, len, relay->text);
     memcpy(line->tail, bytes + len - line->tail_len, line->tail_len);
+    if (!line->swallowed) {
+        const size_t before = found == 0 ? len - line->tail_len : first;
+        line->swallowed = found > 0;
+        if (!send_all(line->b, bytes, before)) {
+            return false;
+        }
+    }
     latch_add(&relay->swallowed, found);
     return true;
 }

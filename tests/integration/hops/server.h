@@ -62,8 +62,8 @@ struct relay {
     struct latch cuts;
 };
 void relay_start(struct relay *relay, int target_port);
-/* From now on what the clients send goes nowhere, until relay_cut; `swallowed` counts how often
- * `text` was in it. */
+/* From the text on what a client sends goes nowhere, until relay_cut; `swallowed` counts how often
+ * it was in that. */
 void relay_swallow(struct relay *relay, const char *text);
 /* Ends every connection and refuses new ones; they are ended when it returns. */
 void relay_cut(struct relay *relay);

@@ -196,6 +196,17 @@ uint64_t process_metric(struct process *process, const char *series)
     return strtoull(at + strlen(text), NULL, 10);
 }
 
+bool process_page_until(struct process *process, const char *line, char *page, size_t size)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + WAIT_NS;
+    char text[128];
+    (void)snprintf(text, sizeof text, "\n%s\n", line);
+    do {
+        assert_int_equal(process_get(process, "/metrics", page, size), 200);
+    } while (strstr(page, text) == NULL && mlt_clock_mono_ns() < until_ns);
+    return strstr(page, text) != NULL;
+}
+
 /* ---- the Dispatcher ---- */
 
 const char *feeder_token(unsigned instrument)

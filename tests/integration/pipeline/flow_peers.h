@@ -43,6 +43,9 @@ int process_get(struct process *process, const char *path, char *out, size_t siz
 /* Of its page of metrics; series: name and labels, as they stand there. Fails the test where there
  * is none. */
 uint64_t process_metric(struct process *process, const char *series);
+/* Reads it until the line is in it: what is counted after the last event left is on no page of
+ * before. False after WAIT_NS. */
+bool process_page_until(struct process *process, const char *line, char *page, size_t size);
 
 /* ---- the Dispatcher ---- */
 

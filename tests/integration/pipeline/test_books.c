@@ -86,9 +86,11 @@ static void look_book(struct seen *s, struct followed *f, const struct mlt_book 
         return;
     }
     f->live_books++;
-    s->wrong_books += book->digest != mlt_book_digest(&book->bids, &book->asks);
-    s->wrong_books += f->following && book->last_update_id == mlt_orderbook_last(f->book) &&
-                      book->digest != mlt_orderbook_digest(f->book);
+    if (book->digest_version > 0) { /* a late one at the id of a snapshot has none */
+        s->wrong_books += book->digest != mlt_book_digest(&book->bids, &book->asks);
+        s->wrong_books += f->following && book->last_update_id == mlt_orderbook_last(f->book) &&
+                          book->digest != mlt_orderbook_digest(f->book);
+    }
     const struct mlt_levels *sides[2] = { &book->bids, &book->asks };
     f->last = book->last_update_id;
     f->price_exponent = book->bids.price_exponent;
@@ -135,6 +137,17 @@ static bool enough(void *ctx)
     for (unsigned i = 0; i < SYMBOLS; i++) {
         if (s->symbols[i].digests < s->digests_from[i] + s->wanted ||
             s->symbols[i].live_books < s->books_from[i] + s->wanted / 10) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool each_had_a_gap(void *ctx)
+{
+    const struct seen *s = ctx;
+    for (unsigned i = 0; i < SYMBOLS; i++) {
+        if (s->symbols[i].gaps == 0) {
             return false;
         }
     }
@@ -234,14 +247,8 @@ static void test_books_are_the_exchanges_own_also_after_kills(void **state)
     /* What was missed at the exchange is a gap, and mended. */
     mlt_stack_kill(&stack, "adapter");
     mlt_stack_run(&stack, "adapter");
+    assert_true(mlt_consumer_wait(&consumer, each_had_a_gap, &seen, 60));
     assert_right(20, 60);
-    uint64_t gaps = 0;
-    (void)pthread_mutex_lock(&consumer.lock);
-    for (unsigned i = 0; i < SYMBOLS; i++) {
-        gaps += seen.symbols[i].gaps;
-    }
-    (void)pthread_mutex_unlock(&consumer.lock);
-    assert_true(gaps >= SYMBOLS);
 
     /* One that ends in order says that the source is down; the next one says that it is up, and the
      * books do not wait for anything else. */

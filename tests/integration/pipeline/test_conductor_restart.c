@@ -164,7 +164,7 @@ static void on_book(struct seen *s, const struct mlt_event *e)
     if (b->state == MLT_BOOK_LIVE || b->state == MLT_BOOK_STALE) {
         s->wrong += !side_is_right(&b->bids, b->last_update_id) ||
                     !side_is_right(&b->asks, b->last_update_id) ||
-                    b->digest != mlt_book_digest(&b->bids, &b->asks);
+                    (b->digest_version != 0 && b->digest != mlt_book_digest(&b->bids, &b->asks));
     }
 }
 

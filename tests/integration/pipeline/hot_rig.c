@@ -104,6 +104,17 @@ void hot_await_warm(const struct hot_rig *rig)
     await(rig, are_warm, "both", "not warm");
 }
 
+static bool speaks_warm(void *ctx)
+{
+    const struct wanted *w = ctx;
+    return are_warm(ctx) && hot_speaks(w->rig, w->adapter) > 0;
+}
+
+void hot_await_speaks_warm(const struct hot_rig *rig, const char *adapter)
+{
+    await(rig, speaks_warm, adapter, "not warm, or does not speak");
+}
+
 static bool speaks_for_all(void *ctx)
 {
     const struct wanted *w = ctx;

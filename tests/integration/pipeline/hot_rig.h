@@ -37,6 +37,8 @@ uint64_t hot_taken(const struct hot_rig *rig, const char *adapter, bool covered)
 /* Until both together speak for every partition, each once, and what each holds is warm, as the
  * other one knows. */
 void hot_await_warm(const struct hot_rig *rig);
+/* That, and that one speaks for some: one that a busy machine kept from its beats has them back. */
+void hot_await_speaks_warm(const struct hot_rig *rig, const char *adapter);
 /* Until it speaks for every one. */
 void hot_await_speaks_for_all(const struct hot_rig *rig, const char *adapter);
 /* Until it speaks for none, holds all of them, and hears the other one. */

@@ -76,7 +76,7 @@ struct death {
 static struct death about_to_die(const char *victim)
 {
     const char *other = hot_other(victim);
-    hot_await_warm(&rig);
+    hot_await_speaks_warm(&rig, victim);
     struct death d = { .victim = victim,
                        .other = other,
                        .partitions = hot_speaks(&rig, victim),

@@ -25,6 +25,7 @@
 #define SILENT_MS "8000" /* --ws-silence-ms */
 #define SILENT_NS (8 * MLT_NS_PER_S)
 #define HANGS_NS (2 * MLT_NS_PER_S) /* before a mute line ends */
+#define FIRM_NS (2 * MLT_NS_PER_S)  /* from just warm to warm whatever an acknowledgement takes */
 #define MUTE_NS (5 * MLT_NS_PER_S)  /* beyond the margin of the cover rule */
 /* Books are LIVE by what was received since a death: it is believed after 0.8 s. */
 #define TAKEN_NS ((MLT_TEST_SANITIZED ? 15 : 8) * MLT_NS_PER_S)
@@ -76,6 +77,8 @@ struct death {
 static struct death about_to_die(const char *victim)
 {
     const char *other = hot_other(victim);
+    hot_await_speaks_warm(&rig, victim);
+    pass_time(FIRM_NS);
     hot_await_speaks_warm(&rig, victim);
     struct death d = { .victim = victim,
                        .other = other,

@@ -70,6 +70,10 @@ static void test_a_span_ends_where_64_bits_do(void **state)
     assert_int_equal(mlt_span_ns(INT64_MIN, 1), INT64_MAX);
     assert_int_equal(mlt_span_ns(INT64_MIN, INT64_MAX), INT64_MAX);
     assert_int_equal(mlt_span_ns(INT64_MAX, -2), INT64_MIN);
+    assert_int_equal(mlt_later_ns(10, -3), 7);
+    assert_int_equal(mlt_later_ns(INT64_MAX - 1, 1), INT64_MAX);
+    assert_int_equal(mlt_later_ns(INT64_MAX, 1), INT64_MAX);
+    assert_int_equal(mlt_later_ns(INT64_MIN, -1), INT64_MIN);
     assert_int_equal(mlt_span_ns(INT64_MAX, INT64_MIN), INT64_MIN);
 }
 

@@ -21,11 +21,11 @@ static inline int64_t mlt_span_ns(int64_t from, int64_t to)
     return __builtin_sub_overflow(to, from, &span) ? (to < from ? INT64_MIN : INT64_MAX) : span;
 }
 
-/* at + by, at the end of 64 bits where it would pass it. */
+/* at + by, at the ends of 64 bits where it would pass them. */
 static inline int64_t mlt_later_ns(int64_t at, int64_t by)
 {
     int64_t sum = 0;
-    return __builtin_add_overflow(at, by, &sum) ? INT64_MAX : sum;
+    return __builtin_add_overflow(at, by, &sum) ? (by < 0 ? INT64_MIN : INT64_MAX) : sum;
 }
 
 struct mlt_clock {

@@ -15,11 +15,14 @@
 
 #define SYMBOLS 4u
 #define SHOWN 20u
+#define RESETS 8u
 
 struct followed {
     char token[32];
     struct mlt_orderbook *book;
     bool following;
+    int64_t resets[RESETS]; /* ids of the newest snapshots with `reset`, in turn */
+    uint64_t reset_count;
     uint64_t digests, live_books, live, gaps, syncing;
     /* Of the last BOOK that was LIVE. */
     int64_t last;
@@ -76,8 +79,19 @@ static void look_snapshot(struct seen *s, struct followed *f, const struct mlt_e
                                                        snapshot->bids.quantity_exponent };
         s->broken += mlt_orderbook_create(&options, &f->book) != MLT_OK;
     }
+    f->resets[f->reset_count++ % RESETS] = snapshot->last_update_id;
     f->following = f->book != NULL && mlt_orderbook_seed(f->book, snapshot) == MLT_OK;
     s->broken += !f->following;
+}
+
+static bool was_reset_at(const struct followed *f, int64_t id)
+{
+    for (uint64_t i = 0; i < RESETS && i < f->reset_count; i++) {
+        if (f->resets[i] == id) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void look_book(struct seen *s, struct followed *f, const struct mlt_book *book)
@@ -86,7 +100,9 @@ static void look_book(struct seen *s, struct followed *f, const struct mlt_book 
         return;
     }
     f->live_books++;
-    if (book->digest_version > 0) { /* a late one at the id of a snapshot has none */
+    if (book->digest_version == 0) { /* a late one at the id of a snapshot, and no other */
+        s->wrong_books += !was_reset_at(f, book->last_update_id);
+    } else {
         s->wrong_books += book->digest != mlt_book_digest(&book->bids, &book->asks);
         s->wrong_books += f->following && book->last_update_id == mlt_orderbook_last(f->book) &&
                           book->digest != mlt_orderbook_digest(f->book);

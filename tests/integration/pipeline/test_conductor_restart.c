@@ -3,6 +3,7 @@
 #include "flow_peers.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -44,6 +45,7 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* monotonic clock */
     int64_t last[FLOW_INSTRUMENTS];
+    _Atomic int64_t snapshot[FLOW_INSTRUMENTS]; /* id of the newest one that was sent */
     struct seen seen[FLOW_INSTRUMENTS];
     pthread_t thread;
     bool running, stop;
@@ -72,6 +74,7 @@ static void send_snapshot(unsigned instrument)
 {
     int64_t bids[LEVELS], asks[LEVELS], quantities[LEVELS];
     const int64_t id = rig.last[instrument];
+    atomic_store(&rig.snapshot[instrument], id);
     for (unsigned i = 0; i < LEVELS; i++) {
         bids[i] = 10000 - (int64_t)i;
         asks[i] = 10001 + (int64_t)i;
@@ -149,7 +152,14 @@ static bool side_is_right(const struct mlt_levels *side, int64_t id)
     return side->count == 20;
 }
 
-static void on_book(struct seen *s, const struct mlt_event *e)
+/* A late one at the id of a snapshot has none, and no other. */
+static bool digest_is_right(const struct mlt_book *b, int64_t snapshot)
+{
+    return b->digest_version != 0 ? b->digest == mlt_book_digest(&b->bids, &b->asks)
+                                  : b->last_update_id == snapshot;
+}
+
+static void on_book(struct seen *s, const struct mlt_event *e, int64_t snapshot)
 {
     const struct mlt_book *b = &e->u.book;
     if (e->epoch != s->epoch) {
@@ -163,8 +173,7 @@ static void on_book(struct seen *s, const struct mlt_event *e)
     s->last = b->last_update_id;
     if (b->state == MLT_BOOK_LIVE || b->state == MLT_BOOK_STALE) {
         s->wrong += !side_is_right(&b->bids, b->last_update_id) ||
-                    !side_is_right(&b->asks, b->last_update_id) ||
-                    (b->digest_version != 0 && b->digest != mlt_book_digest(&b->bids, &b->asks));
+                    !side_is_right(&b->asks, b->last_update_id) || !digest_is_right(b, snapshot);
     }
 }
 
@@ -181,7 +190,7 @@ static void on_data(void *ctx, const struct mlt_bus_message *message)
     struct seen *s = &rig.seen[i];
     (void)pthread_mutex_lock(&rig.mutex);
     if (e.type == MLT_EVENT_BOOK) {
-        on_book(s, &e);
+        on_book(s, &e, atomic_load(&rig.snapshot[i]));
     } else if (e.type == MLT_EVENT_BOOK_DELTA) {
         const bool hole = s->delta_last != 0 && e.first != s->delta_last + 1;
         s->delta_holes += hole;

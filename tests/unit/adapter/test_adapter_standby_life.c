@@ -605,6 +605,14 @@ static void test_one_that_can_claim_nothing_is_not_ready(void **state)
     assert_lacks(NULL);
 }
 
+static void assert_ready_in_the_end(void)
+{
+    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
+    assert_lacks("not warm yet");
+    beside_speaker(0xf, 2 * S);
+    assert_lacks(NULL);
+}
+
 /* All begins while JetStream is away: what it could not claim then the other one has since, and it
  * claims nothing while it is cold. */
 static void test_a_cold_one_does_not_wait_for_a_claim_that_it_does_not_make(void **state)
@@ -614,10 +622,7 @@ static void test_a_cold_one_does_not_wait_for_a_claim_that_it_does_not_make(void
     world.no_claims = true;
     assert_int_equal(world.ports.take_over(world.ports.ctx, 0x1), MLT_REPLICAS_REFUSED);
     world.no_claims = false;
-    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
-    assert_lacks("not warm yet");
-    beside_speaker(0xf, 2 * S);
-    assert_lacks(NULL);
+    assert_ready_in_the_end();
 }
 
 static void test_one_without_a_place_of_its_own_is_ready_once_it_is_warm(void **state)
@@ -633,10 +638,7 @@ static void test_one_that_stays_cold_is_ready_in_the_end(void **state)
 {
     (void)state;
     world.held_since_ns[3] = INT64_MAX;
-    beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
-    assert_lacks("not warm yet");
-    beside_speaker(0xf, 2 * S);
-    assert_lacks(NULL);
+    assert_ready_in_the_end();
 }
 
 /* The time begins when the rest is there. */

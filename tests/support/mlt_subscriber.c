@@ -103,6 +103,13 @@ static void rest(struct child *c, int64_t until_ns)
     (void)pthread_mutex_unlock(&c->lock);
 }
 
+static void hurry(struct child *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    (void)pthread_cond_signal(&c->hurry);
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
 static void on_event(void *ctx, const struct mlt_bus_message *message)
 {
     struct child *c = ctx;
@@ -177,7 +184,7 @@ static void look_after(struct child *c)
     note_drops(c, &stats);
     note_outage(c);
     if (atomic_load(&c->shared->pause_ns) == 0) {
-        (void)pthread_cond_signal(&c->hurry);
+        hurry(c);
     }
     const uint32_t version = atomic_load(&c->shared->heads_version);
     if (version != atomic_load(&c->shared->reached_version) && has_all(c)) {
@@ -235,7 +242,7 @@ static int follow(int fd)
         (void)poll(NULL, 0, LOOK_MS);
         look_after(c);
     }
-    (void)pthread_cond_signal(&c->hurry);
+    hurry(c);
     mlt_bus_unsubscribe(subscription);
     look_after(c);
     mlt_bus_destroy(c->bus, 0);

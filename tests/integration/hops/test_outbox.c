@@ -469,6 +469,38 @@ static void test_what_cannot_be_published_is_refused_at_once(void **state)
     assert_whole(0, 10);
 }
 
+enum mlt_status __real_mlt_bus_publish_on(struct mlt_bus *bus, unsigned generation,
+                                          const char *subject, struct mlt_slice payload,
+                                          const char *traceparent);
+enum mlt_status __wrap_mlt_bus_publish_on(struct mlt_bus *bus, unsigned generation,
+                                          const char *subject, struct mlt_slice payload,
+                                          const char *traceparent);
+
+static atomic_int fails; /* how often what is handed to the connection finds no memory */
+
+enum mlt_status __wrap_mlt_bus_publish_on(struct mlt_bus *bus, unsigned generation,
+                                          const char *subject, struct mlt_slice payload,
+                                          const char *traceparent)
+{
+    return atomic_load(&fails) > 0 && atomic_fetch_sub(&fails, 1) > 0
+               ? MLT_E_NOMEM
+               : __real_mlt_bus_publish_on(bus, generation, subject, payload, traceparent);
+}
+
+/* Once as it is taken, and again as its turn comes. */
+static void test_what_there_is_no_memory_for_leaves_later_in_its_place(void **state)
+{
+    (void)state;
+    open_outbox(0);
+    put_all(0, 1, 3);
+    assert_whole(0, 3);
+    atomic_store(&fails, 2);
+    put_all(0, 4, 10);
+    assert_whole(0, 10);
+    assert_true(atomic_load(&fails) <= 0);
+    assert_int_equal(stats_of().refused, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -484,6 +516,7 @@ int main(void)
         TEST(test_an_acknowledgement_that_never_arrived_is_said_again),
         TEST(test_what_is_dropped_never_leaves),
         TEST(test_what_cannot_be_published_is_refused_at_once),
+        TEST(test_what_there_is_no_memory_for_leaves_later_in_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

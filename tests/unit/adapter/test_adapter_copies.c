@@ -712,8 +712,6 @@ static void test_whatever_ends_topics_have_two_lines_again(void **state)
     assert_true(x.lines.counters.cuts_covered > 20);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_two, tear_down)
-
 /* No copy of it brings anything: it is asked for once more, by both. */
 static void test_a_silent_topic_is_subscribed_once_more_on_both_lines(void **state)
 {
@@ -732,10 +730,11 @@ static void test_a_silent_topic_is_subscribed_once_more_on_both_lines(void **sta
     assert_int_equal(in_state(MLT_TOPIC_SILENT), 1);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_two, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_silent_topic_is_subscribed_once_more_on_both_lines),
         TEST(test_each_topic_has_two_lines),
         TEST(test_one_copy_is_one_line),
         TEST(test_second_copies_take_no_line_of_first_ones),
@@ -762,6 +761,7 @@ int main(void)
         TEST(test_a_line_that_waits_for_attempts_has_them_after_five_minutes),
         TEST(test_what_was_brought_is_by_both_lines),
         TEST(test_whatever_ends_topics_have_two_lines_again),
+        TEST(test_a_silent_topic_is_subscribed_once_more_on_both_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,7 +216,6 @@ static void test_a_beat_counts_as_of_our_own_before_it(void **state)
     world.now_ns += 5 * S;
     hear_speaker(0x1); /* it waited in a socket */
     world.in_touch = true;
-    world.home = 0x3;
     pass(200 * MS);
     take(0x1);
     run_posted();
@@ -658,7 +657,6 @@ static void test_one_that_has_no_listing_or_hears_nobody_is_never_ready(void **s
     world.in_touch = false;
     beside_speaker(0xf, 5 * S);
     world.in_touch = true;
-    world.home = 0x3;
     beside_speaker(0xf, MLT_STANDBY_PREPARE_NS - S);
     assert_lacks("not warm yet");
     beside_speaker(0xf, 2 * S);

@@ -1,35 +1,16 @@
 #include "mlt_real_collector.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define READY "Everything is ready"
+#include "mlt_port.h"
 
-/* The collector cannot say which free port it took, so it is told one. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET };
-    socklen_t len = sizeof address;
-    uint16_t port = 0;
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
-        getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
-        port = ntohs(address.sin_port);
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return port;
-}
+#define READY "Everything is ready"
 
 static bool write_config(struct mlt_real_collector *collector, uint16_t behind)
 {
@@ -109,7 +90,7 @@ bool mlt_real_collector_start(struct mlt_real_collector *collector, const char *
 {
     int pipe_fds[2];
     memset(collector, 0, sizeof *collector);
-    collector->port = free_port();
+    collector->port = mlt_free_port(); /* it cannot say which it took, so it is told one */
     if (collector->port == 0 || !write_config(collector, behind) || pipe(pipe_fds) != 0) {
         (void)snprintf(collector->last_words, sizeof collector->last_words,
                        "no port, file or pipe");

@@ -1,32 +1,18 @@
 #include "nats_fixture.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mlt_port.h"
 #include "mlt_test.h"
 
 #define READY_MS 10000
-
-int free_port(void)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    (void)close(fd);
-    return ntohs(address.sin_port);
-}
 
 void nats_server_wait_said(struct nats_server *server, const char *words)
 {
@@ -90,7 +76,8 @@ void nats_server_reload(struct nats_server *server, const char *extra)
 
 void nats_server_init(struct nats_server *server, const char *extra)
 {
-    *server = (struct nats_server){ .port = free_port(), .log_fd = -1 };
+    *server = (struct nats_server){ .port = mlt_free_port(), .log_fd = -1 };
+    assert_true(server->port > 0);
     (void)snprintf(server->url, sizeof server->url, "nats://127.0.0.1:%d", server->port);
     (void)snprintf(server->dir, sizeof server->dir, "/tmp/meltica-nats-XXXXXX");
     assert_non_null(mkdtemp(server->dir));

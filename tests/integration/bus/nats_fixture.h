@@ -28,6 +28,4 @@ extern struct nats_server nats_group;
 int nats_group_start(void **state);
 int nats_group_end(void **state);
 
-int free_port(void);
-
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "meltica/base/clock.h"
+#include "mlt_port.h"
 
 #define WAIT_NS (10 * MLT_NS_PER_S)
 #define RELAY_LINES_MAX 8
@@ -107,8 +108,8 @@ void server_start(struct server *s, bool jetstream, const char *config)
     *s = (struct server){ .jetstream = jetstream, .log_fd = -1 };
     (void)snprintf(s->dir, sizeof s->dir, "/tmp/meltica-test-XXXXXX");
     assert_non_null(mkdtemp(s->dir));
-    const int fd = listen_any(&s->port);
-    (void)close(fd);
+    s->port = mlt_free_port();
+    assert_true(s->port > 0);
     (void)snprintf(s->url, sizeof s->url, "nats://127.0.0.1:%d", s->port);
     char path[96];
     (void)snprintf(path, sizeof path, "%s/nats.conf", s->dir);

@@ -18,6 +18,7 @@
 
 #include "meltica/base/clock.h"
 #include "meltica/bus/bus.h"
+#include "mlt_port.h"
 #include "nats_fixture.h"
 
 #define DEADLINE_MS 15000
@@ -711,7 +712,7 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setenv("TSAN_OPTIONS", "atexit_sleep_ms=0",
                  0); /* else each child takes a second to end */
-    (void)snprintf(nowhere, sizeof nowhere, "nats://127.0.0.1:%d", free_port());
+    (void)snprintf(nowhere, sizeof nowhere, "nats://127.0.0.1:%d", mlt_free_port());
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lives_without_nats_and_says_what_is_missing),
         cmocka_unit_test(test_options_reach_the_service),

@@ -472,6 +472,7 @@ void mlt_control_destroy(struct mlt_control *control)
     }
     mlt_control_stop(control);
     mlt_confirm_fini(&control->confirm);
+    mlt_stream_reader_destroy(control->reader);
     mlt_store_destroy(control->store);
     mlt_buf_fini(&control->bytes);
     (void)pthread_cond_destroy(&control->wake);
@@ -500,7 +501,11 @@ enum mlt_status mlt_control_create(struct mlt_bus *bus, uint32_t partitions,
     (void)pthread_cond_init(&c->wake, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     (void)pthread_mutex_init(&c->lock, NULL);
-    const enum mlt_status status = mlt_store_create(bus, provision_replicas, &c->store, err);
+    enum mlt_status status = mlt_store_create(bus, provision_replicas, &c->store, err);
+    if (status == MLT_OK) {
+        status = mlt_stream_reader_create(c->store, MLT_STREAM_CONTROL, "meltica.int.control.>",
+                                          &c->reader, err);
+    }
     if (status != MLT_OK) {
         mlt_control_destroy(c);
         return status;

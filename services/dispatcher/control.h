@@ -52,8 +52,8 @@ enum mlt_status mlt_control_create(struct mlt_bus *control, uint32_t partitions,
                                    struct mlt_error *err) MLT_MUST_CHECK;
 enum mlt_status mlt_control_start(struct mlt_control *control,
                                   struct mlt_error *err) MLT_MUST_CHECK;
-/* No port is called any more when it returns; waits for a request in hand (a second at most). NULL
- * is fine, and so is doing it twice. */
+/* No port is called any more when it returns; waits for a request in hand (four seconds at most).
+ * NULL is fine, and so is doing it twice. */
 void mlt_control_stop(struct mlt_control *control);
 void mlt_control_destroy(struct mlt_control *control); /* NULL is fine */
 

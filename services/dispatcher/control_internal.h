@@ -8,6 +8,7 @@
 #include "control.h"
 
 #include "meltica/bus/store.h"
+#include "meltica/bus/stream_reader.h"
 #include "meltica/trace/context.h"
 
 #define MLT_CONTROL_WAITERS_MAX 1024u
@@ -29,6 +30,7 @@ struct mlt_control_waiter {
 struct mlt_control {
     struct mlt_bus *bus;
     struct mlt_store *store;
+    struct mlt_stream_reader *reader; /* of the log; of the thread */
     struct mlt_bus_subscription *requests;
     struct mlt_control_ports ports;
     uint64_t boot;

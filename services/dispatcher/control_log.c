@@ -10,7 +10,6 @@
 #include "meltica/base/unconst.h"
 #include "meltica/bus/stored.h"
 
-#define STREAM MLT_STREAM_CONTROL
 #define MAY_RETRY_NS (50 * MLT_NS_PER_MS)
 /* More than two readings of the clocks are apart when nobody sets them. */
 #define CLOCK_STEP_NS MLT_NS_PER_S
@@ -122,8 +121,7 @@ enum mlt_status mlt_control_read_log(struct mlt_control *c, bool look)
     while (status == MLT_OK && !stop) {
         uint64_t sequence = 0;
         mlt_buf_clear(&c->bytes);
-        status = mlt_stream_next_current(c->store, STREAM, "meltica.int.control.>", c->cursor + 1,
-                                         &c->bytes, &sequence, &err);
+        status = mlt_stream_reader_next(c->reader, c->cursor + 1, &c->bytes, &sequence, &err);
         if (status == MLT_OK) {
             take_record(c, sequence);
         }

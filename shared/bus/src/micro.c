@@ -309,8 +309,7 @@ static bool version_valid(const char *version)
                strlen(version);
 }
 
-/* As mlt_bus_subject_valid, with whole-token wildcards. */
-static bool pattern_valid(const char *subject)
+bool mlt_bus_pattern_valid(const char *subject)
 {
     char plain[MLT_BUS_SUBJECT_BYTES_MAX + 1];
     if (subject == NULL || strlen(subject) >= sizeof plain) {
@@ -342,7 +341,7 @@ static void make_id(char id[ID_BYTES + 1])
 static enum mlt_status copy_endpoint(struct mlt_micro *m, const struct mlt_micro_endpoint *from,
                                      struct mlt_error *err)
 {
-    if (!mlt_store_name_valid(from->name) || !pattern_valid(from->subject) ||
+    if (!mlt_store_name_valid(from->name) || !mlt_bus_pattern_valid(from->subject) ||
         from->handler == NULL) {
         return mlt_error_set(err, MLT_E_INVALID, "micro service: endpoint %s on %s is not valid",
                              from->name != NULL ? from->name : "(no name)",

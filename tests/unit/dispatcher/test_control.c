@@ -13,6 +13,7 @@
 #include "control.h"
 #include "meltica/base/clock.h"
 #include "meltica/bus/stored.h"
+#include "meltica/bus/stream_reader.h"
 
 #define TABLE                                                                                      \
     "{\"version\":1,\"routes\":[{\"type\":\"TRADE\",\"ws\":\"{symbol}@trade\"}],"                  \
@@ -67,10 +68,9 @@ enum mlt_status __wrap_mlt_stream_append(struct mlt_store *store, const char *su
                                          const char *message_id, const uint64_t *expected,
                                          struct mlt_slice payload, uint64_t *sequence,
                                          bool *duplicate, struct mlt_error *err);
-enum mlt_status __wrap_mlt_stream_next_current(struct mlt_store *store, const char *stream,
-                                               const char *subject, uint64_t from,
-                                               struct mlt_buf *payload, uint64_t *sequence,
-                                               struct mlt_error *err);
+enum mlt_status __wrap_mlt_stream_reader_next(struct mlt_stream_reader *reader, uint64_t from,
+                                              struct mlt_buf *payload, uint64_t *sequence,
+                                              struct mlt_error *err);
 enum mlt_status __wrap_mlt_kv_get(struct mlt_store *store, const char *bucket, const char *key,
                                   struct mlt_buf *value, uint64_t *revision, struct mlt_error *err);
 enum mlt_status __wrap_mlt_kv_update(struct mlt_store *store, const char *bucket, const char *key,
@@ -139,14 +139,11 @@ enum mlt_status __wrap_mlt_stream_append(struct mlt_store *store, const char *su
     return MLT_OK;
 }
 
-enum mlt_status __wrap_mlt_stream_next_current(struct mlt_store *store, const char *stream,
-                                               const char *subject, uint64_t from,
-                                               struct mlt_buf *payload, uint64_t *sequence,
-                                               struct mlt_error *err)
+enum mlt_status __wrap_mlt_stream_reader_next(struct mlt_stream_reader *reader, uint64_t from,
+                                              struct mlt_buf *payload, uint64_t *sequence,
+                                              struct mlt_error *err)
 {
-    (void)store;
-    (void)subject;
-    assert_string_equal(stream, MLT_STREAM_CONTROL);
+    assert_non_null(reader);
     char desk[] = "desk", token[] = "A-B", *instruments[] = { token };
     lock();
     const bool there = from <= world.count;

@@ -32,7 +32,7 @@ static struct {
         uint64_t sequence;
         bool active;
     } kept[4]; /* records of the subscription that the log has */
-    unsigned kept_count, reads;
+    unsigned kept_count;
 } world;
 
 int64_t __wrap_mlt_clock_wall_ns(void);
@@ -129,7 +129,6 @@ enum mlt_status __wrap_mlt_stream_next_current(struct mlt_store *store, const ch
     (void)store;
     assert_string_equal(stream, MLT_STREAM_CONTROL);
     assert_string_equal(subject, "meltica.int.control.local.s1");
-    world.reads++;
     for (unsigned i = 0; i < world.kept_count; i++) {
         if (world.kept[i].sequence >= from) {
             Meltica__V1__ControlRecord record;
@@ -332,6 +331,21 @@ static void test_the_id_of_another_subscription_is_not_written(void **state)
     assert_int_equal(world.append_count, 1);
 }
 
+static void test_the_id_of_another_subscription_is_not_taken_by_an_update(void **state)
+{
+    (void)state;
+    char elsewhere[] = "elsewhere";
+    Meltica__V1__TableSubscription other = live, *all[] = { &live, &other };
+    assert_int_equal(run(MLT_VERB_UPDATE, UPDATE), MLT_OK);
+    other.id = world.logged[0]->subscription; /* of the new demand */
+    other.principal = other.consumer = elsewhere;
+    world.table.subscriptions = all;
+    world.table.n_subscriptions = 2;
+    assert_int_equal(run(MLT_VERB_UPDATE, UPDATE), MLT_E_PROTOCOL);
+    expect_refusal(409, other.id, "nothing changed");
+    assert_int_equal(world.append_count, 2);
+}
+
 /* ---- time ---- */
 
 /* Of the two seconds in which an answer is promised, what is over is over. */
@@ -477,6 +491,7 @@ int main(void)
         TEST(test_an_update_keeps_what_is_left_of_the_lease),
         TEST(test_an_update_to_a_private_channel_needs_a_place),
         TEST(test_the_id_of_another_subscription_is_not_written),
+        TEST(test_the_id_of_another_subscription_is_not_taken_by_an_update),
         TEST(test_what_a_command_waited_is_part_of_its_time),
         TEST(test_an_update_whose_old_one_stays_says_that_both_are_in_force),
         TEST(test_a_refused_one_that_cannot_be_taken_back_is_told_to_stand),

@@ -155,6 +155,7 @@ static void test_source_killed(void **state)
     struct mlt_bus *far_bus = test_connect(server.url, "far");
     struct mlt_hop_receiver_stats got;
     struct mlt_hop_receiver *receiver = far_receiver(&far, far_bus, "b", "a", "t.kill.in");
+    assert_true(mlt_bus_rtt_ns(far_bus) > 0); /* it listens */
     struct peer source = peer_start("source", 0);
     assert_true(far_await(&far, PARTITIONS, 5000));
     (void)pthread_mutex_lock(&far.lock);

@@ -439,7 +439,7 @@ static void test_destroy_sends_the_rest(void **state)
     for (uint64_t i = 0; i < 500; i++) {
         test_put(sender, 2, i);
     }
-    mlt_hop_sender_destroy(sender, MLT_NS_PER_S);
+    mlt_hop_sender_destroy(sender, WAIT_NS);
     assert_true(far_await_elements(&far, 500));
     assert_exactly_once(500);
     mlt_hop_receiver_destroy(receiver);

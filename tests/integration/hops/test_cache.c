@@ -205,9 +205,14 @@ static enum mlt_commit_outcome commit_settled(struct owner *o, const char *token
 
 static enum mlt_status read_value(struct owner *o, const char *key, struct mlt_buf *value)
 {
+    const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
     uint64_t revision = 0;
-    mlt_buf_clear(value);
-    return mlt_kv_get(o->store, MLT_SNAPSHOTS_BUCKET, key, value, &revision, NULL);
+    enum mlt_status status;
+    do { /* a server on a busy machine may not answer in time */
+        mlt_buf_clear(value);
+        status = mlt_kv_get(o->store, MLT_SNAPSHOTS_BUCKET, key, value, &revision, NULL);
+    } while (status == MLT_E_UNAVAILABLE && mlt_clock_mono_ns() < deadline);
+    return status;
 }
 
 /* What the record of an instrument says; epoch 0: there is none. */

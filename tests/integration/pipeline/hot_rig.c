@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "meltica/base/clock.h"
+
 #define WAIT_S 40
+#define FIRM_NS (2 * MLT_NS_PER_S) /* from just warm to warm whatever an acknowledgement takes */
 
 const char hot_table[] =
     "{\"version\":1,\"routes\":["
@@ -113,6 +116,25 @@ static bool speaks_warm(void *ctx)
 void hot_await_speaks_warm(const struct hot_rig *rig, const char *adapter)
 {
     await(rig, speaks_warm, adapter, "not warm, or does not speak");
+}
+
+static bool has_passed(void *ctx)
+{
+    return mlt_clock_mono_ns() >= *(const int64_t *)ctx;
+}
+
+void hot_pass_time(const struct hot_rig *rig, int64_t ns)
+{
+    int64_t until_ns = mlt_clock_mono_ns() + ns;
+    assert_true(
+        mlt_consumer_wait(rig->consumer, has_passed, &until_ns, 2 + (int)(ns / MLT_NS_PER_S)));
+}
+
+void hot_await_firm(const struct hot_rig *rig, const char *adapter)
+{
+    hot_await_speaks_warm(rig, adapter);
+    hot_pass_time(rig, FIRM_NS);
+    hot_await_speaks_warm(rig, adapter);
 }
 
 static bool speaks_for_all(void *ctx)

@@ -39,6 +39,10 @@ uint64_t hot_taken(const struct hot_rig *rig, const char *adapter, bool covered)
 void hot_await_warm(const struct hot_rig *rig);
 /* That, and that one speaks for some: one that a busy machine kept from its beats has them back. */
 void hot_await_speaks_warm(const struct hot_rig *rig, const char *adapter);
+/* That, for long enough that it is not only just so: it can die now, whatever an acknowledgement
+ * takes. */
+void hot_await_firm(const struct hot_rig *rig, const char *adapter);
+void hot_pass_time(const struct hot_rig *rig, int64_t ns);
 /* Until it speaks for every one. */
 void hot_await_speaks_for_all(const struct hot_rig *rig, const char *adapter);
 /* Until it speaks for none, holds all of them, and hears the other one. */

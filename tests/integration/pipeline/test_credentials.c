@@ -22,6 +22,7 @@
 #include "nats_fixture.h"
 #include "secrets.h"
 
+#define AGAIN_MAX 10u
 #define SERVICES 5u
 
 static const char *const services[SERVICES] = { "adapter", "dispatcher", "conductor", "data-bus",
@@ -216,9 +217,13 @@ static void test_all_five_work_with_their_own_keys_over_tls(void **state)
     assert_true(mlt_consumer_wait(&consumer, has_trades, NULL, 30));
     assert_true(mlt_consumer_wait(&consumer, all_ready, NULL, 20));
     mlt_buf_init(&answer, 1u << 20);
-    assert_int_equal(mlt_bus_request(consumer.bus, "meltica.control.as.desk.subscribe",
-                                     mlt_slice_of_string(body), 5 * MLT_NS_PER_S, &answer, &err),
-                     MLT_OK);
+    for (unsigned i = 0; i < AGAIN_MAX && !secrets_holds(&answer, "\"CONFIRMED\""); i++) {
+        mlt_buf_clear(&answer); /* on a busy machine it may be stalled, or PENDING */
+        const enum mlt_status status =
+            mlt_bus_request(consumer.bus, "meltica.control.as.desk.subscribe",
+                            mlt_slice_of_string(body), 5 * MLT_NS_PER_S, &answer, &err);
+        assert_true(status == MLT_OK || status == MLT_E_PROTOCOL); /* what was answered */
+    }
     if (!secrets_holds(&answer, "\"CONFIRMED\"")) {
         fail_msg("%.*s", (int)answer.len, (const char *)answer.data);
     }

@@ -13,6 +13,8 @@
 #include "mlt_consumer.h"
 #include "steer_rig.h"
 
+#define DATA_MARK "meltica.data.mark"
+#define LANE_MARK "meltica.lane.mark"
 #define EVENTS_MAX 20000u
 #define SYMBOL "SYM0001-USDT"
 
@@ -38,6 +40,7 @@ static struct {
 } live, seen; /* live: under shared.lock; seen: a copy of it, of the test */
 static char trade_lane[160], buy_lane[160], quote_lane[160];
 static uint64_t lane_lost, lane_others; /* STATUS LOST; what no lane carries */
+static uint64_t marks;                  /* of the test's own, on the subscription of the lanes */
 static bool opening; /* a lane whose name its answer tells: its first events may overtake that */
 
 static void add(struct list *list, const struct mlt_event *e)
@@ -78,7 +81,9 @@ static void on_lane(void *ctx, const struct mlt_bus_message *message)
     struct mlt_event e;
     mlt_arena_init(&arena, 4096, 1u << 20);
     (void)pthread_mutex_lock(&shared.lock);
-    if (mlt_event_decode(message->payload, &arena, &e) == MLT_OK) {
+    if (strcmp(message->subject, LANE_MARK) == 0) {
+        marks++;
+    } else if (mlt_event_decode(message->payload, &arena, &e) == MLT_OK) {
         if (e.type == MLT_EVENT_TRADE && strcmp(message->subject, trade_lane) == 0) {
             add(&live.lane_trades, &e);
         } else if (e.type == MLT_EVENT_TRADE && strcmp(message->subject, buy_lane) == 0) {
@@ -123,6 +128,24 @@ static void see(void)
     copy(&live.quotes, &seen.quotes);
     copy(&live.lane_quotes, &seen.lane_quotes);
     (void)pthread_mutex_unlock(&shared.lock);
+}
+
+static bool has_grown(void *ctx)
+{
+    const uint64_t *const *pair = ctx;
+    return *pair[0] > *pair[1];
+}
+
+/* Until all that the server had for a subscription has been taken: what is published to it now
+ * comes behind that, and its count grows. */
+static void take_all(struct mlt_bus *bus, const char *subject, const uint64_t *count)
+{
+    (void)pthread_mutex_lock(&shared.lock);
+    const uint64_t before = *count;
+    (void)pthread_mutex_unlock(&shared.lock);
+    const uint64_t *pair[] = { count, &before };
+    assert_int_equal(mlt_bus_publish(bus, subject, mlt_slice_of_string("no event")), MLT_OK);
+    assert_true(mlt_consumer_wait(&shared, has_grown, pair, 30));
 }
 
 static void await_more(const struct list *list, size_t more)
@@ -262,7 +285,8 @@ static void test_a_lane_is_the_shared_channel_under_its_filter(void **state)
     assert_string_equal(again, id);
     cJSON_Delete(said.json);
     await_more(&live.lane_trades, 60);
-    await_more(&live.trades, 60); /* so that all that the lane had is there */
+    take_all(rig.client, LANE_MARK, &marks);
+    take_all(shared.bus, DATA_MARK, &shared.foreign); /* so that all that the lane had is there */
     see();
     const size_t both = seen.lane_trades.count - 30;
     assert_is_the_shared_one_filtered(0, both, limit);
@@ -271,7 +295,7 @@ static void test_a_lane_is_the_shared_channel_under_its_filter(void **state)
     /* The shared one leaves first: the lane goes on, and nothing is on the shared channel. */
     rig_confirm(&rig, "unsubscribe",
                 "{\"consumer\":\"all\",\"type\":\"TRADE\",\"instruments\":[\"" SYMBOL "\"]}", NULL);
-    assert_true(mlt_bus_rtt_ns(shared.bus) >= 0);
+    take_all(shared.bus, DATA_MARK, &shared.foreign);
     see();
     const size_t at_the_end = seen.trades.count;
     await_more(&live.lane_trades, 60);
@@ -288,7 +312,7 @@ static void test_a_lane_is_the_shared_channel_under_its_filter(void **state)
                 "{\"consumer\":\"all\",\"type\":\"TRADE\",\"instruments\":[\"" SYMBOL "\"]}", NULL);
     await_more(&live.trades, 30);
     end_lane("large", id);
-    assert_true(mlt_bus_rtt_ns(rig.client) >= 0);
+    take_all(rig.client, LANE_MARK, &marks);
     see();
     const size_t lane_end = seen.lane_trades.count, shared_then = seen.trades.count;
     await_more(&live.trades, 60);

@@ -232,7 +232,7 @@ static void test_a_speaker_with_a_mute_line_killed_nobody_sees_it(void **state)
     const struct lines_wanted of_victim = { .adapter = "adapter", .up = 2 };
     await_lines("the victim", &of_victim);
     hot_await_home(&w->rig);
-    hot_await_warm(&w->rig);
+    hot_await_firm(&w->rig, "adapter");
     const uint64_t partitions = hot_speaks(&w->rig, "adapter");
     const uint64_t covered = hot_taken(&w->rig, "adapter-2", true);
     const uint64_t open = hot_taken(&w->rig, "adapter-2", false);

@@ -18,10 +18,22 @@
 /* ---- what it says ---- */
 
 /* The command's JSON; fails unless it ended with that status. The caller's. */
+/* Again where a busy machine kept one from answering in time. */
+static int look(struct command *c, const char *const *arguments, int status)
+{
+    const int64_t until_ns = mlt_clock_mono_ns() + 20 * MLT_NS_PER_S;
+    int ended = command_run(c, arguments, NULL);
+    while (ended != status && mlt_clock_mono_ns() < until_ns) {
+        command_free(c);
+        ended = command_run(c, arguments, NULL);
+    }
+    return ended;
+}
+
 static cJSON *examine(const char *const *arguments, int status)
 {
     struct command c;
-    const int ended = command_run(&c, arguments, NULL);
+    const int ended = look(&c, arguments, status);
     if (ended != status) {
         fail_msg("exit %d: %s%s", ended, command_out(&c), command_err(&c));
     }
@@ -113,7 +125,7 @@ static void test_it_is_readable_for_people(void **state)
 {
     (void)state;
     struct command c;
-    assert_int_equal(command_run(&c, ARGS("doctor", "--nats-url", rig.stack.nats_url), NULL), 0);
+    assert_int_equal(look(&c, ARGS("doctor", "--nats-url", rig.stack.nats_url), 0), 0);
     assert_non_null(strstr(command_out(&c), "ok       nats "));
     assert_non_null(strstr(command_out(&c), "unknown  exchange "));
     assert_non_null(strstr(command_out(&c), "-> name its REST host with --rest-url"));

@@ -103,8 +103,8 @@ static void test_each_end_is_told_once_with_code_and_reason(void **state)
         struct mlt_ws_options options = line_options(&told, url("/ws"));
         options.connect_timeout_ns = how == GARBAGE ? 300 * MS : options.connect_timeout_ns;
         line_through(&told, &options);
-        assert_int_equal(atomic_load(&peer.accepted), 1);
         STOP();
+        assert_int_equal(atomic_load(&peer.accepted), 1);
         assert_int_equal(told.end, cases[i].end);
         assert_int_equal(told.code, cases[i].code);
         assert_int_equal(told.opens, cases[i].opens);
@@ -201,7 +201,7 @@ static void test_silence_ends_the_line_and_pings_and_single_bytes_are_no_silence
         struct told told = { 0 };
         START(live_then_fall_silent, &cases[i]);
         struct mlt_ws_options options = line_options(&told, url("/ws"));
-        options.silence_ns = 300 * MS;
+        options.silence_ns = 1000 * MS;
         const int64_t before = mlt_clock_mono_ns();
         line_through(&told, &options);
         const int64_t took = mlt_clock_mono_ns() - before;
@@ -209,7 +209,7 @@ static void test_silence_ends_the_line_and_pings_and_single_bytes_are_no_silence
         assert_int_equal(told.end, MLT_WS_SILENT);
         assert_int_equal(told.stats.pongs, cases[i].pings ? cases[i].count : 0);
         assert_int_equal(told.frames, 0);
-        assert_true(took >= (int64_t)cases[i].count * 60 * MS + 290 * MS);
+        assert_true(took >= (int64_t)cases[i].count * 60 * MS + 990 * MS);
         assert_true(took < (int64_t)cases[i].count * 60 * MS + 5000 * MS);
     }
 }
@@ -428,7 +428,7 @@ static void test_a_server_that_ignores_the_close_is_left_after_a_second(void **s
     line_through(&told, &options);
     STOP();
     assert_int_equal(told.end, MLT_WS_BY_US);
-    assert_true(mlt_clock_mono_ns() - before < 3000 * MS);
+    assert_true(mlt_clock_mono_ns() - before < 8000 * MS);
 }
 
 static void test_closing_before_it_is_up_ends_once(void **state)

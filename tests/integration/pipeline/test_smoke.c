@@ -14,6 +14,7 @@
 #include "mlt_consumer.h"
 #include "mlt_stack.h"
 
+#define AGAIN_MAX 10u
 #define DEPTH 4321u /* more levels than there are */
 #define ASKED 3u    /* the schedule asks once in a minute */
 
@@ -107,15 +108,21 @@ static void ask_for_a_deeper_snapshot(const char *nats_url, char *instrument)
     const size_t len = meltica__v1__resync_request__pack(&request, bytes);
     struct mlt_buf answer;
     mlt_buf_init(&answer, 4096);
-    assert_int_equal(mlt_bus_request(bus, "meltica.int.resync", mlt_slice_of(bytes, len),
-                                     2 * MLT_NS_PER_S, &answer, &err),
-                     MLT_OK);
-    Meltica__V1__ResyncReply *reply =
-        meltica__v1__resync_reply__unpack(NULL, answer.len, answer.data);
-    assert_non_null(reply);
-    assert_string_equal(reply->reason, "");
-    assert_true(reply->accepted);
-    meltica__v1__resync_reply__free_unpacked(reply, NULL);
+    bool accepted = false;
+    for (unsigned again = 0; again < AGAIN_MAX && !accepted; again++) {
+        mlt_buf_clear(&answer);
+        assert_int_equal(mlt_bus_request(bus, "meltica.int.resync", mlt_slice_of(bytes, len),
+                                         5 * MLT_NS_PER_S, &answer, &err),
+                         MLT_OK);
+        Meltica__V1__ResyncReply *reply =
+            meltica__v1__resync_reply__unpack(NULL, answer.len, answer.data);
+        assert_non_null(reply);
+        accepted = reply->accepted;
+        /* A busy machine may keep an Adapter from answering within a second. */
+        assert_string_equal(reply->reason, accepted ? "" : "adapter_silent");
+        meltica__v1__resync_reply__free_unpacked(reply, NULL);
+    }
+    assert_true(accepted);
     mlt_buf_fini(&answer);
     mlt_bus_destroy(bus, 0);
 }

@@ -556,7 +556,7 @@ static void test_without_jetstream_commands_are_refused_and_data_flows(void **st
 }
 
 /* The CLI's exit status; what it printed in out. */
-static int run_cli(const char *arguments, char *out, size_t size)
+static int run_once(const char *arguments, char *out, size_t size)
 {
     char line[512];
     const char *build = getenv("MELTICA_BINARY_DIR");
@@ -567,6 +567,16 @@ static int run_cli(const char *arguments, char *out, size_t size)
     const size_t len = fread(out, 1, size - 1, from);
     out[len] = '\0';
     return pclose(from);
+}
+
+/* Again where a busy machine kept the Dispatcher from answering in time: nothing changed. */
+static int run_cli(const char *arguments, char *out, size_t size)
+{
+    int ended = run_once(arguments, out, size);
+    for (unsigned i = 0; i < AGAIN_MAX && mlt_stack_is_stalled(mlt_slice_of_string(out)); i++) {
+        ended = run_once(arguments, out, size);
+    }
+    return ended;
 }
 
 static void test_the_cli_says_what_was_asked_for(void **state)

@@ -28,9 +28,16 @@
 
 static struct rig rig;
 
+/* Again where a busy machine kept the Dispatcher from answering in time: nothing changed. */
 static void run(struct command *c, const char *const *arguments, int status)
 {
-    const int ended = command_run(c, arguments, NULL);
+    int ended = command_run(c, arguments, NULL);
+    for (unsigned again = 0;
+         again < RIG_AGAIN_MAX && mlt_stack_is_stalled(mlt_slice_of_string(command_err(c)));
+         again++) {
+        command_free(c);
+        ended = command_run(c, arguments, NULL);
+    }
     if (ended != status) {
         fail_msg("%s: exit %d: %s%s", arguments[0], ended, command_out(c), command_err(c));
     }

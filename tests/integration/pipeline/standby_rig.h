@@ -10,9 +10,18 @@
 #include "flow_peers.h"
 
 #include "meltica/base/clock.h"
+#include "meltica/bus/owners.h"
 
 #define CONDUCTORS 3u
 #define DATA_BUSES 3u
+#define BEATERS (CONDUCTORS + DATA_BUSES)
+
+/* One that says what it owns. */
+struct beater {
+    uint64_t boot;    /* 0: nothing was heard yet */
+    int64_t heard_ns; /* monotonic; 0: what comes next is the first */
+    bool held;        /* the test itself keeps it from speaking, or from being heard */
+};
 
 struct followed {
     uint64_t epochs[MLT_EVENT_TYPE_COUNT], sequences[MLT_EVENT_TYPE_COUNT];
@@ -27,7 +36,8 @@ struct standby_rig {
     struct feeder feeder;
     struct process conductors[CONDUCTORS], data_buses[DATA_BUSES];
     struct mlt_bus *bus;
-    struct mlt_bus_subscription *sub;
+    struct mlt_bus_subscription *sub, *beats;
+    struct beater beaters[BEATERS]; /* Conductors first */
     struct mlt_arena arena;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* monotonic clock */
@@ -53,6 +63,15 @@ void run_data_bus(unsigned replica, const char *replicas);
 /* One of two, that never hears a beat, its own neither, and is heard. */
 void run_deaf_data_bus(unsigned replica);
 void pause_feeding(void);
+
+/* The test stops one of them (number as of struct standby_rig.beaters; BEATERS: all, as NATS ends)
+ * from here on, and lets it go on. */
+void rig_hold(unsigned beater);
+void rig_let_go(unsigned beater);
+/* Runs a group of tests, and once more where one failed and one that nobody held said nothing for
+ * as long as an owner may be silent: the machine kept it from running, the others were right to
+ * take what it had, and the tests say exactly who has what. */
+int standby_run(int (*group)(void));
 
 /* Where the books of each instrument are. */
 struct place {

@@ -77,10 +77,12 @@ static void test_an_owner_that_slept_stands_by_and_has_its_own_back(void **state
     rig_start(true, 2, 1);
     struct place then = place();
     int64_t at = mlt_clock_mono_ns();
+    rig_hold(1);
     assert_int_equal(kill(rig.conductors[1].pid, SIGSTOP), 0);
     assert_in_time("stopped", await_live(&then, OF_1, at));
     assert_owned(0, FLOW_PARTITIONS);
     then = place();
+    rig_let_go(1);
     assert_int_equal(kill(rig.conductors[1].pid, SIGCONT), 0);
     size_t from = 0;
     process_wait_log(&rig.conductors[1], "\"event\":\"standby\"", &from);
@@ -105,11 +107,13 @@ static void test_an_owner_that_slept_is_not_taken_for_new_by_a_new_data_bus(void
     rig_start(true, 2, 2);
     rig.repeating = true;
     struct place then = place();
+    rig_hold(1);
     assert_int_equal(kill(rig.conductors[1].pid, SIGSTOP), 0);
     (void)await_live(&then, OF_1, 0);
     process_kill(&rig.data_buses[0]);
     then = place();
     (void)await_live(&then, 0, 0);
+    rig_let_go(1);
     assert_int_equal(kill(rig.conductors[1].pid, SIGCONT), 0);
     size_t from = 0;
     process_wait_log(&rig.conductors[1], "\"event\":\"standby\"", &from);
@@ -171,6 +175,7 @@ static void test_nats_killed_changes_no_owner(void **state)
     rig.lossy = true;
     for (unsigned turn = 0; turn < 2; turn++) {
         struct place then = place();
+        rig_hold(BEATERS);
         if (turn == 0) {
             server_restart(&rig.server);
         } else { /* away for longer than an owner may be silent */
@@ -185,6 +190,7 @@ static void test_nats_killed_changes_no_owner(void **state)
             (void)pthread_mutex_unlock(&rig.mutex);
             server_restart(&rig.server);
         }
+        rig_let_go(BEATERS);
         (void)await_live(&then, 0, 0);
         for (unsigned round = 0; round < 40; round++) { /* 3 x 50 ms each: past all that waits */
             then = place();
@@ -235,7 +241,7 @@ static void test_without_jetstream_nobody_stands_in(void **state)
     assert_clean();
 }
 
-int main(void)
+static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_an_owner_killed_under_load_is_replaced, rig_end),
@@ -249,4 +255,9 @@ int main(void)
         cmocka_unit_test_teardown(test_without_jetstream_nobody_stands_in, rig_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return standby_run(run_all);
 }

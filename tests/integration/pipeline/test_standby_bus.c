@@ -96,6 +96,7 @@ static void test_a_data_bus_that_slept_publishes_nothing_any_more(void **state)
     rig_start(true, 1, 2);
     rig.repeating = true;
     int64_t at = mlt_clock_mono_ns();
+    rig_hold(CONDUCTORS);
     assert_int_equal(kill(rig.data_buses[0].pid, SIGSTOP), 0);
     assert_in_time("Data Bus stopped", await_flow(at));
     await_active(1, 1);
@@ -105,6 +106,7 @@ static void test_a_data_bus_that_slept_publishes_nothing_any_more(void **state)
     (void)pthread_mutex_lock(&rig.mutex);
     const uint64_t repeats = rig.repeats;
     (void)pthread_mutex_unlock(&rig.mutex);
+    rig_let_go(CONDUCTORS);
     assert_int_equal(kill(rig.data_buses[0].pid, SIGCONT), 0);
     size_t from = 0;
     process_wait_log(&rig.data_buses[0], "\"event\":\"standby\"", &from);
@@ -226,7 +228,7 @@ static void test_data_buses_scaled_from_two_to_three_and_back(void **state)
     print_message("    %llu repeats\n", (unsigned long long)rig.repeats);
 }
 
-int main(void)
+static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_data_bus_killed_under_load_is_replaced, rig_end),
@@ -236,4 +238,9 @@ int main(void)
         cmocka_unit_test_teardown(test_data_buses_scaled_from_two_to_three_and_back, rig_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return standby_run(run_all);
 }

@@ -135,7 +135,7 @@ static const char *const symbols[] = { "SYM0001-USDT", "SYM0002-USDT", "SYM0003-
 
 /* ---- a Dispatcher that does not keep up ---- */
 
-#define STALL_NS (600 * MLT_NS_PER_MS) /* a second would be "dead" */
+#define STALL_NS (600 * MLT_NS_PER_MS) /* two seconds would be "dead" */
 
 static void test_reading_stops_for_a_slow_dispatcher_and_nothing_is_lost(void **state)
 {

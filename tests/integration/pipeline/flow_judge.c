@@ -23,7 +23,13 @@ static void see(void *ctx, const struct mlt_event *e, struct mlt_slice bytes)
     (void)bytes;
     unsigned symbol = 0;
     if (e->type == MLT_EVENT_BBO && chaos_symbol_of(e->instrument, judge->symbols, &symbol)) {
-        hot_witness_came(&judge->witness, symbol, e->last);
+        struct flow_number *last = &judge->quotes[symbol];
+        /* As it was, after a connection to NATS that ended: consumers ignore it by its number. */
+        const bool repeated = e->epoch == last->epoch && e->sequence <= last->sequence;
+        if (!repeated) {
+            *last = (struct flow_number){ e->epoch, e->sequence };
+            hot_witness_came(&judge->witness, symbol, e->last);
+        }
     }
     judge->unsure += e->type == MLT_EVENT_BOOK &&
                      (e->u.book.state != MLT_BOOK_LIVE || (e->quality & MLT_QUALITY_STALE) != 0);

@@ -23,6 +23,11 @@ struct flow_moment {
     struct hot_mark quotes;
 };
 
+/* How far a channel has come. */
+struct flow_number {
+    uint64_t epoch, sequence;
+};
+
 struct flow_judge {
     struct mlt_stack *stack;
     unsigned symbols;
@@ -30,6 +35,7 @@ struct flow_judge {
     struct chaos_result result;
     struct mlt_consumer watch; /* whoever waits looks again with each event */
     struct hot_witness witness;
+    struct flow_number quotes[HOT_WITNESS_SYMBOLS];
     uint64_t unsure;       /* BOOKs that are not LIVE, or say that they are old; under its lock */
     struct flow_moment at; /* of the last flow_await */
 };

@@ -137,9 +137,11 @@ enum mlt_status mlt_control_read_log(struct mlt_control *c, bool look)
     c->stats.log_read = c->stats.log_read || first;
     mlt_control_unlock(c);
     if (first) {
+        const struct mlt_stream_reader_stats asked = mlt_stream_reader_stats(c->reader);
         c->ports.log_read(c->ports.ctx);
         mlt_log(MLT_LOG_INFO, "log_read", "live subscriptions are as the log has them",
-                MLT_U("sequence", c->cursor));
+                MLT_U("sequence", c->cursor), MLT_U("singles", asked.singles),
+                MLT_U("runs", asked.runs));
     } else if (status != MLT_OK && status != c->told) { /* also at the start: why it is not ready */
         mlt_log(MLT_LOG_WARN, "log_away", err.text, MLT_S("reason", mlt_status_word(status)));
     }

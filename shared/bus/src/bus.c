@@ -99,6 +99,26 @@ bool mlt_bus_subject_valid(const char *subject)
     return before != '.'; /* also when empty */
 }
 
+bool mlt_bus_pattern_valid(const char *subject)
+{
+    char plain[MLT_BUS_SUBJECT_BYTES_MAX + 1];
+    if (subject == NULL || strlen(subject) >= sizeof plain) {
+        return false;
+    }
+    size_t len = 0;
+    for (const char *c = subject; *c != '\0'; c++) {
+        const bool alone = (c == subject || c[-1] == '.') && (c[1] == '.' || c[1] == '\0');
+        const bool wildcard = alone && (*c == '*' || (*c == '>' && c[1] == '\0'));
+        plain[len] = *c;
+        if (wildcard) {
+            plain[len] = 'x';
+        }
+        len++;
+    }
+    plain[len] = '\0';
+    return mlt_bus_subject_valid(plain);
+}
+
 /* ---- the connection in use ---- */
 
 struct link *mlt_bus_link_acquire(struct mlt_bus *bus)

@@ -14,7 +14,7 @@ enum mlt_status mlt_bus_status(natsStatus status, struct mlt_error *err, const c
  * a new one after each disconnect. */
 natsConnection *mlt_bus_nats(struct mlt_bus *bus);
 
-/* As mlt_bus_subject_valid, with whole-token wildcards. NULL is none. micro.c */
+/* As mlt_bus_subject_valid, with whole-token wildcards. NULL is none. bus.c */
 bool mlt_bus_pattern_valid(const char *subject);
 /* A new subject for answers below the inbox prefix of the connection, NUL-terminated. inbox.c */
 #define MLT_BUS_INBOX_BYTES_MAX 192u

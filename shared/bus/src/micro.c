@@ -309,26 +309,6 @@ static bool version_valid(const char *version)
                strlen(version);
 }
 
-bool mlt_bus_pattern_valid(const char *subject)
-{
-    char plain[MLT_BUS_SUBJECT_BYTES_MAX + 1];
-    if (subject == NULL || strlen(subject) >= sizeof plain) {
-        return false;
-    }
-    size_t len = 0;
-    for (const char *c = subject; *c != '\0'; c++) {
-        const bool alone = (c == subject || c[-1] == '.') && (c[1] == '.' || c[1] == '\0');
-        const bool wildcard = alone && (*c == '*' || (*c == '>' && c[1] == '\0'));
-        plain[len] = *c;
-        if (wildcard) {
-            plain[len] = 'x';
-        }
-        len++;
-    }
-    plain[len] = '\0';
-    return mlt_bus_subject_valid(plain);
-}
-
 static void make_id(char id[ID_BYTES + 1])
 {
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

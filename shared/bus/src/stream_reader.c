@@ -145,7 +145,7 @@ static void collect(natsSubscription *subscription, size_t inbox_len, natsMsg **
 }
 
 /* What of it fails is said by the request for one that follows it. */
-static void read_run(struct mlt_stream_reader *r, uint64_t from, unsigned n)
+static void read_run(struct mlt_stream_reader *r, uint64_t from)
 {
     char inbox[MLT_BUS_INBOX_BYTES_MAX], api[MLT_STORE_NAME_BYTES_MAX + 32];
     char reply[MLT_BUS_INBOX_BYTES_MAX + 24], question[MLT_BUS_SUBJECT_BYTES_MAX + 64];
@@ -164,7 +164,7 @@ static void read_run(struct mlt_stream_reader *r, uint64_t from, unsigned n)
         s = natsSubscription_SetPendingLimits(subscription, (int)RUN_MAX, (int)RUN_BYTES_MAX);
     }
     unsigned asked = 0;
-    for (; s == NATS_OK && asked < n; asked++) {
+    for (; s == NATS_OK && asked < r->run; asked++) {
         (void)snprintf(reply, sizeof reply, "%s.%u", inbox, asked);
         const int len =
             snprintf(question, sizeof question, "{\"seq\":%" PRIu64 ",\"next_by_subj\":\"%s\"}",
@@ -177,7 +177,7 @@ static void read_run(struct mlt_stream_reader *r, uint64_t from, unsigned n)
         hold(r, from, answers, asked);
     }
     natsSubscription_Destroy(subscription);
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < asked; i++) {
         natsMsg_Destroy(answers[i]);
     }
 }
@@ -199,7 +199,7 @@ static enum mlt_status give(struct mlt_stream_reader *r, struct mlt_buf *payload
 /* A run, and how it goes on: twice as many with the next one, or one by one for a while. */
 static void try_run(struct mlt_stream_reader *r, uint64_t from)
 {
-    read_run(r, from, r->run);
+    read_run(r, from);
     r->held_ns = mlt_clock_mono_ns();
     if (r->count > 1 && r->count >= r->run / 4) {
         r->run = 2 * r->run < RUN_MAX ? 2 * r->run : RUN_MAX;

@@ -173,6 +173,26 @@ static void test_a_log_with_more_holes_than_messages_is_read_one_by_one(void **s
     mlt_stream_reader_destroy(reader);
 }
 
+/* Of 100 records the reader has given those up to `until`. */
+static struct mlt_stream_reader *open_and_read(uint64_t until, struct mlt_buf *got,
+                                               uint64_t *sequence)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    open_store(true);
+    make_stream();
+    for (unsigned i = 0; i < 100; i++) {
+        append_number(i, 1);
+    }
+    struct mlt_stream_reader *reader = open_reader();
+    mlt_buf_init(got, 4096);
+    *sequence = 0;
+    while (*sequence < until) {
+        assert_int_equal(mlt_stream_reader_next(reader, *sequence + 1, got, sequence, &err),
+                         MLT_OK);
+    }
+    return reader;
+}
+
 static void test_who_follows_the_end_asks_for_one_at_a_time(void **state)
 {
     (void)state;
@@ -202,20 +222,10 @@ static void test_who_follows_the_end_asks_for_one_at_a_time(void **state)
 static void test_another_place_is_asked_for_anew(void **state)
 {
     (void)state;
-    open_store(true);
-    make_stream();
-    for (unsigned i = 0; i < 100; i++) {
-        append_number(i, 1);
-    }
-    struct mlt_stream_reader *reader = open_reader();
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf got;
     uint64_t sequence = 0;
-    mlt_buf_init(&got, 4096);
-    while (sequence < 30) {
-        assert_int_equal(mlt_stream_reader_next(reader, sequence + 1, &got, &sequence, &err),
-                         MLT_OK);
-    }
+    struct mlt_stream_reader *reader = open_and_read(30, &got, &sequence);
     ask("$JS.API.STREAM.DELETE.LOG", "");
     make_stream();
     append_number(3, 2);
@@ -250,21 +260,11 @@ static void test_large_messages_come_all(void **state)
 static void test_without_a_server_it_says_so(void **state)
 {
     (void)state;
-    open_store(true);
-    make_stream();
-    for (unsigned i = 0; i < 100; i++) {
-        append_number(i, 1);
-    }
-    struct mlt_stream_reader *reader = open_reader();
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf got;
     uint64_t sequence = 0;
     enum mlt_status status = MLT_OK;
-    mlt_buf_init(&got, 4096);
-    for (unsigned i = 0; i < 6; i++) {
-        assert_int_equal(mlt_stream_reader_next(reader, sequence + 1, &got, &sequence, &err),
-                         MLT_OK);
-    }
+    struct mlt_stream_reader *reader = open_and_read(6, &got, &sequence);
     server_end(&server);
     while (status == MLT_OK) { /* what it holds first */
         status = mlt_stream_reader_next(reader, sequence + 1, &got, &sequence, &err);

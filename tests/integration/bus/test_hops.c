@@ -196,8 +196,7 @@ static void test_overrun_is_told_exactly(void **state)
         test_put_sized(sender, 0, i, BIG);
         mlt_hop_sender_set_epoch(sender, 0, i); /* also ends the batch: one element each */
     }
-    /* What left meanwhile found nobody: none of it is still on its way when the next one listens.
-     */
+    /* What left found nobody: none of it is still on its way when the next one listens. */
     assert_true(mlt_bus_rtt_ns(near_bus) > 0);
     receiver = far_receiver(&far, far_bus, "b", "a", "t.overrun");
     assert_true(far_await(&far, 1, 200));

@@ -343,6 +343,8 @@ void run_data_bus(unsigned replica, const char *replicas)
 static void await_home(unsigned conductors)
 {
     const int64_t deadline = mlt_clock_mono_ns() + WAIT_NS;
+    const struct timespec until = { .tv_sec = deadline / MLT_NS_PER_S,
+                                    .tv_nsec = deadline % MLT_NS_PER_S };
     for (unsigned n = 0; n < conductors; n++) {
         uint64_t own = 0;
         for (unsigned p = n; p < FLOW_PARTITIONS; p += conductors) {
@@ -351,7 +353,7 @@ static void await_home(unsigned conductors)
         while (process_metric(&rig.conductors[n], "meltica_conductor_owned_partitions") != own) {
             assert_true(mlt_clock_mono_ns() < deadline);
             (void)pthread_mutex_lock(&rig.mutex);
-            (void)pthread_cond_wait(&rig.changed, &rig.mutex); /* an event: the flow goes on */
+            (void)pthread_cond_timedwait(&rig.changed, &rig.mutex, &until); /* the next event */
             (void)pthread_mutex_unlock(&rig.mutex);
         }
     }

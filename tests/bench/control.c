@@ -9,14 +9,11 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "meltica/base/arena.h"
 #include "meltica/base/clock.h"
-#include "meltica/base/log.h"
-#include "meltica/bus/bus.h"
 #include "meltica/event/event.h"
-#include "mlt_stack.h"
+#include "stack_bench.h"
 
 #define SYMBOLS ((size_t)500)
 #define REQUESTS (2 * SYMBOLS)
@@ -27,8 +24,9 @@
     "{\"version\":1,\"routes\":[{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"                \
     "{\"type\":\"INSTRUMENT\",\"rest\":{\"function\":\"exchangeInfo\",\"interval_ms\":60000}}]}"
 
-static struct mlt_stack stack;
-static struct mlt_bus *client;
+static struct stack_bench bench = {
+    .name = "control", .option = "--consumers", .number = 10, .most = CONSUMERS_MAX, .table = TABLE
+};
 
 /* What came of each symbol; under the lock. */
 static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -93,7 +91,7 @@ static int64_t command(struct worker *w, const char *subject, const char *body, 
     struct mlt_buf answer;
     mlt_buf_init(&answer, ANSWER_BYTES_MAX);
     *begin_ns = mlt_clock_mono_ns();
-    const enum mlt_status status = mlt_bus_request(client, subject, mlt_slice_of_string(body),
+    const enum mlt_status status = mlt_bus_request(bench.client, subject, mlt_slice_of_string(body),
                                                    5 * MLT_NS_PER_S, &answer, &err);
     int64_t took_ns = mlt_clock_mono_ns() - *begin_ns;
     static const char good[] = "\"status\":\"CONFIRMED\"";
@@ -132,12 +130,6 @@ static void *work(void *argument)
 
 /* ---- report ---- */
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* In ms with a decimal; the values are sorted. */
 static void put_figures(FILE *to, const char *name, const int64_t *sorted, size_t count)
 {
@@ -166,8 +158,8 @@ static void put_row(const char *name, const int64_t *sorted, size_t count)
 
 static bool report(FILE *to, unsigned consumers, int64_t took_ns, uint64_t too_late)
 {
-    qsort(take_effect_ns, REQUESTS, sizeof take_effect_ns[0], compare);
-    qsort(first_event_ns, SYMBOLS, sizeof first_event_ns[0], compare);
+    qsort(take_effect_ns, REQUESTS, sizeof take_effect_ns[0], stack_bench_compare);
+    qsort(first_event_ns, SYMBOLS, sizeof first_event_ns[0], stack_bench_compare);
     (void)fprintf(stderr, "%-16s%10s%10s%10s%10s\n", "ms", "p50", "p95", "p99", "max");
     put_row("take_effect_ms", take_effect_ns, REQUESTS);
     put_row("first_event_ms", first_event_ns, SYMBOLS);
@@ -187,7 +179,7 @@ static bool listing_known(void)
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf answer;
     mlt_buf_init(&answer, ANSWER_BYTES_MAX);
-    const bool known = mlt_bus_request(client, "meltica.control.status", MLT_SLICE_EMPTY,
+    const bool known = mlt_bus_request(bench.client, "meltica.control.status", MLT_SLICE_EMPTY,
                                        2 * MLT_NS_PER_S, &answer, &err) == MLT_OK &&
                        memmem(answer.data, answer.len, "\"instruments_listed\":500", 24) != NULL &&
                        memmem(answer.data, answer.len, "\"current\":true", 14) != NULL;
@@ -195,21 +187,9 @@ static bool listing_known(void)
     return known;
 }
 
-static void start(const char *table_path)
+static void start(void)
 {
-    struct mlt_error err = MLT_ERROR_INIT;
-    const struct mlt_stack_options options = {
-        .exchange = { "--synthetic", "--symbols", "500", "--rate", "20000", "--seed", "7",
-                      "--start-subscriptions", "0" },
-        .table = table_path,
-    };
-    mlt_stack_start(&stack, &options);
-    const struct mlt_bus_options bus = { .kind = MLT_BUS_CONTROL,
-                                         .url = stack.nats_url,
-                                         .name = "bench-control" };
-    assert_int_equal(mlt_bus_connect(&bus, &client, &err), MLT_OK);
-    assert_int_equal(mlt_bus_wait_connected(client, 5 * MLT_NS_PER_S), MLT_OK);
-    mlt_stack_run_services(&stack);
+    mlt_stack_run_services(&bench.stack);
     const int64_t until_ns = mlt_clock_mono_ns() + 30 * MLT_NS_PER_S;
     while (!listing_known()) {
         assert_true(mlt_clock_mono_ns() < until_ns);
@@ -229,8 +209,9 @@ static int run(unsigned consumers, FILE *to)
     int failed = 0;
     uint64_t too_late = 0;
     mlt_arena_init(&arena, 65536, 16u << 20);
-    assert_int_equal(mlt_bus_subscribe(client, &lane, on_event, &arena, &events, &err), MLT_OK);
-    assert_true(mlt_bus_rtt_ns(client) >= 0);
+    assert_int_equal(mlt_bus_subscribe(bench.client, &lane, on_event, &arena, &events, &err),
+                     MLT_OK);
+    assert_true(mlt_bus_rtt_ns(bench.client) >= 0);
     const int64_t begin_ns = mlt_clock_mono_ns();
     for (unsigned i = 0; i < consumers; i++) {
         workers[i].first = i;
@@ -260,43 +241,16 @@ static int run(unsigned consumers, FILE *to)
     return failed;
 }
 
-static int usage(void)
-{
-    (void)fprintf(stderr, "usage: ./dev bench control [--report FILE] [--consumers 1..%u]\n",
-                  CONSUMERS_MAX);
-    return 2;
-}
-
 int main(int argc, char **argv)
 {
-    unsigned long consumers = 10;
-    const char *path = NULL;
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 < argc && strcmp(argv[i], "--report") == 0) {
-            path = argv[i + 1];
-        } else if (i + 1 < argc && strcmp(argv[i], "--consumers") == 0) {
-            consumers = strtoul(argv[i + 1], NULL, 10);
-        } else {
-            return usage();
-        }
+    static const char *const exchange[] = {
+        "--synthetic",           "--symbols", "500", "--rate", "20000", "--seed", "7",
+        "--start-subscriptions", "0",         NULL
+    };
+    const int status = stack_bench_start(&bench, argc, argv, exchange);
+    if (status != 0) {
+        return status;
     }
-    if (consumers == 0 || consumers > CONSUMERS_MAX) {
-        return usage();
-    }
-    FILE *to = path != NULL ? fopen(path, "w") : stdout;
-    if (to == NULL) {
-        (void)fprintf(stderr, "bench control: cannot write %s\n", path);
-        return 2;
-    }
-    char table_path[] = "/tmp/meltica-bench-control.XXXXXX";
-    const int fd = mkstemp(table_path);
-    assert_true(fd >= 0 && dprintf(fd, "%s", TABLE) > 0 && close(fd) == 0);
-    mlt_log_init("bench", "", MLT_LOG_ERROR); /* a person reads this */
-    mlt_stack_find_binaries();
-    start(table_path);
-    const int failed = run((unsigned)consumers, to);
-    mlt_bus_destroy(client, 0);
-    mlt_stack_stop(&stack);
-    (void)unlink(table_path);
-    return to != stdout && fclose(to) != 0 ? 1 : failed;
+    start();
+    return stack_bench_end(&bench, run((unsigned)bench.number, bench.to));
 }

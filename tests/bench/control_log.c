@@ -7,24 +7,21 @@
 #include "mlt_test.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "meltica/base/clock.h"
-#include "meltica/base/log.h"
-#include "meltica/bus/bus.h"
 #include "meltica/bus/store.h"
 #include "meltica/bus/stored.h"
 #include "meltica/bus/stream_reader.h"
 #include "meltica/event/event.h"
 #include "meltica/v1/internal.pb-c.h"
-#include "mlt_stack.h"
+#include "stack_bench.h"
 
 #define SUBJECTS "meltica.int.control.>"
 #define ROUNDS_MAX 20u
-#define PAUSE_NS (MLT_NS_PER_MS / 2)
 #define WAIT_NS (30 * MLT_NS_PER_S)
 #define TABLE                                                                                      \
     "{\"version\":1,\"routes\":[{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\"},"                \
@@ -33,8 +30,9 @@
 static const unsigned lengths[] = { 0, 1000, 2500, 5000, 10000 };
 #define LENGTHS (sizeof lengths / sizeof lengths[0])
 
-static struct mlt_stack stack;
-static struct mlt_bus *client;
+static struct stack_bench bench = {
+    .name = "control-log", .option = "--rounds", .number = 5, .most = ROUNDS_MAX, .table = TABLE
+};
 static struct mlt_store *store;
 
 /* ---- the log ---- */
@@ -114,46 +112,71 @@ static int64_t read_in_runs(unsigned records)
 
 /* ---- the Dispatcher ---- */
 
-/* It answers for its table when it has read the log. */
-static void await_table(void)
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t count; /* how often a Dispatcher said that its table is another one */
+} told = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void on_changed(void *ctx, const struct mlt_bus_message *message)
 {
-    const struct timespec pause = { .tv_nsec = PAUSE_NS };
+    (void)ctx, (void)message;
+    (void)pthread_mutex_lock(&told.lock);
+    told.count++;
+    (void)pthread_cond_broadcast(&told.changed);
+    (void)pthread_mutex_unlock(&told.lock);
+}
+
+static uint64_t await_told(uint64_t above)
+{
     const int64_t until_ns = mlt_clock_mono_ns() + WAIT_NS;
+    const struct timespec until = { .tv_sec = until_ns / MLT_NS_PER_S,
+                                    .tv_nsec = until_ns % MLT_NS_PER_S };
+    int rc = 0;
+    (void)pthread_mutex_lock(&told.lock);
+    while (told.count <= above && rc == 0) {
+        rc = pthread_cond_clockwait(&told.changed, &told.lock, CLOCK_MONOTONIC, &until);
+    }
+    const uint64_t count = told.count;
+    (void)pthread_mutex_unlock(&told.lock);
+    assert_int_equal(rc, 0);
+    return count;
+}
+
+static bool has_table(void)
+{
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf answer;
-    enum mlt_status status = MLT_E_AGAIN;
     mlt_buf_init(&answer, 1u << 20);
-    while (status != MLT_OK) {
-        assert_true(mlt_clock_mono_ns() < until_ns);
-        mlt_buf_clear(&answer);
-        status = mlt_bus_request(client, "meltica.int.table", MLT_SLICE_EMPTY, MLT_NS_PER_S,
-                                 &answer, &err);
-        (void)nanosleep(&pause, NULL);
-    }
+    const bool has = mlt_bus_request(bench.client, "meltica.int.table", MLT_SLICE_EMPTY,
+                                     MLT_NS_PER_S, &answer, &err) == MLT_OK;
     mlt_buf_fini(&answer);
+    return has;
+}
+
+/* It answers for its table when it has read the log, and says so. */
+static void await_table(void)
+{
+    for (uint64_t seen = 0; !has_table();) {
+        seen = await_told(seen);
+    }
 }
 
 /* From its start until it is at work. */
 static int64_t start_dispatcher(void)
 {
-    mlt_stack_kill(&stack, "dispatcher");
+    mlt_stack_kill(&bench.stack, "dispatcher");
     const int64_t begin_ns = mlt_clock_mono_ns();
-    mlt_stack_run(&stack, "dispatcher");
+    mlt_stack_run(&bench.stack, "dispatcher");
     await_table();
     return mlt_clock_mono_ns() - begin_ns;
 }
 
 /* ---- report ---- */
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static int64_t median_ms(int64_t *values, unsigned count)
 {
-    qsort(values, count, sizeof values[0], compare);
+    qsort(values, count, sizeof values[0], stack_bench_compare);
     return (values[count / 2] + MLT_NS_PER_MS / 2) / MLT_NS_PER_MS;
 }
 
@@ -185,63 +208,26 @@ static void run(FILE *to, unsigned rounds)
     (void)fprintf(to, "]}\n");
 }
 
-static void start(const char *table_path)
-{
-    struct mlt_error err = MLT_ERROR_INIT;
-    const struct mlt_stack_options options = {
-        .exchange = { "--synthetic", "--symbols", "10", "--rate", "1000", "--seed", "7",
-                      "--start-subscriptions", "0" },
-        .table = table_path,
-    };
-    mlt_stack_start(&stack, &options);
-    const struct mlt_bus_options bus = { .kind = MLT_BUS_CONTROL,
-                                         .url = stack.nats_url,
-                                         .name = "bench-control-log" };
-    assert_int_equal(mlt_bus_connect(&bus, &client, &err), MLT_OK);
-    assert_int_equal(mlt_bus_wait_connected(client, 5 * MLT_NS_PER_S), MLT_OK);
-    assert_int_equal(mlt_store_create(client, 1, &store, &err), MLT_OK);
-    mlt_stack_run_services(&stack);
-    await_table();
-}
-
-static int usage(void)
-{
-    (void)fprintf(stderr, "usage: ./dev bench control-log [--report FILE] [--rounds 1..%u]\n",
-                  ROUNDS_MAX);
-    return 2;
-}
-
 int main(int argc, char **argv)
 {
-    unsigned long rounds = 5;
-    const char *path = NULL;
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 < argc && strcmp(argv[i], "--report") == 0) {
-            path = argv[i + 1];
-        } else if (i + 1 < argc && strcmp(argv[i], "--rounds") == 0) {
-            rounds = strtoul(argv[i + 1], NULL, 10);
-        } else {
-            return usage();
-        }
+    static const char *const exchange[] = {
+        "--synthetic",           "--symbols", "10", "--rate", "1000", "--seed", "7",
+        "--start-subscriptions", "0",         NULL
+    };
+    struct mlt_error err = MLT_ERROR_INIT;
+    const int status = stack_bench_start(&bench, argc, argv, exchange);
+    if (status != 0) {
+        return status;
     }
-    if (rounds == 0 || rounds > ROUNDS_MAX) {
-        return usage();
-    }
-    FILE *to = path != NULL ? fopen(path, "w") : stdout;
-    if (to == NULL) {
-        (void)fprintf(stderr, "bench control-log: cannot write %s\n", path);
-        return 2;
-    }
-    char table_path[] = "/tmp/meltica-bench-control.XXXXXX";
-    const int fd = mkstemp(table_path);
-    assert_true(fd >= 0 && dprintf(fd, "%s", TABLE) > 0 && close(fd) == 0);
-    mlt_log_init("bench", "", MLT_LOG_ERROR); /* a person reads this */
-    mlt_stack_find_binaries();
-    start(table_path);
-    run(to, (unsigned)rounds);
+    const struct mlt_bus_subscribe_options changes = { .subject = "meltica.int.table.changed" };
+    struct mlt_bus_subscription *changed_sub = NULL;
+    assert_int_equal(
+        mlt_bus_subscribe(bench.client, &changes, on_changed, NULL, &changed_sub, &err), MLT_OK);
+    assert_int_equal(mlt_store_create(bench.client, 1, &store, &err), MLT_OK);
+    mlt_stack_run_services(&bench.stack);
+    await_table();
+    run(bench.to, (unsigned)bench.number);
     mlt_store_destroy(store);
-    mlt_bus_destroy(client, 0);
-    mlt_stack_stop(&stack);
-    (void)unlink(table_path);
-    return fflush(to) != 0 || (to != stdout && fclose(to) != 0) ? 1 : 0;
+    mlt_bus_unsubscribe(changed_sub);
+    return stack_bench_end(&bench, 0);
 }

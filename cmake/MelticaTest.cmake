@@ -6,6 +6,13 @@
 # which the small ones fit.
 #
 # Each label is a target too, tests_<label>: all that tests with it need.
+#
+# Unit tests in which anything starts a thread have the label threads: what of them is worth running under ThreadSanitizer, where
+# the others have nothing to tell.
+set(MLT_THREADED adapter_pool adapter_weight allocation_setup bus_credentials bus_url control_policy_file control_quota control_workers
+    data_bus_lane_flow dispatch_control dispatch_reconcile dispatch_resync http http_stub replicas rt_http_server rt_loop rt_metrics
+    trace_export ws_life ws_line ws_tls)
+list(TRANSFORM MLT_THREADED PREPEND test_)
 pkg_check_modules(CMOCKA IMPORTED_TARGET GLOBAL cmocka>=1.1)
 set(MELTICA_CAPTURES "${CMAKE_SOURCE_DIR}/../shared/captures" CACHE PATH
     "Folder with the recordings; tests that need one are skipped, and say so, where it is absent")
@@ -29,6 +36,9 @@ function(mlt_add_test)
         Threads::Threads)
     if(T_DEPENDS)
         add_dependencies(${T_NAME} ${T_DEPENDS})
+    endif()
+    if(T_NAME IN_LIST MLT_THREADED)
+        list(APPEND T_LABELS threads)
     endif()
     if(T_LONG) # of `ctest -C long -L long` alone
         list(APPEND T_LABELS long)

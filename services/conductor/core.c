@@ -13,6 +13,7 @@
  * time alone, while the clocks of two hosts differ by less than this. */
 #define REPEAT_WINDOW_NS (10 * MLT_NS_PER_S)
 #define KEPT_ARENA_BYTES (8u << 10)
+#define HEADS_ALL_TURNS 10u
 
 enum mlt_status mlt_conductor_core_create(uint32_t partitions,
                                           const struct mlt_conductor_ports *ports,
@@ -591,9 +592,11 @@ void mlt_conductor_core_heads(struct mlt_conductor_core *core, uint64_t slots)
         }
         struct mlt_event event;
         size_t count = 0;
+        const bool all = ++i->heads_turns >= HEADS_ALL_TURNS;
+        i->heads_turns = all ? 0 : i->heads_turns;
         for (size_t t = 1; t < MLT_EVENT_TYPE_COUNT; t++) {
             struct mlt_head head;
-            if (!i->channels[t].moved || !head_of(i, t, &head)) {
+            if ((!i->channels[t].moved && !all) || !head_of(i, t, &head)) {
                 continue;
             }
             if (count == 0) {

@@ -217,7 +217,8 @@ void mlt_conductor_core_lost(struct mlt_conductor_core *core, uint32_t partition
                              const char *reason);
 
 /* Once a second for each slot: STATUS HEADS (sequence 0) for each owned instrument in one of
- * `slots` (bit s: slot s) with a channel that moved since the last call. */
+ * `slots` (bit s: slot s), of the channels that moved since the last call, and in each tenth call
+ * of all of them: who was away when a channel moved last, and hears of nothing since, finds it. */
 void mlt_conductor_core_heads(struct mlt_conductor_core *core, uint64_t slots);
 
 /* The snapshot asked for by the port is not coming: asked for again after a back-off. */

@@ -24,7 +24,7 @@ struct channel {
     uint64_t sequence; /* last given, 0: none in this epoch */
     int64_t position;
     bool has_position;
-    bool moved;        /* since the last HEADS */
+    bool moved;        /* since the last HEADS that named it */
     bool after_gap;    /* the next event is the first after a loss */
     int64_t new_ns;    /* when its last event that was no repeat was received; 0: none yet */
     int64_t left;      /* highest position that left in this epoch, of what may be kept */
@@ -95,6 +95,7 @@ struct instrument {
     uint64_t epoch; /* 0: EPOCH_STARTED not sent yet */
     uint64_t previous_epoch;
     size_t previous_head_count;
+    uint32_t heads_turns; /* since HEADS named all channels */
     struct mlt_head previous_heads[MLT_STATUS_HEADS_MAX];
     struct channel channels[MLT_EVENT_TYPE_COUNT];
     struct window trades, agg_trades;

@@ -451,6 +451,33 @@ static void test_heads_name_the_channels_that_moved_and_no_others(void **state)
     mlt_conductor_core_destroy(core);
 }
 
+/* Who was away when a channel moved last finds it, though nothing moves any more. */
+static void test_each_tenth_heads_name_all_channels(void **state)
+{
+    (void)state;
+    struct mlt_conductor_core *core = core_with_epoch(3);
+    assert_int_equal(send_event(core, MLT_EVENT_BBO, 1, 1), MLT_OK);
+    assert_int_equal(send_event(core, MLT_EVENT_TRADE, 7, 7), MLT_OK);
+    mlt_conductor_core_heads(core, UINT64_MAX);
+    for (unsigned round = 0; round < 3; round++) {
+        const size_t before = seen.count;
+        for (unsigned turn = 1; turn < 10; turn++) {
+            assert_int_equal(seen.count, before);
+            mlt_conductor_core_heads(core, UINT64_MAX);
+        }
+        assert_int_equal(seen.count, before + 1);
+        const struct mlt_status_event *status = &last_seen()->u.status;
+        assert_int_equal(status->kind, MLT_STATUS_HEADS);
+        assert_int_equal(last_seen()->sequence, 0);
+        assert_int_equal(status->head_count, 3); /* TRADE, BBO and STATUS */
+        for (size_t h = 0; h < status->head_count; h++) {
+            assert_int_equal(status->heads[h].sequence, 1);
+        }
+        mlt_conductor_core_heads(core, UINT64_MAX); /* the first one of the next ten */
+    }
+    mlt_conductor_core_destroy(core);
+}
+
 static void test_heads_are_of_the_slots_that_are_asked_for(void **state)
 {
     (void)state;
@@ -759,6 +786,7 @@ int main(void)
         cmocka_unit_test(test_a_loss_is_said_in_place_and_marks_what_follows),
         cmocka_unit_test(test_an_owner_that_was_outbid_emits_nothing),
         cmocka_unit_test(test_heads_name_the_channels_that_moved_and_no_others),
+        cmocka_unit_test(test_each_tenth_heads_name_all_channels),
         cmocka_unit_test(test_heads_are_of_the_slots_that_are_asked_for),
         cmocka_unit_test(test_a_new_owner_tells_delivered_candles_by_their_interval),
         cmocka_unit_test(

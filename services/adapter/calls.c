@@ -8,8 +8,7 @@
 #include "meltica/base/hash.h"
 #include "meltica/base/log.h"
 
-#define BODY_BYTES_MAX (32u << 20) /* exchangeInfo with everything in it */
-#define CONNECTIONS_MAX 4u
+#define BODY_BYTES_MAX (32u << 20)  /* exchangeInfo with everything in it */
 #define CLOCK_FIRST_NS MLT_NS_PER_S /* after exchangeInfo, which everything waits for */
 #define USER_AGENT "meltica-adapter"
 #define ORIGINAL_BYTES_MAX 4096u
@@ -331,7 +330,7 @@ enum mlt_status mlt_adapter_rest_start(struct mlt_adapter *adapter, struct mlt_e
         .user_agent = USER_AGENT,
         .timeout_ns = config->rest_timeout_ms * MLT_NS_PER_MS,
         .body_bytes_max = BODY_BYTES_MAX,
-        .connections_max = CONNECTIONS_MAX,
+        .connections_max = MLT_REST_FLIGHT_MAX, /* none waits once its weight is spent */
     };
     status = mlt_http_client_create(&options, &adapter->http, err);
     if (status == MLT_OK) {

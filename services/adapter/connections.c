@@ -28,14 +28,21 @@ static void on_open(void *ctx)
 static void on_frame(void *ctx, char *data, size_t len, int64_t received_ns)
 {
     struct mlt_adapter_connection *connection = ctx;
-    mlt_lines_heard(&connection->adapter->lines, connection->number, mlt_clock_mono_ns());
-    mlt_adapter_frame(connection->adapter, connection->number, data, len, received_ns);
+    struct mlt_adapter *adapter = connection->adapter;
+    const bool awaited = mlt_lines_heard(&adapter->lines, connection->number, mlt_clock_mono_ns());
+    mlt_adapter_frame(adapter, connection->number, data, len, received_ns);
+    if (awaited) {
+        mlt_timer_start(adapter->lines_timer, 0); /* a hand-over goes on */
+    }
 }
 
 static void on_pong(void *ctx)
 {
     struct mlt_adapter_connection *connection = ctx;
-    mlt_lines_pong(&connection->adapter->lines, connection->number, mlt_clock_mono_ns());
+    struct mlt_adapter *adapter = connection->adapter;
+    if (mlt_lines_pong(&adapter->lines, connection->number, mlt_clock_mono_ns())) {
+        mlt_timer_start(adapter->lines_timer, 0); /* a hand-over goes on */
+    }
 }
 
 static void on_end(void *ctx, enum mlt_ws_end end, unsigned code, const char *text)
@@ -50,6 +57,9 @@ static void on_end(void *ctx, enum mlt_ws_end end, unsigned code, const char *te
     mlt_log(end == MLT_WS_BY_US ? MLT_LOG_INFO : MLT_LOG_WARN, "line_down", text,
             MLT_U("line", connection->number), MLT_S("end", mlt_ws_end_word(end)),
             MLT_U("code", code));
+    if (end == MLT_WS_CLOSED) { /* a close frame comes behind all that was sent */
+        (void)mlt_lines_heard(&adapter->lines, connection->number, mlt_clock_mono_ns());
+    }
     mlt_lines_ended(&adapter->lines, connection->number, mlt_ws_end_word(end), mlt_clock_mono_ns());
     if (adapter->lines.cut_covered > 0) {
         mlt_log(adapter->lines.cut_open == 0 ? MLT_LOG_INFO : MLT_LOG_WARN, "line_covered",

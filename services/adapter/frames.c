@@ -197,6 +197,7 @@ void mlt_adapter_hold(struct mlt_adapter *adapter)
     }
     adapter->held = true;
     mlt_counter_add(adapter->meters.holds, 1);
+    mlt_lines_paused(&adapter->lines);
     mlt_adapter_pause_lines(adapter, true);
     mlt_timer_start(adapter->hold_timer, MLT_ADAPTER_HOLD_MAX_NS);
 }
@@ -210,6 +211,7 @@ void mlt_adapter_release(struct mlt_adapter *adapter)
     mlt_timer_stop(adapter->hold_timer);
     mlt_lines_resumed(&adapter->lines, mlt_clock_mono_ns());
     mlt_adapter_pause_lines(adapter, false);
+    mlt_timer_start(adapter->lines_timer, 0); /* what waited for the lines to be read */
 }
 
 /* The Dispatcher did not keep up for too long: reading goes on, and what does not fit into the ring

@@ -140,6 +140,29 @@ static void begin_rollover(struct mlt_lines *lines, uint32_t number, int64_t now
     lines->placed = false;
 }
 
+/* The line of seat k was heard since its successor stands: between them they bring all. An
+ * acknowledgement alone says nothing of what the old line did not bring any more. */
+static bool successor_meets(const struct mlt_lines *lines, const struct mlt_topic *topic,
+                            unsigned k)
+{
+    return topic->seats[k + 1].since_ns <= lines->lines[topic->seats[k].line].heard_ns;
+}
+
+/* Seat k of the topic, new on its line, has none of what came last on the old one. */
+static void begin_anew(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k, bool covered,
+                       const char *reason)
+{
+    const struct mlt_seat *other = mlt_topic_other(topic, k);
+    int64_t since_ns = topic->seats[k].since_ns;
+    if (mlt_seat_stands(other) && other->since_ns < since_ns) {
+        since_ns = other->since_ns;
+    }
+    if (!covered && since_ns > topic->stood_since_ns) {
+        topic->stood_since_ns = since_ns;
+    }
+    mlt_lines_cut(lines, topic, covered, reason);
+}
+
 /* Seat k was of the old line, and its successor is of the new one. down_reason NULL: the old one
  * goes on until it is closed. */
 static void promote_seat(struct mlt_lines *lines, struct mlt_topic *topic, unsigned k,
@@ -150,6 +173,7 @@ static void promote_seat(struct mlt_lines *lines, struct mlt_topic *topic, unsig
     const bool other = mlt_seat_stands(mlt_topic_other(topic, k));
     const bool covered =
         other && mlt_lines_covers(lines, topic, k, lines->lines[seat->line].heard_ns);
+    const bool meets = was_on && successor_meets(lines, topic, k);
     const int64_t since_ns = seat->since_ns;
     if (!was_on && !other) {
         topic->stood_since_ns = now_ns;
@@ -157,7 +181,10 @@ static void promote_seat(struct mlt_lines *lines, struct mlt_topic *topic, unsig
     *seat = next->line == number ? *next : (struct mlt_seat){ .line = MLT_LINE_NONE };
     *next = (struct mlt_seat){ .line = MLT_LINE_NONE };
     if (seat->state == MLT_SEAT_ON) {
-        seat->since_ns = was_on ? since_ns : seat->since_ns;
+        seat->since_ns = meets ? since_ns : seat->since_ns;
+        if (was_on && !meets && mlt_topic_wanted(topic)) {
+            begin_anew(lines, topic, k, covered, down_reason != NULL ? down_reason : "lost");
+        }
         if (!seat->again &&
             (topic->state == MLT_TOPIC_PENDING || topic->state == MLT_TOPIC_FAILED)) {
             topic->seen = false; /* whatever became of it on the old line */
@@ -206,15 +233,22 @@ static void promote(struct mlt_lines *lines, uint32_t number, const char *down_r
 
 static bool took_over(struct mlt_lines *lines, uint32_t number)
 {
+    struct mlt_line *old = &lines->lines[lines->lines[number].replaces];
+    bool met = true;
     EACH_SEAT(lines, number, topic, k)
     {
         const struct mlt_seat *seat = &topic->seats[k];
-        if (k % 2 == 1 && mlt_topic_wanted(topic) && seat->state != MLT_SEAT_ON &&
-            !mlt_seat_refused_for_good(seat)) {
+        if (k % 2 == 0 || !mlt_topic_wanted(topic)) {
+            continue;
+        }
+        if (seat->state != MLT_SEAT_ON && !mlt_seat_refused_for_good(seat)) {
             return false;
         }
+        met = met && (seat->state != MLT_SEAT_ON || !mlt_seat_stands(&topic->seats[k - 1]) ||
+                      successor_meets(lines, topic, k - 1));
     }
-    return true;
+    old->awaited = !met; /* it says something within the pings' interval, or ends as silent */
+    return met;
 }
 
 void mlt_lines_server_shutdown(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
@@ -262,6 +296,7 @@ void mlt_lines_opened(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
         return;
     }
     line->state = MLT_LINE_UP;
+    line->awaited = false;
     lines->failed_in_row = 0;
     line->opened_at_ns = line->heard_ns = now_ns;
     const uint64_t spread = (uint64_t)(lines->options.rollover_ns / 24) + 1;
@@ -424,8 +459,14 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t number, const char *reaso
     line->retry_at_ns = now_ns + mlt_backoff_next_ns(&line->backoff);
 }
 
+void mlt_lines_paused(struct mlt_lines *lines)
+{
+    lines->paused = true;
+}
+
 void mlt_lines_resumed(struct mlt_lines *lines, int64_t now_ns)
 {
+    lines->paused = false;
     for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
         for (unsigned i = 0; i < MLT_LINE_REQUESTS_MAX; i++) {
             lines->lines[n].requests[i].sent_ns = now_ns;
@@ -500,6 +541,9 @@ static int64_t turn_up(struct mlt_lines *lines, uint32_t number, int64_t now_ns)
 {
     struct mlt_line *line = &lines->lines[number];
     if (line->close_at_ns != 0) {
+        if (lines->paused) {
+            return MLT_LINES_NEVER; /* what lies unread would go with it */
+        }
         if (now_ns < line->close_at_ns) {
             return line->close_at_ns;
         }

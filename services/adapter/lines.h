@@ -83,6 +83,7 @@ struct mlt_line {
     uint32_t replaces;  /* line that this one takes over from, or MLT_LINE_NONE */
     uint32_t handed_to; /* line that has taken over from this one, or MLT_LINE_NONE */
     bool retiring;      /* somebody takes over, or it has handed over: no new topics */
+    bool awaited;       /* who takes over has everything, and waits for a word of this one */
     int64_t opened_at_ns, roll_at_ns;
     int64_t heard_ns;     /* when something of it was read last, or it opened */
     int64_t retry_at_ns;  /* WAITING */
@@ -116,6 +117,7 @@ struct mlt_lines {
     int64_t next_id;
     bool placed; /* nothing to place and nothing to count since the last look */
     bool stopping;
+    bool paused;  /* nothing is read of any line */
     bool changed; /* some topic changed its state since mlt_lines_take_changed */
     struct mlt_buf text;
     /* Of each partition: when a line that brought topics of it and has ended was heard last, of
@@ -144,11 +146,14 @@ void mlt_lines_ended(struct mlt_lines *lines, uint32_t line, const char *reason,
 /* Answer to a request. error NULL: acknowledged. Without an id it goes to the oldest in flight. */
 void mlt_lines_answer(struct mlt_lines *lines, uint32_t line, bool has_id, int64_t id,
                       const char *error, int64_t now_ns);
-void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
-/* A whole message was read. */
-void mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
+/* Both are true where a hand-over waited for a word of this line: a turn is due. */
+bool mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
+/* A whole message was read, or the frame with which the exchange closes. */
+bool mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
 void mlt_lines_server_shutdown(struct mlt_lines *lines, uint32_t line, int64_t now_ns);
-/* Reading was stopped for a while: nothing could be acknowledged in that time. */
+/* Nothing is read until mlt_lines_resumed: no request is given up for want of an answer, and no
+ * line closed in which something may lie. A turn is due behind that. */
+void mlt_lines_paused(struct mlt_lines *lines);
 void mlt_lines_resumed(struct mlt_lines *lines, int64_t now_ns);
 /* A message of a topic: the first one since it was subscribed, or it is watched. */
 void mlt_lines_seen(struct mlt_lines *lines, struct mlt_topic *topic, uint32_t line);

@@ -85,8 +85,9 @@ static bool plausible(struct mlt_adapter *adapter, const struct mlt_binance_symb
 {
     const size_t before = mlt_binance_symbols_count(adapter->symbols);
     const size_t gone = count_gone(adapter, adapter->symbols, symbols, false);
-    const bool odd = gone > before / 2;
-    const bool again = adapter->listing_doubted && mlt_binance_symbols_count(symbols) > 0;
+    const size_t count = mlt_binance_symbols_count(symbols);
+    const bool odd = gone > before / 2 || count == 0;
+    const bool again = adapter->listing_doubted && count > 0;
     adapter->listing_doubted = odd;
     return !odd || again;
 }

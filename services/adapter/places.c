@@ -57,7 +57,7 @@ static void count_topics(struct mlt_lines *lines)
         for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
             struct mlt_seat *seat = &topic->seats[k];
             if (seat->line != MLT_LINE_NONE && seat->state == MLT_SEAT_OFF &&
-                (!mlt_topic_wanted(topic) || topic->unlisted)) {
+                (topic->unlisted || (!mlt_topic_wanted(topic) && !mlt_seat_unanswered(seat)))) {
                 *seat = (struct mlt_seat){ .line = MLT_LINE_NONE };
             }
             if (seat->line != MLT_LINE_NONE) {

@@ -76,7 +76,7 @@ static int64_t pace_at(struct mlt_line *line, int64_t now_ns)
     return counted >= MLT_LINE_ALL_PER_SECOND && first_ns > own_ns ? first_ns : own_ns;
 }
 
-void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
+bool mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
 {
     int64_t *ends_ns = lines->lines[line].pong_ends_ns;
     unsigned first = 0;
@@ -84,7 +84,7 @@ void mlt_lines_pong(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
         first = ends_ns[i] < ends_ns[first] ? i : first;
     }
     ends_ns[first] = now_ns + PACE_WINDOW_NS;
-    mlt_lines_heard(lines, line, now_ns);
+    return mlt_lines_heard(lines, line, now_ns);
 }
 
 void mlt_lines_want_by(struct mlt_line *line, int64_t at_ns)
@@ -115,7 +115,8 @@ static bool candidate(const struct mlt_lines *lines, const struct mlt_topic *top
     return subscribe
                ? mlt_topic_wanted(topic) && !topic->unlisted &&
                      (seat->state == MLT_SEAT_OFF || (seat->state == MLT_SEAT_ON && seat->again))
-               : !mlt_topic_wanted(topic) && seat->state == MLT_SEAT_ON;
+               : !mlt_topic_wanted(topic) &&
+                     (seat->state == MLT_SEAT_ON || mlt_seat_unanswered(seat));
 }
 
 static bool begin_text(struct mlt_buf *text, bool subscribe)
@@ -402,10 +403,11 @@ static void close_request(struct mlt_lines *lines, uint32_t number,
         if (seat->request != request->id) {
             continue;
         }
-        seat->request = 0;
+        const bool mute = error != NULL && error[0] == '\0';
+        seat->request = mute && request->subscribe ? seat->request : 0; /* the answer may be late */
         if (error == NULL) {
             seat_acknowledged(lines, topic, k, request->subscribe, now_ns);
-        } else if (error[0] != '\0') {
+        } else if (!mute) {
             seat_refused(lines, topic, k, request, reason, now_ns);
         } else {
             seat_failed(lines, topic, k, request->subscribe, "no_ack",
@@ -432,6 +434,30 @@ static struct mlt_line_request *oldest_request(struct mlt_line *line)
     return oldest;
 }
 
+/* An acknowledgement of what was given up as not answered, and not asked for again since. */
+static bool acknowledged_late(struct mlt_lines *lines, uint32_t number, int64_t id, int64_t now_ns)
+{
+    bool any = false;
+    EACH_SEAT(lines, number, topic, k)
+    {
+        struct mlt_seat *seat = &topic->seats[k];
+        if (seat->request != id || !mlt_seat_unanswered(seat)) {
+            continue;
+        }
+        seat->request = 0;
+        seat_acknowledged(lines, topic, k, true, now_ns);
+        if (k < 2) {
+            mlt_lines_nudge_second(lines, topic, now_ns);
+        }
+        any = true;
+    }
+    if (any) {
+        mlt_lines_want_by(&lines->lines[number], now_ns);
+        mlt_lines_settle_sources(lines);
+    }
+    return any;
+}
+
 void mlt_lines_answer(struct mlt_lines *lines, uint32_t number, bool has_id, int64_t id,
                       const char *error, int64_t now_ns)
 {
@@ -447,7 +473,9 @@ void mlt_lines_answer(struct mlt_lines *lines, uint32_t number, bool has_id, int
         count_answer(line, request != NULL ? request->id : 0, now_ns);
     }
     if (request == NULL) {
-        lines->counters.unknown_acks++;
+        const bool late = id != 0 && error == NULL && acknowledged_late(lines, number, id, now_ns);
+        lines->counters.acks += late;
+        lines->counters.unknown_acks += !late;
         return;
     }
     if (error == NULL) {
@@ -466,7 +494,7 @@ static int64_t expire_requests(struct mlt_lines *lines, uint32_t number, int64_t
 {
     struct mlt_line *line = &lines->lines[number];
     int64_t next = MLT_LINES_NEVER;
-    for (unsigned i = 0; i < MLT_LINE_REQUESTS_MAX; i++) {
+    for (unsigned i = 0; i < MLT_LINE_REQUESTS_MAX && !lines->paused; i++) { /* none is read */
         struct mlt_line_request *request = &line->requests[i];
         if (request->id == 0) {
             continue;

@@ -579,15 +579,17 @@ bool mlt_rest_done(struct mlt_rest *rest, unsigned flight, enum mlt_rest_outcome
 {
     const struct mlt_rest_call call = rest->flight[flight];
     rest->in_flight[flight] = false;
-    if (outcome == MLT_REST_DONE) {
-        return false;
-    }
     if (call.demand) {
-        return outcome == MLT_REST_REFUSED || !retry_demand(rest, &call, now_ns);
+        return outcome != MLT_REST_DONE &&
+               (outcome == MLT_REST_REFUSED || !retry_demand(rest, &call, now_ns));
     }
     struct mlt_rest_entry *entry = find(rest, call.function, call.token);
-    if (outcome == MLT_REST_RETRY && entry != NULL) {
-        rest->backoff.attempt = 2;
+    if (entry == NULL) {
+        return false;
+    }
+    entry->failures = outcome == MLT_REST_RETRY ? entry->failures + 1 : 0;
+    if (entry->failures > 0) {
+        rest->backoff.attempt = 1 + entry->failures;
         const int64_t again = now_ns + mlt_backoff_next_ns(&rest->backoff);
         sooner(&entry->due_ns, again); /* the round that would come anyway is never later */
     }

@@ -42,6 +42,7 @@ struct mlt_rest_entry { /* of the schedule */
     int64_t interval_ns, phase_ns;
     int64_t start_ns, due_ns;
     uint64_t rounds;
+    uint32_t failures; /* in a row, of those that are tried again */
 };
 
 struct mlt_rest_demand {

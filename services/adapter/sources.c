@@ -78,9 +78,12 @@ void mlt_lines_note_end(struct mlt_lines *lines, uint32_t number)
     }
 }
 
-void mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
+bool mlt_lines_heard(struct mlt_lines *lines, uint32_t line, int64_t now_ns)
 {
+    const bool awaited = lines->lines[line].awaited;
     lines->lines[line].heard_ns = now_ns;
+    lines->lines[line].awaited = false;
+    return awaited;
 }
 
 void mlt_lines_heard_since(const struct mlt_lines *lines, int64_t since_ns[MLT_SLOT_COUNT])

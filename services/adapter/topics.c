@@ -261,7 +261,7 @@ enum mlt_status mlt_topics_apply(struct mlt_topics *topics, const Meltica__V1__N
 static bool is_let_go(const struct mlt_topic *topic)
 {
     for (unsigned k = 0; k < MLT_TOPIC_SEATS; k++) {
-        if (topic->seats[k].state != MLT_SEAT_OFF) {
+        if (topic->seats[k].state != MLT_SEAT_OFF || mlt_seat_unanswered(&topic->seats[k])) {
             return false;
         }
     }

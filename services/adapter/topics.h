@@ -40,13 +40,13 @@ enum mlt_seat_state { MLT_SEAT_OFF, MLT_SEAT_SUBSCRIBING, MLT_SEAT_ON, MLT_SEAT_
 struct mlt_seat {
     uint32_t line; /* MLT_LINE_NONE: no place */
     enum mlt_seat_state state;
-    bool failed;         /* the last request about it was refused or not answered */
-    bool refused;        /* it was refused */
-    bool again;          /* ON, and to be subscribed once more */
-    bool seen;           /* data came by it since watch_ns of its topic */
-    bool mute;           /* data came by the other copy for a while, and none by it */
-    unsigned reminded;   /* how often it was subscribed once more since it is mute */
-    int64_t request;     /* id, while SUBSCRIBING or UNSUBSCRIBING */
+    bool failed;       /* the last request about it was refused or not answered */
+    bool refused;      /* it was refused */
+    bool again;        /* ON, and to be subscribed once more */
+    bool seen;         /* data came by it since watch_ns of its topic */
+    bool mute;         /* data came by the other copy for a while, and none by it */
+    unsigned reminded; /* how often it was subscribed once more since it is mute */
+    int64_t request;   /* id, while SUBSCRIBING or UNSUBSCRIBING; OFF: of the one not answered; 0 */
     int64_t retry_at_ns; /* after a failure; MLT_SEAT_NEVER */
     int64_t since_ns;    /* since when it stands; of use while it does */
 };
@@ -122,6 +122,12 @@ static inline bool mlt_topic_wanted(const struct mlt_topic *topic)
 static inline bool mlt_seat_stands(const struct mlt_seat *seat)
 {
     return seat->state == MLT_SEAT_ON || (seat->state == MLT_SEAT_SUBSCRIBING && seat->again);
+}
+
+/* It was subscribed and nothing was answered: the exchange may have done it all the same. */
+static inline bool mlt_seat_unanswered(const struct mlt_seat *seat)
+{
+    return seat->state == MLT_SEAT_OFF && seat->request != 0;
 }
 
 static inline bool mlt_seat_refused_for_good(const struct mlt_seat *seat)

@@ -400,6 +400,42 @@ static void test_an_answer_with_one_odd_price_is_not_asked_for_again(void **stat
     rig_stub_stop(&stub);
 }
 
+/* ---- the first listing has nothing in it ---- */
+
+static unsigned listings; /* by stub_state.lock */
+
+static void nothing_at_first(void *ctx, const char *path, int *status, char *headers, char *body,
+                             size_t size)
+{
+    script(ctx, path, status, headers, body, size);
+    if (strncmp(path, "/api/v3/exchangeInfo", 20) == 0) {
+        (void)pthread_mutex_lock(&stub_state.lock);
+        const bool first = listings++ < 2;
+        (void)pthread_mutex_unlock(&stub_state.lock);
+        if (first) {
+            (void)snprintf(body, size, "{\"symbols\":[]}");
+        }
+    }
+}
+
+/* It is none, also where there was none before: the next one would be an hour away. */
+static void test_an_empty_listing_is_not_believed_at_the_start(void **state)
+{
+    (void)state;
+    struct rig_stub stub = { .script = nothing_at_first };
+    listings = 0;
+    rig_stub_start(&stub);
+    (void)snprintf(rig.rest_url, sizeof rig.rest_url, "http://127.0.0.1:%s", stub.port);
+    rig_start(&rig, small, none);
+    rig_wait(&rig, instruments_at_least, 1, "the listing");
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_rest_failures_total",
+                                "function=\"exchangeInfo\",reason=\"again\""),
+                     2);
+    assert_int_equal(rig_metric(&rig, "meltica_adapter_listings_total", ""), 1);
+    assert_int_equal(rig_end_adapter(&rig), 0);
+    rig_stub_stop(&stub);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
 
 int main(void)
@@ -411,6 +447,7 @@ int main(void)
         TEST(test_the_exchange_is_asked_by_priority),
         TEST(test_an_answer_that_is_no_json_is_asked_for_again),
         TEST(test_an_answer_with_one_odd_price_is_not_asked_for_again),
+        TEST(test_an_empty_listing_is_not_believed_at_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ static void hear_all(void)
 {
     for (uint32_t n = 0; n < MLT_LINES_MAX; n++) {
         if (x.lines.lines[n].state == MLT_LINE_UP) {
-            mlt_lines_heard(&x.lines, n, x.now);
+            (void)mlt_lines_heard(&x.lines, n, x.now);
         }
     }
 }
@@ -640,17 +640,17 @@ static void test_what_was_brought_is_by_both_lines(void **state)
     const uint32_t second = named("c000usdt@trade")->seats[2].line;
     const int64_t both = x.now;
     x.now += 3 * S;
-    mlt_lines_heard(&x.lines, second, x.now);
+    (void)mlt_lines_heard(&x.lines, second, x.now);
     assert_int_equal(heard_since(), x.now); /* the first one is quiet, the other one is not */
     x.now += S;
     end_line(second, "lost");
     assert_int_equal(heard_since(), both); /* the rest is on its way on the first one */
     assert_int_equal(x.lines.ended_since_ns[0], INT64_MAX);
     run(5 * S);
-    mlt_lines_heard(&x.lines, second, x.now);
+    (void)mlt_lines_heard(&x.lines, second, x.now);
     assert_both_stand("c000usdt@trade");
     assert_int_equal(heard_since(), both); /* the second one began after that */
-    mlt_lines_heard(&x.lines, first, x.now);
+    (void)mlt_lines_heard(&x.lines, first, x.now);
     assert_int_equal(heard_since(), x.now);
     end_line(first, "lost");
     assert_int_equal(x.lines.ended_since_ns[0], INT64_MAX); /* nothing of it is missing */

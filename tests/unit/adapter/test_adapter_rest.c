@@ -585,6 +585,24 @@ static void test_failed_round_comes_again_before_its_interval(void **state)
     assert_true(rest.entries[0]->due_ns >= T0 + 3600 * S);
 }
 
+/* What brings nothing again and again costs less and less, until it brings something. */
+static void test_round_that_fails_in_a_row_waits_longer(void **state)
+{
+    (void)state;
+    int64_t now = T0;
+    apply_depth(1, 3600000, 100, now);
+    for (unsigned i = 0; i < 40; i++) {
+        (void)mlt_rest_done(&rest, take(now), MLT_REST_RETRY, now);
+        assert_true(rest.entries[0]->due_ns <= now + (i == 0 ? S : 10 * S));
+        now = rest.entries[0]->due_ns;
+    }
+    assert_true(now - T0 > 100 * S); /* 5 s at the mean; 1 s at most would make 40 */
+    (void)mlt_rest_done(&rest, take(now), MLT_REST_DONE, now);
+    now = rest.entries[0]->due_ns;
+    (void)mlt_rest_done(&rest, take(now), MLT_REST_RETRY, now);
+    assert_true(rest.entries[0]->due_ns <= now + S);
+}
+
 static void test_listing_stays_without_a_plan(void **state)
 {
     (void)state;
@@ -629,6 +647,7 @@ int main(void)
         TEST(test_listing_does_not_wait_for_calls_on_demand),
         TEST(test_time_goes_before_a_resync_and_waits_for_none),
         TEST(test_failed_round_comes_again_before_its_interval),
+        TEST(test_round_that_fails_in_a_row_waits_longer),
         TEST(test_listing_stays_without_a_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

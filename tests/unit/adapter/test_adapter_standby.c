@@ -410,6 +410,8 @@ static void test_a_planned_hand_over_goes_on(void **state)
     open_line(1);
     x.now += S;
     answer(NULL);
+    assert_true(mlt_lines_heard(&x.lines, 0, x.now)); /* until here all came on the old one */
+    turn();
     assert_int_equal(x.lines.lines[0].handed_to, 1);
     assert_int_equal(since(partition), first);
     /* The old one is gone before the new one has it all: nothing came meanwhile. */
@@ -424,6 +426,27 @@ static void test_a_planned_hand_over_goes_on(void **state)
     const int64_t again = x.now;
     answer(NULL);
     assert_int_equal(since(partition), again);
+}
+
+/* What the old line did not bring any more is of nobody: who took over begins with itself. */
+static void test_a_hand_over_from_a_line_that_was_dead_begins_anew(void **state)
+{
+    (void)state;
+    const uint32_t partition = stand();
+    x.now += 10 * S;
+    (void)mlt_lines_heard(&x.lines, 0, x.now);
+    mlt_lines_server_shutdown(&x.lines, 0, x.now);
+    turn();
+    open_line(1);
+    x.now += S;
+    const int64_t taken = x.now;
+    answer(NULL);
+    turn();
+    assert_int_equal(x.lines.lines[0].handed_to, MLT_LINE_NONE);
+    x.now += 25 * S;
+    mlt_lines_ended(&x.lines, 0, "silent", x.now);
+    turn();
+    assert_int_equal(since(partition), taken);
 }
 
 static void test_a_hand_over_of_what_did_not_stand_begins_with_it(void **state)
@@ -599,10 +622,10 @@ static void test_the_least_heard_line_counts_as_long_as_it_is_up(void **state)
     const int64_t opened = x.now;
     x.now += 5 * S;
     assert_int_equal(heard(partition), opened);
-    mlt_lines_heard(&x.lines, 0, x.now);
+    (void)mlt_lines_heard(&x.lines, 0, x.now);
     assert_int_equal(heard(partition), x.now);
     const int64_t ping = x.now + 20 * S;
-    mlt_lines_pong(&x.lines, 0, ping);
+    (void)mlt_lines_pong(&x.lines, 0, ping);
     assert_int_equal(heard(partition), ping);
     x.now = ping + S;
     end_line(0); /* what it would have brought is said to be missing */
@@ -615,7 +638,7 @@ static void test_of_a_line_that_ended_is_known_when_it_was_heard(void **state)
     const uint32_t partition = stand();
     assert_int_equal(x.lines.ended_since_ns[partition], INT64_MAX);
     const int64_t last = x.now + 5 * S;
-    mlt_lines_heard(&x.lines, 0, last);
+    (void)mlt_lines_heard(&x.lines, 0, last);
     x.now += 80 * S; /* mute for so long */
     end_line(0);
     assert_int_equal(x.lines.ended_since_ns[partition], last);
@@ -713,6 +736,7 @@ int main(void)
         TEST(test_a_topic_is_brought_from_its_acknowledgement_on),
         TEST(test_a_cut_ends_it_and_the_next_line_begins_anew),
         TEST(test_a_planned_hand_over_goes_on),
+        TEST(test_a_hand_over_from_a_line_that_was_dead_begins_anew),
         TEST(test_a_hand_over_of_what_did_not_stand_begins_with_it),
         TEST(test_an_end_that_nobody_answered_may_have_been_one),
         TEST(test_a_reminder_does_not_interrupt),

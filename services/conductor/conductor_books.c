@@ -324,19 +324,29 @@ static void fail(struct conductor *c, const struct resync_entry *entry)
     }
 }
 
+static bool is_one_of(const char *word, const char *const *words, size_t count)
+{
+    for (size_t n = 0; n < count; n++) {
+        if (strcmp(word, words[n]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Under the lock. Refused, in a word of services/dispatcher/README.md: will it be otherwise soon?
  */
 static void refuse(struct conductor *c, const struct resync_entry *entry, const char *reason)
 {
-    static const char *const final[] = { "no_route",         "not_subscribed", "unknown_instrument",
-                                         "unknown_function", "unknown_symbol", "parse" };
-    bool no = false;
-    for (size_t n = 0; n < sizeof final / sizeof final[0]; n++) {
-        no = no || strcmp(reason, final[n]) == 0;
-    }
-    if (!no) {
+    /* Nobody wants it any more, or it is no more: that ends a book, too. Without a function to ask
+     * by it goes on by what its stream brings. */
+    static const char *const ended[] = { "not_subscribed", "unknown_instrument", "unknown_symbol" };
+    static const char *const unasked[] = { "no_route", "unknown_function", "parse" };
+    const bool trades = entry->type != MLT_EVENT_NONE;
+    const bool over = is_one_of(reason, ended, 3);
+    if (!over && !(trades && is_one_of(reason, unasked, 3))) {
         fail(c, entry);
-    } else if (entry->type != MLT_EVENT_NONE) {
+    } else if (trades) {
         tell_trades(c, entry, MLT_TRADES_NO);
     } else if (!asked_anew(c, entry)) {
         mlt_conductor_core_resync_refused(c->core, mlt_slice_of(entry->token, entry->token_len));

@@ -255,11 +255,15 @@ static void take_instrument(struct mlt_conductor_core *core, struct instrument *
     i->has_exponents = true;
     i->price_exponent = listed->price_exponent;
     i->quantity_exponent = listed->quantity_exponent;
-    if (i->fused != NULL &&
-        !mlt_fusion_fits(i->fused->fusion, listed->price_exponent, listed->quantity_exponent) &&
-        mlt_conductor_fuse(core, i, listed->price_exponent, listed->quantity_exponent) != MLT_OK) {
-        core->counts.books_refused++;
+    if (i->fused == NULL ||
+        mlt_fusion_fits(i->fused->fusion, listed->price_exponent, listed->quantity_exponent)) {
+        return;
     }
+    const bool idle = mlt_fusion_state(i->fused->fusion) == MLT_SYNC_IDLE; /* nobody wants it */
+    const enum mlt_status status =
+        idle ? mlt_conductor_equip(core, i, listed->price_exponent, listed->quantity_exponent)
+             : mlt_conductor_fuse(core, i, listed->price_exponent, listed->quantity_exponent);
+    core->counts.books_refused += status != MLT_OK;
 }
 
 static void take_delta(struct mlt_conductor_core *core, struct instrument *i,
@@ -267,6 +271,7 @@ static void take_delta(struct mlt_conductor_core *core, struct instrument *i,
 {
     struct mlt_book_delta *delta = &event->u.book_delta;
     delta->digest = delta->digest_version = 0;
+    i->source_down = false; /* there is no better word of it than what it brings */
     enum mlt_status status = mlt_conductor_fuse_for(core, i, &delta->bids, &delta->asks);
     if (status == MLT_OK) {
         status = mlt_fusion_delta(i->fused->fusion, event);
@@ -345,6 +350,7 @@ bool mlt_conductor_of_source(const struct mlt_event *event)
 void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event)
 {
     const bool up = event->u.status.kind == MLT_STATUS_SOURCE_UP;
+    f->instrument->source_down = !up;
     f->asleep = f->asleep && !up;
     f->down_again = false;
     if (up && mlt_slice_equal_string(event->u.status.reason, MLT_SOURCE_UP_STARTED)) {
@@ -386,8 +392,11 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
         }
         break;
     case MLT_EVENT_STATUS:
-        if (i->fused != NULL && mlt_conductor_of_source(event)) {
-            mlt_conductor_take_source(i->fused, event);
+        if (mlt_conductor_of_source(event)) {
+            i->source_down = event->u.status.kind == MLT_STATUS_SOURCE_DOWN;
+            if (i->fused != NULL) {
+                mlt_conductor_take_source(i->fused, event);
+            }
         }
         break;
     default:

@@ -146,6 +146,9 @@ enum mlt_status mlt_conductor_equip(struct mlt_conductor_core *core, struct inst
         i->fused = f;
     }
     f->fusion = fusion;
+    if (i->source_down) {
+        mlt_fusion_source(fusion, false);
+    }
     return MLT_OK;
 }
 

@@ -106,6 +106,7 @@ struct instrument {
     struct kline_position klines[KLINE_INTERVALS_MAX];
     bool has_exponents; /* as INSTRUMENT said */
     int32_t price_exponent, quantity_exponent;
+    bool source_down;    /* as its source said last: each new book of it begins with that */
     struct fused *fused; /* NULL: nothing of a book came yet */
     struct gaps *gaps;   /* NULL: no trade was missing yet */
     int64_t last_ns;     /* wall: when its last event was numbered; 0: none */

@@ -62,6 +62,7 @@ enum mlt_status mlt_conductor_core_restore(struct mlt_conductor_core *core,
     status = mlt_fusion_restore(f->fusion, &left); /* else it is IDLE, and starts as ever */
     f->restored = f->unsaid = f->wanted = f->recorded = status == MLT_OK;
     f->asleep = book->u.book.state == MLT_BOOK_STALE && !source_up;
+    i->source_down = f->asleep;
     return status;
 }
 
@@ -97,6 +98,9 @@ void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrumen
 {
     struct fused *f = i->fused;
     const bool delta = event->type == MLT_EVENT_BOOK_DELTA;
+    if (f == NULL && mlt_conductor_of_source(event)) {
+        i->source_down = event->u.status.kind == MLT_STATUS_SOURCE_DOWN;
+    }
     if ((!delta && !mlt_conductor_of_source(event)) || f == NULL || f->unsaid ||
         i->epoch != core->epochs[i->slot]) {
         return;

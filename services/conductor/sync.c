@@ -277,6 +277,8 @@ void mlt_sync_stop(struct mlt_sync *sync)
     sync->doubted = sync->mute = false;
     sync->stray_depth = 0;
     settle_restored(sync);
+    sync->retry_at_ns = INT64_MIN; /* who wants it again does not wait for what failed before */
+    mlt_backoff_reset(&sync->backoff);
     mlt_sync_go(sync, MLT_SYNC_IDLE, MLT_SYNC_STOPPED, 0, 0);
 }
 
@@ -508,19 +510,29 @@ void mlt_sync_tighten(struct mlt_sync *sync)
     mlt_orderbook_tighten(sync->book);
 }
 
+void mlt_sync_outdate(struct mlt_sync *sync)
+{
+    sync->outdated = sync->in_flight;
+    sync->held.unheard = sync->held.id > 0;
+}
+
 void mlt_sync_lost(struct mlt_sync *sync)
 {
-    if (!mlt_sync_idle(sync) && !sync->restored) {
-        gap(sync, MLT_SYNC_LOST, 0, 0);
+    if (mlt_sync_idle(sync)) {
+        return;
     }
+    if (sync->restored) { /* of the book the ids tell; of an answer nothing does */
+        mlt_sync_outdate(sync);
+        return;
+    }
+    gap(sync, MLT_SYNC_LOST, 0, 0);
 }
 
 void mlt_sync_source(struct mlt_sync *sync, bool up)
 {
     if (up && sync->restored) { /* the deltas since its end, if any, come or are missing */
         sync->retry_at_ns = sync->retry_at_ns == INT64_MAX ? INT64_MIN : sync->retry_at_ns;
-        sync->outdated = sync->in_flight;
-        sync->held.unheard = sync->held.id > 0;
+        mlt_sync_outdate(sync);
         mlt_sync_request_if_due(sync);
         return;
     }

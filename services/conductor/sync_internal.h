@@ -101,6 +101,8 @@ void mlt_sync_request_if_due(struct mlt_sync *sync);
 void mlt_sync_tear(struct mlt_sync *sync, enum mlt_sync_reason reason, int64_t first, int64_t last);
 /* The book is no longer known to be right. */
 void mlt_sync_break_off(struct mlt_sync *sync);
+/* The answer on its way, or that waits, may lack what was missed just now. */
+void mlt_sync_outdate(struct mlt_sync *sync);
 /* A request came to nothing, or its answer was of no use. */
 void mlt_sync_failed(struct mlt_sync *sync);
 /* Leaving LIVE: what the book asked for until now was not urgent. Its failures are no reason for

@@ -226,7 +226,11 @@ void mlt_sync_remind(struct mlt_sync *sync, int64_t now)
  * and it is the waits that keep that rare. */
 void mlt_sync_refused(struct mlt_sync *sync)
 {
-    if (mlt_sync_idle(sync) || sync->restored) { /* of a restored one the ids tell */
+    if (mlt_sync_idle(sync)) {
+        return;
+    }
+    if (sync->restored) { /* of the book the ids tell; of an answer nothing does */
+        mlt_sync_outdate(sync);
         return;
     }
     const int64_t now = mlt_sync_now_ns(sync);

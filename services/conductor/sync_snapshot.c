@@ -262,12 +262,19 @@ static enum mlt_status doubted(struct mlt_sync *sync, struct coming coming)
     return MLT_OK;
 }
 
+/* An owner before left it while the source was down: nothing is asked for, and no snapshot makes it
+ * LIVE, before a delta comes or the source is up. */
+static bool asleep(const struct mlt_sync *sync)
+{
+    return sync->restored && sync->retry_at_ns == INT64_MAX;
+}
+
 static enum mlt_status take(struct mlt_sync *sync, const struct mlt_book_snapshot *snapshot,
                             struct coming coming, enum mlt_sync_outcome *outcome)
 {
     const int64_t id = snapshot->last_update_id;
     const bool asked = coming.asked;
-    if (mlt_sync_idle(sync)) {
+    if (mlt_sync_idle(sync) || asleep(sync)) {
         return MLT_OK;
     }
     if (coming.outdated &&

@@ -237,6 +237,23 @@ static void test_a_delta_that_is_refused_now_and_then_costs_no_wait(void **state
 }
 
 /* What was asked for before may lack it. */
+/* Who asks for the book again does not wait for what failed before that. */
+static void test_a_book_that_is_wanted_again_asks_at_once(void **state)
+{
+    (void)state;
+    mlt_sync_start(f.sync);
+    for (unsigned i = 0; i < 12; i++) {
+        mlt_sync_request_failed(f.sync);
+        f.now_ns = mlt_sync_due_ns(f.sync) > f.now_ns ? mlt_sync_due_ns(f.sync) : f.now_ns;
+        mlt_sync_tick(f.sync);
+    }
+    mlt_sync_request_failed(f.sync);
+    const uint64_t requests = f.requests;
+    mlt_sync_stop(f.sync);
+    mlt_sync_start(f.sync);
+    assert_int_equal(f.requests, requests + 1);
+}
+
 static void test_an_answer_of_before_a_refused_delta_makes_no_book_live(void **state)
 {
     (void)state;
@@ -283,6 +300,7 @@ int main(void)
         TEST(test_a_live_book_that_is_about_to_show_too_little_asks_urgently),
         TEST(test_a_book_whose_deltas_are_refused_again_and_again_asks_rarely),
         TEST(test_a_delta_that_is_refused_now_and_then_costs_no_wait),
+        TEST(test_a_book_that_is_wanted_again_asks_at_once),
         TEST(test_an_answer_of_before_a_refused_delta_makes_no_book_live),
         TEST(test_a_silent_book_whose_delta_is_refused_is_a_gap),
     };

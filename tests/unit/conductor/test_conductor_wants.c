@@ -192,6 +192,56 @@ static void test_other_exponents_withdraw_the_record_of_before(void **state)
     fixture_close(&f);
 }
 
+/* Nobody wants the book: nor does a new listing begin one. */
+static void test_other_exponents_begin_no_book_that_nobody_wants(void **state)
+{
+    (void)state;
+    open_live();
+    end();
+    answer(MLT_COMMIT_DONE);
+    const size_t requests = f.requests;
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_INSTRUMENT);
+    e.u.instrument.price_exponent = -3;
+    e.u.instrument.quantity_exponent = -5;
+    fixture_forget(&f);
+    fixture_send(&f, &e);
+    fixture_run(&f, f.now_ns + 5 * MLT_NS_PER_S);
+    assert_int_equal(f.count, 1);
+    expect(0, MLT_EVENT_INSTRUMENT);
+    assert_int_equal(f.requests, requests);
+    assert_int_equal(mlt_conductor_core_state(f.core, FIXTURE_INSTRUMENT), MLT_BOOK_IDLE);
+    fixture_close(&f);
+}
+
+/* Before anybody wanted its book, and after its exponents changed: the source is down all the same.
+ */
+static void test_a_book_begins_as_its_source_said_last(void **state)
+{
+    (void)state;
+    fixture_open(&f, &fixture_books, true);
+    fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
+    fixture_delta(&f, 10, 10); /* there is no better word of it than what it brings */
+    assert_int_equal(mlt_conductor_core_state(f.core, FIXTURE_INSTRUMENT), MLT_BOOK_SYNCING);
+    fixture_snapshot(&f, 10);
+    assert_int_equal(mlt_conductor_core_state(f.core, FIXTURE_INSTRUMENT), MLT_BOOK_LIVE);
+    f.now_ns++;
+    fixture_status(&f, MLT_STATUS_SOURCE_DOWN);
+    assert_int_equal(mlt_conductor_core_state(f.core, FIXTURE_INSTRUMENT), MLT_BOOK_STALE);
+    struct mlt_event e = fixture_event(&f, MLT_EVENT_INSTRUMENT);
+    e.u.instrument.price_exponent = -3;
+    e.u.instrument.quantity_exponent = -5;
+    const size_t requests = f.requests;
+    fixture_send(&f, &e);
+    fixture_run(&f, f.now_ns + 5 * MLT_NS_PER_S);
+    assert_int_equal(mlt_conductor_core_state(f.core, FIXTURE_INSTRUMENT), MLT_BOOK_STALE);
+    assert_int_equal(f.requests, requests);
+    assert_false(mlt_conductor_core_source_up(f.core, FIXTURE_INSTRUMENT));
+    f.now_ns++;
+    fixture_status(&f, MLT_STATUS_SOURCE_UP);
+    assert_int_equal(f.requests, requests + 1);
+    fixture_close(&f);
+}
+
 static void test_snapshots_alone_begin_no_book(void **state)
 {
     (void)state;
@@ -243,6 +293,8 @@ int main(void)
         cmocka_unit_test(test_the_end_of_a_book_is_written_also_where_another_one_begins),
         cmocka_unit_test(test_other_exponents_withdraw_the_record_of_before),
         cmocka_unit_test(test_snapshots_alone_begin_no_book),
+        cmocka_unit_test(test_a_book_begins_as_its_source_said_last),
+        cmocka_unit_test(test_other_exponents_begin_no_book_that_nobody_wants),
         cmocka_unit_test(test_a_book_that_nobody_follows_ends_when_it_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

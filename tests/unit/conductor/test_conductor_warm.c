@@ -289,6 +289,55 @@ static void test_stale_record_asks_for_nothing_before_the_source_is_known_to_be_
     fixture_close(&f);
 }
 
+/* A poll of the plan, or the answer to a request of the owner before: the line is down as it was.
+ */
+static void test_no_snapshot_wakes_a_book_while_its_source_is_down(void **state)
+{
+    (void)state;
+    open_core();
+    struct left l = left_at(100, 100);
+    l.book.u.book.state = l.checkpoint.state = MLT_BOOK_STALE;
+    take_over(&l, 100);
+    fixture_snapshot(&f, 100);
+    fixture_snapshot(&f, 103);
+    fixture_run(&f, f.now_ns + 10 * MLT_NS_PER_S);
+    fixture_snapshot(&f, 104);
+    fixture_run(&f, f.now_ns + 10 * MLT_NS_PER_S);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_STALE], 1);
+    assert_int_equal(f.requests, 0);
+    fixture_status(&f, MLT_STATUS_SOURCE_UP);
+    assert_int_equal(f.requests, 1);
+    fixture_snapshot(&f, 105);
+    fixture_run(&f, f.now_ns + 3 * MLT_NS_PER_S);
+    assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 1);
+    fixture_close(&f);
+}
+
+/* What was on its way when something was lost may lack it; so may what waits for its deltas. */
+static void test_an_answer_of_before_a_loss_makes_no_restored_book_live(void **state)
+{
+    (void)state;
+    for (unsigned waits = 0; waits < 2; waits++) {
+        open_left(100, 100, 100);
+        fixture_run(&f, f.now_ns + MLT_NS_PER_S);
+        assert_int_equal(f.requests, 1);
+        if (waits == 1) {
+            fixture_snapshot(&f, 103);
+        }
+        mlt_conductor_core_lost(f.core, mlt_instrument_slot(FIXTURE_INSTRUMENT) % 4, "hop_overrun");
+        if (waits == 0) {
+            fixture_snapshot(&f, 100);
+        }
+        fixture_run(&f, f.now_ns + 2 * MLT_NS_PER_S);
+        assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 0);
+        assert_true(f.requests > 1); /* another one */
+        fixture_snapshot(&f, 110);
+        fixture_run(&f, f.now_ns + 3 * MLT_NS_PER_S);
+        assert_int_equal(fixture_counts(&f).states[MLT_BOOK_LIVE], 1);
+        fixture_close(&f);
+    }
+}
+
 /* The owner before was restarted itself, and had not heard of the instrument: that record is STALE
  * as well, and quiet as it is nothing but a snapshot makes the book right again. */
 static void test_stale_record_of_a_source_that_was_up_asks_as_a_live_one_does(void **state)
@@ -527,6 +576,8 @@ int main(void)
         cmocka_unit_test(test_hole_in_what_comes_again_is_found_before_anything_new_comes),
         cmocka_unit_test(test_quiet_book_stays_stale_until_a_snapshot_as_new_as_what_was_delivered),
         cmocka_unit_test(test_stale_record_asks_for_nothing_before_the_source_is_known_to_be_up),
+        cmocka_unit_test(test_an_answer_of_before_a_loss_makes_no_restored_book_live),
+        cmocka_unit_test(test_no_snapshot_wakes_a_book_while_its_source_is_down),
         cmocka_unit_test(test_stale_record_of_a_source_that_was_up_asks_as_a_live_one_does),
         cmocka_unit_test(test_word_of_the_source_that_was_put_out_before_is_heard),
         cmocka_unit_test(test_loss_on_the_way_breaks_nothing_that_the_ids_join),

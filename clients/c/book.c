@@ -128,6 +128,7 @@ static void forget(struct book *book, size_t count)
 static void leave(struct book *book)
 {
     book->held = false;
+    book->needed = 0;
     forget(book, book->buffered);
 }
 
@@ -170,7 +171,7 @@ static bool apply(struct book *book, const Meltica__V1__Event *event)
 void book_checkpoint(struct book *book, const Meltica__V1__BookCheckpoint *c)
 {
     const Meltica__V1__Event *first = book->buffered > 0 ? book->buffer[0] : NULL;
-    if (c->state != MELTICA__V1__BOOK_STATE__BOOK_LIVE ||
+    if (c->state != MELTICA__V1__BOOK_STATE__BOOK_LIVE || c->last_update_id < book->needed ||
         (first != NULL &&
          (c->epoch < first->epoch || c->last_update_id < first->source->first - 1))) {
         return;
@@ -224,9 +225,21 @@ void book_on_snapshot(struct book *book, const Meltica__V1__BookSnapshot *s)
     }
 }
 
+/* Drops a book that is below an update id whose deltas have left: they are missing here. */
+static void expect(struct book *book, int64_t update_id)
+{
+    if (book->held && update_id > book->last) {
+        leave(book);
+        book->needed = update_id;
+    }
+}
+
 bool book_on_book(struct book *book, const Meltica__V1__Book *published)
 {
     book->wanted = published->state == MELTICA__V1__BOOK_STATE__BOOK_LIVE;
+    if (book->wanted) {
+        expect(book, published->last_update_id); /* deltas leave before the BOOK */
+    }
     return book->wanted && book->held && published->digest_version == 1 &&
            published->last_update_id == book->last &&
            compare(book, "BOOK", published->digest_version, published->digest);
@@ -245,6 +258,13 @@ void book_on_status(struct book *book, const Meltica__V1__Status *status)
         break;
     case MELTICA__V1__STATUS_KIND__LIVE:
         book->wanted = true;
+        break;
+    case MELTICA__V1__STATUS_KIND__HEADS:
+        for (size_t i = 0; i < status->n_heads; i++) {
+            if (status->heads[i]->type == MELTICA__V1__EVENT_TYPE__BOOK_DELTA) {
+                expect(book, status->heads[i]->last);
+            }
+        }
         break;
     default:
         break;

@@ -33,6 +33,8 @@ struct book {
     bool wanted; /* a checkpoint can be asked for: the fused book is LIVE, or nobody said otherwise
                   */
     int64_t last;
+    int64_t needed; /* update id that a checkpoint has to reach: deltas up to it were sent, and are
+                       missing here */
     uint64_t epoch, wrong;
     Meltica__V1__Event *buffer[BUFFERED_DELTAS_MAX]; /* deltas that came while no book is held */
     size_t buffered;

@@ -70,6 +70,7 @@ type book struct {
 	held       bool
 	wanted     bool // a checkpoint can be asked for: the fused book is LIVE, or nobody said otherwise
 	last       int64
+	needed     int64 // update id that a checkpoint has to reach: deltas up to it were sent, and are missing here
 	epoch      uint64
 	wrong      int
 	buffer     []*pb.Event // deltas that came while no book is held
@@ -95,7 +96,7 @@ func (b *book) compare(what string, version, digest uint32) bool {
 }
 
 func (b *book) drop() {
-	b.held, b.buffer = false, nil
+	b.held, b.needed, b.buffer = false, 0, nil
 }
 
 func (b *book) replace(bids, asks *pb.Levels, bidsWhole, asksWhole bool, last int64) {
@@ -114,7 +115,7 @@ func (b *book) apply(e *pb.Event) bool {
 
 // checkpoint joins, unless it does not fit what is buffered: then it has to be read again.
 func (b *book) checkpoint(c *pb.BookCheckpoint) {
-	if c.State != pb.BookState_BOOK_LIVE {
+	if c.State != pb.BookState_BOOK_LIVE || c.LastUpdateId < b.needed {
 		return
 	}
 	if len(b.buffer) > 0 && (c.Epoch < b.buffer[0].Epoch || c.LastUpdateId < b.buffer[0].Source.First-1) {
@@ -163,9 +164,20 @@ func (b *book) onSnapshot(s *pb.BookSnapshot) {
 	}
 }
 
+// expect drops a book that is below an update id whose deltas have left: they are missing here.
+func (b *book) expect(updateID int64) {
+	if b.held && updateID > b.last {
+		b.drop()
+		b.needed = updateID
+	}
+}
+
 // onBook is true when the BOOK is of the same update id as the own book, and equal.
 func (b *book) onBook(k *pb.Book) bool {
 	b.wanted = k.State == pb.BookState_BOOK_LIVE
+	if b.wanted {
+		b.expect(k.LastUpdateId) // deltas leave before the BOOK
+	}
 	same := b.wanted && b.held && k.DigestVersion == 1 && k.LastUpdateId == b.last
 	return same && b.compare("BOOK", k.DigestVersion, k.Digest)
 }
@@ -179,6 +191,12 @@ func (b *book) onStatus(s *pb.Status) {
 		b.wanted = false
 	case pb.StatusKind_LIVE:
 		b.wanted = true
+	case pb.StatusKind_HEADS:
+		for _, head := range s.Heads {
+			if head.Type == pb.EventType_BOOK_DELTA {
+				b.expect(head.Last)
+			}
+		}
 	}
 }
 

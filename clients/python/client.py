@@ -56,6 +56,7 @@ class Book:
         self.held = False
         self.wanted = True  # a checkpoint can be asked for: the fused book is LIVE, or nobody said otherwise
         self.last = self.epoch = self.wrong = 0
+        self.needed = 0  # update id that a checkpoint has to reach: deltas up to it were sent, and are missing here
         self.buffer = []  # deltas that came while no book is held
 
     def digest(self):
@@ -69,7 +70,7 @@ class Book:
         return self.held
 
     def drop(self):
-        self.held, self.buffer = False, []
+        self.held, self.needed, self.buffer = False, 0, []
 
     def replace(self, message, bids_whole, asks_whole):
         self.bids.replace(message.bids, bids_whole)
@@ -84,6 +85,8 @@ class Book:
 
     def checkpoint(self, c):
         """True: joined. False: it does not fit what is buffered, so it has to be read again."""
+        if c.last_update_id < self.needed:
+            return False
         first = self.buffer[0] if self.buffer else None
         if c.state != pb.BOOK_LIVE or (first and (c.epoch < first.epoch or c.last_update_id < first.source.first - 1)):
             return False
@@ -115,9 +118,17 @@ class Book:
             depth = s.requested_depth
             self.replace(s, len(s.bids.prices) < depth, len(s.asks.prices) < depth)
 
+    def expect(self, update_id):
+        """Drops a book that is below an update id whose deltas have left: they are missing here."""
+        if self.held and update_id > self.last:
+            self.drop()
+            self.needed = update_id
+
     def on_book(self, b):
         """True: the BOOK is of the same update id as the own book, and equal."""
         self.wanted = b.state == pb.BOOK_LIVE
+        if self.wanted:
+            self.expect(b.last_update_id)  # deltas leave before the BOOK
         same = self.wanted and self.held and b.digest_version == 1 and b.last_update_id == self.last
         return same and self.compare("BOOK", b.digest_version, b.digest)
 
@@ -126,6 +137,10 @@ class Book:
             self.drop()
         if s.kind in (pb.GAP, pb.IDLE, pb.SYNCING, pb.LIVE):
             self.wanted = s.kind == pb.LIVE
+        if s.kind == pb.HEADS:
+            for head in s.heads:
+                if head.type == pb.BOOK_DELTA:
+                    self.expect(head.last)
 
 
 class Channels:

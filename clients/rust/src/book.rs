@@ -57,6 +57,7 @@ pub struct Book {
     pub held: bool,
     pub wanted: bool, // a checkpoint can be asked for: the fused book is LIVE, or nobody said otherwise
     pub last: i64,
+    needed: i64, // update id that a checkpoint has to reach: deltas up to it were sent, and are missing here
     pub epoch: u64,
     pub wrong: u64,
     buffer: VecDeque<(pb::Source, u64, pb::BookDelta)>, // that came, with their epochs, while no book is held
@@ -65,7 +66,7 @@ pub struct Book {
 impl Book {
     pub fn new() -> Self {
         let (bids, asks) = (Side::new(1), Side::new(-1));
-        Book { bids, asks, held: false, wanted: true, last: 0, epoch: 0, wrong: 0, buffer: VecDeque::new() }
+        Book { bids, asks, held: false, wanted: true, last: 0, needed: 0, epoch: 0, wrong: 0, buffer: VecDeque::new() }
     }
 
     pub fn digest(&self) -> u32 {
@@ -85,7 +86,7 @@ impl Book {
     }
 
     fn drop(&mut self) {
-        self.held = false;
+        (self.held, self.needed) = (false, 0);
         self.buffer.clear();
     }
 
@@ -105,7 +106,7 @@ impl Book {
 
     /// Joins, unless it does not fit what is buffered: then it has to be read again.
     pub fn checkpoint(&mut self, c: &pb::BookCheckpoint) {
-        if c.state() != pb::BookState::BookLive {
+        if c.state() != pb::BookState::BookLive || c.last_update_id < self.needed {
             return;
         }
         if let Some((source, epoch, _)) = self.buffer.front()
@@ -156,20 +157,36 @@ impl Book {
         }
     }
 
+    /// Drops a book that is below an update id whose deltas have left: they are missing here.
+    fn expect(&mut self, update_id: i64) {
+        if self.held && update_id > self.last {
+            self.drop();
+            self.needed = update_id;
+        }
+    }
+
     /// True when the BOOK is of the same update id as the own book, and equal.
     pub fn on_book(&mut self, b: &pb::Book) -> bool {
         self.wanted = b.state() == pb::BookState::BookLive;
+        if self.wanted {
+            self.expect(b.last_update_id); // deltas leave before the BOOK
+        }
         let same = self.wanted && self.held && b.digest_version == 1 && b.last_update_id == self.last;
         same && self.compare("BOOK", b.digest_version, b.digest)
     }
 
     pub fn on_status(&mut self, s: &pb::Status) {
-        use pb::StatusKind::{Gap, Idle, Live, Syncing};
+        use pb::StatusKind::{Gap, Heads, Idle, Live, Syncing};
         if matches!(s.kind(), Gap | Idle) {
             self.drop();
         }
         if matches!(s.kind(), Gap | Idle | Syncing | Live) {
             self.wanted = s.kind() == Live;
+        }
+        if s.kind() == Heads {
+            for head in s.heads.iter().filter(|head| head.r#type() == pb::EventType::BookDelta) {
+                self.expect(head.last);
+            }
         }
     }
 }

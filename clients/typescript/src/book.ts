@@ -7,7 +7,7 @@ import {
   type BookSnapshot,
   BookState,
   type Event,
-  type EventType,
+  EventType,
   type Head,
   type Levels,
   type Status,
@@ -99,6 +99,7 @@ export class Book {
   held = false;
   wanted = true; // a checkpoint can be asked for: the fused book is LIVE, or nobody said otherwise
   last = 0n;
+  private needed = 0n; // update id that a checkpoint has to reach: deltas up to it were sent, and are missing here
   epoch = 0n;
   wrong = 0;
 
@@ -118,6 +119,7 @@ export class Book {
 
   private drop(): void {
     this.held = false;
+    this.needed = 0n;
     this.buffer = [];
   }
 
@@ -141,6 +143,9 @@ export class Book {
 
   // Joins, unless it does not fit what is buffered: then it has to be read again.
   checkpoint(c: BookCheckpoint): void {
+    if (c.lastUpdateId < this.needed) {
+      return;
+    }
     const first = this.buffer[0];
     if (c.state !== BookState.BOOK_LIVE || (first && (c.epoch < first.epoch || c.lastUpdateId < first.first - 1n))) {
       return;
@@ -186,9 +191,20 @@ export class Book {
     }
   }
 
+  // Drops a book that is below an update id whose deltas have left: they are missing here.
+  private expect(updateId: bigint): void {
+    if (this.held && updateId > this.last) {
+      this.drop();
+      this.needed = updateId;
+    }
+  }
+
   // True when the BOOK is of the same update id as the own book, and equal.
   onBook(b: Published): boolean {
     this.wanted = b.state === BookState.BOOK_LIVE;
+    if (this.wanted) {
+      this.expect(b.lastUpdateId); // deltas leave before the BOOK
+    }
     const same = this.wanted && this.held && b.digestVersion === 1 && b.lastUpdateId === this.last;
     return same && this.compare("BOOK", b.digestVersion, b.digest);
   }
@@ -199,6 +215,11 @@ export class Book {
     }
     if ([StatusKind.GAP, StatusKind.IDLE, StatusKind.SYNCING, StatusKind.LIVE].includes(s.kind)) {
       this.wanted = s.kind === StatusKind.LIVE;
+    }
+    if (s.kind === StatusKind.HEADS) {
+      for (const head of s.heads.filter((head) => head.type === EventType.BOOK_DELTA)) {
+        this.expect(head.last);
+      }
     }
   }
 }

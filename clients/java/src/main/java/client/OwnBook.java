@@ -11,6 +11,8 @@ import meltica.v1.EventOuterClass.BookDelta;
 import meltica.v1.EventOuterClass.BookSnapshot;
 import meltica.v1.EventOuterClass.BookState;
 import meltica.v1.EventOuterClass.Event;
+import meltica.v1.EventOuterClass.EventType;
+import meltica.v1.EventOuterClass.Head;
 import meltica.v1.EventOuterClass.Levels;
 import meltica.v1.EventOuterClass.Source;
 import meltica.v1.EventOuterClass.Status;
@@ -26,6 +28,7 @@ final class OwnBook {
     boolean held;
     boolean wanted = true; // a checkpoint can be asked for: the fused book is LIVE, or nobody said otherwise
     long last;
+    private long needed; // update id that a checkpoint has to reach: deltas up to it were sent, and are missing here
     long epoch;
     long wrong;
 
@@ -49,6 +52,7 @@ final class OwnBook {
 
     private void drop() {
         held = false;
+        needed = 0;
         buffer.clear();
     }
 
@@ -72,7 +76,7 @@ final class OwnBook {
         Event first = buffer.peekFirst();
         boolean older = first != null
                 && (c.getEpoch() < first.getEpoch() || c.getLastUpdateId() < first.getSource().getFirst() - 1);
-        if (older || c.getState() != BookState.BOOK_LIVE) {
+        if (older || c.getState() != BookState.BOOK_LIVE || c.getLastUpdateId() < needed) {
             return;
         }
         replace(c.getBids(), c.getBidsWhole(), c.getAsks(), c.getAsksWhole(), c.getLastUpdateId());
@@ -118,9 +122,20 @@ final class OwnBook {
         }
     }
 
+    /** Drops a book that is below an update id whose deltas have left: they are missing here. */
+    private void expect(long updateId) {
+        if (held && updateId > last) {
+            drop();
+            needed = updateId;
+        }
+    }
+
     /** True when the BOOK is of the same update id as the own book, and equal. */
     boolean onBook(Book published) {
         wanted = published.getState() == BookState.BOOK_LIVE;
+        if (wanted) {
+            expect(published.getLastUpdateId()); // deltas leave before the BOOK
+        }
         boolean same = wanted && held && published.getDigestVersion() == 1 && published.getLastUpdateId() == last;
         return same && compare("BOOK", published.getDigestVersion(), published.getDigest());
     }
@@ -132,6 +147,13 @@ final class OwnBook {
         }
         if (kind == StatusKind.GAP || kind == StatusKind.IDLE || kind == StatusKind.SYNCING || kind == StatusKind.LIVE) {
             wanted = kind == StatusKind.LIVE;
+        }
+        if (kind == StatusKind.HEADS) {
+            for (Head head : status.getHeadsList()) {
+                if (head.getType() == EventType.BOOK_DELTA) {
+                    expect(head.getLast());
+                }
+            }
         }
     }
 }

@@ -273,6 +273,20 @@ void book_on_status(struct book *book, const Meltica__V1__Status *status)
 
 /* ---- numbers ---- */
 
+/* Brings a channel that was seen to a number: how many up to it were sent and did not come. */
+static uint64_t reach(struct channels *channels, Meltica__V1__EventType type, uint64_t epoch,
+                      uint64_t sequence)
+{
+    if ((unsigned)type >= TYPES_MAX || !channels->last[type].seen ||
+        epoch < channels->last[type].epoch) {
+        return 0;
+    }
+    struct position *last = &channels->last[type];
+    const uint64_t came = epoch == last->epoch ? last->sequence : 0; /* a new one begins at 1 */
+    *last = (struct position){ true, epoch, sequence > came ? sequence : came };
+    return last->sequence - came;
+}
+
 bool channels_is_new(struct channels *channels, const Meltica__V1__Event *event)
 {
     if (event->sequence == 0) {
@@ -282,31 +296,64 @@ bool channels_is_new(struct channels *channels, const Meltica__V1__Event *event)
         return false;
     }
     const uint64_t epoch = event->epoch, sequence = event->sequence;
-    const bool seen = channels->last[event->type].seen;
-    const uint64_t last_epoch = channels->last[event->type].epoch;
-    const uint64_t last_sequence = channels->last[event->type].sequence;
-    if (seen && (epoch < last_epoch || (epoch == last_epoch && sequence <= last_sequence))) {
+    const struct position before = channels->last[event->type];
+    if (before.seen &&
+        (epoch < before.epoch || (epoch == before.epoch && sequence <= before.sequence))) {
         return false;
     }
-    if (seen) {
-        channels->gaps += sequence - 1 - (epoch == last_epoch ? last_sequence : 0);
-    }
-    channels->last[event->type].seen = true;
-    channels->last[event->type].epoch = epoch;
-    channels->last[event->type].sequence = sequence;
+    channels->gaps += reach(channels, event->type, epoch, sequence - 1);
+    channels->last[event->type] = (struct position){ true, epoch, sequence };
     channels->events++;
     return true;
 }
 
-void channels_heads(struct channels *channels, uint64_t epoch, const Meltica__V1__Status *status)
+/* Counts events that were sent and did not come, also when nothing came after them. */
+static void count_heads(struct channels *channels, uint64_t epoch,
+                        const Meltica__V1__Status *status)
 {
     for (size_t i = 0; i < status->n_heads; i++) {
         const Meltica__V1__Head *head = status->heads[i];
-        if ((unsigned)head->type < TYPES_MAX && channels->last[head->type].seen &&
-            channels->last[head->type].epoch == epoch &&
-            head->sequence > channels->last[head->type].sequence) {
-            channels->gaps += head->sequence - channels->last[head->type].sequence;
-            channels->last[head->type].sequence = head->sequence;
+        channels->gaps += reach(channels, head->type, epoch, head->sequence);
+    }
+}
+
+/* Counts what is missing at the end of the epoch before the one that starts. */
+static void end_epoch(struct channels *channels, uint64_t started,
+                      const Meltica__V1__Status *status)
+{
+    uint64_t highest = 0;
+    for (size_t i = 0; i < TYPES_MAX; i++) {
+        highest = channels->last[i].epoch > highest ? channels->last[i].epoch : highest;
+    }
+    if (highest == 0 || started <= highest) {
+        return; /* nothing came before, or it is a repeat */
+    }
+    if (status->previous_epoch == highest) {
+        count_heads(channels, highest, status);
+    } else {
+        channels->gaps++; /* the end of the last one seen is unknown */
+    }
+}
+
+void channels_on_status(struct channels *channels, uint64_t epoch,
+                        const Meltica__V1__Status *status)
+{
+    switch (status->kind) {
+    case MELTICA__V1__STATUS_KIND__HEADS:
+        count_heads(channels, epoch, status);
+        break;
+    case MELTICA__V1__STATUS_KIND__EPOCH_STARTED:
+        end_epoch(channels, epoch, status);
+        break;
+    case MELTICA__V1__STATUS_KIND__LOST:
+        if (strcmp(status->reason, "unrouted") == 0) {
+            /* Nobody had asked for first to last: they are no loss. */
+            const uint64_t before = status->first > 0 ? status->first - 1 : 0;
+            channels->gaps += reach(channels, status->lost_type, epoch, before);
+            (void)reach(channels, status->lost_type, epoch, status->last);
         }
+        break;
+    default:
+        break;
     }
 }

@@ -40,11 +40,13 @@ struct book {
     size_t buffered;
 };
 
+struct position {
+    bool seen;
+    uint64_t epoch, sequence;
+};
+
 struct channels {
-    struct {
-        bool seen;
-        uint64_t epoch, sequence;
-    } last[TYPES_MAX];
+    struct position last[TYPES_MAX];
     uint64_t events, gaps;
 };
 
@@ -62,7 +64,8 @@ void book_on_status(struct book *book, const Meltica__V1__Status *status);
 
 /* False for a repeat. */
 bool channels_is_new(struct channels *channels, const Meltica__V1__Event *event);
-/* Counts events that were sent and did not come, also when nothing came after them. */
-void channels_heads(struct channels *channels, uint64_t epoch, const Meltica__V1__Status *status);
+/* Before channels_is_new: EPOCH_STARTED speaks of the epoch before its own. */
+void channels_on_status(struct channels *channels, uint64_t epoch,
+                        const Meltica__V1__Status *status);
 
 #endif

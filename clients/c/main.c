@@ -88,6 +88,9 @@ static bool control(natsConnection *nc, const struct options *o, const char *ver
 static void take(struct book *book, struct channels *channels, Meltica__V1__Event *event)
 {
     bool kept = false;
+    if (event->payload_case == MELTICA__V1__EVENT__PAYLOAD_STATUS) {
+        channels_on_status(channels, event->epoch, event->status);
+    }
     if (channels_is_new(channels, event)) {
         switch (event->payload_case) {
         case MELTICA__V1__EVENT__PAYLOAD_BOOK_DELTA:
@@ -103,11 +106,6 @@ static void take(struct book *book, struct channels *channels, Meltica__V1__Even
             }
             break;
         case MELTICA__V1__EVENT__PAYLOAD_STATUS:
-            channels_heads(channels,
-                           event->status->kind == MELTICA__V1__STATUS_KIND__EPOCH_STARTED
-                               ? event->status->previous_epoch
-                               : event->epoch,
-                           event->status);
             book_on_status(book, event->status);
             break;
         default:

@@ -217,23 +217,59 @@ func (c *channels) isNew(e *pb.Event) bool {
 	if seen && (e.Epoch < before.epoch || e.Epoch == before.epoch && e.Sequence <= before.sequence) {
 		return false
 	}
-	if seen && e.Epoch == before.epoch {
-		c.gaps += e.Sequence - 1 - before.sequence
-	} else if seen {
-		c.gaps += e.Sequence - 1
-	}
+	c.gaps += c.reach(e.Type, e.Epoch, e.Sequence-1)
 	c.last[e.Type] = position{e.Epoch, e.Sequence}
 	c.events++
 	return true
 }
 
+// reach brings a channel that was seen to a number: how many up to it were sent and did not come.
+func (c *channels) reach(t pb.EventType, epoch, sequence uint64) uint64 {
+	before, seen := c.last[t]
+	if !seen || epoch < before.epoch {
+		return 0
+	}
+	came := before.sequence
+	if epoch > before.epoch {
+		came = 0 // a new epoch begins again at 1
+	}
+	c.last[t] = position{epoch, max(came, sequence)}
+	return max(came, sequence) - came
+}
+
 // heads counts events that were sent and did not come, also when nothing came after them.
 func (c *channels) heads(epoch uint64, heads []*pb.Head) {
 	for _, head := range heads {
-		before, seen := c.last[head.Type]
-		if seen && before.epoch == epoch && head.Sequence > before.sequence {
-			c.gaps += head.Sequence - before.sequence
-			c.last[head.Type] = position{epoch, head.Sequence}
+		c.gaps += c.reach(head.Type, epoch, head.Sequence)
+	}
+}
+
+// endEpoch counts what is missing at the end of the epoch before the one that starts.
+func (c *channels) endEpoch(started uint64, s *pb.Status) {
+	var highest uint64
+	for _, p := range c.last {
+		highest = max(highest, p.epoch)
+	}
+	switch {
+	case highest == 0 || started <= highest: // nothing came before, or it is a repeat
+	case s.PreviousEpoch == highest:
+		c.heads(highest, s.Heads)
+	default:
+		c.gaps++ // the end of the last one seen is unknown
+	}
+}
+
+// onStatus comes before isNew: EPOCH_STARTED speaks of the epoch before its own.
+func (c *channels) onStatus(epoch uint64, s *pb.Status) {
+	switch s.Kind {
+	case pb.StatusKind_HEADS:
+		c.heads(epoch, s.Heads)
+	case pb.StatusKind_EPOCH_STARTED:
+		c.endEpoch(epoch, s)
+	case pb.StatusKind_LOST:
+		if s.Reason == "unrouted" { // nobody had asked for first to last: they are no loss
+			c.gaps += c.reach(s.LostType, epoch, max(s.First, 1)-1)
+			c.reach(s.LostType, epoch, s.Last)
 		}
 	}
 }

@@ -60,6 +60,9 @@ func take(b *book, c *channels, data []byte) error {
 	if err := proto.Unmarshal(data, e); err != nil {
 		return err
 	}
+	if s := e.GetStatus(); s != nil {
+		c.onStatus(e.Epoch, s)
+	}
 	if !c.isNew(e) {
 		return nil
 	}
@@ -73,11 +76,6 @@ func take(b *book, c *channels, data []byte) error {
 			fmt.Printf("book %s last_update_id=%d digest=%08x\n", e.Instrument, b.last, b.digest())
 		}
 	case *pb.Event_Status:
-		epoch := e.Epoch
-		if p.Status.Kind == pb.StatusKind_EPOCH_STARTED {
-			epoch = p.Status.PreviousEpoch
-		}
-		c.heads(epoch, p.Status.Heads)
 		b.onStatus(p.Status)
 	}
 	return nil

@@ -156,25 +156,52 @@ class Channels:
         before = self.last.get(event.type)
         if before and (event.epoch, event.sequence) <= before:
             return False
-        if before:
-            self.gaps += event.sequence - 1 - (before[1] if event.epoch == before[0] else 0)
+        self.gaps += self.reach(event.type, event.epoch, event.sequence - 1)
         self.last[event.type] = (event.epoch, event.sequence)
         self.events += 1
         return True
 
+    def reach(self, kind, epoch, sequence):
+        """Brings a channel that was seen to a number: how many up to it were sent and did not come."""
+        before = self.last.get(kind)
+        if not before or epoch < before[0]:
+            return 0
+        came = before[1] if epoch == before[0] else 0  # a new epoch begins again at 1
+        self.last[kind] = (epoch, max(came, sequence))
+        return max(came, sequence) - came
+
     def heads(self, epoch, heads):
-        """Events that were sent and did not come, also when nothing came after them."""
+        """Counts events that were sent and did not come, also when nothing came after them."""
         for head in heads:
-            before = self.last.get(head.type)
-            if before and before[0] == epoch and head.sequence > before[1]:
-                self.gaps += head.sequence - before[1]
-                self.last[head.type] = (epoch, head.sequence)
+            self.gaps += self.reach(head.type, epoch, head.sequence)
+
+    def end_epoch(self, started, s):
+        """Counts what is missing at the end of the epoch before the one that starts."""
+        highest = max((epoch for epoch, _ in self.last.values()), default=0)
+        if highest == 0 or started <= highest:
+            return  # nothing came before, or it is a repeat
+        if s.previous_epoch == highest:
+            self.heads(highest, s.heads)
+        else:
+            self.gaps += 1  # the end of the last one seen is unknown
+
+    def on_status(self, epoch, s):
+        """Before is_new: EPOCH_STARTED speaks of the epoch before its own."""
+        if s.kind == pb.HEADS:
+            self.heads(epoch, s.heads)
+        elif s.kind == pb.EPOCH_STARTED:
+            self.end_epoch(epoch, s)
+        elif s.kind == pb.LOST and s.reason == "unrouted":  # nobody had asked for first to last: they are no loss
+            self.gaps += self.reach(s.lost_type, epoch, max(s.first, 1) - 1)
+            self.reach(s.lost_type, epoch, s.last)
 
 
 def take(book, channels, event):
+    kind = event.WhichOneof("payload")
+    if kind == "status":
+        channels.on_status(event.epoch, event.status)
     if not channels.is_new(event):
         return
-    kind = event.WhichOneof("payload")
     if kind == "book_delta":
         book.on_delta(event)
     elif kind == "book_snapshot":
@@ -182,9 +209,7 @@ def take(book, channels, event):
     elif kind == "book" and book.on_book(event.book):
         print(f"book {event.instrument} last_update_id={book.last} digest={book.digest():08x}")
     elif kind == "status":
-        s = event.status
-        channels.heads(s.previous_epoch if s.kind == pb.EPOCH_STARTED else event.epoch, s.heads)
-        book.on_status(s)
+        book.on_status(event.status)
 
 
 async def control(nc, verb, **members):

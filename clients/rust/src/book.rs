@@ -205,27 +205,56 @@ impl Channels {
         if e.sequence == 0 {
             return true; // a notice, not part of a channel
         }
-        if let Some(&before) = self.last.get(&e.r#type) {
-            if (e.epoch, e.sequence) <= before {
-                return false;
-            }
-            self.gaps += e.sequence - 1 - if e.epoch == before.0 { before.1 } else { 0 };
+        if self.last.get(&e.r#type).is_some_and(|&before| (e.epoch, e.sequence) <= before) {
+            return false;
         }
+        self.gaps += self.reach(e.r#type, e.epoch, e.sequence - 1);
         self.last.insert(e.r#type, (e.epoch, e.sequence));
         self.events += 1;
         true
     }
 
-    /// Events that were sent and did not come, also when nothing came after them.
-    pub fn heads(&mut self, epoch: u64, heads: &[pb::Head]) {
+    /// Brings a channel that was seen to a number: how many up to it were sent and did not come.
+    fn reach(&mut self, kind: i32, epoch: u64, sequence: u64) -> u64 {
+        let Some(last) = self.last.get_mut(&kind).filter(|last| epoch >= last.0) else {
+            return 0;
+        };
+        let came = if epoch == last.0 { last.1 } else { 0 }; // a new epoch begins again at 1
+        *last = (epoch, came.max(sequence));
+        last.1 - came
+    }
+
+    /// Counts events that were sent and did not come, also when nothing came after them.
+    fn heads(&mut self, epoch: u64, heads: &[pb::Head]) {
         for head in heads {
-            if let Some(before) = self.last.get_mut(&head.r#type)
-                && before.0 == epoch
-                && head.sequence > before.1
-            {
-                self.gaps += head.sequence - before.1;
-                before.1 = head.sequence;
+            self.gaps += self.reach(head.r#type, epoch, head.sequence);
+        }
+    }
+
+    /// Counts what is missing at the end of the epoch before the one that starts.
+    fn end_epoch(&mut self, started: u64, s: &pb::Status) {
+        let highest = self.last.values().map(|last| last.0).max().unwrap_or(0);
+        if highest == 0 || started <= highest {
+            return; // nothing came before, or it is a repeat
+        }
+        if s.previous_epoch == highest {
+            self.heads(highest, &s.heads);
+        } else {
+            self.gaps += 1; // the end of the last one seen is unknown
+        }
+    }
+
+    /// Before is_new: EPOCH_STARTED speaks of the epoch before its own.
+    pub fn on_status(&mut self, epoch: u64, s: &pb::Status) {
+        match s.kind() {
+            pb::StatusKind::Heads => self.heads(epoch, &s.heads),
+            pb::StatusKind::EpochStarted => self.end_epoch(epoch, s),
+            // Nobody had asked for first to last: they are no loss.
+            pb::StatusKind::Lost if s.reason == "unrouted" => {
+                self.gaps += self.reach(s.lost_type, epoch, s.first.max(1) - 1);
+                self.reach(s.lost_type, epoch, s.last);
             }
+            _ => (),
         }
     }
 }

@@ -68,6 +68,9 @@ async fn control(nc: &async_nats::Client, verb: &str, o: &Options) -> Result<Val
 
 fn take(book: &mut Book, channels: &mut Channels, data: &[u8]) -> Result<(), Failure> {
     let event = pb::Event::decode(data)?;
+    if let Some(Payload::Status(status)) = &event.payload {
+        channels.on_status(event.epoch, status);
+    }
     if !channels.is_new(&event) {
         return Ok(());
     }
@@ -79,11 +82,7 @@ fn take(book: &mut Book, channels: &mut Channels, data: &[u8]) -> Result<(), Fai
                 println!("book {} last_update_id={} digest={:08x}", event.instrument, book.last, book.digest());
             }
         }
-        Some(Payload::Status(status)) => {
-            let ended = status.kind() == pb::StatusKind::EpochStarted;
-            channels.heads(if ended { status.previous_epoch } else { event.epoch }, &status.heads);
-            book.on_status(&status);
-        }
+        Some(Payload::Status(status)) => book.on_status(&status),
         _ => (),
     }
     Ok(())

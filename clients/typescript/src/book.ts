@@ -239,22 +239,57 @@ export class Channels {
     if (before && (e.epoch < before.epoch || (e.epoch === before.epoch && e.sequence <= before.sequence))) {
       return false;
     }
-    if (before) {
-      this.gaps += e.sequence - 1n - (e.epoch === before.epoch ? before.sequence : 0n);
-    }
+    this.gaps += this.reach(e.type, e.epoch, e.sequence - 1n);
     this.last.set(e.type, { epoch: e.epoch, sequence: e.sequence });
     this.events++;
     return true;
   }
 
+  // Brings a channel that was seen to a number: how many up to it were sent and did not come.
+  private reach(type: EventType, epoch: bigint, sequence: bigint): bigint {
+    const before = this.last.get(type);
+    if (!before || epoch < before.epoch) {
+      return 0n;
+    }
+    const came = epoch === before.epoch ? before.sequence : 0n; // a new epoch begins again at 1
+    const missing = sequence > came ? sequence - came : 0n;
+    this.last.set(type, { epoch, sequence: came + missing });
+    return missing;
+  }
+
   // Counts events that were sent and did not come, also when nothing came after them.
-  heads(epoch: bigint, heads: Head[]): void {
+  private heads(epoch: bigint, heads: Head[]): void {
     for (const head of heads) {
-      const before = this.last.get(head.type);
-      if (before && before.epoch === epoch && head.sequence > before.sequence) {
-        this.gaps += head.sequence - before.sequence;
-        before.sequence = head.sequence;
-      }
+      this.gaps += this.reach(head.type, epoch, head.sequence);
+    }
+  }
+
+  // Counts what is missing at the end of the epoch before the one that starts.
+  private endEpoch(started: bigint, s: Status): void {
+    let highest = 0n;
+    for (const { epoch } of this.last.values()) {
+      highest = epoch > highest ? epoch : highest;
+    }
+    if (highest === 0n || started <= highest) {
+      return; // nothing came before, or it is a repeat
+    }
+    if (s.previousEpoch === highest) {
+      this.heads(highest, s.heads);
+    } else {
+      this.gaps++; // the end of the last one seen is unknown
+    }
+  }
+
+  // Before isNew: EPOCH_STARTED speaks of the epoch before its own.
+  onStatus(epoch: bigint, s: Status): void {
+    if (s.kind === StatusKind.HEADS) {
+      this.heads(epoch, s.heads);
+    } else if (s.kind === StatusKind.EPOCH_STARTED) {
+      this.endEpoch(epoch, s);
+    } else if (s.kind === StatusKind.LOST && s.reason === "unrouted") {
+      // Nobody had asked for first to last: they are no loss.
+      this.gaps += this.reach(s.lostType, epoch, s.first > 0n ? s.first - 1n : 0n);
+      this.reach(s.lostType, epoch, s.last);
     }
   }
 }

@@ -10,7 +10,7 @@ import { Kvm } from "@nats-io/kv";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 
 import { Book, Channels, hex } from "./book.js";
-import { BookCheckpointSchema, EventSchema, StatusKind } from "./gen/meltica/v1/event_pb.js";
+import { BookCheckpointSchema, EventSchema } from "./gen/meltica/v1/event_pb.js";
 
 const CHECKPOINT_AGAIN_MS = 50;
 
@@ -45,6 +45,9 @@ async function control(nc: NatsConnection, verb: string, more: object): Promise<
 
 function take(book: Book, channels: Channels, data: Uint8Array): void {
   const event = fromBinary(EventSchema, data);
+  if (event.payload.case === "status") {
+    channels.onStatus(event.epoch, event.payload.value);
+  }
   if (!channels.isNew(event)) {
     return;
   }
@@ -62,12 +65,9 @@ function take(book: Book, channels: Channels, data: Uint8Array): void {
         console.log(`book ${event.instrument} last_update_id=${book.last} digest=${hex(book.digest())}`);
       }
       break;
-    case "status": {
-      const status = event.payload.value;
-      channels.heads(status.kind === StatusKind.EPOCH_STARTED ? status.previousEpoch : event.epoch, status.heads);
-      book.onStatus(status);
+    case "status":
+      book.onStatus(event.payload.value);
       break;
-    }
   }
 }
 

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import meltica.v1.EventOuterClass.Event;
 import meltica.v1.EventOuterClass.Head;
+import meltica.v1.EventOuterClass.Status;
 
 /** What is numbered: a channel is (instrument, type), its events are (epoch, sequence). */
 final class Channels {
@@ -24,22 +25,55 @@ final class Channels {
         if (before != null && (e.getEpoch() < before.epoch || sameEpoch && e.getSequence() <= before.sequence)) {
             return false;
         }
-        if (before != null) {
-            gaps += e.getSequence() - 1 - (sameEpoch ? before.sequence : 0);
-        }
+        gaps += reach(e.getTypeValue(), e.getEpoch(), e.getSequence() - 1);
         last.put(e.getTypeValue(), new Position(e.getEpoch(), e.getSequence()));
         events++;
         return true;
     }
 
+    /** Brings a channel that was seen to a number: how many up to it were sent and did not come. */
+    private long reach(int type, long epoch, long sequence) {
+        Position before = last.get(type);
+        if (before == null || epoch < before.epoch) {
+            return 0;
+        }
+        long came = epoch == before.epoch ? before.sequence : 0; // a new epoch begins again at 1
+        last.put(type, new Position(epoch, Math.max(came, sequence)));
+        return Math.max(came, sequence) - came;
+    }
+
     /** Counts events that were sent and did not come, also when nothing came after them. */
-    void heads(long epoch, List<Head> heads) {
+    private void heads(long epoch, List<Head> heads) {
         for (Head head : heads) {
-            Position before = last.get(head.getTypeValue());
-            if (before != null && before.epoch == epoch && head.getSequence() > before.sequence) {
-                gaps += head.getSequence() - before.sequence;
-                last.put(head.getTypeValue(), new Position(epoch, head.getSequence()));
+            gaps += reach(head.getTypeValue(), epoch, head.getSequence());
+        }
+    }
+
+    /** Counts what is missing at the end of the epoch before the one that starts. */
+    private void endEpoch(long started, Status status) {
+        long highest = last.values().stream().mapToLong(Position::epoch).max().orElse(0);
+        if (highest == 0 || started <= highest) {
+            return; // nothing came before, or it is a repeat
+        }
+        if (status.getPreviousEpoch() == highest) {
+            heads(highest, status.getHeadsList());
+        } else {
+            gaps++; // the end of the last one seen is unknown
+        }
+    }
+
+    /** Before isNew: EPOCH_STARTED speaks of the epoch before its own. */
+    void onStatus(long epoch, Status status) {
+        switch (status.getKind()) {
+            case HEADS -> heads(epoch, status.getHeadsList());
+            case EPOCH_STARTED -> endEpoch(epoch, status);
+            case LOST -> {
+                if (status.getReason().equals("unrouted")) { // nobody had asked for first to last: they are no loss
+                    gaps += reach(status.getLostTypeValue(), epoch, Math.max(status.getFirst(), 1) - 1);
+                    reach(status.getLostTypeValue(), epoch, status.getLast());
+                }
             }
+            default -> { }
         }
     }
 }

@@ -15,8 +15,6 @@ import java.util.HashMap;
 import java.util.Map;
 import meltica.v1.EventOuterClass.BookCheckpoint;
 import meltica.v1.EventOuterClass.Event;
-import meltica.v1.EventOuterClass.Status;
-import meltica.v1.EventOuterClass.StatusKind;
 
 /**
  * A consumer of Meltica: asks for an order book, joins it late, follows it and proves that it is right.
@@ -68,6 +66,9 @@ public final class Main {
 
     private void take(byte[] data) throws Exception {
         Event event = Event.parseFrom(data);
+        if (event.hasStatus()) {
+            channels.onStatus(event.getEpoch(), event.getStatus());
+        }
         if (!channels.isNew(event)) {
             return;
         }
@@ -79,12 +80,7 @@ public final class Main {
                     System.out.printf("book %s last_update_id=%d digest=%08x%n", instrument, book.last, book.digest());
                 }
             }
-            case STATUS -> {
-                Status status = event.getStatus();
-                boolean started = status.getKind() == StatusKind.EPOCH_STARTED;
-                channels.heads(started ? status.getPreviousEpoch() : event.getEpoch(), status.getHeadsList());
-                book.onStatus(status);
-            }
+            case STATUS -> book.onStatus(event.getStatus());
             default -> { }
         }
     }

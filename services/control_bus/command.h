@@ -6,6 +6,7 @@
 #define MELTICA_CONTROL_BUS_COMMAND_H
 
 #include "answer.h"
+#include "meltica/event/demand.h"
 #include "meltica/event/filter.h"
 
 #define MLT_COMMAND_NAME_BYTES_MAX 63u
@@ -15,7 +16,7 @@
 #define MLT_COMMAND_PAGE_DEFAULT 100
 /* Of all live subscriptions; the Dispatcher has the same. */
 #define MLT_COMMAND_LIVE_MAX 4096u
-#define MLT_COMMAND_LIVE_PATTERNS_MAX 16384u
+#define MLT_COMMAND_LIVE_PATTERNS_MAX MLT_DEMAND_LIVE_NAMES_MAX
 #define MLT_COMMAND_LANES_MAX 256u /* private ones among them; the Data Bus has the same */
 #define MLT_COMMAND_FILTERS_MAX 16u
 #define MLT_COMMAND_THROTTLE_MS_MAX 60000

@@ -8,6 +8,7 @@
 #include "meltica/base/arena.h"
 #include "meltica/base/map.h"
 
+#define INSTRUMENTS_MAX 16384u /* that flow, as of the core */
 #define SUBJECT_BYTES_MAX 256u
 #define EVENT_BYTES_MAX (1u << 20)
 #define ARENA_BLOCK_BYTES (16u << 10)
@@ -70,7 +71,7 @@ enum mlt_status mlt_lanes_create(const struct mlt_lanes_ports *ports, struct mlt
     }
     l->ports = *ports;
     l->due_ns = INT64_MAX;
-    mlt_map_init(&l->interests, MLT_ROUTING_INSTRUMENTS_MAX);
+    mlt_map_init(&l->interests, INSTRUMENTS_MAX);
     mlt_buf_init(&l->encoded, EVENT_BYTES_MAX);
     mlt_arena_init(&l->arena, ARENA_BLOCK_BYTES, ARENA_BYTES_MAX);
     *lanes = l;

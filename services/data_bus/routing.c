@@ -1,4 +1,5 @@
-/* See routing.h. Exact tokens in a map, patterns in a list: nobody has many of those. */
+/* See routing.h. Tokens and patterns in maps: each new table asks for every instrument that flows,
+ * and a list would cost as much as there are patterns each time. */
 #include "routing.h"
 
 #include <stdio.h>
@@ -7,18 +8,10 @@
 #include "meltica/base/map.h"
 #include "meltica/v1/internal.pb-c.h"
 
-struct pattern {
-    char text[MLT_INSTRUMENT_BYTES_MAX + 1]; /* without the '*' */
-    size_t len;
-    bool prefix; /* "BASE-*"; else "*-QUOTE"; "*" has len 0 */
-    uint32_t types;
-};
-
-/* What subscriptions of one kind ask for. */
+/* What subscriptions of one kind ask for. Values: sets of types as integers, never 0. */
 struct demand {
-    struct mlt_map exact; /* value: set of types as an integer, never 0 */
-    struct pattern *patterns;
-    size_t pattern_count, pattern_capacity;
+    struct mlt_map exact;
+    struct mlt_map patterns; /* "*", "BASE-*", "*-QUOTE" as they are written */
 };
 
 struct mlt_routing {
@@ -30,61 +23,52 @@ struct mlt_routing {
     struct mlt_lane_spec *lanes;
 };
 
-static enum mlt_status add_exact(struct demand *demand, struct mlt_slice token, uint32_t types)
+static void demand_init(struct demand *demand)
 {
-    const uintptr_t known = (uintptr_t)mlt_map_get(&demand->exact, token);
-    return mlt_map_put(&demand->exact, token, (void *)(known | (uintptr_t)types));
+    mlt_map_init(&demand->exact, MLT_ROUTING_NAMES_MAX);
+    mlt_map_init(&demand->patterns, MLT_ROUTING_NAMES_MAX);
 }
 
-static enum mlt_status add_pattern(struct demand *demand, struct mlt_slice text, bool prefix,
-                                   uint32_t types)
+static void demand_fini(struct demand *demand)
 {
-    if (demand->pattern_count == demand->pattern_capacity) {
-        const size_t capacity = demand->pattern_capacity == 0 ? 16 : demand->pattern_capacity * 2;
-        if (capacity > MLT_ROUTING_PATTERNS_MAX) {
-            return MLT_E_LIMIT;
-        }
-        struct pattern *more = realloc(demand->patterns, capacity * sizeof *more);
-        if (more == NULL) {
-            return MLT_E_NOMEM;
-        }
-        demand->patterns = more;
-        demand->pattern_capacity = capacity;
-    }
-    struct pattern *pattern = &demand->patterns[demand->pattern_count++];
-    memset(pattern, 0, sizeof *pattern);
-    if (text.len > 0) {
-        memcpy(pattern->text, text.data, text.len);
-    }
-    pattern->len = text.len;
-    pattern->prefix = prefix;
-    pattern->types = types;
-    return MLT_OK;
+    mlt_map_fini(&demand->exact);
+    mlt_map_fini(&demand->patterns);
 }
 
-/* "*", "BASE-*", "*-QUOTE" or a token. E_PARSE: none of them. */
+static uint32_t types_at(const struct mlt_map *map, struct mlt_slice key)
+{
+    return (uint32_t)(uintptr_t)mlt_map_get(map, key);
+}
+
+static enum mlt_status add_types(struct mlt_map *map, struct mlt_slice key, uint32_t types)
+{
+    return mlt_map_put(map, key, (void *)(uintptr_t)(types_at(map, key) | types));
+}
+
+/* "*", "BASE-*" or "*-QUOTE": what is left of it ends, or begins, with the '-' between the
+ * assets. */
+static bool is_pattern(struct mlt_slice s)
+{
+    if (s.len < 1 || s.len > MLT_INSTRUMENT_BYTES_MAX + 1) {
+        return false;
+    }
+    const struct mlt_slice head = mlt_slice_of(s.data, s.len - 1);
+    const struct mlt_slice tail = mlt_slice_of(s.data + 1, s.len - 1);
+    if (s.data[0] == '*') {
+        return tail.len == 0 || (tail.data[0] == '-' && mlt_instrument_token_valid(tail));
+    }
+    return s.data[s.len - 1] == '*' && mlt_instrument_token_valid(head) &&
+           head.data[head.len - 1] == '-';
+}
+
+/* A token or a pattern. E_PARSE: none of them. */
 static enum mlt_status add(struct demand *demand, const char *text, uint32_t types)
 {
-    struct mlt_slice s = mlt_slice_of_string(text);
+    const struct mlt_slice s = mlt_slice_of_string(text);
     if (mlt_instrument_token_valid(s)) {
-        return add_exact(demand, s, types);
+        return add_types(&demand->exact, s, types);
     }
-    bool prefix = false;
-    if (s.len >= 1 && s.len <= MLT_INSTRUMENT_BYTES_MAX + 1) {
-        prefix = s.len > 1 && s.data[s.len - 1] == '*';
-        const bool suffix = !prefix && s.data[0] == '*';
-        if (suffix) {
-            s.data++;
-        }
-        s.len--;
-        /* What is left of a pattern ends, or begins, with the '-' between the assets. */
-        if ((suffix && (s.len == 0 || s.data[0] == '-')) || (prefix && s.data[s.len - 1] == '-')) {
-            if (s.len == 0 || mlt_instrument_token_valid(s)) {
-                return add_pattern(demand, s, prefix, types);
-            }
-        }
-    }
-    return MLT_E_PARSE;
+    return is_pattern(s) ? add_types(&demand->patterns, s, types) : MLT_E_PARSE;
 }
 
 /* ---- lanes ---- */
@@ -193,8 +177,8 @@ enum mlt_status mlt_routing_decode(struct mlt_slice table, struct mlt_routing **
     enum mlt_status status = MLT_E_NOMEM;
     struct mlt_routing *r = calloc(1, sizeof *r);
     if (r != NULL) {
-        mlt_map_init(&r->shared.exact, MLT_ROUTING_INSTRUMENTS_MAX);
-        mlt_map_init(&r->private.exact, MLT_ROUTING_INSTRUMENTS_MAX);
+        demand_init(&r->shared);
+        demand_init(&r->private);
         status = fill(r, message);
     }
     meltica__v1__table__free_unpacked(message, NULL);
@@ -215,10 +199,8 @@ void mlt_routing_destroy(struct mlt_routing *routing)
         lane_fini(&routing->lanes[i]);
     }
     free(routing->lanes);
-    mlt_map_fini(&routing->shared.exact);
-    mlt_map_fini(&routing->private.exact);
-    free(routing->shared.patterns);
-    free(routing->private.patterns);
+    demand_fini(&routing->shared);
+    demand_fini(&routing->private);
     free(routing);
 }
 
@@ -242,23 +224,31 @@ size_t mlt_routing_ignored(const struct mlt_routing *routing)
     return routing->ignored;
 }
 
-static bool matches(const struct pattern *pattern, struct mlt_slice token)
+/* What patterns that cover the instrument bring: each '-' in it may be the one of a pattern. */
+static uint32_t covered(const struct mlt_map *patterns, struct mlt_slice instrument)
 {
-    if (token.len < pattern->len) {
-        return false;
+    uint8_t text[MLT_INSTRUMENT_BYTES_MAX + 1];
+    if (patterns->count == 0 || instrument.len > MLT_INSTRUMENT_BYTES_MAX) {
+        return 0;
     }
-    const uint8_t *at = pattern->prefix ? token.data : token.data + token.len - pattern->len;
-    return memcmp(at, pattern->text, pattern->len) == 0;
+    uint32_t types = types_at(patterns, MLT_SLICE_LITERAL("*"));
+    for (size_t i = 0; i < instrument.len; i++) {
+        if (instrument.data[i] == '-') {
+            const size_t rest = instrument.len - i;
+            memcpy(text, instrument.data, i + 1);
+            text[i + 1] = '*';
+            types |= types_at(patterns, mlt_slice_of(text, i + 2));
+            text[0] = '*';
+            memcpy(text + 1, instrument.data + i, rest);
+            types |= types_at(patterns, mlt_slice_of(text, rest + 1));
+        }
+    }
+    return types;
 }
 
 static uint32_t types_in(const struct demand *demand, struct mlt_slice instrument)
 {
-    uint32_t types = (uint32_t)(uintptr_t)mlt_map_get(&demand->exact, instrument);
-    for (size_t i = 0; i < demand->pattern_count; i++) {
-        if (matches(&demand->patterns[i], instrument)) {
-            types |= demand->patterns[i].types;
-        }
-    }
+    uint32_t types = types_at(&demand->exact, instrument) | covered(&demand->patterns, instrument);
     if ((types & MLT_TYPE_BIT(MLT_EVENT_BOOK)) != 0) {
         types |= MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA);
     }

@@ -6,10 +6,12 @@
 #ifndef MELTICA_DATA_BUS_ROUTING_H
 #define MELTICA_DATA_BUS_ROUTING_H
 
+#include "meltica/event/demand.h"
 #include "meltica/event/filter.h"
 
-#define MLT_ROUTING_INSTRUMENTS_MAX 16384u /* named one by one */
-#define MLT_ROUTING_PATTERNS_MAX 4096u
+/* Different names, and different patterns, on the shared lane and on private ones. A table is taken
+ * whole or not at all: there is room for whatever the Dispatcher admits. */
+#define MLT_ROUTING_NAMES_MAX MLT_DEMAND_NAMES_MAX
 
 #define MLT_ROUTING_FILTERS_MAX 16u /* of a lane */
 #define MLT_ROUTING_NAME_BYTES_MAX 63u
@@ -29,9 +31,10 @@ struct mlt_lane_spec {
 
 #define MLT_TYPE_BIT(type) (UINT32_C(1) << (unsigned)(type))
 
-/* *routing is the caller's. E_PARSE, E_LIMIT (more instruments or patterns than the maxima),
- * E_NOMEM. Subscriptions of types or with patterns that this version does not know are left out and
- * counted: what they would let through shows as unrouted, and the rest of the table stands. */
+/* *routing is the caller's. E_PARSE, E_LIMIT (more names or patterns than the maximum; however
+ * often each is asked for, it counts once), E_NOMEM. Subscriptions of types or with patterns that
+ * this version does not know are left out and counted: what they would let through shows as
+ * unrouted, and the rest of the table stands. */
 enum mlt_status mlt_routing_decode(struct mlt_slice table,
                                    struct mlt_routing **routing) MLT_MUST_CHECK;
 void mlt_routing_destroy(struct mlt_routing *routing); /* NULL is fine */

@@ -13,9 +13,9 @@
 
 #define MLT_LIVE_NAME_BYTES_MAX 63u /* id, principal, consumer, request */
 #define MLT_LIVE_SUBSCRIPTIONS_MAX 4096u
-#define MLT_LIVE_FILTERS_MAX 16u     /* of one lane */
-#define MLT_LIVE_LANES_MAX 256u      /* private ones; the Data Bus has the same */
-#define MLT_LIVE_PATTERNS_MAX 16384u /* over all of them */
+#define MLT_LIVE_FILTERS_MAX 16u /* of one lane */
+#define MLT_LIVE_LANES_MAX 256u  /* private ones; the Data Bus has the same */
+#define MLT_LIVE_PATTERNS_MAX MLT_DEMAND_LIVE_NAMES_MAX /* over all of them */
 
 enum mlt_live_state { MLT_LIVE_PENDING, MLT_LIVE_CONFIRMED, MLT_LIVE_FAILED };
 const char *mlt_live_state_word(enum mlt_live_state state); /* static */

@@ -7,6 +7,7 @@
 #define MELTICA_DISPATCHER_TABLE_H
 
 #include "meltica/base/error.h"
+#include "meltica/event/demand.h"
 #include "meltica/event/filter.h"
 
 #define MLT_TABLE_FILE_BYTES_MAX                                                                   \
@@ -15,7 +16,7 @@
 #define MLT_TABLE_INTERVALS_MAX 20u /* of one KLINE route */
 #define MLT_TABLE_FILTERS_MAX 16u   /* of one route */
 #define MLT_TABLE_SUBSCRIPTIONS_MAX 1024u
-#define MLT_TABLE_PATTERNS_MAX 16384u /* over all subscriptions */
+#define MLT_TABLE_PATTERNS_MAX MLT_DEMAND_FILE_NAMES_MAX /* over all subscriptions */
 #define MLT_TABLE_TOPIC_BYTES_MAX 63u
 #define MLT_TABLE_FUNCTION_BYTES_MAX 31u
 #define MLT_TABLE_INTERVAL_BYTES_MAX 15u

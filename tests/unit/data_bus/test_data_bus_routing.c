@@ -1,5 +1,7 @@
 #include "table.h"
 
+#include <stdio.h>
+
 #define TYPES_OF(routing, token) mlt_routing_types(routing, mlt_slice_of_string(token))
 #define ALWAYS (MLT_TYPE_BIT(MLT_EVENT_STATUS) | MLT_TYPE_BIT(MLT_EVENT_INSTRUMENT))
 
@@ -87,6 +89,129 @@ static void test_what_is_no_pattern_is_left_out_and_the_rest_stands(void **state
     mlt_routing_destroy(routing);
 }
 
+/* Subscriptions of one name each, half of them private; of a BOOK also what it implies. */
+static struct mlt_routing *table_of_names(size_t count, void (*name)(size_t i, char *out),
+                                          enum mlt_event_type (*type)(size_t i))
+{
+    Meltica__V1__Table table = MELTICA__V1__TABLE__INIT;
+    Meltica__V1__TableSubscription *items = calloc(2 * count, sizeof *items);
+    Meltica__V1__TableSubscription **list = calloc(2 * count, sizeof *list);
+    char(*texts)[24] = calloc(count, sizeof *texts), **names = calloc(count, sizeof *names);
+    char desk[] = "desk", id[] = "s1";
+    assert_true(items != NULL && list != NULL && texts != NULL && names != NULL);
+    for (size_t i = 0; i < count; i++) {
+        names[i] = texts[i];
+        name(i, names[i]);
+        for (size_t half = 0; half < (type(i) == MLT_EVENT_BOOK ? 2u : 1u); half++) {
+            Meltica__V1__TableSubscription *s = &items[table.n_subscriptions];
+            meltica__v1__table_subscription__init(s);
+            s->id = id;
+            s->principal = desk;
+            s->type =
+                half == 0 ? (Meltica__V1__EventType)type(i) : MELTICA__V1__EVENT_TYPE__BOOK_DELTA;
+            s->implied = half != 0;
+            s->private_lane = i % 2 == 1;
+            s->instruments = &names[i];
+            s->n_instruments = 1;
+            list[table.n_subscriptions++] = s;
+        }
+    }
+    table.subscriptions = list;
+    uint8_t *bytes = malloc(meltica__v1__table__get_packed_size(&table));
+    assert_non_null(bytes);
+    struct mlt_routing *routing = NULL;
+    assert_int_equal(
+        mlt_routing_decode(mlt_slice_of(bytes, meltica__v1__table__pack(&table, bytes)), &routing),
+        MLT_OK);
+    free(bytes);
+    free(names);
+    free(texts);
+    free(list);
+    free(items);
+    return routing;
+}
+
+static void nth_pattern(size_t i, char *out)
+{
+    (void)snprintf(out, 24, i % 4 < 2 ? "A%zu-*" : "*-A%zu", i);
+}
+
+static void same_pattern(size_t i, char *out)
+{
+    (void)i;
+    (void)snprintf(out, 24, "*-USDT");
+}
+
+static void nth_token(size_t i, char *out)
+{
+    (void)snprintf(out, 24, "A%zu-USDT", i);
+}
+
+static enum mlt_event_type book(size_t i)
+{
+    (void)i;
+    return MLT_EVENT_BOOK;
+}
+
+static enum mlt_event_type trade_or_bbo(size_t i)
+{
+    return i < 4 ? MLT_EVENT_TRADE : MLT_EVENT_BBO;
+}
+
+/* A table that is refused is an outage: whatever the Dispatcher admits is taken. */
+static void test_all_that_the_dispatcher_admits_is_taken(void **state)
+{
+    (void)state;
+    const uint32_t wanted =
+        MLT_TYPE_BIT(MLT_EVENT_BOOK) | MLT_TYPE_BIT(MLT_EVENT_BOOK_DELTA) | ALWAYS;
+    struct mlt_routing *routing = table_of_names(MLT_DEMAND_NAMES_MAX, nth_pattern, book);
+    assert_int_equal(mlt_routing_ignored(routing), 0);
+    for (size_t i = 0; i < MLT_DEMAND_NAMES_MAX; i++) {
+        char token[32];
+        (void)snprintf(token, sizeof token, i % 4 < 2 ? "A%zu-X" : "X-A%zu", i);
+        assert_int_equal(TYPES_OF(routing, token), i % 2 == 0 ? wanted : 0);
+        assert_int_equal(mlt_routing_lane_types(routing, mlt_slice_of_string(token)),
+                         i % 2 == 1 ? wanted : 0);
+    }
+    mlt_routing_destroy(routing);
+    routing = table_of_names(MLT_DEMAND_NAMES_MAX, nth_token, book);
+    assert_int_equal(TYPES_OF(routing, "A32766-USDT"), wanted);
+    mlt_routing_destroy(routing);
+}
+
+/* However many ask for one pattern, it is one, with the types of all. */
+static void test_a_pattern_that_many_ask_for_is_one(void **state)
+{
+    (void)state;
+    const uint32_t wanted = MLT_TYPE_BIT(MLT_EVENT_TRADE) | MLT_TYPE_BIT(MLT_EVENT_BBO) | ALWAYS;
+    struct mlt_routing *routing =
+        table_of_names(3 * MLT_DEMAND_NAMES_MAX, same_pattern, trade_or_bbo);
+    assert_int_equal(TYPES_OF(routing, "BTC-USDT"), wanted);
+    assert_int_equal(mlt_routing_lane_types(routing, MLT_SLICE_LITERAL("BTC-USDT")), wanted);
+    assert_int_equal(TYPES_OF(routing, "BTC-EUR"), 0);
+    mlt_routing_destroy(routing);
+}
+
+/* The '-' of a pattern is any that the token has, and "*" covers what has none. */
+static void test_patterns_cover_by_any_dash_of_a_token(void **state)
+{
+    (void)state;
+    const struct line lines[] = { { MLT_EVENT_TRADE, "A-B-*" },
+                                  { MLT_EVENT_BBO, "*-C-D" },
+                                  { MLT_EVENT_TICKER, "A-*" },
+                                  { MLT_EVENT_KLINE, "*" } };
+    const uint32_t all = MLT_TYPE_BIT(MLT_EVENT_KLINE) | ALWAYS;
+    struct mlt_routing *routing = table_of(1, 1, lines, 4);
+    assert_int_equal(mlt_routing_ignored(routing), 0);
+    assert_int_equal(TYPES_OF(routing, "A-B-C-D"), MLT_TYPE_BIT(MLT_EVENT_TRADE) |
+                                                       MLT_TYPE_BIT(MLT_EVENT_BBO) |
+                                                       MLT_TYPE_BIT(MLT_EVENT_TICKER) | all);
+    assert_int_equal(TYPES_OF(routing, "A-C"), MLT_TYPE_BIT(MLT_EVENT_TICKER) | all);
+    assert_int_equal(TYPES_OF(routing, "X-C-D"), MLT_TYPE_BIT(MLT_EVENT_BBO) | all);
+    assert_int_equal(TYPES_OF(routing, "AB"), all);
+    mlt_routing_destroy(routing);
+}
+
 static void test_bytes_that_are_no_table_are_refused(void **state)
 {
     (void)state;
@@ -123,6 +248,9 @@ int main(void)
         cmocka_unit_test(test_everything_and_books_bring_their_deltas),
         cmocka_unit_test(test_snapshot_leaves_to_reset_a_followed_book_or_because_it_is_wanted),
         cmocka_unit_test(test_what_is_no_pattern_is_left_out_and_the_rest_stands),
+        cmocka_unit_test(test_all_that_the_dispatcher_admits_is_taken),
+        cmocka_unit_test(test_a_pattern_that_many_ask_for_is_one),
+        cmocka_unit_test(test_patterns_cover_by_any_dash_of_a_token),
         cmocka_unit_test(test_bytes_that_are_no_table_are_refused),
         cmocka_unit_test(test_lane_whose_owner_or_id_is_no_token_of_a_subject_is_left_out),
     };

@@ -39,15 +39,32 @@ static void take_applied(struct run *r, Meltica__V1__ApplyReply *reply)
     r->outcome.revision = reply->revision != 0 ? reply->revision : r->outcome.revision;
 }
 
+/* What the record did was undone by a later one, before the Dispatcher was asked. Only where the
+ * record is one of before did this command change nothing. */
+static enum mlt_status refuse_superseded(struct run *r, const char *id, bool active)
+{
+    if (r->repeated) {
+        return mlt_control_refuse(r->refusal, 409, "id",
+                                  "this \"id\" was used before, for another command or for one "
+                                  "whose effect was replaced since, nothing changed: use another "
+                                  "\"id\"");
+    }
+    return active ? mlt_control_refuse(r->refusal, 409, "",
+                                       "another command, or the end of its lease, ended "
+                                       "subscription %s meanwhile: ask again",
+                                       id)
+                  : mlt_control_refuse(r->refusal, 409, "",
+                                       "subscription %s was ended, and another command has asked "
+                                       "for it since: it stands, ask again if it is to end",
+                                       id);
+}
+
 /* Waits for what comes of a record; E_PROTOCOL when it is neither in force nor on its way. */
 static enum mlt_status await(struct run *r, const char *id, bool active, uint64_t sequence)
 {
     take_applied(r, mlt_run_ask_applied(r, id, active, sequence, left_ns(r)));
     if (mlt_run_came_to(r, "SUPERSEDED")) {
-        return mlt_control_refuse(r->refusal, 409, "id",
-                                  "this \"id\" was used before, for another command or for one "
-                                  "whose effect was replaced since, nothing changed: use another "
-                                  "\"id\"");
+        return refuse_superseded(r, id, active);
     }
     return mlt_run_came_to(r, "FAILED") ? MLT_E_UNAVAILABLE : MLT_OK;
 }
@@ -367,6 +384,30 @@ static enum mlt_status do_renew(struct run *r)
     return status == MLT_OK ? again(r, there) : status;
 }
 
+/* The new demand is in force: whatever comes of the old one's end, the answer says so. */
+static enum mlt_status end_replaced(struct run *r)
+{
+    r->outcome.unchanged = false;
+    r->outcome.replaces = r->replaced;
+    const uint64_t sequence = r->outcome.log_sequence;
+    char stands[200];
+    (void)snprintf(stands, sizeof stands,
+                   "the new subscription %s is in force, and %s, which it replaces, was not ended: "
+                   "see meltica.control.list, and repeat the update, or unsubscribe from one",
+                   r->subscription, r->replaced);
+    enum mlt_status status = end_demand(r, r->replaced, false, stands);
+    if (mlt_run_came_to(r, "SUPERSEDED")) {
+        r->outcome.status = "CONFIRMED"; /* as the new one is */
+        status = mlt_control_refuse(r->refusal, 409, "",
+                                    "the new subscription %s is in force; %s, which it replaces, "
+                                    "was ended, and another command has asked for it since: see "
+                                    "meltica.control.list, and unsubscribe from one",
+                                    r->subscription, r->replaced);
+    }
+    r->outcome.log_sequence = sequence;
+    return status;
+}
+
 /* The new demand comes first; the old one stands until that is confirmed. */
 static enum mlt_status do_update(struct run *r)
 {
@@ -406,20 +447,7 @@ static enum mlt_status do_update(struct run *r)
         status = may_begin(r, command, r->replaced);
         status = status == MLT_OK ? begin_demand(r, lease_end) : status;
     }
-    if (status != MLT_OK || !mlt_run_came_to(r, "CONFIRMED")) {
-        return status;
-    }
-    r->outcome.unchanged = false;
-    r->outcome.replaces = r->replaced;
-    const uint64_t sequence = r->outcome.log_sequence;
-    char stands[200];
-    (void)snprintf(stands, sizeof stands,
-                   "the new subscription %s is in force, and %s, which it replaces, was not ended: "
-                   "see meltica.control.list, and repeat the update, or unsubscribe from one",
-                   r->subscription, r->replaced);
-    status = end_demand(r, r->replaced, false, stands);
-    r->outcome.log_sequence = sequence;
-    return status;
+    return status == MLT_OK && mlt_run_came_to(r, "CONFIRMED") ? end_replaced(r) : status;
 }
 
 /* ---- one request ---- */

@@ -267,6 +267,7 @@ enum mlt_status mlt_run_append(struct run *r, const struct entry *entry, uint64_
     }
     mlt_buf_fini(&bytes);
     if (status == MLT_OK) {
+        r->repeated = duplicate;
         r->outcome.log_sequence = *sequence;
         mlt_log_end_stored(c->log_end, *sequence);
         return duplicate ? take_logged(r, subject, *sequence) : MLT_OK;

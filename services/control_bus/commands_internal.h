@@ -43,6 +43,7 @@ struct run {
     char subscription[MLT_COMMAND_NAME_BYTES_MAX + 1];
     char replaced[MLT_COMMAND_NAME_BYTES_MAX + 1];
     struct mlt_outcome outcome;
+    bool repeated;    /* the log had the last record by its request id already */
     int64_t begin_ns; /* monotonic, when the request came */
     const char *traceparent;
     struct mlt_control_refusal *refusal;

@@ -25,6 +25,7 @@ static struct {
     unsigned asked;
     enum mlt_status appends[APPENDS_MAX]; /* what comes of each, in order */
     Meltica__V1__ControlRecord *logged[APPENDS_MAX];
+    bool duplicates[APPENDS_MAX]; /* the log has its request id */
     bool expects[APPENDS_MAX];
     uint64_t expected[APPENDS_MAX];
     unsigned append_count;
@@ -109,6 +110,7 @@ enum mlt_status __wrap_mlt_stream_append(struct mlt_store *store, const char *su
     world.expects[n] = expected != NULL;
     world.expected[n] = expected != NULL ? *expected : 0;
     *sequence = 100 + n;
+    *duplicate = world.duplicates[n];
     return world.appends[n] == MLT_OK
                ? MLT_OK
                : mlt_error_set(err, world.appends[n], "append %u: as the test says", n);
@@ -483,6 +485,65 @@ static void test_what_another_one_has_asked_for_since_is_not_taken_back(void **s
     expect_refusal(502, "refused a topic", "another command");
 }
 
+#define UNSUBSCRIBE "{\"consumer\":\"desk\",\"subscription\":\"s1\",\"id\":\"once\"}"
+
+/* It did change something, and no "id" is at fault. */
+static void expect_superseded(const char *a, const char *b)
+{
+    expect_refusal(409, a, b);
+    assert_string_equal(refusal.field, "");
+    assert_null(strstr(refusal.message, "nothing changed"));
+    assert_null(strstr(refusal.message, "\"id\""));
+}
+
+static void test_what_was_ended_meanwhile_is_to_be_asked_for_again(void **state)
+{
+    (void)state;
+    world.outcomes[0] = "SUPERSEDED";
+    assert_int_equal(run(MLT_VERB_SUBSCRIBE,
+                         "{\"consumer\":\"new\",\"type\":\"TRADE\",\"instruments\":[\"A-B\"]}"),
+                     MLT_E_PROTOCOL);
+    expect_superseded(world.logged[0]->subscription, "meanwhile: ask again");
+    world.outcomes[1] = "SUPERSEDED";
+    assert_int_equal(run(MLT_VERB_RENEW, RENEW), MLT_E_PROTOCOL);
+    expect_superseded("s1", "meanwhile: ask again");
+    world.outcomes[2] = "SUPERSEDED"; /* of an update the new one; the old one stands */
+    assert_int_equal(run(MLT_VERB_UPDATE, UPDATE), MLT_E_PROTOCOL);
+    expect_superseded(world.logged[2]->subscription, "meanwhile: ask again");
+    assert_int_equal(world.append_count, 3);
+}
+
+static void test_an_end_that_another_command_undid_says_that_it_stands(void **state)
+{
+    (void)state;
+    world.outcomes[0] = "SUPERSEDED";
+    assert_int_equal(run(MLT_VERB_UNSUBSCRIBE, UNSUBSCRIBE), MLT_E_PROTOCOL);
+    expect_superseded("s1 was ended", "it stands");
+}
+
+static void test_an_update_whose_old_one_is_asked_for_again_tells_of_the_new_one(void **state)
+{
+    (void)state;
+    char stands[64];
+    world.outcomes[1] = "SUPERSEDED";
+    assert_int_equal(run(MLT_VERB_UPDATE, UPDATE), MLT_E_PROTOCOL);
+    assert_int_equal(world.append_count, 2);
+    (void)snprintf(stands, sizeof stands, "%s is in force", world.logged[0]->subscription);
+    expect_superseded(stands, "s1, which it replaces, was ended, and another command");
+}
+
+/* Its record is one of before, and what that did is over: this command did nothing. */
+static void test_an_id_whose_effect_was_replaced_is_at_fault(void **state)
+{
+    (void)state;
+    world.outcomes[0] = "SUPERSEDED";
+    world.duplicates[0] = true;
+    keep(100, false);
+    assert_int_equal(run(MLT_VERB_UNSUBSCRIBE, UNSUBSCRIBE), MLT_E_PROTOCOL);
+    expect_refusal(409, "use another \"id\"", "nothing changed");
+    assert_string_equal(refusal.field, "id");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -501,6 +562,10 @@ int main(void)
         TEST(test_a_renewal_of_what_the_log_does_not_have),
         TEST(test_a_renewal_among_many_gives_up),
         TEST(test_what_another_one_has_asked_for_since_is_not_taken_back),
+        TEST(test_what_was_ended_meanwhile_is_to_be_asked_for_again),
+        TEST(test_an_end_that_another_command_undid_says_that_it_stands),
+        TEST(test_an_update_whose_old_one_is_asked_for_again_tells_of_the_new_one),
+        TEST(test_an_id_whose_effect_was_replaced_is_at_fault),
         TEST(test_an_update_of_what_has_no_lease_gives_none),
         TEST(test_a_lease_that_cannot_be_reckoned_is_taken_as_it_is),
     };

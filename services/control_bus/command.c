@@ -387,9 +387,33 @@ static bool routed(const Meltica__V1__Table *table, int type)
     return false;
 }
 
+enum mlt_status mlt_command_check_terms(const struct mlt_command *command,
+                                        const struct mlt_command_limits *limits,
+                                        struct mlt_control_refusal *refusal)
+{
+    if ((int64_t)command->demand_count > limits->instruments) {
+        return mlt_control_refuse(refusal, 429, "instruments",
+                                  "%zu instruments in one subscription, %" PRId64
+                                  " are allowed: use a pattern, or several subscriptions",
+                                  command->demand_count, limits->instruments);
+    }
+    return command->type != MLT_EVENT_NONE /* else an update: that of its old one, in the table */
+               ? mlt_lane_check(command->type, &command->lane, refusal)
+               : MLT_OK;
+}
+
+/* What the table says that the name covers; 0 where it does not say. */
+static uint32_t matches_of(const struct mlt_command *command, const Meltica__V1__Table *table,
+                           char *const *name)
+{
+    char *const *at = bsearch(name, command->demand, command->demand_count, sizeof *command->demand,
+                              compare_texts);
+    const size_t n = at != NULL ? (size_t)(at - command->demand) : table->n_matches;
+    return n < table->n_matches ? table->matches[n] : 0;
+}
+
 enum mlt_status mlt_command_check(const struct mlt_command *command,
                                   const Meltica__V1__Table *table,
-                                  const struct mlt_command_limits *limits,
                                   struct mlt_control_refusal *refusal)
 {
     const int type = (int)command->type;
@@ -406,19 +430,13 @@ enum mlt_status mlt_command_check(const struct mlt_command *command,
     if (lane != MLT_OK) {
         return lane;
     }
-    if ((int64_t)command->demand_count > limits->instruments) {
-        return mlt_control_refuse(refusal, 429, "instruments",
-                                  "%zu instruments in one subscription, %" PRId64
-                                  " are allowed: use a pattern, or several subscriptions",
-                                  command->demand_count, limits->instruments);
-    }
     if (table->instruments_listed == 0) {
         return mlt_control_refuse(refusal, 503, "",
                                   "the exchange's listing is not known yet, nothing changed: ask "
                                   "again in a few seconds");
     }
     for (size_t i = 0; i < command->instrument_count; i++) {
-        const bool matches = i < table->n_matches && table->matches[i] > 0;
+        const bool matches = matches_of(command, table, &command->instruments[i]) > 0;
         const bool wild = strchr(command->instruments[i], '*') != NULL;
         if (!matches || (wild && !table->listing_heard)) {
             char field[MLT_CONTROL_FIELD_BYTES_MAX + 1];

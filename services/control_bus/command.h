@@ -98,11 +98,15 @@ const Meltica__V1__TableSubscription *mlt_command_find(const Meltica__V1__Table 
  * would take its place. E_PROTOCOL with *refusal (409), which does not say whose it is. */
 enum mlt_status mlt_command_check_id(const Meltica__V1__Table *table, const char *id,
                                      struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
-/* Whether the demand can be had: its type, its instruments (table->matches answers
- * command->instruments). E_PROTOCOL with *refusal (400, 404, 503). */
+/* What can be said of a demand without a table: how much it names, and its terms as far as they are
+ * given. E_PROTOCOL with *refusal (400, 429). */
+enum mlt_status mlt_command_check_terms(const struct mlt_command *command,
+                                        const struct mlt_command_limits *limits,
+                                        struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
+/* Whether the demand can be had: its type, the terms, its instruments (table->matches answers
+ * command->demand). E_PROTOCOL with *refusal (400, 404, 503). */
 enum mlt_status mlt_command_check(const struct mlt_command *command,
                                   const Meltica__V1__Table *table,
-                                  const struct mlt_command_limits *limits,
                                   struct mlt_control_refusal *refusal) MLT_MUST_CHECK;
 /* Whether there is room for one more subscription, of this consumer too. E_PROTOCOL with *refusal
  * (429). */

@@ -209,17 +209,12 @@ static enum mlt_status begin_demand(struct run *r, uint64_t lease_end)
     return status == MLT_E_UNAVAILABLE ? roll_back(r, r->subscription, sequence) : status;
 }
 
-/* What the demand holds; demand has views of instruments, which the table's matches follow. */
+/* What the demand holds, by the table that answers it. */
 static struct mlt_quota_size size_of(const struct run *r)
 {
     struct mlt_quota_size size = { 0, 0 };
     for (size_t d = 0; d < r->command.demand_count; d++) {
-        size_t i = 0;
-        while (i < r->command.instrument_count &&
-               r->command.instruments[i] != r->command.demand[d]) {
-            i++;
-        }
-        const int64_t count = i < r->table->n_matches ? r->table->matches[i] : 1;
+        const int64_t count = d < r->table->n_matches ? r->table->matches[d] : 1;
         size.streams += count;
         size.wildcard_matches += strchr(r->command.demand[d], '*') != NULL ? count : 0;
     }
@@ -236,6 +231,7 @@ static enum mlt_status grant(struct run *r, const char *replaced)
     }
     char *patterns[MLT_QUOTA_PATTERNS_MAX];
     size_t count = 0;
+    const struct mlt_quota_size size = size_of(r);
     Meltica__V1__Table *before = NULL;
     enum mlt_status status =
         mlt_quota_patterns(r->table, r->asker.principal, patterns, MLT_QUOTA_PATTERNS_MAX, &count);
@@ -246,11 +242,10 @@ static enum mlt_status grant(struct run *r, const char *replaced)
                                   r->asker.principal, MLT_QUOTA_PATTERNS_MAX);
     }
     if (count > 0) {
-        before = r->table;
-        r->table = NULL;
+        before = r->table; /* patterns are views of it */
         status = mlt_run_ask_table(r, patterns, count);
     }
-    if (status == MLT_OK && r->table->n_matches < r->command.instrument_count + count) {
+    if (status == MLT_OK && count > 0 && r->table->n_matches < count) {
         status = mlt_control_refuse(r->refusal, 503, "",
                                     "the Dispatcher does not say what patterns cover, nothing "
                                     "changed: ask again");
@@ -261,10 +256,10 @@ static enum mlt_status grant(struct run *r, const char *replaced)
             .principal = r->asker.principal,
             .subscription = r->subscription,
             .replaced = replaced,
-            .size = size_of(r),
+            .size = size,
             .table = r->table,
             .patterns = patterns,
-            .matches = count > 0 ? r->table->matches + r->command.instrument_count : NULL,
+            .matches = count > 0 ? r->table->matches : NULL,
             .pattern_count = count,
         };
         status = mlt_quota_grant(r->c->quota, r->ticket, &question, r->refusal);
@@ -302,7 +297,7 @@ static enum mlt_status do_subscribe(struct run *r)
     mlt_command_id(r->asker.principal, command, r->subscription);
     describe(r, command->type, command->demand, command->demand_count);
     r->outcome.lane = &command->lane;
-    enum mlt_status status = mlt_command_check(command, r->table, &r->c->limits, r->refusal);
+    enum mlt_status status = mlt_command_check(command, r->table, r->refusal);
     if (status != MLT_OK) {
         return status;
     }
@@ -431,7 +426,7 @@ static enum mlt_status do_update(struct run *r)
     describe(r, command->type, command->demand, command->demand_count);
     status = may_have(r, command);
     if (status == MLT_OK) {
-        status = mlt_command_check(command, r->table, &r->c->limits, r->refusal);
+        status = mlt_command_check(command, r->table, r->refusal);
     }
     if (status != MLT_OK) {
         return status;
@@ -509,7 +504,13 @@ static void end_run(struct run *r)
     mlt_command_fini(&r->command);
 }
 
-/* Who asks, what, and whether it may, before the Dispatcher is asked. */
+static bool demands(enum mlt_verb verb)
+{
+    return verb == MLT_VERB_SUBSCRIBE || verb == MLT_VERB_UPDATE;
+}
+
+/* Who asks, what, and whether it may, before the Dispatcher is asked: what can be refused without
+ * it costs it nothing. */
 static enum mlt_status begin_run(struct run *r, enum mlt_verb verb, const char *subject,
                                  struct mlt_slice request)
 {
@@ -521,8 +522,11 @@ static enum mlt_status begin_run(struct run *r, enum mlt_verb verb, const char *
     describe(r, r->command.type, r->command.demand, r->command.demand_count); /* for the audit */
     r->outcome.lane = &r->command.lane;
     status = status == MLT_OK ? read : status;
-    if (status == MLT_OK && (verb == MLT_VERB_SUBSCRIBE || verb == MLT_VERB_UPDATE)) {
+    if (status == MLT_OK && demands(verb)) {
         status = may_have(r, &r->command);
+        if (status == MLT_OK) {
+            status = mlt_command_check_terms(&r->command, &r->c->limits, r->refusal);
+        }
         if (status == MLT_OK && r->asker.role != NULL) {
             r->entered = mlt_quota_enter(r->c->quota, r->asker.principal, &r->ticket) == MLT_OK;
             status = r->entered ? MLT_OK
@@ -551,7 +555,9 @@ enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb ve
     r.outcome.subscription = r.subscription;
     enum mlt_status status = begin_run(&r, verb, subject, request);
     if (status == MLT_OK) {
-        status = mlt_run_ask_table(&r, NULL, 0);
+        /* What others name is there, or is not, whatever is listed. */
+        status =
+            mlt_run_ask_table(&r, r.command.demand, demands(verb) ? r.command.demand_count : 0);
     }
     if (status == MLT_OK && verb == MLT_VERB_LIST) {
         status = mlt_list_json(&r.command, mlt_asker_sees_all(&r.asker) ? NULL : r.asker.principal,

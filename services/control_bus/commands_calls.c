@@ -14,21 +14,15 @@
 
 /* ---- the Dispatcher ---- */
 
-/* Also asks how many instruments the command's names cover, and those of more after them. */
-enum mlt_status mlt_run_ask_table(struct run *r, char *const *more, size_t more_count)
+enum mlt_status mlt_run_ask_table(struct run *r, char **names, size_t count)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf question, answer;
     Meltica__V1__TableRequest request;
     meltica__v1__table_request__init(&request);
-    char *names[MLT_COMMAND_INSTRUMENTS_MAX + MLT_QUOTA_PATTERNS_MAX];
-    for (size_t i = 0; i < r->command.instrument_count; i++) {
-        names[request.n_match++] = r->command.instruments[i];
-    }
-    for (size_t i = 0; i < more_count; i++) {
-        names[request.n_match++] = more[i];
-    }
     request.match = names;
+    request.n_match = count;
+    r->table = NULL;
     mlt_buf_init(&question, MLT_BUS_PAYLOAD_BYTES_MAX);
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);
     const size_t bytes = meltica__v1__table_request__get_packed_size(&request);

@@ -62,10 +62,9 @@ struct entry {
     bool with_id;       /* the caller's request id keeps it from being stored twice */
 };
 
-/* Also asks how many instruments the command's names cover, and those of more after them.
- * E_PROTOCOL with the refusal filled. */
-enum mlt_status mlt_run_ask_table(struct run *r, char *const *more,
-                                  size_t more_count) MLT_MUST_CHECK;
+/* The table, in the place of the one that r has; also asks how many listed instruments each of the
+ * names covers. E_PROTOCOL with the refusal filled. */
+enum mlt_status mlt_run_ask_table(struct run *r, char **names, size_t count) MLT_MUST_CHECK;
 /* What came of a record, the caller's to free; NULL: not heard, and it will take effect all the
  * same. */
 Meltica__V1__ApplyReply *mlt_run_ask_applied(struct run *r, const char *id, bool active,

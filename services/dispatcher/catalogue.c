@@ -6,17 +6,15 @@
 
 #define DELISTED "DELISTED" /* the Adapter's word for what exchangeInfo has no longer */
 
-struct wildcard {
-    struct mlt_slice pattern; /* view of the table */
-    uint32_t types;
-};
-
 struct mlt_catalogue {
     const struct mlt_table *table;
     struct mlt_map map;
     struct mlt_catalogue_entry *first, *last;
-    struct wildcard *wildcards;
-    size_t wildcard_count;
+    /* By patterns as they are written. Of a token there are three that can cover it: looking those
+     * up costs the same however many are asked for, and all of this is done under the lock that the
+     * flow needs. */
+    struct mlt_map wildcards; /* types that are subscribed, as integers, never 0 */
+    struct mlt_map covered;   /* how many listed instruments; uint32_t of the heap; without "*" */
     uint64_t revision;
     bool bumped; /* since begin */
     bool flows;  /* something was routed */
@@ -31,13 +29,21 @@ static void changed(struct mlt_catalogue *catalogue)
     }
 }
 
+static uint32_t types_at(const struct mlt_map *map, struct mlt_slice pattern)
+{
+    return (uint32_t)(uintptr_t)mlt_map_get(map, pattern);
+}
+
 static uint32_t wildcard_types(const struct mlt_catalogue *catalogue, struct mlt_slice token)
 {
-    uint32_t types = 0;
-    for (size_t i = 0; i < catalogue->wildcard_count; i++) {
-        if (mlt_pattern_match(catalogue->wildcards[i].pattern, token)) {
-            types |= catalogue->wildcards[i].types;
-        }
+    struct mlt_pattern_cover cover;
+    if (catalogue->wildcards.count == 0) {
+        return 0;
+    }
+    uint32_t types = types_at(&catalogue->wildcards, MLT_SLICE_LITERAL("*"));
+    if (mlt_pattern_cover(token, &cover)) {
+        types |= types_at(&catalogue->wildcards, mlt_pattern_covering(&cover, 0)) |
+                 types_at(&catalogue->wildcards, mlt_pattern_covering(&cover, 1));
     }
     return types;
 }
@@ -103,15 +109,16 @@ static enum mlt_status visit_all(const struct mlt_table *table, const struct mlt
     return status;
 }
 
-static enum mlt_status count_wild(void *ctx, struct mlt_slice pattern, uint32_t types)
+/* Everything that can fail: the patterns, and a place for each name, with no types yet. */
+static enum mlt_status take_pattern(void *ctx, struct mlt_slice pattern, uint32_t types)
 {
-    size_t *count = ctx;
-    (void)types;
-    *count += mlt_pattern_wild(pattern);
-    return MLT_OK;
+    struct mlt_map *wildcards = ctx;
+    return mlt_pattern_wild(pattern)
+               ? mlt_map_put(wildcards, pattern,
+                             (void *)(uintptr_t)(types_at(wildcards, pattern) | types))
+               : MLT_OK;
 }
 
-/* Everything that can fail: a place for each name, with no types yet. */
 static enum mlt_status make_places(void *ctx, struct mlt_slice pattern, uint32_t types)
 {
     struct mlt_catalogue *catalogue = ctx;
@@ -125,10 +132,7 @@ static enum mlt_status make_places(void *ctx, struct mlt_slice pattern, uint32_t
 static enum mlt_status set_types(void *ctx, struct mlt_slice pattern, uint32_t types)
 {
     struct mlt_catalogue *catalogue = ctx;
-    if (mlt_pattern_wild(pattern)) {
-        catalogue->wildcards[catalogue->wildcard_count].pattern = pattern;
-        catalogue->wildcards[catalogue->wildcard_count++].types = types;
-    } else {
+    if (!mlt_pattern_wild(pattern)) {
         struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, pattern);
         entry->types |= types;
         entry->named |= types;
@@ -139,22 +143,18 @@ static enum mlt_status set_types(void *ctx, struct mlt_slice pattern, uint32_t t
 enum mlt_status mlt_catalogue_subscribe(struct mlt_catalogue *catalogue,
                                         const struct mlt_live *live)
 {
-    size_t wild = 0;
-    enum mlt_status status = visit_all(catalogue->table, live, count_wild, &wild);
-    struct wildcard *wildcards = calloc(wild > 0 ? wild : 1, sizeof *wildcards);
-    if (wildcards == NULL) {
-        return MLT_E_NOMEM;
-    }
+    struct mlt_map wildcards;
+    mlt_map_init(&wildcards, MLT_DEMAND_NAMES_MAX);
+    enum mlt_status status = visit_all(catalogue->table, live, take_pattern, &wildcards);
     if (status == MLT_OK) {
         status = visit_all(catalogue->table, live, make_places, catalogue);
     }
     if (status != MLT_OK) {
-        free(wildcards);
+        mlt_map_fini(&wildcards);
         return status;
     }
-    free(catalogue->wildcards);
+    mlt_map_fini(&catalogue->wildcards);
     catalogue->wildcards = wildcards;
-    catalogue->wildcard_count = 0;
     for (struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
         e->before = e->types;
         e->types = e->named = 0;
@@ -178,52 +178,111 @@ uint32_t mlt_catalogue_matches(const struct mlt_catalogue *catalogue, struct mlt
         const struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, pattern);
         return entry != NULL && entry->listed;
     }
-    uint32_t count = 0;
-    for (const struct mlt_catalogue_entry *e = catalogue->first; e != NULL; e = e->next) {
-        count += e->listed && mlt_pattern_match(pattern, mlt_slice_of_string(e->token));
+    if (pattern.len == 1) { /* "*" */
+        return catalogue->counts.listed;
+    }
+    const uint32_t *count = mlt_map_get(&catalogue->covered, pattern);
+    return count != NULL ? *count : 0;
+}
+
+/* ---- places of private lanes ---- */
+
+/* Lanes that ask for a pattern, by their order. */
+struct lane_set {
+    uint64_t words[MLT_LIVE_LANES_MAX / 64];
+};
+_Static_assert(MLT_LIVE_LANES_MAX % 64 == 0, "each lane has a bit");
+
+static enum mlt_status join(struct mlt_map *sets, struct mlt_slice pattern, size_t lane)
+{
+    struct lane_set *set = mlt_map_get(sets, pattern);
+    if (set == NULL) {
+        set = calloc(1, sizeof *set);
+        const enum mlt_status status = set != NULL ? mlt_map_put(sets, pattern, set) : MLT_E_NOMEM;
+        if (status != MLT_OK) {
+            free(set);
+            return status;
+        }
+    }
+    set->words[lane / 64] |= UINT64_C(1) << lane % 64;
+    return MLT_OK;
+}
+
+/* By pattern the lanes that have it; names are places already. */
+static enum mlt_status collect_lanes(const struct mlt_live *live, struct mlt_map *sets,
+                                     size_t *places)
+{
+    enum mlt_status status = MLT_OK;
+    size_t lane = 0;
+    for (size_t i = 0; i < live->count && status == MLT_OK; i++) {
+        const struct mlt_subscription *s = &live->items[i]->subscription;
+        if (live->items[i]->lane == NULL) {
+            continue;
+        }
+        for (size_t k = 0; k < s->pattern_count && status == MLT_OK; k++) {
+            const struct mlt_slice pattern = mlt_slice_of_string(s->patterns[k]);
+            if (mlt_pattern_wild(pattern)) {
+                status = join(sets, pattern, lane);
+            } else {
+                ++*places;
+            }
+        }
+        lane++;
+    }
+    return status;
+}
+
+static void unite(struct lane_set *all, const struct mlt_map *sets, struct mlt_slice pattern)
+{
+    const struct lane_set *set = mlt_map_get(sets, pattern);
+    for (size_t w = 0; set != NULL && w < sizeof all->words / sizeof all->words[0]; w++) {
+        all->words[w] |= set->words[w];
+    }
+}
+
+/* Lanes that cover the token by a pattern, each once. */
+static size_t lanes_over(const struct mlt_map *sets, struct mlt_slice token)
+{
+    struct lane_set all = { { 0 } };
+    struct mlt_pattern_cover cover;
+    size_t count = 0;
+    unite(&all, sets, MLT_SLICE_LITERAL("*"));
+    if (mlt_pattern_cover(token, &cover)) {
+        unite(&all, sets, mlt_pattern_covering(&cover, 0));
+        unite(&all, sets, mlt_pattern_covering(&cover, 1));
+    }
+    for (size_t w = 0; w < sizeof all.words / sizeof all.words[0]; w++) {
+        count += (size_t)__builtin_popcountll(all.words[w]);
     }
     return count;
 }
 
-static bool wild_covers(const struct mlt_subscription *subscription, struct mlt_slice token)
+/* E_LIMIT: the lanes cover more than there are places. */
+static enum mlt_status check_places(const struct mlt_catalogue *catalogue,
+                                    const struct mlt_live *live)
 {
-    for (size_t i = 0; i < subscription->pattern_count; i++) {
-        const struct mlt_slice pattern = mlt_slice_of_string(subscription->patterns[i]);
-        if (mlt_pattern_wild(pattern) && mlt_pattern_match(pattern, token)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static size_t lane_places(const struct mlt_catalogue *catalogue, const struct mlt_live *live)
-{
+    struct mlt_map sets;
     size_t places = 0;
-    for (size_t i = 0; i < live->count; i++) {
-        const struct mlt_subscription *s = &live->items[i]->subscription;
-        size_t wild = 0;
-        if (live->items[i]->lane == NULL) {
-            continue;
-        }
-        for (size_t k = 0; k < s->pattern_count; k++) {
-            wild += mlt_pattern_wild(mlt_slice_of_string(s->patterns[k]));
-        }
-        places += s->pattern_count - wild;
-        for (const struct mlt_catalogue_entry *e = catalogue->first; wild > 0 && e != NULL;
-             e = e->next) {
-            places += wild_covers(s, mlt_slice_of_string(e->token));
-        }
+    mlt_map_init(&sets, MLT_LIVE_PATTERNS_MAX);
+    const enum mlt_status status = collect_lanes(live, &sets, &places);
+    for (const struct mlt_catalogue_entry *e = catalogue->first;
+         status == MLT_OK && sets.count > 0 && e != NULL; e = e->next) {
+        places += lanes_over(&sets, mlt_slice_of_string(e->token));
     }
-    return places;
+    const struct mlt_map_entry *set;
+    for (size_t at = 0; (set = mlt_map_next(&sets, &at)) != NULL;) {
+        free(set->value);
+    }
+    mlt_map_fini(&sets);
+    return status == MLT_OK && places > MLT_CATALOGUE_LANE_PLACES_MAX ? MLT_E_LIMIT : status;
 }
 
 enum mlt_status mlt_catalogue_follow(struct mlt_catalogue *catalogue, const struct mlt_live *live,
                                      const struct mlt_live_item *item)
 {
-    return item != NULL && item->lane != NULL &&
-                   lane_places(catalogue, live) > MLT_CATALOGUE_LANE_PLACES_MAX
-               ? MLT_E_LIMIT
-               : mlt_catalogue_subscribe(catalogue, live);
+    const enum mlt_status status =
+        item != NULL && item->lane != NULL ? check_places(catalogue, live) : MLT_OK;
+    return status == MLT_OK ? mlt_catalogue_subscribe(catalogue, live) : status;
 }
 
 enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t first_revision,
@@ -236,6 +295,8 @@ enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t fir
     c->table = table;
     c->revision = first_revision - 1; /* what the table names is the first revision */
     mlt_map_init(&c->map, MLT_CATALOGUE_INSTRUMENTS_MAX);
+    mlt_map_init(&c->wildcards, MLT_DEMAND_NAMES_MAX);
+    mlt_map_init(&c->covered, 2 * (size_t)MLT_CATALOGUE_INSTRUMENTS_MAX);
     const enum mlt_status status = mlt_catalogue_subscribe(c, NULL);
     if (status != MLT_OK) {
         mlt_catalogue_destroy(c);
@@ -256,8 +317,13 @@ void mlt_catalogue_destroy(struct mlt_catalogue *catalogue)
         free(entry);
         entry = next;
     }
+    const struct mlt_map_entry *covered;
+    for (size_t at = 0; (covered = mlt_map_next(&catalogue->covered, &at)) != NULL;) {
+        free(covered->value);
+    }
     mlt_map_fini(&catalogue->map);
-    free(catalogue->wildcards);
+    mlt_map_fini(&catalogue->wildcards);
+    mlt_map_fini(&catalogue->covered);
     free(catalogue);
 }
 
@@ -281,7 +347,7 @@ const struct mlt_catalogue_entry *mlt_catalogue_find(struct mlt_catalogue *catal
                                                      struct mlt_slice token)
 {
     struct mlt_catalogue_entry *entry = mlt_map_get(&catalogue->map, token);
-    if (entry != NULL || catalogue->wildcard_count == 0 || !mlt_instrument_token_valid(token)) {
+    if (entry != NULL || catalogue->wildcards.count == 0 || !mlt_instrument_token_valid(token)) {
         return entry;
     }
     const uint32_t types = wildcard_types(catalogue, token);
@@ -314,6 +380,40 @@ uint32_t mlt_catalogue_types(const struct mlt_catalogue *catalogue, struct mlt_s
     return types;
 }
 
+/* NULL: no memory. */
+static uint32_t *count_of(struct mlt_map *covered, struct mlt_slice pattern)
+{
+    uint32_t *count = mlt_map_get(covered, pattern);
+    if (count != NULL) {
+        return count;
+    }
+    count = calloc(1, sizeof *count);
+    if (count != NULL && mlt_map_put(covered, pattern, count) != MLT_OK) {
+        free(count);
+        count = NULL;
+    }
+    return count;
+}
+
+/* One more, or one less, that patterns cover. E_NOMEM: none. */
+static enum mlt_status count_listed(struct mlt_catalogue *catalogue, struct mlt_slice token,
+                                    bool listed)
+{
+    const uint32_t by = listed ? 1 : UINT32_MAX;
+    struct mlt_pattern_cover cover;
+    if (mlt_pattern_cover(token, &cover)) {
+        uint32_t *base = count_of(&catalogue->covered, mlt_pattern_covering(&cover, 0));
+        uint32_t *quote = count_of(&catalogue->covered, mlt_pattern_covering(&cover, 1));
+        if (base == NULL || quote == NULL) {
+            return MLT_E_NOMEM;
+        }
+        *base += by;
+        *quote += by;
+    }
+    catalogue->counts.listed += by;
+    return MLT_OK;
+}
+
 enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct mlt_slice token,
                                       const struct mlt_instrument *instrument,
                                       const struct mlt_catalogue_entry **out)
@@ -330,8 +430,12 @@ enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct ml
         }
     }
     const bool listed = !mlt_slice_equal_string(instrument->status, DELISTED);
-    catalogue->counts.listed += listed && !entry->listed;
-    catalogue->counts.listed -= !listed && entry->listed;
+    if (listed != entry->listed) {
+        const enum mlt_status status = count_listed(catalogue, token, listed);
+        if (status != MLT_OK) {
+            return status;
+        }
+    }
     entry->listed = listed;
     if (entry->gone == listed) {
         entry->gone = !listed;
@@ -360,7 +464,7 @@ void mlt_catalogue_counts(const struct mlt_catalogue *catalogue, struct mlt_cata
 
 bool mlt_catalogue_has_wildcards(const struct mlt_catalogue *catalogue)
 {
-    return catalogue->wildcard_count > 0;
+    return catalogue->wildcards.count > 0;
 }
 
 const struct mlt_catalogue_entry *mlt_catalogue_first(const struct mlt_catalogue *catalogue)

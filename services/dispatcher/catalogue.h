@@ -51,11 +51,11 @@ void mlt_catalogue_bump(struct mlt_catalogue *catalogue);
 void mlt_catalogue_begin(struct mlt_catalogue *catalogue);
 
 /* What is subscribed from now on: what the table says and the live ones. The union is computed anew
- * and the revision grows by one. Patterns are kept as views: live items that left may be freed
- * after this. E_NOMEM, E_LIMIT: what was subscribed stays. */
+ * and the revision grows by one. Keeps nothing of live. E_NOMEM, E_LIMIT: what was subscribed
+ * stays. */
 enum mlt_status mlt_catalogue_subscribe(struct mlt_catalogue *catalogue,
                                         const struct mlt_live *live) MLT_MUST_CHECK;
-/* Listed instruments that a pattern or token covers. */
+/* Listed instruments that a pattern or token covers. A lookup, however many are listed. */
 uint32_t mlt_catalogue_matches(const struct mlt_catalogue *catalogue, struct mlt_slice pattern);
 
 /* The entry of a token, made now if a pattern covers it; NULL: not known and not covered, or no

@@ -60,8 +60,8 @@ void mlt_live_fini(struct mlt_live *live);
 
 /* What the log says of one subscription, at a sequence above all before. *changed: the union may be
  * another one; else only the lease is. An ended subscription that is not known changes nothing.
- * What it took over for an item that is replaced or removed stays until mlt_live_release, because
- * the catalogue has views of its patterns. E_PROTOCOL (a record that no Control Bus writes: type
+ * An item that is replaced or removed stays until mlt_live_release, because mlt_live_undo may need
+ * it. E_PROTOCOL (a record that no Control Bus writes: type
  * unknown or without a route, no valid name, pattern or lane; or the id of a subscription that is
  * live of another principal or consumer), E_LIMIT, E_NOMEM: nothing changed.
  */

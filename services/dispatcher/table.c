@@ -138,3 +138,18 @@ bool mlt_pattern_match(struct mlt_slice pattern, struct mlt_slice token)
     return (is_star(base) || mlt_slice_equal(base, token_base)) &&
            (is_star(quote) || mlt_slice_equal(quote, token_quote));
 }
+
+bool mlt_pattern_cover(struct mlt_slice token, struct mlt_pattern_cover *out)
+{
+    struct mlt_slice base, quote;
+    if (token.len > MLT_INSTRUMENT_BYTES_MAX || !split(token, &base, &quote)) {
+        return false;
+    }
+    memcpy(out->text[0], base.data, base.len);
+    memcpy(out->text[0] + base.len, "-*", 2);
+    out->len[0] = base.len + 2;
+    memcpy(out->text[1], "*-", 2);
+    memcpy(out->text[1] + 2, quote.data, quote.len);
+    out->len[1] = quote.len + 2;
+    return true;
+}

@@ -277,26 +277,27 @@ static void test_a_demand_is_checked_with_the_table(void **state)
                              &c),
                      MLT_OK);
     matches[0] = matches[1] = 1;
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_OK);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_OK);
     matches[1] = 0;
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_E_PROTOCOL);
     assert_int_equal(refusal.code, 404);
     assert_string_equal(refusal.field, "instruments[1]");
     assert_non_null(strstr(refusal.message, "C-D"));
     table.listing_heard = 0; /* it may come yet, and nobody is told that it does not exist */
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_E_PROTOCOL);
     assert_int_equal(refusal.code, 503);
     assert_string_equal(refusal.field, "instruments[1]");
     matches[1] = 1;
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_OK);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_OK);
     matches[1] = 0;
     table.instruments_listed = 0;
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_E_PROTOCOL);
     assert_int_equal(refusal.code, 503);
-    assert_int_equal(mlt_command_check(&c, &table, &narrow, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_command_check_terms(&c, &limits, &refusal), MLT_OK);
+    assert_int_equal(mlt_command_check_terms(&c, &narrow, &refusal), MLT_E_PROTOCOL);
     assert_int_equal(refusal.code, 429);
     c.type = MLT_EVENT_BOOK;
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_E_PROTOCOL);
     assert_int_equal(refusal.code, 404);
     assert_string_equal(refusal.field, "type");
     /* One of two places is taken. */
@@ -308,13 +309,35 @@ static void test_a_demand_is_checked_with_the_table(void **state)
     mlt_command_fini(&c);
 }
 
+/* The table answers each name once; the member at fault is told as it was given. */
+static void test_names_are_told_as_they_were_given(void **state)
+{
+    (void)state;
+    Meltica__V1__Table table = make_table();
+    struct mlt_command c;
+    assert_int_equal(read_as(MLT_VERB_SUBSCRIBE,
+                             "{\"consumer\":\"desk\",\"type\":\"TRADE\",\"instruments\":"
+                             "[\"C-D\",\"C-D\",\"A-B\",\"C-D\"]}",
+                             &c),
+                     MLT_OK);
+    matches[0] = matches[1] = 1; /* A-B, C-D */
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_OK);
+    matches[0] = 0;
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_E_PROTOCOL);
+    assert_string_equal(refusal.field, "instruments[2]");
+    matches[0] = 1;
+    table.n_matches = 1; /* nothing is said of C-D */
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_E_PROTOCOL);
+    assert_string_equal(refusal.field, "instruments[0]");
+    mlt_command_fini(&c);
+}
+
 /* What a pattern covers is known when the listing has been read to its end: before, "all" and what
  * it costs would be of a part. */
 static void test_a_pattern_waits_for_the_whole_listing(void **state)
 {
     (void)state;
     Meltica__V1__Table table = make_table();
-    const struct mlt_command_limits limits = { 2, 2 };
     struct mlt_command c;
     assert_int_equal(read_as(MLT_VERB_SUBSCRIBE,
                              "{\"consumer\":\"desk\",\"type\":\"TRADE\",\"instruments\":"
@@ -322,9 +345,9 @@ static void test_a_pattern_waits_for_the_whole_listing(void **state)
                              &c),
                      MLT_OK);
     matches[0] = matches[1] = 1;
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_OK);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_OK);
     table.listing_heard = 0;
-    assert_int_equal(mlt_command_check(&c, &table, &limits, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(mlt_command_check(&c, &table, &refusal), MLT_E_PROTOCOL);
     assert_int_equal(refusal.code, 503);
     assert_string_equal(refusal.field, "instruments[1]");
     mlt_command_fini(&c);
@@ -395,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_a_filter_is_a_set),
         cmocka_unit_test(test_an_id_is_that_of_the_demand),
         cmocka_unit_test(test_a_demand_is_checked_with_the_table),
+        cmocka_unit_test(test_names_are_told_as_they_were_given),
         cmocka_unit_test(test_a_pattern_waits_for_the_whole_listing),
         cmocka_unit_test(test_space_for_a_private_channel),
         cmocka_unit_test(test_nobody_finds_what_is_another_ones),

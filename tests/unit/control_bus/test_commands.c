@@ -20,6 +20,8 @@
 
 static struct {
     Meltica__V1__Table table;
+    unsigned tables;                   /* times that it was asked for */
+    char matched[256];                 /* names that it was asked for with, the last time */
     uint32_t wait_ms;                  /* that the Dispatcher was asked to wait, last */
     const char *outcomes[APPENDS_MAX]; /* of its answers, in order; NULL: CONFIRMED */
     unsigned asked;
@@ -152,6 +154,17 @@ enum mlt_status __wrap_mlt_bus_request(struct mlt_bus *bus, const char *subject,
     (void)timeout_ns;
     (void)err;
     if (strcmp(subject, "meltica.int.table") == 0) {
+        Meltica__V1__TableRequest *request =
+            meltica__v1__table_request__unpack(NULL, payload.len, payload.data);
+        assert_non_null(request);
+        world.tables++;
+        world.matched[0] = '\0';
+        for (size_t i = 0; i < request->n_match; i++) {
+            const size_t len = strlen(world.matched);
+            (void)snprintf(world.matched + len, sizeof world.matched - len, "%s ",
+                           request->match[i]);
+        }
+        meltica__v1__table_request__free_unpacked(request, NULL);
         put(&world.table.base, answer);
         return MLT_OK;
     }
@@ -173,9 +186,32 @@ enum mlt_status __wrap_mlt_bus_request(struct mlt_bus *bus, const char *subject,
     return MLT_OK;
 }
 
+/* ---- who may do what ---- */
+
+static struct mlt_authority authority; /* nobody has a role, unless a test says so */
+static struct mlt_role role;
+static struct mlt_policy policy = { .role_count = 1, .roles = &role, .has_default = true };
+
+struct mlt_policy_held *__wrap_mlt_policy_file_hold(struct mlt_policy_file *file,
+                                                    const struct mlt_policy **out);
+void __wrap_mlt_policy_file_release(struct mlt_policy_file *file, struct mlt_policy_held *held);
+
+struct mlt_policy_held *__wrap_mlt_policy_file_hold(struct mlt_policy_file *file,
+                                                    const struct mlt_policy **out)
+{
+    (void)file;
+    *out = &policy;
+    return NULL;
+}
+
+void __wrap_mlt_policy_file_release(struct mlt_policy_file *file, struct mlt_policy_held *held)
+{
+    (void)file;
+    (void)held;
+}
+
 /* ---- a table with one subscription of consumer "desk" ---- */
 
-static const struct mlt_authority authority; /* nobody has a role */
 static struct mlt_commands *commands;
 static Meltica__V1__TableRoute route;
 static Meltica__V1__TableSubscription live;
@@ -189,13 +225,14 @@ static int setup(void **state)
     static Meltica__V1__TableRoute *routes[] = { &route };
     static Meltica__V1__TableSubscription *lives[] = { &live };
     static char *instruments[] = { token };
-    static uint32_t matches[] = { 1, 1 };
+    static uint32_t matches[2];
     (void)state;
     const struct mlt_commands_options options = {
         .provision_replicas = 1, .instance = "test", .limits = { 10, 10 }, .authority = &authority
     };
     struct mlt_error err = MLT_ERROR_INIT;
     memset(&world, 0, sizeof world);
+    authority = (struct mlt_authority){ .required = false };
     meltica__v1__table__init(&world.table);
     meltica__v1__table_route__init(&route);
     meltica__v1__table_subscription__init(&live);
@@ -211,6 +248,7 @@ static int setup(void **state)
     world.table.n_routes = 1;
     world.table.subscriptions = lives;
     world.table.n_subscriptions = 1;
+    matches[0] = matches[1] = 1;
     world.table.matches = matches;
     world.table.n_matches = 2;
     world.table.instruments_listed = 2;
@@ -346,6 +384,80 @@ static void test_the_id_of_another_subscription_is_not_taken_by_an_update(void *
     assert_int_equal(run(MLT_VERB_UPDATE, UPDATE), MLT_E_PROTOCOL);
     expect_refusal(409, other.id, "nothing changed");
     assert_int_equal(world.append_count, 2);
+}
+
+/* ---- what the Dispatcher is asked ---- */
+
+static void test_each_name_is_asked_for_once_and_only_where_it_is_new(void **state)
+{
+    (void)state;
+    assert_int_equal(run(MLT_VERB_SUBSCRIBE,
+                         "{\"consumer\":\"new\",\"type\":\"TRADE\",\"instruments\":"
+                         "[\"C-*\",\"A-B\",\"C-*\",\"A-B\"]}"),
+                     MLT_OK);
+    assert_string_equal(world.matched, "A-B C-* ");
+    assert_int_equal(run(MLT_VERB_UPDATE, UPDATE), MLT_OK);
+    assert_string_equal(world.matched, "A-B C-D ");
+    assert_int_equal(run(MLT_VERB_UNSUBSCRIBE, "{\"consumer\":\"desk\",\"type\":\"TRADE\","
+                                               "\"instruments\":[\"C-*\",\"A-*\"]}"),
+                     MLT_E_PROTOCOL); /* there is no such one, which the table says anyway */
+    assert_int_equal(refusal.code, 404);
+    assert_int_equal(world.tables, 3);
+    assert_string_equal(world.matched, "");
+}
+
+static void test_what_is_refused_anyway_asks_for_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mlt_verb verb;
+        int code;
+        const char *field, *request;
+    } cases[] = {
+        { MLT_VERB_SUBSCRIBE, 429, "instruments",
+          "{\"consumer\":\"desk\",\"type\":\"TRADE\",\"instruments\":[\"A-*\",\"B-*\",\"C-*\","
+          "\"D-*\",\"E-*\",\"F-*\",\"G-*\",\"H-*\",\"I-*\",\"J-*\",\"K-*\"]}" },
+        { MLT_VERB_UPDATE, 429, "instruments",
+          "{\"consumer\":\"desk\",\"subscription\":\"s1\",\"instruments\":[\"A-*\",\"B-*\","
+          "\"C-*\",\"D-*\",\"E-*\",\"F-*\",\"G-*\",\"H-*\",\"I-*\",\"J-*\",\"K-*\"]}" },
+        { MLT_VERB_SUBSCRIBE, 400, "throttle_ms",
+          "{\"consumer\":\"desk\",\"type\":\"TRADE\",\"instruments\":[\"A-*\"],"
+          "\"throttle_ms\":5}" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(run(cases[i].verb, cases[i].request), MLT_E_PROTOCOL);
+        assert_int_equal(refusal.code, cases[i].code);
+        assert_string_equal(refusal.field, cases[i].field);
+    }
+    assert_int_equal(world.tables, 0);
+    assert_int_equal(world.append_count, 0);
+}
+
+/* The patterns that the principal has already are asked for by themselves, and what the demand
+ * holds is what the first answer said. */
+static void test_a_quota_is_judged_by_both_answers(void **state)
+{
+    (void)state;
+    static const char asked[] = "{\"consumer\":\"new\",\"type\":\"TRADE\",\"instruments\":"
+                                "[\"D-*\",\"D-*\",\"C-*\"]}";
+    static char held[] = "*-B";
+    static char *holds[] = { held };
+    authority.file = (struct mlt_policy_file *)&policy; /* any */
+    role = (struct mlt_role){ .verbs = UINT32_MAX,
+                              .types = UINT32_MAX,
+                              .any_instrument = true,
+                              .subscriptions = 9,
+                              .streams = 11,
+                              .wildcard_matches = 11 };
+    live.instruments = holds;
+    world.table.matches[0] = 3; /* of C-*, then of *-B */
+    world.table.matches[1] = 6; /* of D-* */
+    assert_int_equal(run(MLT_VERB_SUBSCRIBE, asked), MLT_E_PROTOCOL);
+    expect_refusal(429, "holds 3", "asks for 9 more");
+    assert_int_equal(world.tables, 2);
+    assert_string_equal(world.matched, "*-B ");
+    role.streams = role.wildcard_matches = 12;
+    assert_int_equal(run(MLT_VERB_SUBSCRIBE, asked), MLT_OK);
 }
 
 /* ---- time ---- */
@@ -553,6 +665,9 @@ int main(void)
         TEST(test_an_update_to_a_private_channel_needs_a_place),
         TEST(test_the_id_of_another_subscription_is_not_written),
         TEST(test_the_id_of_another_subscription_is_not_taken_by_an_update),
+        TEST(test_each_name_is_asked_for_once_and_only_where_it_is_new),
+        TEST(test_what_is_refused_anyway_asks_for_nothing),
+        TEST(test_a_quota_is_judged_by_both_answers),
         TEST(test_what_a_command_waited_is_part_of_its_time),
         TEST(test_an_update_whose_old_one_stays_says_that_both_are_in_force),
         TEST(test_a_refused_one_that_cannot_be_taken_back_is_told_to_stand),

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static const struct mlt_plan_from from_77 = { 77, 9 }, from_5 = { 5, 6 }, from_1 = { 1, 0 };
 
@@ -87,6 +88,183 @@ static void expect_types(const struct mlt_catalogue *catalogue, const char *toke
     bool is_known = !known;
     assert_int_equal(mlt_catalogue_types(catalogue, mlt_slice_of_string(token), &is_known), types);
     assert_int_equal(is_known, known);
+}
+
+/* What a pattern covers, and what it brings, by walking over all. */
+static void test_what_patterns_cover_is_what_matches_them(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "A-B", "A-C",  "B-A",  "C-A", "A=2DB-C",
+                                         "A",   "AA-B", "A-BB", "B-B" };
+    static const char *const patterns[] = { "*",   "A-*", "*-A",    "B-*",     "*-B", "C-*",
+                                            "*-C", "D-*", "AA-*",   "*-BB",    "*-D", "A=2DB-*",
+                                            "A-B", "A",   "A=2D-*", "*-2DB-C", "*-*", "**" };
+    enum { NAMES = sizeof names / sizeof names[0] };
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"A-*\",\"*-A\"") "," SUBSCRIPTION(
+            "b", "BBO", "\"*-B\",\"B-*\"") "," SUBSCRIPTION("c", "TICKER", "\"*\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    bool listed[NAMES] = { false };
+    for (unsigned step = 0; step < 200; step++) { /* in and out in turns that differ */
+        const size_t n = step * 7 % NAMES;
+        listed[n] = step % 5 != 0;
+        (void)list(catalogue, names[n], listed[n] ? "TRADING" : "DELISTED");
+        for (size_t p = 0; p < sizeof patterns / sizeof patterns[0]; p++) {
+            const struct mlt_slice pattern = mlt_slice_of_string(patterns[p]);
+            uint32_t count = 0;
+            for (size_t i = 0; i < NAMES; i++) {
+                count +=
+                    listed[i] && (mlt_pattern_wild(pattern)
+                                      ? mlt_pattern_match(pattern, mlt_slice_of_string(names[i]))
+                                      : strcmp(patterns[p], names[i]) == 0);
+            }
+            if (mlt_catalogue_matches(catalogue, pattern) != count) {
+                fail_msg("step %u, %s: %u, not %u", step, patterns[p],
+                         mlt_catalogue_matches(catalogue, pattern), count);
+            }
+        }
+    }
+    expect_types(catalogue, "A-B", true, TYPE_BIT(TRADE) | TYPE_BIT(BBO) | TYPE_BIT(TICKER));
+    expect_types(catalogue, "X-A", true, TYPE_BIT(TRADE) | TYPE_BIT(TICKER));
+    expect_types(catalogue, "B-X", true, TYPE_BIT(BBO) | TYPE_BIT(TICKER));
+    expect_types(catalogue, "A", true, TYPE_BIT(TICKER));
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+/* ---- what is done under the lock of the flow ---- */
+
+#define DEAREST 50 /* times; what grows with both numbers is a thousand times as much */
+
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void nth_pattern(unsigned i, char *out, size_t size)
+{
+    (void)snprintf(out, size, i % 2 == 0 ? "A%u-*" : "*-B%u", i);
+}
+
+/* CPU time of a request for what 1,000 patterns cover, with so many listed. */
+static int64_t cost_of_matches(unsigned listed)
+{
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    char text[32];
+    uint32_t sum = 0;
+    for (unsigned i = 0; i < listed; i++) {
+        (void)snprintf(text, sizeof text, "A%u-B%u", i, i);
+        (void)list(catalogue, text, "TRADING");
+    }
+    const int64_t begin_ns = cpu_ns();
+    for (unsigned i = 0; i < 5000; i++) {
+        nth_pattern(i % 1000, text, sizeof text);
+        sum += mlt_catalogue_matches(catalogue, mlt_slice_of_string(text));
+    }
+    const int64_t cost_ns = cpu_ns() - begin_ns;
+    assert_int_equal(sum, listed < 1000 ? 5 * listed : 5000);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+    return cost_ns;
+}
+
+static void test_matching_costs_the_same_however_many_are_listed(void **state)
+{
+    (void)state;
+    assert_true(cost_of_matches(16000) < DEAREST * cost_of_matches(16));
+}
+
+/* A subscription of so many names to BBO, as the log has it. */
+static void apply(const struct mlt_table *table, struct mlt_live *live, const char *id, bool lane,
+                  char **names, size_t count)
+{
+    char who[] = "desk", text[32];
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    Meltica__V1__ControlRecord record;
+    meltica__v1__control_record__init(&record);
+    (void)snprintf(text, sizeof text, "%s", id);
+    record.subscription = text;
+    record.principal = record.consumer = who;
+    record.type = MELTICA__V1__EVENT_TYPE__BBO;
+    record.active = true;
+    record.private_lane = lane;
+    record.instruments = names;
+    record.n_instruments = count;
+    assert_int_equal(mlt_live_apply(live, table, &record, 1, &released, &changed), MLT_OK);
+    assert_null(released);
+}
+
+/* The same of a change of what is subscribed, where others have so many patterns: in one
+ * subscription, or each 60 of them in a private channel. */
+static int64_t cost_of_union(unsigned patterns, bool lanes)
+{
+    static char texts[MLT_LIVE_PATTERNS_MAX][16];
+    char *names[MLT_LIVE_PATTERNS_MAX], text[32];
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    struct mlt_live live;
+    mlt_live_init(&live);
+    for (unsigned i = 0; i < patterns; i++) {
+        nth_pattern(i, texts[i], sizeof texts[i]);
+        names[i] = texts[i];
+    }
+    const unsigned each = lanes ? 60 : patterns;
+    for (unsigned i = 0; i + each <= patterns; i += each) {
+        (void)snprintf(text, sizeof text, "s%u", i);
+        apply(table, &live, text, lanes, names + i, each);
+    }
+    for (unsigned i = 0; i < 4096; i++) {
+        (void)snprintf(text, sizeof text, "A%u-B%u", i, i);
+        (void)list(catalogue, text, "TRADING");
+    }
+    const int64_t begin_ns = cpu_ns();
+    assert_int_equal(mlt_catalogue_follow(catalogue, &live, live.items[0]), MLT_OK);
+    const int64_t cost_ns = cpu_ns() - begin_ns;
+    struct mlt_catalogue_counts counts;
+    mlt_catalogue_counts(catalogue, &counts);
+    assert_int_equal(counts.subscribed, 1 + (patterns < 4096 ? patterns : 4096));
+    mlt_live_fini(&live);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+    return cost_ns;
+}
+
+/* An instrument that two patterns of a private channel cover has one place in it. */
+static void test_what_two_patterns_cover_has_one_place(void **state)
+{
+    (void)state;
+    char base[] = "A-*", quote[] = "*-Q0", name[] = "A-Q0", text[32];
+    char *both[] = { base, quote, name };
+    struct mlt_table *table =
+        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    struct mlt_live live;
+    mlt_live_init(&live);
+    for (unsigned i = 0; i < MLT_CATALOGUE_LANE_PLACES_MAX / 2; i++) {
+        (void)snprintf(text, sizeof text, "A-Q%u", i);
+        (void)list(catalogue, text, "TRADING");
+    }
+    apply(table, &live, "s1", true, both, 2);
+    apply(table, &live, "s2", true, both, 1);
+    assert_int_equal(mlt_catalogue_follow(catalogue, &live, live.items[0]), MLT_OK);
+    apply(table, &live, "s3", true, both + 2, 1); /* the places are taken */
+    assert_int_equal(mlt_catalogue_follow(catalogue, &live, live.items[2]), MLT_E_LIMIT);
+    mlt_live_fini(&live);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+static void test_a_command_costs_no_more_than_there_is_subscribed(void **state)
+{
+    (void)state;
+    assert_true(cost_of_union(8192, false) < DEAREST * cost_of_union(16, false));
+    assert_true(cost_of_union(60 * MLT_LIVE_LANES_MAX, true) < DEAREST * cost_of_union(60, true));
 }
 
 static void test_types_of_a_token_do_not_make_it_known(void **state)
@@ -503,6 +681,10 @@ int main(void)
         cmocka_unit_test(test_names_of_subscriptions_are_known_at_once_with_their_types),
         cmocka_unit_test(test_plan_has_what_was_taken_off_the_list_only_by_its_name),
         cmocka_unit_test(test_what_was_taken_off_the_list_is_not_listed),
+        cmocka_unit_test(test_what_patterns_cover_is_what_matches_them),
+        cmocka_unit_test(test_matching_costs_the_same_however_many_are_listed),
+        cmocka_unit_test(test_what_two_patterns_cover_has_one_place),
+        cmocka_unit_test(test_a_command_costs_no_more_than_there_is_subscribed),
         cmocka_unit_test(test_types_of_a_token_do_not_make_it_known),
         cmocka_unit_test(test_demand_for_a_snapshot_finds_its_route_or_a_reason),
         cmocka_unit_test(test_demand_for_trades_finds_the_route_of_their_type),

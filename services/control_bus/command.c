@@ -456,6 +456,20 @@ enum mlt_status mlt_command_check(const struct mlt_command *command,
     return MLT_OK;
 }
 
+/* What the demand takes in the table at most, with names of any length. */
+static size_t table_bytes_of(const struct mlt_command *command)
+{
+    size_t bytes = MLT_DEMAND_SUBSCRIPTION_BYTES + 3 * MLT_COMMAND_NAME_BYTES_MAX;
+    for (size_t i = 0; i < command->demand_count; i++) {
+        bytes += MLT_DEMAND_NAME_BYTES + strlen(command->demand[i]);
+    }
+    for (size_t i = 0; i < command->lane.filter_count; i++) {
+        const struct mlt_comparison *c = &command->lane.filter[i];
+        bytes += MLT_DEMAND_COMPARISON_BYTES + strlen(c->field) + strlen(c->op) + strlen(c->value);
+    }
+    return bytes;
+}
+
 enum mlt_status mlt_command_check_space(const struct mlt_command *command,
                                         const Meltica__V1__Table *table,
                                         struct mlt_control_refusal *refusal)
@@ -482,6 +496,12 @@ enum mlt_status mlt_command_check_space(const struct mlt_command *command,
                                   "there are %zu live subscriptions with %zu instruments, and no "
                                   "more fit: use patterns such as *-USDT",
                                   live, patterns);
+    }
+    if (table->table_bytes + table_bytes_of(command) > MLT_DEMAND_TABLE_BYTES_MAX) {
+        return mlt_control_refuse(refusal, 429, "",
+                                  "all that is subscribed takes %u bytes, and more than %u do not "
+                                  "fit in a message: use patterns such as *-USDT, or end others",
+                                  table->table_bytes, MLT_DEMAND_TABLE_BYTES_MAX);
     }
     return MLT_OK;
 }

@@ -74,7 +74,7 @@ static enum mlt_status await(struct run *r, const char *id, bool active, uint64_
  */
 static enum mlt_status roll_back(struct run *r, const char *id, uint64_t written)
 {
-    char why[200];
+    char why[300]; /* the longest, of what there is no room for, to its end */
     (void)snprintf(why, sizeof why, "%s", r->outcome.reason);
     char stands[200];
     (void)snprintf(stands, sizeof stands,
@@ -243,7 +243,7 @@ static enum mlt_status grant(struct run *r, const char *replaced)
     }
     if (count > 0) {
         before = r->table; /* patterns are views of it */
-        status = mlt_run_ask_table(r, patterns, count);
+        status = mlt_run_ask_table(r, patterns, count, NULL);
     }
     if (status == MLT_OK && count > 0 && r->table->n_matches < count) {
         status = mlt_control_refuse(r->refusal, 503, "",
@@ -354,13 +354,7 @@ static enum mlt_status end_demand(struct run *r, const char *id, bool with_id, c
 
 static enum mlt_status do_unsubscribe(struct run *r)
 {
-    struct mlt_command *command = &r->command;
     const Meltica__V1__TableSubscription *there = NULL;
-    if (command->subscription[0] != '\0') {
-        (void)snprintf(r->subscription, sizeof r->subscription, "%s", command->subscription);
-    } else {
-        mlt_command_id(r->asker.principal, command, r->subscription);
-    }
     const enum mlt_status status = find_named(r, &there);
     return status == MLT_OK ? end_demand(r, r->subscription, true, NULL) : status;
 }
@@ -368,7 +362,6 @@ static enum mlt_status do_unsubscribe(struct run *r)
 static enum mlt_status do_renew(struct run *r)
 {
     const Meltica__V1__TableSubscription *there = NULL;
-    (void)snprintf(r->subscription, sizeof r->subscription, "%s", r->command.subscription);
     enum mlt_status status = find_named(r, &there);
     if (status == MLT_OK) { /* the policy may have changed since */
         const struct mlt_command had = { .type = (enum mlt_event_type)there->type,
@@ -538,6 +531,24 @@ static enum mlt_status begin_run(struct run *r, enum mlt_verb verb, const char *
     return status;
 }
 
+/* As much of the table as the verb needs: who ends something can do so however much there is. */
+static enum mlt_status ask_table(struct run *r)
+{
+    const struct mlt_command *command = &r->command;
+    if (demands(command->verb)) {
+        return mlt_run_ask_table(r, command->demand, command->demand_count, NULL);
+    }
+    if (command->verb == MLT_VERB_LIST) {
+        return mlt_run_ask_table(r, NULL, 0, NULL);
+    }
+    if (command->subscription[0] != '\0') {
+        (void)snprintf(r->subscription, sizeof r->subscription, "%s", command->subscription);
+    } else {
+        mlt_command_id(r->asker.principal, command, r->subscription);
+    }
+    return mlt_run_ask_table(r, NULL, 0, r->subscription);
+}
+
 enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb verb,
                                  const char *subject, struct mlt_slice request, int64_t asked_ns,
                                  const char *traceparent, struct mlt_buf *answer,
@@ -555,9 +566,7 @@ enum mlt_status mlt_commands_run(struct mlt_commands *commands, enum mlt_verb ve
     r.outcome.subscription = r.subscription;
     enum mlt_status status = begin_run(&r, verb, subject, request);
     if (status == MLT_OK) {
-        /* What others name is there, or is not, whatever is listed. */
-        status =
-            mlt_run_ask_table(&r, r.command.demand, demands(verb) ? r.command.demand_count : 0);
+        status = ask_table(&r);
     }
     if (status == MLT_OK && verb == MLT_VERB_LIST) {
         status = mlt_list_json(&r.command, mlt_asker_sees_all(&r.asker) ? NULL : r.asker.principal,

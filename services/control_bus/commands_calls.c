@@ -14,7 +14,7 @@
 
 /* ---- the Dispatcher ---- */
 
-enum mlt_status mlt_run_ask_table(struct run *r, char **names, size_t count)
+enum mlt_status mlt_run_ask_table(struct run *r, char **names, size_t count, const char *only)
 {
     struct mlt_error err = MLT_ERROR_INIT;
     struct mlt_buf question, answer;
@@ -22,6 +22,9 @@ enum mlt_status mlt_run_ask_table(struct run *r, char **names, size_t count)
     meltica__v1__table_request__init(&request);
     request.match = names;
     request.n_match = count;
+    if (only != NULL) {
+        request.subscription = mlt_unconst(only);
+    }
     r->table = NULL;
     mlt_buf_init(&question, MLT_BUS_PAYLOAD_BYTES_MAX);
     mlt_buf_init(&answer, MLT_BUS_PAYLOAD_BYTES_MAX);

@@ -63,8 +63,10 @@ struct entry {
 };
 
 /* The table, in the place of the one that r has; also asks how many listed instruments each of the
- * names covers. E_PROTOCOL with the refusal filled. */
-enum mlt_status mlt_run_ask_table(struct run *r, char **names, size_t count) MLT_MUST_CHECK;
+ * names covers. only: of the subscriptions the live one of that id, which a Dispatcher says however
+ * many there are; NULL: all. E_PROTOCOL with the refusal filled. */
+enum mlt_status mlt_run_ask_table(struct run *r, char **names, size_t count,
+                                  const char *only) MLT_MUST_CHECK;
 /* What came of a record, the caller's to free; NULL: not heard, and it will take effect all the
  * same. */
 Meltica__V1__ApplyReply *mlt_run_ask_applied(struct run *r, const char *id, bool active,

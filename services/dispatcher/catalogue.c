@@ -8,6 +8,7 @@
 
 struct mlt_catalogue {
     const struct mlt_table *table;
+    size_t table_bytes; /* of it alone */
     struct mlt_map map;
     struct mlt_catalogue_entry *first, *last;
     /* By patterns as they are written. Of a token there are three that can cover it: looking those
@@ -277,9 +278,18 @@ static enum mlt_status check_places(const struct mlt_catalogue *catalogue,
     return status == MLT_OK && places > MLT_CATALOGUE_LANE_PLACES_MAX ? MLT_E_LIMIT : status;
 }
 
+size_t mlt_catalogue_table_bytes(const struct mlt_catalogue *catalogue, const struct mlt_live *live)
+{
+    return catalogue->table_bytes + live->table_bytes;
+}
+
 enum mlt_status mlt_catalogue_follow(struct mlt_catalogue *catalogue, const struct mlt_live *live,
                                      const struct mlt_live_item *item)
 {
+    /* Who could not be told of the table any more could not end anything of it either. */
+    if (item != NULL && mlt_catalogue_table_bytes(catalogue, live) > MLT_DEMAND_TABLE_BYTES_MAX) {
+        return MLT_E_LIMIT;
+    }
     const enum mlt_status status =
         item != NULL && item->lane != NULL ? check_places(catalogue, live) : MLT_OK;
     return status == MLT_OK ? mlt_catalogue_subscribe(catalogue, live) : status;
@@ -293,6 +303,7 @@ enum mlt_status mlt_catalogue_create(const struct mlt_table *table, uint64_t fir
         return MLT_E_NOMEM;
     }
     c->table = table;
+    c->table_bytes = mlt_table_bytes(table);
     c->revision = first_revision - 1; /* what the table names is the first revision */
     mlt_map_init(&c->map, MLT_CATALOGUE_INSTRUMENTS_MAX);
     mlt_map_init(&c->wildcards, MLT_DEMAND_NAMES_MAX);

@@ -84,9 +84,14 @@ enum mlt_status mlt_catalogue_listing(struct mlt_catalogue *catalogue, struct ml
 #define MLT_CATALOGUE_LANE_PLACES_MAX 16384u
 /* mlt_catalogue_subscribe after a command; item is what it made, NULL: it ended one. E_LIMIT also
  * where the item is a private lane and the lanes together cover more than there are places: names
- * as they are written, patterns as many as they cover of what is known now. */
+ * as they are written, patterns as many as they cover of what is known now; and where the table
+ * with it is longer than MLT_DEMAND_TABLE_BYTES_MAX. What a log of before has beyond that stays. */
 enum mlt_status mlt_catalogue_follow(struct mlt_catalogue *catalogue, const struct mlt_live *live,
                                      const struct mlt_live_item *item) MLT_MUST_CHECK;
+
+/* What routes and subscriptions take in the message of the table, at most. */
+size_t mlt_catalogue_table_bytes(const struct mlt_catalogue *catalogue,
+                                 const struct mlt_live *live);
 
 struct mlt_catalogue_counts {
     uint32_t known, listed, subscribed;

@@ -150,12 +150,13 @@ enum mlt_status mlt_control_read_log(struct mlt_control *c, bool look)
 }
 
 _Static_assert(MLT_LIVE_SUBSCRIPTIONS_MAX == 4096 && MLT_LIVE_PATTERNS_MAX == 16384 &&
-                   MLT_LIVE_LANES_MAX == 256 && MLT_CATALOGUE_LANE_PLACES_MAX == 16384,
+                   MLT_LIVE_LANES_MAX == 256 && MLT_CATALOGUE_LANE_PLACES_MAX == 16384 &&
+                   MLT_DEMAND_TABLE_BYTES_MAX == 944u << 10,
                "the text says so");
 #define NO_ROOM                                                                                    \
     "there is no room for it: 4096 live subscriptions with 16384 instruments and patterns fit, "   \
-    "256 private channels among them with 16384 instruments, patterns expanded. End others, or "   \
-    "read the shared channel"
+    "all in 944 KiB, 256 private channels among them with 16384 instruments, patterns expanded. "  \
+    "End others, use patterns, or read the shared channel"
 
 const char *mlt_control_refusal_of(const struct mlt_control *c, uint64_t sequence)
 {

@@ -15,6 +15,10 @@
 #define TABLE_HEAD_BYTES_MAX 256u
 #define REQUEST_BYTES_MAX (256u << 10)
 
+_Static_assert(MLT_DEMAND_TABLE_BYTES_MAX + MLT_DEMAND_TABLE_REST_BYTES <=
+                   MLT_BUS_PAYLOAD_BYTES_MAX,
+               "a table that is admitted is told");
+
 static void lock(struct dispatcher *d)
 {
     (void)pthread_mutex_lock(&d->lock);
@@ -85,7 +89,10 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
                                         .listing_heard = !d->unsettled,
                                         .now_ns = mlt_clock_wall_ns(),
                                         .match_count = request->n_match,
-                                        .match = request->match };
+                                        .match = request->match,
+                                        .only = request->subscription[0] != '\0'
+                                                    ? request->subscription
+                                                    : NULL };
     const struct mlt_plan_from from = { d->boot, atomic_load(&d->hop_epoch) };
     enum mlt_status status =
         mlt_plan_encode_table(d->table, d->catalogue, &live, &from, true, &table);
@@ -95,7 +102,7 @@ static void on_table_request(void *ctx, const struct mlt_bus_message *message)
     status = status == MLT_OK
                  ? mlt_bus_reply(control, message->reply, mlt_buf_view(&table), 0, NULL)
                  : mlt_bus_reply(control, message->reply, MLT_SLICE_EMPTY, 500,
-                                 "the dispatch table does not fit in a message: use patterns");
+                                 "the dispatch table does not fit in a message: end subscriptions");
     if (status != MLT_OK) {
         mlt_log(MLT_LOG_WARN, "table_not_answered", "a request for the table was not answered",
                 MLT_S("reason", mlt_status_word(status)));
@@ -317,7 +324,14 @@ static void on_log_read(void *ctx)
     for (size_t i = 0; i < d->live.count; i++) {
         d->live.items[i]->revision = mlt_catalogue_revision(d->catalogue);
     }
+    const size_t bytes = mlt_catalogue_table_bytes(d->catalogue, &d->live);
     unlock(d);
+    if (bytes > MLT_DEMAND_TABLE_BYTES_MAX) { /* an earlier release admitted it: it stays */
+        mlt_log(MLT_LOG_ERROR, "table_too_long",
+                "all that is subscribed hardly fits in a message, and nothing more is admitted: "
+                "end subscriptions by their ids",
+                MLT_U("bytes", bytes), MLT_U("bytes_max", MLT_DEMAND_TABLE_BYTES_MAX));
+    }
     if (status != MLT_OK) {
         mlt_log(MLT_LOG_ERROR, "live_refused", "live subscriptions cannot be in force",
                 MLT_S("reason", mlt_status_word(status)));

@@ -131,12 +131,14 @@ static void count_in(struct mlt_live *live, const struct mlt_live_item *item)
 {
     live->patterns += item->subscription.pattern_count;
     live->lanes += item->lane != NULL;
+    live->table_bytes += item->table_bytes;
 }
 
 static void count_out(struct mlt_live *live, const struct mlt_live_item *item)
 {
     live->patterns -= item->subscription.pattern_count;
     live->lanes -= item->lane != NULL;
+    live->table_bytes -= item->table_bytes;
 }
 
 /* There is room. */
@@ -191,6 +193,18 @@ static struct mlt_live_lane *make_lane(const Meltica__V1__ControlRecord *record)
     return lane;
 }
 
+static size_t table_bytes_of(const struct mlt_live_item *item)
+{
+    size_t bytes = mlt_subscription_bytes(&item->subscription) + strlen(item->principal) +
+                   strlen(item->consumer);
+    for (size_t i = 0; item->lane != NULL && i < item->lane->filter_count; i++) {
+        const struct mlt_filter *filter = &item->lane->filters[i];
+        bytes += MLT_DEMAND_COMPARISON_BYTES + strlen(filter->field->name) +
+                 strlen(mlt_event_op_word(filter->op)) + strlen(filter->text);
+    }
+    return bytes;
+}
+
 static struct mlt_live_item *make_item(const Meltica__V1__ControlRecord *record, uint64_t sequence)
 {
     struct mlt_live_item *item = calloc(1, sizeof *item);
@@ -218,6 +232,7 @@ static struct mlt_live_item *make_item(const Meltica__V1__ControlRecord *record,
         }
         subscription->pattern_count++;
     }
+    item->table_bytes = table_bytes_of(item);
     return item;
 }
 

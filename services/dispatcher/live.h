@@ -30,6 +30,7 @@ struct mlt_live_lane {
 struct mlt_live_item {
     struct mlt_subscription subscription;
     struct mlt_live_lane *lane; /* NULL: the shared one */
+    size_t table_bytes;         /* that it takes in the message of the table, at most */
     char principal[MLT_LIVE_NAME_BYTES_MAX + 1], consumer[MLT_LIVE_NAME_BYTES_MAX + 1];
     char request[MLT_LIVE_NAME_BYTES_MAX + 1];
     uint64_t sequence;         /* in the log */
@@ -51,7 +52,7 @@ void mlt_live_record(const struct mlt_live_item *item, Meltica__V1__ControlRecor
                      Meltica__V1__Comparison *comparisons, Meltica__V1__Comparison **filter);
 
 struct mlt_live {
-    size_t count, capacity, patterns, lanes;
+    size_t count, capacity, patterns, lanes, table_bytes;
     struct mlt_live_item **items; /* by id: the same whatever of the log is still there to replay */
 };
 

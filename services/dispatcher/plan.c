@@ -163,58 +163,61 @@ static size_t count_comparisons(const struct mlt_live *live)
     return count;
 }
 
-/* A subscription to BOOK stands in the table also as the BOOK_DELTA that comes with it, so that a
- * reader needs no rule of its own. */
 static void table_subscription(const struct mlt_subscription *subscription,
                                const struct mlt_live_item *live, struct parts *parts)
 {
-    const uint32_t types = mlt_table_types_of(subscription->type);
-    for (int type = 1; type < MLT_EVENT_TYPE_COUNT; type++) {
-        if ((types & UINT32_C(1) << type) == 0) {
-            continue;
+    Meltica__V1__TableSubscription *part = &parts->items[parts->count];
+    meltica__v1__table_subscription__init(part);
+    part->id = mlt_unconst(subscription->id);
+    part->type = (Meltica__V1__EventType)subscription->type;
+    part->n_instruments = subscription->pattern_count;
+    part->instruments = subscription->patterns;
+    if (live != NULL) {
+        part->principal = mlt_unconst(live->principal);
+        part->consumer = mlt_unconst(live->consumer);
+        part->lease_end = (uint64_t)live->lease_end_ns;
+        part->log_sequence = live->sequence;
+        part->state = mlt_unconst(mlt_live_state_word(live->state));
+        if (live->lane != NULL) {
+            table_lane(live->lane, parts, part);
         }
-        Meltica__V1__TableSubscription *part = &parts->items[parts->count];
-        meltica__v1__table_subscription__init(part);
-        part->id = mlt_unconst(subscription->id);
-        part->type = (Meltica__V1__EventType)type;
-        part->implied = type != (int)subscription->type;
-        part->n_instruments = subscription->pattern_count;
-        part->instruments = subscription->patterns;
-        if (live != NULL) {
-            part->principal = mlt_unconst(live->principal);
-            part->consumer = mlt_unconst(live->consumer);
-            part->lease_end = (uint64_t)live->lease_end_ns;
-            part->log_sequence = live->sequence;
-            part->state = mlt_unconst(mlt_live_state_word(live->state));
-            if (live->lane != NULL) {
-                table_lane(live->lane, parts, part);
-            }
-        }
-        parts->list[parts->count++] = part;
+    }
+    parts->list[parts->count++] = part;
+}
+
+static void table_subscriptions(const struct mlt_table *table, const struct mlt_live *live,
+                                struct parts *parts)
+{
+    for (size_t i = 0; i < table->subscription_count; i++) {
+        table_subscription(&table->subscriptions[i], NULL, parts);
+    }
+    for (size_t i = 0; live != NULL && i < live->count; i++) {
+        table_subscription(&live->items[i]->subscription, live->items[i], parts);
     }
 }
 
 static enum mlt_status fill_lists(const struct mlt_table *table, const struct mlt_live *live,
-                                  Meltica__V1__Table *message, struct mlt_buf *out)
+                                  const char *only, Meltica__V1__Table *message,
+                                  struct mlt_buf *out)
 {
-    const size_t live_count = live != NULL ? live->count : 0;
-    const size_t parts_max = (table->subscription_count + live_count) * 2 + 1;
+    const size_t parts_max = table->subscription_count + (live != NULL ? live->count : 0) + 1;
     struct table_memory *memory = malloc(sizeof *memory);
     struct parts parts = { .items = malloc(parts_max * sizeof *parts.items),
                            .list = malloc(parts_max * sizeof *parts.list) };
-    /* Twice: what a BOOK implies has them as well. */
-    const size_t comparisons = 2 * count_comparisons(live) + 1;
+    const size_t comparisons = count_comparisons(live) + 1;
     parts.comparisons = malloc(comparisons * sizeof *parts.comparisons);
     parts.comparison_list = malloc(comparisons * sizeof *parts.comparison_list);
     enum mlt_status status = MLT_E_NOMEM;
     if (memory != NULL && parts.items != NULL && parts.list != NULL && parts.comparisons != NULL &&
         parts.comparison_list != NULL) {
         table_routes(table, memory, message);
-        for (size_t i = 0; i < table->subscription_count; i++) {
-            table_subscription(&table->subscriptions[i], NULL, &parts);
-        }
-        for (size_t i = 0; i < live_count; i++) {
-            table_subscription(&live->items[i]->subscription, live->items[i], &parts);
+        if (only == NULL) {
+            table_subscriptions(table, live, &parts);
+        } else {
+            const struct mlt_live_item *item = live != NULL ? mlt_live_find(live, only) : NULL;
+            if (item != NULL) {
+                table_subscription(&item->subscription, item, &parts);
+            }
         }
         message->subscriptions = parts.list;
         message->n_subscriptions = parts.count;
@@ -246,6 +249,9 @@ enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
     message.log_read = live != NULL && live->log_read;
     message.now = live != NULL ? (uint64_t)live->now_ns : 0;
     message.listing_heard = live != NULL && live->listing_heard;
+    message.table_bytes = live != NULL && live->live != NULL
+                              ? (uint32_t)mlt_catalogue_table_bytes(catalogue, live->live)
+                              : 0;
     if (!with_lists) {
         return append_packed(&message.base, meltica__v1__table__get_packed_size(&message), out);
     }
@@ -262,8 +268,8 @@ enum mlt_status mlt_plan_encode_table(const struct mlt_table *table,
         message.matches = matches;
         message.n_matches = match_count;
     }
-    const enum mlt_status status =
-        fill_lists(table, live != NULL ? live->live : NULL, &message, out);
+    const enum mlt_status status = fill_lists(table, live != NULL ? live->live : NULL,
+                                              live != NULL ? live->only : NULL, &message, out);
     free(matches);
     return status;
 }

@@ -31,6 +31,7 @@ struct mlt_plan_live {
     int64_t now_ns;     /* the wall clock, by which ends of leases are told */
     size_t match_count; /* of patterns to be matched with the listing */
     char *const *match;
+    const char *only; /* id of the one live subscription that is told; NULL: all of the table */
 };
 
 /* Appends a Table: with_lists the routes and subscriptions too. live: NULL for none. E_TOO_BIG,

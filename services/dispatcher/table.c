@@ -87,6 +87,39 @@ bool mlt_table_policy_text(const struct mlt_route *route, size_t i, char *out, s
     return false;
 }
 
+/* ---- what it takes in a message ---- */
+
+size_t mlt_subscription_bytes(const struct mlt_subscription *subscription)
+{
+    size_t bytes = MLT_DEMAND_SUBSCRIPTION_BYTES + strlen(subscription->id);
+    for (size_t i = 0; i < subscription->pattern_count; i++) {
+        bytes += MLT_DEMAND_NAME_BYTES + strlen(subscription->patterns[i]);
+    }
+    return bytes;
+}
+
+static size_t route_bytes(const struct mlt_route *route)
+{
+    char policy[MLT_TABLE_POLICY_BYTES_MAX];
+    size_t bytes = MLT_DEMAND_ROUTE_BYTES + strlen(route->ws_topic) + strlen(route->rest_function);
+    for (size_t i = 0; mlt_table_policy_text(route, i, policy, sizeof policy); i++) {
+        bytes += MLT_DEMAND_POLICY_BYTES + strlen(policy);
+    }
+    return bytes;
+}
+
+size_t mlt_table_bytes(const struct mlt_table *table)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < table->route_count; i++) {
+        bytes += route_bytes(&table->routes[i]);
+    }
+    for (size_t i = 0; i < table->subscription_count; i++) {
+        bytes += mlt_subscription_bytes(&table->subscriptions[i]);
+    }
+    return bytes;
+}
+
 /* ---- patterns ---- */
 
 /* A token is BASE-QUOTE with exactly one '-': dashes inside an asset are written =2D. */

@@ -93,6 +93,11 @@ uint32_t mlt_table_sources_of(enum mlt_event_type type);
  * "enrich:notional"), the i-th one; false after the last. out has MLT_TABLE_POLICY_BYTES_MAX. */
 bool mlt_table_policy_text(const struct mlt_route *route, size_t i, char *out, size_t size);
 
+/* What the message of the table takes at most of a subscription of the file, or of a live one
+ * without what only those have; and of all routes and subscriptions of the file. */
+size_t mlt_subscription_bytes(const struct mlt_subscription *subscription);
+size_t mlt_table_bytes(const struct mlt_table *table);
+
 /* Patterns of instruments. */
 bool mlt_pattern_valid(struct mlt_slice pattern);
 bool mlt_pattern_wild(struct mlt_slice pattern); /* valid and no token */

@@ -144,9 +144,13 @@ static void table_request(struct mlt_slice bytes)
         MLT_CHECK(mlt_catalogue_create(table, 1, &catalogue) == MLT_OK);
         mlt_live_init(&none);
     }
-    const struct mlt_plan_live live = {
-        .live = &none, .log_read = true, .match_count = request->n_match, .match = request->match
-    };
+    const struct mlt_plan_live live = { .live = &none,
+                                        .log_read = true,
+                                        .match_count = request->n_match,
+                                        .match = request->match,
+                                        .only = request->subscription[0] != '\0'
+                                                    ? request->subscription
+                                                    : NULL };
     struct mlt_buf out;
     mlt_buf_init(&out, BYTES_MAX);
     MLT_CHECK(mlt_plan_encode_table(table, catalogue, &live, &(struct mlt_plan_from){ 1, 0 }, true,

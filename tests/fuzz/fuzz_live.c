@@ -32,16 +32,17 @@ static void check_live(void)
 {
     MLT_CHECK(world.live.count <= MLT_LIVE_SUBSCRIPTIONS_MAX);
     MLT_CHECK(world.live.patterns <= MLT_LIVE_PATTERNS_MAX);
-    size_t patterns = 0;
+    size_t patterns = 0, table_bytes = 0;
     for (size_t i = 0; i < world.live.count; i++) {
         const struct mlt_live_item *item = world.live.items[i];
         patterns += item->subscription.pattern_count;
+        table_bytes += item->table_bytes;
         MLT_CHECK(item->sequence <= world.sequence && item->subscription.pattern_count > 0);
         MLT_CHECK(mlt_live_find(&world.live, item->subscription.id) == item);
         MLT_CHECK(i == 0 ||
                   strcmp(world.live.items[i - 1]->subscription.id, item->subscription.id) < 0);
     }
-    MLT_CHECK(patterns == world.live.patterns);
+    MLT_CHECK(patterns == world.live.patterns && table_bytes == world.live.table_bytes);
 }
 
 /* The Data Bus reads all of it. */
@@ -53,6 +54,8 @@ static void check_table(void)
     mlt_buf_init(&bytes, TABLE_BYTES_MAX);
     MLT_CHECK(mlt_plan_encode_table(world.table, world.catalogue, &live,
                                     &(struct mlt_plan_from){ 1, 0 }, true, &bytes) == MLT_OK);
+    /* Besides what is counted there is what a table says of itself. */
+    MLT_CHECK(bytes.len <= mlt_catalogue_table_bytes(world.catalogue, &world.live) + 64);
     MLT_CHECK(mlt_routing_decode(mlt_buf_view(&bytes), &routing) == MLT_OK);
     MLT_CHECK(mlt_routing_ignored(routing) == 0);
     mlt_routing_destroy(routing);

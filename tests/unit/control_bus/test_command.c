@@ -353,6 +353,29 @@ static void test_a_pattern_waits_for_the_whole_listing(void **state)
     mlt_command_fini(&c);
 }
 
+/* The table is one message. A Dispatcher of before does not say how long it is. */
+static void test_space_in_the_message_of_the_table(void **state)
+{
+    (void)state;
+    Meltica__V1__Table table = make_table();
+    struct mlt_command c;
+    assert_int_equal(read_as(MLT_VERB_SUBSCRIBE,
+                             "{\"consumer\":\"desk\",\"type\":\"TRADE\",\"instruments\":"
+                             "[\"A-B\",\"C-D\"]}",
+                             &c),
+                     MLT_OK);
+    assert_int_equal(mlt_command_check_space(&c, &table, &refusal), MLT_OK);
+    table.table_bytes = MLT_DEMAND_TABLE_BYTES_MAX - 300;
+    assert_int_equal(mlt_command_check_space(&c, &table, &refusal), MLT_OK);
+    table.table_bytes += 290;
+    assert_int_equal(mlt_command_check_space(&c, &table, &refusal), MLT_E_PROTOCOL);
+    assert_int_equal(refusal.code, 429);
+    assert_non_null(strstr(refusal.message, "end others"));
+    table.table_bytes = MLT_DEMAND_TABLE_BYTES_MAX + 1000; /* of a log of before */
+    assert_int_equal(mlt_command_check_space(&c, &table, &refusal), MLT_E_PROTOCOL);
+    mlt_command_fini(&c);
+}
+
 /* An update needs a place for its new one while the old one stands; the consumer's own number does
  * not grow. */
 static void test_space_for_a_private_channel(void **state)
@@ -420,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_a_demand_is_checked_with_the_table),
         cmocka_unit_test(test_names_are_told_as_they_were_given),
         cmocka_unit_test(test_a_pattern_waits_for_the_whole_listing),
+        cmocka_unit_test(test_space_in_the_message_of_the_table),
         cmocka_unit_test(test_space_for_a_private_channel),
         cmocka_unit_test(test_nobody_finds_what_is_another_ones),
     };

@@ -22,6 +22,7 @@ static struct {
     Meltica__V1__Table table;
     unsigned tables;                   /* times that it was asked for */
     char matched[256];                 /* names that it was asked for with, the last time */
+    char only[64];                     /* and the one subscription */
     uint32_t wait_ms;                  /* that the Dispatcher was asked to wait, last */
     const char *outcomes[APPENDS_MAX]; /* of its answers, in order; NULL: CONFIRMED */
     unsigned asked;
@@ -159,6 +160,7 @@ enum mlt_status __wrap_mlt_bus_request(struct mlt_bus *bus, const char *subject,
         assert_non_null(request);
         world.tables++;
         world.matched[0] = '\0';
+        (void)snprintf(world.only, sizeof world.only, "%s", request->subscription);
         for (size_t i = 0; i < request->n_match; i++) {
             const size_t len = strlen(world.matched);
             (void)snprintf(world.matched + len, sizeof world.matched - len, "%s ",
@@ -404,6 +406,28 @@ static void test_each_name_is_asked_for_once_and_only_where_it_is_new(void **sta
     assert_int_equal(refusal.code, 404);
     assert_int_equal(world.tables, 3);
     assert_string_equal(world.matched, "");
+}
+
+/* However much is subscribed, it can be ended: the table need not fit in a message for that. */
+static void test_who_ends_or_renews_asks_for_one_subscription(void **state)
+{
+    (void)state;
+    static const char by_names[] = "{\"consumer\":\"desk\",\"type\":\"TRADE\","
+                                   "\"instruments\":[\"A-B\"]}";
+    assert_int_equal(run(MLT_VERB_UNSUBSCRIBE, "{\"consumer\":\"desk\",\"subscription\":\"s1\"}"),
+                     MLT_OK);
+    assert_string_equal(world.only, "s1");
+    assert_int_equal(run(MLT_VERB_RENEW, "{\"consumer\":\"desk\",\"subscription\":\"s1\","
+                                         "\"ttl_s\":60}"),
+                     MLT_OK);
+    assert_string_equal(world.only, "s1");
+    assert_int_equal(run(MLT_VERB_SUBSCRIBE, by_names), MLT_OK);
+    assert_string_equal(world.only, "");
+    live.id = world.logged[2]->subscription;
+    assert_int_equal(run(MLT_VERB_UNSUBSCRIBE, by_names), MLT_OK);
+    assert_string_equal(world.only, live.id);
+    assert_int_equal(run(MLT_VERB_LIST, "{}"), MLT_OK);
+    assert_string_equal(world.only, "");
 }
 
 static void test_what_is_refused_anyway_asks_for_nothing(void **state)
@@ -666,6 +690,7 @@ int main(void)
         TEST(test_the_id_of_another_subscription_is_not_written),
         TEST(test_the_id_of_another_subscription_is_not_taken_by_an_update),
         TEST(test_each_name_is_asked_for_once_and_only_where_it_is_new),
+        TEST(test_who_ends_or_renews_asks_for_one_subscription),
         TEST(test_what_is_refused_anyway_asks_for_nothing),
         TEST(test_a_quota_is_judged_by_both_answers),
         TEST(test_what_a_command_waited_is_part_of_its_time),

@@ -615,7 +615,7 @@ static void test_plan_above_the_payload_says_what_to_do(void **state)
     mlt_table_destroy(table);
 }
 
-static void test_table_message_has_routes_policies_and_what_a_book_brings(void **state)
+static void test_table_message_has_routes_policies_and_subscriptions(void **state)
 {
     (void)state;
     struct mlt_table *table = table_of(
@@ -642,15 +642,14 @@ static void test_table_message_has_routes_policies_and_what_a_book_brings(void *
     assert_int_equal(message->routes[2]->rest_interval_ms, 5000);
     assert_int_equal(message->instruments_listed, 1);
     assert_int_equal(message->instruments_subscribed, 2);
-    assert_int_equal(message->n_subscriptions, 3);
-    unsigned implied = 0;
-    for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(message->n_subscriptions, 2); /* what a BOOK brings its readers know */
+    for (size_t i = 0; i < 2; i++) {
         const Meltica__V1__TableSubscription *s = message->subscriptions[i];
-        implied += s->implied != 0;
-        assert_int_equal(s->implied, s->type == (int)MLT_EVENT_BOOK_DELTA);
-        assert_int_equal(s->n_instruments, strcmp(s->id, "y") == 0 ? 2 : 1);
+        const bool book = strcmp(s->id, "y") == 0;
+        assert_false(s->implied);
+        assert_int_equal(s->type, book ? MLT_EVENT_BOOK : MLT_EVENT_BBO);
+        assert_int_equal(s->n_instruments, book ? 2 : 1);
     }
-    assert_int_equal(implied, 1);
     meltica__v1__table__free_unpacked(message, NULL);
 
     for (int heard = 0; heard < 2; heard++) {
@@ -675,6 +674,161 @@ static void test_table_message_has_routes_policies_and_what_a_book_brings(void *
     mlt_table_destroy(table);
 }
 
+/* ---- how long the table is ---- */
+
+#define PACKED_MAX (2u << 20)
+
+static size_t packed(const struct mlt_table *table, const struct mlt_catalogue *catalogue,
+                     const struct mlt_plan_live *live, size_t *subscriptions)
+{
+    struct mlt_buf bytes;
+    mlt_buf_init(&bytes, PACKED_MAX);
+    assert_int_equal(mlt_plan_encode_table(table, catalogue, live, &from_77, true, &bytes), MLT_OK);
+    Meltica__V1__Table *message = meltica__v1__table__unpack(NULL, bytes.len, bytes.data);
+    assert_non_null(message);
+    assert_int_equal(message->table_bytes, mlt_catalogue_table_bytes(catalogue, live->live));
+    *subscriptions = message->n_subscriptions;
+    meltica__v1__table__free_unpacked(message, NULL);
+    const size_t len = bytes.len;
+    mlt_buf_fini(&bytes);
+    return len;
+}
+
+#define LONG_NAMES 1000
+
+/* A subscription of 1,000 names of the longest kind; every second one on a private channel. */
+struct long_record {
+    Meltica__V1__ControlRecord message;
+    Meltica__V1__Comparison comparison, *filter[1];
+    char texts[LONG_NAMES][MLT_INSTRUMENT_BYTES_MAX + 1], *names[LONG_NAMES];
+    char id[MLT_LIVE_NAME_BYTES_MAX + 1], who[MLT_LIVE_NAME_BYTES_MAX + 1];
+    char field[16], op[4], value[16];
+};
+
+static void init_long(struct long_record *r)
+{
+    Meltica__V1__ControlRecord *message = &r->message;
+    memset(r, 0, sizeof *r);
+    meltica__v1__control_record__init(message);
+    meltica__v1__comparison__init(&r->comparison);
+    (void)snprintf(r->field, sizeof r->field, "bid_price");
+    (void)snprintf(r->op, sizeof r->op, "ge");
+    (void)snprintf(r->value, sizeof r->value, "0.00000001");
+    r->comparison.field = r->field;
+    r->comparison.op = r->op;
+    r->comparison.value = r->value;
+    r->filter[0] = &r->comparison;
+    memset(r->who, 'w', sizeof r->who - 1);
+    for (size_t i = 0; i < LONG_NAMES; i++) {
+        memset(r->texts[i], 'A', sizeof r->texts[i] - 1);
+        (void)snprintf(r->texts[i] + MLT_INSTRUMENT_BYTES_MAX - 6, 7, "%04zu-*", i);
+        r->names[i] = r->texts[i];
+    }
+    message->subscription = r->id;
+    message->principal = message->consumer = r->who;
+    message->type = MELTICA__V1__EVENT_TYPE__BBO;
+    message->instruments = r->names;
+    message->n_instruments = LONG_NAMES;
+    message->filter = r->filter;
+    message->lease_end = UINT64_MAX;
+}
+
+/* As the Dispatcher takes it, but that what is refused stays. */
+static enum mlt_status take_long(const struct mlt_table *table, struct mlt_catalogue *catalogue,
+                                 struct mlt_live *live, struct long_record *r, size_t n,
+                                 bool active)
+{
+    struct mlt_live_item *released = NULL;
+    bool changed = false;
+    (void)snprintf(r->id, sizeof r->id, "s%062zu", n);
+    r->message.active = active;
+    r->message.private_lane = n % 2 == 1;
+    r->message.n_filter = n % 2;
+    r->message.throttle_ms = n % 2 == 1 ? 60000 : 0;
+    assert_int_equal(mlt_live_apply(live, table, &r->message, UINT64_MAX, &released, &changed),
+                     MLT_OK);
+    struct mlt_live_item *item = mlt_live_find(live, r->id);
+    if (item != NULL) {
+        item->state = MLT_LIVE_CONFIRMED; /* the longest word */
+    }
+    mlt_live_release(released);
+    return mlt_catalogue_follow(catalogue, live, item);
+}
+
+static struct mlt_table *table_with_policies(void)
+{
+    return table_of(
+        "{\"version\":1,\"routes\":[{\"type\":\"BBO\",\"ws\":\"{symbol}@bookTicker\","
+        "\"discard\":[{\"reason\":\"crossed\"}],\"filter\":[{\"field\":\"bid_price\",\"op\":\"gt\","
+        "\"value\":\"0.5\"}]}],\"subscriptions\":[" SUBSCRIPTION("x", "BBO", "\"*\"") "]}");
+}
+
+/* What is counted is never less than what it takes in the end, and what ends gives it back. */
+static void test_a_table_that_would_not_fit_in_a_message_is_refused(void **state)
+{
+    (void)state;
+    static struct long_record r;
+    struct mlt_table *table = table_with_policies();
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    struct mlt_live live;
+    const struct mlt_plan_live told = { .live = &live, .log_read = true, .now_ns = 1 };
+    size_t count = 0, told_of = 0, len = 0;
+    init_long(&r);
+    mlt_live_init(&live);
+    len = packed(table, catalogue, &told, &told_of); /* the file's */
+    assert_true(len <= mlt_catalogue_table_bytes(catalogue, &live) + 64);
+    while (count < 16 && take_long(table, catalogue, &live, &r, count, true) == MLT_OK) {
+        len = packed(table, catalogue, &told, &told_of);
+        assert_int_equal(told_of, ++count + 1);
+        assert_true(len <= mlt_catalogue_table_bytes(catalogue, &live) + 64);
+    }
+    assert_int_equal(count, 9); /* of 98 KB each: ten are more than 944 KiB */
+    assert_true(len <= MLT_DEMAND_TABLE_BYTES_MAX + 64);
+    for (size_t n = 0; n < 2; n++) { /* what was refused is there, too */
+        assert_int_equal(take_long(table, catalogue, &live, &r, n, false), MLT_OK);
+    }
+    assert_int_equal(take_long(table, catalogue, &live, &r, 0, true), MLT_OK);
+    for (size_t n = 0; n <= count; n++) {
+        assert_int_equal(take_long(table, catalogue, &live, &r, n, false), MLT_OK);
+    }
+    assert_int_equal(live.count, 0);
+    assert_int_equal(live.table_bytes, 0);
+    mlt_live_fini(&live);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
+/* As the log of an earlier release may have it: nothing of it is lost, and who names one is told of
+ * that one. */
+static void test_what_is_live_beyond_the_message_stays_and_is_told_one_by_one(void **state)
+{
+    (void)state;
+    static struct long_record r;
+    struct mlt_table *table = table_with_policies();
+    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
+    struct mlt_live live;
+    struct mlt_plan_live one = { .live = &live, .log_read = true };
+    size_t told_of = 0;
+    init_long(&r);
+    mlt_live_init(&live);
+    for (size_t n = 0; n < 16; n++) {
+        const enum mlt_status status = take_long(table, catalogue, &live, &r, n, true);
+        assert_int_equal(status, n < 9 ? MLT_OK : MLT_E_LIMIT);
+    }
+    assert_int_equal(mlt_catalogue_subscribe(catalogue, &live), MLT_OK);
+    expect_types(catalogue, "X-Y", true, TYPE_BIT(BBO));
+    one.only = r.id;
+    assert_true(packed(table, catalogue, &one, &told_of) < 110000);
+    assert_int_equal(told_of, 1);
+    one.only = "x"; /* of the file */
+    assert_true(packed(table, catalogue, &one, &told_of) < 1000);
+    assert_int_equal(told_of, 0);
+    assert_int_equal(take_long(table, catalogue, &live, &r, 15, false), MLT_OK);
+    mlt_live_fini(&live);
+    mlt_catalogue_destroy(catalogue);
+    mlt_table_destroy(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -685,6 +839,8 @@ int main(void)
         cmocka_unit_test(test_matching_costs_the_same_however_many_are_listed),
         cmocka_unit_test(test_what_two_patterns_cover_has_one_place),
         cmocka_unit_test(test_a_command_costs_no_more_than_there_is_subscribed),
+        cmocka_unit_test(test_a_table_that_would_not_fit_in_a_message_is_refused),
+        cmocka_unit_test(test_what_is_live_beyond_the_message_stays_and_is_told_one_by_one),
         cmocka_unit_test(test_types_of_a_token_do_not_make_it_known),
         cmocka_unit_test(test_demand_for_a_snapshot_finds_its_route_or_a_reason),
         cmocka_unit_test(test_demand_for_trades_finds_the_route_of_their_type),
@@ -694,7 +850,7 @@ int main(void)
         cmocka_unit_test(
             test_plan_has_each_subscribed_instrument_in_its_partition_under_each_route),
         cmocka_unit_test(test_plan_above_the_payload_says_what_to_do),
-        cmocka_unit_test(test_table_message_has_routes_policies_and_what_a_book_brings),
+        cmocka_unit_test(test_table_message_has_routes_policies_and_subscriptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,22 +45,6 @@ static enum mlt_status add_types(struct mlt_map *map, struct mlt_slice key, uint
     return mlt_map_put(map, key, (void *)(uintptr_t)(types_at(map, key) | types));
 }
 
-/* "*", "BASE-*" or "*-QUOTE": what is left of it ends, or begins, with the '-' between the
- * assets. */
-static bool is_pattern(struct mlt_slice s)
-{
-    if (s.len < 1 || s.len > MLT_INSTRUMENT_BYTES_MAX + 1) {
-        return false;
-    }
-    const struct mlt_slice head = mlt_slice_of(s.data, s.len - 1);
-    const struct mlt_slice tail = mlt_slice_of(s.data + 1, s.len - 1);
-    if (s.data[0] == '*') {
-        return tail.len == 0 || (tail.data[0] == '-' && mlt_instrument_token_valid(tail));
-    }
-    return s.data[s.len - 1] == '*' && mlt_instrument_token_valid(head) &&
-           head.data[head.len - 1] == '-';
-}
-
 /* A token or a pattern. E_PARSE: none of them. */
 static enum mlt_status add(struct demand *demand, const char *text, uint32_t types)
 {
@@ -68,7 +52,7 @@ static enum mlt_status add(struct demand *demand, const char *text, uint32_t typ
     if (mlt_instrument_token_valid(s)) {
         return add_types(&demand->exact, s, types);
     }
-    return is_pattern(s) ? add_types(&demand->patterns, s, types) : MLT_E_PARSE;
+    return mlt_pattern_wild(s) ? add_types(&demand->patterns, s, types) : MLT_E_PARSE;
 }
 
 /* ---- lanes ---- */
@@ -224,24 +208,17 @@ size_t mlt_routing_ignored(const struct mlt_routing *routing)
     return routing->ignored;
 }
 
-/* What patterns that cover the instrument bring: each '-' in it may be the one of a pattern. */
+/* What patterns that cover the instrument bring. */
 static uint32_t covered(const struct mlt_map *patterns, struct mlt_slice instrument)
 {
-    uint8_t text[MLT_INSTRUMENT_BYTES_MAX + 1];
-    if (patterns->count == 0 || instrument.len > MLT_INSTRUMENT_BYTES_MAX) {
+    struct mlt_pattern_cover cover;
+    if (patterns->count == 0) {
         return 0;
     }
     uint32_t types = types_at(patterns, MLT_SLICE_LITERAL("*"));
-    for (size_t i = 0; i < instrument.len; i++) {
-        if (instrument.data[i] == '-') {
-            const size_t rest = instrument.len - i;
-            memcpy(text, instrument.data, i + 1);
-            text[i + 1] = '*';
-            types |= types_at(patterns, mlt_slice_of(text, i + 2));
-            text[0] = '*';
-            memcpy(text + 1, instrument.data + i, rest);
-            types |= types_at(patterns, mlt_slice_of(text, rest + 1));
-        }
+    if (mlt_pattern_cover(instrument, &cover)) {
+        types |= types_at(patterns, mlt_pattern_covering(&cover, 0)) |
+                 types_at(patterns, mlt_pattern_covering(&cover, 1));
     }
     return types;
 }

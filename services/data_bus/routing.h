@@ -8,6 +8,7 @@
 
 #include "meltica/event/demand.h"
 #include "meltica/event/filter.h"
+#include "meltica/event/pattern.h"
 
 /* Different names, and different patterns, on the shared lane and on private ones. A table is taken
  * whole or not at all: there is room for whatever the Dispatcher admits. */

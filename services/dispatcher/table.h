@@ -9,6 +9,7 @@
 #include "meltica/base/error.h"
 #include "meltica/event/demand.h"
 #include "meltica/event/filter.h"
+#include "meltica/event/pattern.h"
 
 #define MLT_TABLE_FILE_BYTES_MAX                                                                   \
     (256u << 10)                    /* so that a Table message is below the bus's maximum */
@@ -97,22 +98,5 @@ bool mlt_table_policy_text(const struct mlt_route *route, size_t i, char *out, s
  * without what only those have; and of all routes and subscriptions of the file. */
 size_t mlt_subscription_bytes(const struct mlt_subscription *subscription);
 size_t mlt_table_bytes(const struct mlt_table *table);
-
-/* Patterns of instruments. */
-bool mlt_pattern_valid(struct mlt_slice pattern);
-bool mlt_pattern_wild(struct mlt_slice pattern); /* valid and no token */
-bool mlt_pattern_match(struct mlt_slice pattern, struct mlt_slice token);
-
-/* The patterns that match a token, besides "*": BASE-* and *-QUOTE, as they are written. */
-struct mlt_pattern_cover {
-    size_t len[2];
-    char text[2][MLT_INSTRUMENT_BYTES_MAX];
-};
-/* False: none does, for it is no BASE-QUOTE. */
-bool mlt_pattern_cover(struct mlt_slice token, struct mlt_pattern_cover *out);
-static inline struct mlt_slice mlt_pattern_covering(const struct mlt_pattern_cover *cover, size_t i)
-{
-    return mlt_slice_of(cover->text[i], cover->len[i]);
-}
 
 #endif

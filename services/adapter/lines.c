@@ -182,8 +182,9 @@ static void promote_seat(struct mlt_lines *lines, struct mlt_topic *topic, unsig
     *next = (struct mlt_seat){ .line = MLT_LINE_NONE };
     if (seat->state == MLT_SEAT_ON) {
         seat->since_ns = meets ? since_ns : seat->since_ns;
-        if (was_on && !meets && mlt_topic_wanted(topic)) {
-            begin_anew(lines, topic, k, covered, down_reason != NULL ? down_reason : "lost");
+        if (was_on && !meets && mlt_topic_wanted(topic)) { /* while the old one lives it meets */
+            MLT_CHECK(down_reason != NULL);
+            begin_anew(lines, topic, k, covered, down_reason);
         }
         if (!seat->again &&
             (topic->state == MLT_TOPIC_PENDING || topic->state == MLT_TOPIC_FAILED)) {

@@ -434,28 +434,16 @@ static struct mlt_line_request *oldest_request(struct mlt_line *line)
     return oldest;
 }
 
-/* An acknowledgement of what was given up as not answered, and not asked for again since. */
-static bool acknowledged_late(struct mlt_lines *lines, uint32_t number, int64_t id, int64_t now_ns)
+/* Something was given up as not answered under this id, and not asked for again since. */
+static bool unanswered(const struct mlt_lines *lines, uint32_t number, int64_t id)
 {
-    bool any = false;
     EACH_SEAT(lines, number, topic, k)
     {
-        struct mlt_seat *seat = &topic->seats[k];
-        if (seat->request != id || !mlt_seat_unanswered(seat)) {
-            continue;
+        if (mlt_seat_unanswered(&topic->seats[k]) && topic->seats[k].request == id) {
+            return true;
         }
-        seat->request = 0;
-        seat_acknowledged(lines, topic, k, true, now_ns);
-        if (k < 2) {
-            mlt_lines_nudge_second(lines, topic, now_ns);
-        }
-        any = true;
     }
-    if (any) {
-        mlt_lines_want_by(&lines->lines[number], now_ns);
-        mlt_lines_settle_sources(lines);
-    }
-    return any;
+    return false;
 }
 
 void mlt_lines_answer(struct mlt_lines *lines, uint32_t number, bool has_id, int64_t id,
@@ -472,10 +460,12 @@ void mlt_lines_answer(struct mlt_lines *lines, uint32_t number, bool has_id, int
         request = oldest_request(line); /* an id that could not be read comes back as null */
         count_answer(line, request != NULL ? request->id : 0, now_ns);
     }
+    struct mlt_line_request late = { .id = id, .subscribe = true };
+    if (request == NULL && has_id && error == NULL && unanswered(lines, number, id)) {
+        request = &late;
+    }
     if (request == NULL) {
-        const bool late = id != 0 && error == NULL && acknowledged_late(lines, number, id, now_ns);
-        lines->counters.acks += late;
-        lines->counters.unknown_acks += !late;
+        lines->counters.unknown_acks++;
         return;
     }
     if (error == NULL) {

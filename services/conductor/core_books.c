@@ -347,10 +347,14 @@ bool mlt_conductor_of_source(const struct mlt_event *event)
                                                event->u.status.kind == MLT_STATUS_SOURCE_UP);
 }
 
-void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event)
+void mlt_conductor_take_source(struct instrument *i, const struct mlt_event *event)
 {
     const bool up = event->u.status.kind == MLT_STATUS_SOURCE_UP;
-    f->instrument->source_down = !up;
+    struct fused *f = i->fused;
+    i->source_down = !up;
+    if (f == NULL) {
+        return;
+    }
     f->asleep = f->asleep && !up;
     f->down_again = false;
     if (up && mlt_slice_equal_string(event->u.status.reason, MLT_SOURCE_UP_STARTED)) {
@@ -393,10 +397,7 @@ bool mlt_conductor_books_before(struct mlt_conductor_core *core, struct instrume
         break;
     case MLT_EVENT_STATUS:
         if (mlt_conductor_of_source(event)) {
-            i->source_down = event->u.status.kind == MLT_STATUS_SOURCE_DOWN;
-            if (i->fused != NULL) {
-                mlt_conductor_take_source(i->fused, event);
-            }
+            mlt_conductor_take_source(i, event);
         }
         break;
     default:

@@ -232,7 +232,7 @@ void mlt_conductor_add_levels(const struct mlt_fusion *fusion, struct mlt_conduc
 void mlt_conductor_take_wants(struct instrument *i, const struct mlt_event *event);
 /* SOURCE_DOWN or SOURCE_UP; takes it to the book. */
 bool mlt_conductor_of_source(const struct mlt_event *event);
-void mlt_conductor_take_source(struct fused *f, const struct mlt_event *event);
+void mlt_conductor_take_source(struct instrument *i, const struct mlt_event *event);
 void mlt_conductor_books_fini(struct mlt_conductor_core *core);
 bool mlt_conductor_fenced(const struct mlt_conductor_core *core, const struct instrument *i);
 

@@ -99,7 +99,7 @@ void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrumen
     struct fused *f = i->fused;
     const bool delta = event->type == MLT_EVENT_BOOK_DELTA;
     if (f == NULL && mlt_conductor_of_source(event)) {
-        i->source_down = event->u.status.kind == MLT_STATUS_SOURCE_DOWN;
+        mlt_conductor_take_source(i, event);
     }
     if ((!delta && !mlt_conductor_of_source(event)) || f == NULL || f->unsaid ||
         i->epoch != core->epochs[i->slot]) {
@@ -115,7 +115,7 @@ void mlt_conductor_books_again(struct mlt_conductor_core *core, struct instrumen
         core->counts.books_refused += mlt_fusion_replay(f->fusion, event, &outcome) != MLT_OK;
         core->counts.replayed += outcome == MLT_SYNC_APPLIED;
     } else {
-        mlt_conductor_take_source(f, event);
+        mlt_conductor_take_source(i, event);
         f->down_again = event->u.status.kind == MLT_STATUS_SOURCE_DOWN;
     }
     mlt_conductor_announce(core, f);

@@ -259,17 +259,7 @@ bool mlt_lane_covers(const struct mlt_lane_spec *lane, struct mlt_slice instrume
 {
     for (size_t i = 0; i < lane->pattern_count; i++) {
         const struct mlt_slice pattern = mlt_slice_of_string(lane->patterns[i]);
-        const bool starts = pattern.len > 0 && pattern.data[0] == '*';
-        const bool ends = pattern.len > 0 && pattern.data[pattern.len - 1] == '*';
-        const size_t fixed = pattern.len - (starts || ends);
-        if (!starts && !ends) {
-            if (mlt_slice_equal(pattern, instrument)) {
-                return true;
-            }
-        } else if (instrument.len >= fixed &&
-                   memcmp(starts ? pattern.data + 1 : pattern.data,
-                          starts ? instrument.data + instrument.len - fixed : instrument.data,
-                          fixed) == 0) {
+        if (mlt_slice_equal(pattern, instrument) || mlt_pattern_match(pattern, instrument)) {
             return true;
         }
     }

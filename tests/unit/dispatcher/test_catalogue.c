@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static const struct mlt_plan_from from_77 = { 77, 9 }, from_5 = { 5, 6 }, from_1 = { 1, 0 };
 
@@ -132,51 +131,7 @@ static void test_what_patterns_cover_is_what_matches_them(void **state)
     mlt_table_destroy(table);
 }
 
-/* ---- what is done under the lock of the flow ---- */
-
-#define DEAREST 50 /* times; what grows with both numbers is a thousand times as much */
-
-static int64_t cpu_ns(void)
-{
-    struct timespec now;
-    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-static void nth_pattern(unsigned i, char *out, size_t size)
-{
-    (void)snprintf(out, size, i % 2 == 0 ? "A%u-*" : "*-B%u", i);
-}
-
-/* CPU time of a request for what 1,000 patterns cover, with so many listed. */
-static int64_t cost_of_matches(unsigned listed)
-{
-    struct mlt_table *table =
-        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
-    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
-    char text[32];
-    uint32_t sum = 0;
-    for (unsigned i = 0; i < listed; i++) {
-        (void)snprintf(text, sizeof text, "A%u-B%u", i, i);
-        (void)list(catalogue, text, "TRADING");
-    }
-    const int64_t begin_ns = cpu_ns();
-    for (unsigned i = 0; i < 5000; i++) {
-        nth_pattern(i % 1000, text, sizeof text);
-        sum += mlt_catalogue_matches(catalogue, mlt_slice_of_string(text));
-    }
-    const int64_t cost_ns = cpu_ns() - begin_ns;
-    assert_int_equal(sum, listed < 1000 ? 5 * listed : 5000);
-    mlt_catalogue_destroy(catalogue);
-    mlt_table_destroy(table);
-    return cost_ns;
-}
-
-static void test_matching_costs_the_same_however_many_are_listed(void **state)
-{
-    (void)state;
-    assert_true(cost_of_matches(16000) < DEAREST * cost_of_matches(16));
-}
+/* ---- places of private channels ---- */
 
 /* A subscription of so many names to BBO, as the log has it. */
 static void apply(const struct mlt_table *table, struct mlt_live *live, const char *id, bool lane,
@@ -197,42 +152,6 @@ static void apply(const struct mlt_table *table, struct mlt_live *live, const ch
     record.n_instruments = count;
     assert_int_equal(mlt_live_apply(live, table, &record, 1, &released, &changed), MLT_OK);
     assert_null(released);
-}
-
-/* The same of a change of what is subscribed, where others have so many patterns: in one
- * subscription, or each 60 of them in a private channel. */
-static int64_t cost_of_union(unsigned patterns, bool lanes)
-{
-    static char texts[MLT_LIVE_PATTERNS_MAX][16];
-    char *names[MLT_LIVE_PATTERNS_MAX], text[32];
-    struct mlt_table *table =
-        table_of(ALL_ROUTES SUBSCRIPTION("a", "TRADE", "\"BTC-USDT\"") TABLE_END);
-    struct mlt_catalogue *catalogue = catalogue_of(table, 1000);
-    struct mlt_live live;
-    mlt_live_init(&live);
-    for (unsigned i = 0; i < patterns; i++) {
-        nth_pattern(i, texts[i], sizeof texts[i]);
-        names[i] = texts[i];
-    }
-    const unsigned each = lanes ? 60 : patterns;
-    for (unsigned i = 0; i + each <= patterns; i += each) {
-        (void)snprintf(text, sizeof text, "s%u", i);
-        apply(table, &live, text, lanes, names + i, each);
-    }
-    for (unsigned i = 0; i < 4096; i++) {
-        (void)snprintf(text, sizeof text, "A%u-B%u", i, i);
-        (void)list(catalogue, text, "TRADING");
-    }
-    const int64_t begin_ns = cpu_ns();
-    assert_int_equal(mlt_catalogue_follow(catalogue, &live, live.items[0]), MLT_OK);
-    const int64_t cost_ns = cpu_ns() - begin_ns;
-    struct mlt_catalogue_counts counts;
-    mlt_catalogue_counts(catalogue, &counts);
-    assert_int_equal(counts.subscribed, 1 + (patterns < 4096 ? patterns : 4096));
-    mlt_live_fini(&live);
-    mlt_catalogue_destroy(catalogue);
-    mlt_table_destroy(table);
-    return cost_ns;
 }
 
 /* An instrument that two patterns of a private channel cover has one place in it. */
@@ -258,13 +177,6 @@ static void test_what_two_patterns_cover_has_one_place(void **state)
     mlt_live_fini(&live);
     mlt_catalogue_destroy(catalogue);
     mlt_table_destroy(table);
-}
-
-static void test_a_command_costs_no_more_than_there_is_subscribed(void **state)
-{
-    (void)state;
-    assert_true(cost_of_union(8192, false) < DEAREST * cost_of_union(16, false));
-    assert_true(cost_of_union(60 * MLT_LIVE_LANES_MAX, true) < DEAREST * cost_of_union(60, true));
 }
 
 static void test_types_of_a_token_do_not_make_it_known(void **state)
@@ -836,9 +748,7 @@ int main(void)
         cmocka_unit_test(test_plan_has_what_was_taken_off_the_list_only_by_its_name),
         cmocka_unit_test(test_what_was_taken_off_the_list_is_not_listed),
         cmocka_unit_test(test_what_patterns_cover_is_what_matches_them),
-        cmocka_unit_test(test_matching_costs_the_same_however_many_are_listed),
         cmocka_unit_test(test_what_two_patterns_cover_has_one_place),
-        cmocka_unit_test(test_a_command_costs_no_more_than_there_is_subscribed),
         cmocka_unit_test(test_a_table_that_would_not_fit_in_a_message_is_refused),
         cmocka_unit_test(test_what_is_live_beyond_the_message_stays_and_is_told_one_by_one),
         cmocka_unit_test(test_types_of_a_token_do_not_make_it_known),

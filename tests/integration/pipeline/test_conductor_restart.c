@@ -41,6 +41,7 @@ static struct {
     struct mlt_bus *bus;
     struct mlt_bus_subscription *sub, *resyncs;
     unsigned asked[FLOW_INSTRUMENTS]; /* requests for a snapshot */
+    atomic_bool no_route;             /* is why each is refused */
     struct mlt_arena arena;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* monotonic clock */
@@ -281,7 +282,8 @@ static void on_resync(void *ctx, const struct mlt_bus_message *message)
     meltica__v1__resync_request__free_unpacked(request, NULL);
     Meltica__V1__ResyncReply reply;
     uint8_t bytes[128];
-    char reason[] = "adapter_away";
+    char reason[16];
+    (void)snprintf(reason, sizeof reason, "%s", rig.no_route ? "no_route" : "adapter_away");
     meltica__v1__resync_reply__init(&reply);
     reply.reason = reason;
     const size_t len = meltica__v1__resync_reply__pack(&reply, bytes);
@@ -552,24 +554,31 @@ static void test_ended_conductor_leaves_the_newest_state_behind(void **state)
     assert_right();
 }
 
+/* Conductor and Dispatcher are others, books are STALE, and each request is refused. */
+static void restart_with_no_answer(bool no_route)
+{
+    struct mlt_error err = MLT_ERROR_INIT;
+    const struct mlt_bus_subscribe_options options = { .subject = "meltica.int.resync" };
+    rig_start(NULL);
+    await_deltas();
+    const uint64_t epoch = epoch_of(0);
+    process_kill(&rig.conductor);
+    atomic_store(&rig.no_route, no_route);
+    feeder_end(&rig.feeder);
+    feeder_start(&rig.feeder, rig.server.url);
+    feeder_set_table(&rig.feeder, 2, TABLE_TYPES, false);
+    assert_int_equal(mlt_bus_subscribe(rig.bus, &options, on_resync, NULL, &rig.resyncs, &err),
+                     MLT_OK);
+    process_start(&rig.conductor, "meltica-conductor", rig.server.url, NULL);
+    await(MLT_BOOK_STALE, epoch, 0, FLOW_INSTRUMENTS, WAIT_NS);
+}
+
 /* Conductor, Dispatcher and Adapter restarted together: that there is no Adapter for a while says
  * nothing about who follows a book. */
 static void test_quiet_books_are_asked_for_again_where_the_adapter_is_away(void **state)
 {
     (void)state;
-    rig_start(NULL);
-    await_deltas();
-    const uint64_t epoch = epoch_of(0);
-    process_kill(&rig.conductor);
-    feeder_end(&rig.feeder);
-    feeder_start(&rig.feeder, rig.server.url);
-    feeder_set_table(&rig.feeder, 2, TABLE_TYPES, false);
-    struct mlt_error err = MLT_ERROR_INIT;
-    const struct mlt_bus_subscribe_options options = { .subject = "meltica.int.resync" };
-    assert_int_equal(mlt_bus_subscribe(rig.bus, &options, on_resync, NULL, &rig.resyncs, &err),
-                     MLT_OK);
-    process_start(&rig.conductor, "meltica-conductor", rig.server.url, NULL);
-    await(MLT_BOOK_STALE, epoch, 0, FLOW_INSTRUMENTS, WAIT_NS);
+    restart_with_no_answer(false);
     /* Once more: what it left is STALE by now, and all the same nobody's line was down. */
     const uint64_t second = epoch_of(0);
     process_kill(&rig.conductor);
@@ -581,6 +590,20 @@ static void test_quiet_books_are_asked_for_again_where_the_adapter_is_away(void 
     await_asked(3);
     serve_snapshots(second);
     assert_right();
+}
+
+/* A table without a function to fetch snapshots by says nothing of who wants a book. */
+static void test_books_that_nothing_can_be_asked_for_are_not_ended(void **state)
+{
+    (void)state;
+    restart_with_no_answer(true);
+    await_asked(3); /* and again */
+    for (unsigned i = 0; i < FLOW_INSTRUMENTS; i++) {
+        (void)pthread_mutex_lock(&rig.mutex);
+        const enum mlt_book_state now = rig.seen[i].state;
+        (void)pthread_mutex_unlock(&rig.mutex);
+        assert_int_equal(now, MLT_BOOK_STALE);
+    }
 }
 
 int main(void)
@@ -595,6 +618,7 @@ int main(void)
                                   rig_end),
         cmocka_unit_test_teardown(test_quiet_books_are_asked_for_again_where_the_adapter_is_away,
                                   rig_end),
+        cmocka_unit_test_teardown(test_books_that_nothing_can_be_asked_for_are_not_ended, rig_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
